@@ -1,0 +1,464 @@
+//! How ranks agree on a collective before they move its data.
+//!
+//! Every rank tells every other what it is about to do, in a frame of 32 bytes behind which a payload of up
+//! to 256 bytes may ride. Ranks that differ find out together, and a rank whose arguments are bad says so
+//! instead of staying away.
+//!
+//! ```text
+//! up to 64 ranks: frame to every other rank; compare all
+//! above:          frames are merged up a binomial tree while they are the same;
+//!                 rank 0 sends the verdict down; if they differ it asks for all frames first
+//! ```
+
+use bytemuck::{Pod, Zeroable};
+
+use super::Call;
+use crate::device::Place;
+use crate::dtype::Dtype;
+use crate::engine::{Phase, Slab, Transfer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::op::Op;
+use crate::plan::{DIRECT_FRAME_RANKS, FRAME_PAYLOAD_BYTES, Operation};
+
+/// What a rank is about to do, as far as the ranks must agree on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub dtype: Option<Dtype>,
+    pub op: Option<Op>,
+    pub root: Option<usize>,
+    /// Elements that each rank contributes or gets.
+    pub count: usize,
+    /// Whether the counts may differ.
+    pub any_count: bool,
+    pub place: Place,
+}
+
+impl Terms {
+    /// An operation without data.
+    pub(super) const NONE: Terms =
+        Terms { dtype: None, op: None, root: None, count: 0, any_count: false, place: Place::Host };
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+struct Frame {
+    sequence: u64,
+    count: u64,
+    root: u32,
+    operation: u8,
+    dtype: u8,
+    op: u8,
+    any_count: u8,
+    place: u8,
+    /// 0, or 1 + the code of the kind of this rank's error, whose text is the payload.
+    failed: u8,
+    payload_bytes: u16,
+    reserved: u32,
+}
+
+const FRAME_BYTES: usize = size_of::<Frame>();
+const CAPACITY: usize = FRAME_BYTES + FRAME_PAYLOAD_BYTES;
+const NONE: u8 = u8::MAX;
+
+impl Frame {
+    fn new(call: &Call<'_>, terms: &Terms, local: &Result<()>, payload_bytes: usize) -> Frame {
+        Frame {
+            sequence: call.entered.sequence,
+            count: terms.count as u64,
+            root: terms.root.map_or(u32::MAX, |root| root as u32),
+            operation: call.operation as u8,
+            dtype: terms.dtype.map_or(NONE, Dtype::code),
+            op: terms.op.map_or(NONE, Op::code),
+            any_count: u8::from(terms.any_count),
+            place: terms.place.code(),
+            failed: local.as_ref().err().map_or(0, |error| 1 + error.kind().code()),
+            payload_bytes: payload_bytes as u16,
+            reserved: 0,
+        }
+    }
+
+    fn read(message: &[u8]) -> Result<Frame> {
+        let head = message.get(..FRAME_BYTES).ok_or_else(|| {
+            Error::new(ErrorKind::Mismatch, format!("a message of {} bytes is no frame", message.len()))
+        })?;
+        Ok(bytemuck::pod_read_unaligned(head))
+    }
+
+    /// What must be the same on all ranks. Places may differ: they only choose the path.
+    fn terms(&self) -> Frame {
+        let count = if self.any_count == 1 { 0 } else { self.count };
+        Frame { count, place: 0, failed: 0, payload_bytes: 0, ..*self }
+    }
+
+    fn failure(&self) -> Option<ErrorKind> {
+        self.failed.checked_sub(1).map(|code| ErrorKind::from_code(code).unwrap_or(ErrorKind::PeerFailed))
+    }
+
+    /// The operation in words.
+    fn describe(&self) -> String {
+        let name = Operation::from_code(self.operation).map_or("something unknown", Operation::name);
+        let mut text = format!("{name} #{}", self.sequence);
+        if let Some(dtype) = Dtype::from_code(self.dtype) {
+            match self.any_count {
+                0 => text.push_str(&format!(" of {} {dtype}", self.count)),
+                _ => text.push_str(&format!(" of {dtype}")),
+            }
+        }
+        if let Some(op) = Op::from_code(self.op) {
+            text.push_str(&format!(", {op}"));
+        }
+        if self.root != u32::MAX {
+            text.push_str(&format!(", root {}", self.root));
+        }
+        text
+    }
+}
+
+/// What the ranks agreed on.
+pub(super) struct Agreed {
+    /// The slab of each rank's frame, where they were exchanged directly.
+    frames: Vec<Option<(Slab, Frame)>>,
+    /// This rank could not send a frame at the first attempt: it goes on, and marks what it owes.
+    pub failure: Option<Error>,
+}
+
+impl Agreed {
+    /// The payload that rode in a rank's frame; empty for one's own.
+    pub(super) fn payload(&self, rank: usize) -> &[u8] {
+        match self.frames.get(rank) {
+            Some(Some((slab, frame))) => {
+                slab.bytes().get(FRAME_BYTES..FRAME_BYTES + usize::from(frame.payload_bytes)).unwrap_or(&[])
+            }
+            _ => &[],
+        }
+    }
+
+    /// The count in a rank's frame, where frames were exchanged directly.
+    pub(super) fn count(&self, rank: usize) -> Option<u64> {
+        self.frames.get(rank)?.as_ref().map(|(_, frame)| frame.count)
+    }
+}
+
+impl Call<'_> {
+    /// Agrees with all ranks on `terms`; `local` says whether this rank is ready.
+    ///
+    /// The payload, of at most [`FRAME_PAYLOAD_BYTES`], reaches every rank if there are at most
+    /// [`DIRECT_FRAME_RANKS`]; an empty one is always right.
+    pub(super) async fn agree(&self, terms: Terms, local: Result<()>, payload: &[u8]) -> Result<Agreed> {
+        let unchecked = Agreed { frames: Vec::new(), failure: None };
+        if !self.is_checked() || self.ranks() == 1 {
+            return local.map(|()| unchecked);
+        }
+        let text = local.as_ref().err().map(|error| error.message().to_owned());
+        let payload = text.as_deref().map_or(payload, |text| shortened(text, FRAME_PAYLOAD_BYTES).as_bytes());
+        let frame = Frame::new(self, &terms, &local, payload.len());
+        match self.ranks() <= DIRECT_FRAME_RANKS {
+            true => self.agree_directly(frame, local, payload).await,
+            false => self.agree_along_tree(frame, local, payload).await.map(|()| unchecked),
+        }
+    }
+
+    async fn agree_directly(&self, own: Frame, local: Result<()>, payload: &[u8]) -> Result<Agreed> {
+        let (rank, ranks) = (self.rank(), self.ranks());
+        let (transport, private, tag) = (self.endpoint().engine.transport(), self.private(), self.tag());
+        let mut frames: Vec<Option<(Slab, Frame)>> = (0..ranks).map(|_| None).collect();
+        let mut failure = None;
+        let mut receives = Vec::with_capacity(ranks - 1);
+        for from in self.others() {
+            let receive = Transfer::receive_slab(transport, private, Some(from), Some(tag), CAPACITY)?;
+            receives.push((from, receive));
+        }
+        let mut sends = Vec::with_capacity(ranks - 1);
+        for to in self.others() {
+            let send = || {
+                let slab = written(own, payload);
+                Transfer::send_slab(transport, private, to, tag, slab, FRAME_BYTES + payload.len())
+            };
+            // Without this frame the peer would wait for ever.
+            let sent = send().or_else(|error| {
+                failure.get_or_insert(error);
+                send()
+            });
+            sends.push(sent.inspect_err(|error| self.endpoint().poison_with(error))?);
+        }
+        for (from, mut receive) in receives {
+            self.activity.waits_for_rank(Phase::Frame, from);
+            let delivery = (&mut receive).await?;
+            let slab = receive.into_slab();
+            let frame = Frame::read(&slab.bytes()[..delivery.bytes])?;
+            frames[from] = Some((slab, frame));
+        }
+        for send in sends {
+            send.await?;
+        }
+        local?;
+        let all = |other: usize| match &frames[other] {
+            Some((_, frame)) => *frame,
+            None => own,
+        };
+        let failed = (0..ranks).find_map(|other| all(other).failure().map(|kind| (other, kind)));
+        let agreed = Agreed { frames: Vec::new(), failure: None };
+        if let Some((other, kind)) = failed {
+            let agreed = Agreed { frames, ..agreed };
+            return Err(peer_failure(other, kind, &String::from_utf8_lossy(agreed.payload(other))));
+        }
+        if (0..ranks).any(|other| all(other).terms() != own.terms()) {
+            let all: Vec<Frame> = (0..ranks).map(all).collect();
+            debug_assert_eq!(all[rank], own);
+            return Err(Error::new(ErrorKind::Mismatch, odd_ranks(&all)));
+        }
+        Ok(Agreed { frames, failure })
+    }
+
+    /// For many ranks: merges up a binomial tree, and brings rank 0's verdict down.
+    async fn agree_along_tree(&self, own: Frame, local: Result<()>, payload: &[u8]) -> Result<()> {
+        let (rank, ranks) = (self.rank(), self.ranks());
+        let mut merged = Merged { frame: own, differ: false, failed: None };
+        if let Some(kind) = own.failure() {
+            merged.failed = Some((rank, kind, String::from_utf8_lossy(payload).into_owned()));
+        }
+        let mut bit = 1;
+        while bit < ranks && rank & bit == 0 {
+            if rank | bit < ranks {
+                let (slab, bytes) = self.receive_frame(rank | bit).await?;
+                merged.absorb(Merged::read(&slab.bytes()[..bytes])?);
+            }
+            bit <<= 1;
+        }
+        let parent = rank & !bit;
+        let verdict = if rank == 0 {
+            if merged.differ && merged.failed.is_none() {
+                self.spread(bit, &[ASK]).await?;
+                let mut all = vec![own];
+                for other in 1..ranks {
+                    let (slab, bytes) = self.receive_frame(other).await?;
+                    all.push(Frame::read(&slab.bytes()[..bytes])?);
+                }
+                Some((ErrorKind::Mismatch, None, odd_ranks(&all)))
+            } else {
+                merged.failed.map(|(other, kind, text)| (kind, Some(other), text))
+            }
+        } else {
+            self.send_frame(parent, &merged.written()).await?;
+            let (mut slab, mut bytes) = self.receive_frame(parent).await?;
+            if slab.bytes()[..bytes] == [ASK] {
+                self.spread(bit, &[ASK]).await?;
+                self.send_frame(0, bytemuck::bytes_of(&own)).await?;
+                (slab, bytes) = self.receive_frame(parent).await?;
+            }
+            read_verdict(&slab.bytes()[..bytes])?
+        };
+        self.spread(bit, &written_verdict(verdict.as_ref())).await?;
+        local?;
+        match verdict {
+            None => Ok(()),
+            Some((kind, Some(other), text)) => Err(peer_failure(other, kind, &text)),
+            Some((kind, None, text)) => Err(Error::new(kind, text)),
+        }
+    }
+
+    fn private(&self) -> &crate::transport::Context {
+        &self.endpoint().group.private
+    }
+
+    async fn receive_frame(&self, from: usize) -> Result<(Slab, usize)> {
+        self.activity.waits_for_rank(Phase::Frame, from);
+        let (transport, tag) = (self.endpoint().engine.transport(), self.tag());
+        let mut receive = Transfer::receive_slab(transport, self.private(), Some(from), Some(tag), VERDICT_BYTES)?;
+        let delivery = (&mut receive).await?;
+        Ok((receive.into_slab(), delivery.bytes))
+    }
+
+    async fn send_frame(&self, to: usize, bytes: &[u8]) -> Result<()> {
+        let transport = self.endpoint().engine.transport();
+        let mut slab = Slab::take();
+        slab.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        Transfer::send_slab(transport, self.private(), to, self.tag(), slab, bytes.len())?.await.map(drop)
+    }
+
+    /// Sends to the children of this rank in the tree, which it has below `bit`.
+    async fn spread(&self, bit: usize, bytes: &[u8]) -> Result<()> {
+        let mut below = bit >> 1;
+        while below > 0 {
+            let child = self.rank() | below;
+            if child < self.ranks() {
+                self.send_frame(child, bytes).await?;
+            }
+            below >>= 1;
+        }
+        Ok(())
+    }
+}
+
+/// Rank 0's request for the frames of all ranks, which have turned out to differ.
+const ASK: u8 = 2;
+
+/// The longest message on the tree.
+const VERDICT_BYTES: usize = 2048;
+
+/// The frames of a subtree.
+struct Merged {
+    frame: Frame,
+    differ: bool,
+    /// The lowest rank that is not ready, and why.
+    failed: Option<(usize, ErrorKind, String)>,
+}
+
+impl Merged {
+    fn absorb(&mut self, other: Merged) {
+        self.differ |= other.differ || self.frame.terms() != other.frame.terms();
+        // Subtrees are absorbed in the order of their ranks.
+        if self.failed.is_none() {
+            self.failed = other.failed;
+        }
+    }
+
+    fn written(&self) -> Vec<u8> {
+        let mut bytes = bytemuck::bytes_of(&self.frame).to_vec();
+        bytes.push(u8::from(self.differ));
+        if let Some((rank, kind, text)) = &self.failed {
+            bytes.push(kind.code());
+            bytes.extend((*rank as u32).to_le_bytes());
+            bytes.extend(text.as_bytes());
+        }
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<Merged> {
+        let frame = Frame::read(bytes)?;
+        let rest = &bytes[FRAME_BYTES..];
+        let differ = rest.first() == Some(&1);
+        let failed = match rest.get(1..) {
+            Some([kind, a, b, c, d, text @ ..]) => Some((
+                u32::from_le_bytes([*a, *b, *c, *d]) as usize,
+                ErrorKind::from_code(*kind).unwrap_or(ErrorKind::PeerFailed),
+                String::from_utf8_lossy(text).into_owned(),
+            )),
+            _ => None,
+        };
+        Ok(Merged { frame, differ, failed })
+    }
+}
+
+type Verdict = (ErrorKind, Option<usize>, String);
+
+fn written_verdict(verdict: Option<&Verdict>) -> Vec<u8> {
+    match verdict {
+        None => vec![0],
+        Some((kind, rank, text)) => {
+            let mut bytes = vec![1, kind.code()];
+            bytes.extend(rank.map_or(u32::MAX, |rank| rank as u32).to_le_bytes());
+            bytes.extend(shortened(text, VERDICT_BYTES - bytes.len()).as_bytes());
+            bytes
+        }
+    }
+}
+
+fn read_verdict(bytes: &[u8]) -> Result<Option<Verdict>> {
+    match bytes {
+        [0] => Ok(None),
+        [1, kind, a, b, c, d, text @ ..] => {
+            let rank = u32::from_le_bytes([*a, *b, *c, *d]);
+            let kind = ErrorKind::from_code(*kind).unwrap_or(ErrorKind::PeerFailed);
+            let rank = (rank != u32::MAX).then_some(rank as usize);
+            Ok(Some((kind, rank, String::from_utf8_lossy(text).into_owned())))
+        }
+        _ => Err(Error::new(ErrorKind::Mismatch, "a message that is no verdict")),
+    }
+}
+
+fn written(frame: Frame, payload: &[u8]) -> Slab {
+    let mut slab = Slab::take();
+    let bytes = slab.bytes_mut();
+    bytes[..FRAME_BYTES].copy_from_slice(bytemuck::bytes_of(&frame));
+    bytes[FRAME_BYTES..FRAME_BYTES + payload.len()].copy_from_slice(payload);
+    slab
+}
+
+/// The error of a rank that is ready when another is not. A mismatch that one rank has found is everybody's.
+fn peer_failure(rank: usize, kind: ErrorKind, text: &str) -> Error {
+    let kind = if kind == ErrorKind::Mismatch { kind } else { ErrorKind::PeerFailed };
+    Error::new(kind, format!("rank {rank} failed: {text}"))
+}
+
+/// The longest prefix of at most `bytes` bytes that is whole characters.
+fn shortened(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
+/// Says which ranks differ from most, and how.
+fn odd_ranks(frames: &[Frame]) -> String {
+    let votes = |frame: &Frame| frames.iter().filter(|other| other.terms() == frame.terms()).count();
+    let mut usual = &frames[0];
+    for frame in frames {
+        if votes(frame) > votes(usual) {
+            usual = frame;
+        }
+    }
+    let mut groups: Vec<(&Frame, Vec<usize>)> = Vec::new();
+    for (rank, frame) in frames.iter().enumerate().filter(|(_, frame)| frame.terms() != usual.terms()) {
+        match groups.iter_mut().find(|(other, _)| other.terms() == frame.terms()) {
+            Some((_, ranks)) => ranks.push(rank),
+            None => groups.push((frame, vec![rank])),
+        }
+    }
+    let odd: Vec<String> = groups
+        .iter()
+        .map(|(frame, ranks)| {
+            let ranks: Vec<String> = ranks.iter().map(ToString::to_string).collect();
+            let word = if ranks.len() == 1 { "rank" } else { "ranks" };
+            format!("{word} {} called {}", ranks.join(", "), frame.describe())
+        })
+        .collect();
+    format!("the ranks disagree: {}; the others {}", odd.join("; "), usual.describe())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(count: u64) -> Frame {
+        Frame {
+            sequence: 3,
+            count,
+            root: u32::MAX,
+            operation: Operation::Allreduce as u8,
+            dtype: Dtype::F32.code(),
+            op: Op::Sum.code(),
+            any_count: 0,
+            place: 0,
+            failed: 0,
+            payload_bytes: 0,
+            reserved: 0,
+        }
+    }
+
+    #[test]
+    fn the_odd_ranks_are_those_that_differ_from_most() {
+        let text = odd_ranks(&[frame(8), frame(4), frame(8), frame(5), frame(4), frame(8)]);
+        assert!(text.contains("ranks 1, 4 called allreduce #3 of 4 f32, "), "{text}");
+        assert!(text.contains("rank 3 called allreduce #3 of 5 f32, "), "{text}");
+        assert!(text.contains("the others allreduce #3 of 8 f32, "), "{text}");
+    }
+
+    #[test]
+    fn merged_frames_and_verdicts_survive_the_wire() {
+        let failed = Some((7, ErrorKind::Unsupported, "why".to_owned()));
+        let merged = Merged { frame: frame(1), differ: true, failed: failed.clone() };
+        let read = Merged::read(&merged.written()).unwrap();
+        assert!(read.differ && read.frame == frame(1) && read.failed == failed);
+        let verdict = (ErrorKind::Mismatch, Some(2), "x".repeat(5000));
+        let read = read_verdict(&written_verdict(Some(&verdict))).unwrap().unwrap();
+        assert_eq!((read.0, read.1), (verdict.0, verdict.1));
+        assert!(read.2.len() > 2000 && verdict.2.starts_with(&read.2));
+        assert_eq!(read_verdict(&written_verdict(None)).unwrap(), None);
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(shortened("aé", 2), "a");
+        assert_eq!(shortened("aé", 3), "aé");
+        assert_eq!(shortened("", 3), "");
+    }
+}

@@ -1,0 +1,107 @@
+//! `allgather`.
+
+use super::agreement::{Agreed, Terms};
+use super::courier::Courier;
+use super::gather::divides;
+use super::{Call, FramePayload, check_room, copy, copy_bytes, times};
+use crate::buffer::{Blocks, Buffer, BufferMut, Span};
+use crate::comm::Communicator;
+use crate::error::Result;
+use crate::plan::{Algorithm, Operation};
+
+impl Communicator {
+    /// Collects every rank's buffer at every rank, in the order of the ranks.
+    ///
+    /// `recv` has [`size`](Self::size) times the elements of `send`, or more, which are left alone.
+    ///
+    /// MPI standard, section 6.7 (`MPI_Allgather`).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a receive buffer too short, and
+    /// [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other ranks;
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if counts or types differ.
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let squares = Communicator::threads(3, |comm| {
+    ///     let mut all = [0u64; 3];
+    ///     comm.allgather(&(comm.rank() as u64).pow(2), &mut all).map(|()| all)
+    /// })?;
+    /// assert!(squares.into_iter().all(|all| all.unwrap() == [0, 1, 4]));
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn allgather<S, R>(&self, send: &S, recv: &mut R) -> Result<()>
+    where
+        S: Buffer + ?Sized,
+        R: BufferMut<Element = S::Element> + ?Sized,
+    {
+        let (own, all) = (send.lower(), recv.lower_mut());
+        let call = Call::enter(self, Operation::Allgather, own.bytes())?;
+        call.run(allgather(&call, &own, &all, Ok(())))
+    }
+
+    /// Collects every rank's block at every rank; each holds its own in its place.
+    ///
+    /// MPI standard, section 6.7 (`MPI_Allgather` with `MPI_IN_PLACE`).
+    ///
+    /// # Errors
+    /// As for [`allgather`](Self::allgather); [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the
+    /// buffer cannot be divided among the ranks.
+    pub fn allgather_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B) -> Result<()> {
+        let all = buffer.lower_mut();
+        let call = Call::enter(self, Operation::Allgather, all.bytes())?;
+        call.run(async {
+            let count = all.elements() / self.size();
+            let own = all.part(self.rank() * count, count)?;
+            allgather(&call, &own, &all, divides(&all, self.size())).await
+        })
+    }
+}
+
+pub(super) async fn allgather(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, local: Result<()>) -> Result<()> {
+    let (ranks, count) = (call.ranks(), own.elements());
+    let algorithm = call.plan(own.bytes());
+    let local = local.and_then(|()| check_room(all, times(count, ranks)?));
+    let terms = Terms { dtype: Some(own.dtype()), count, place: own.place(), ..Terms::NONE };
+    let payload = FramePayload::when(algorithm == Algorithm::Frames, own)?;
+    let mut agreed = call.agree(terms, local, payload.bytes()).await?;
+    let blocks = Blocks::packed(vec![count; ranks]);
+    copy(own, &block(all, &blocks, call.rank())?)?;
+    if algorithm == Algorithm::Frames {
+        for other in call.others() {
+            copy_bytes(agreed.payload(other), &block(all, &blocks, other)?)?;
+        }
+        return agreed.over();
+    }
+    let mut courier = Courier::new(call, &mut agreed);
+    exchange(call, &mut courier, all, &blocks)?;
+    courier.finish().await;
+    courier.outcome()
+}
+
+/// The block of `rank` in a buffer.
+pub(super) fn block<'a>(all: &'a Span<'_>, blocks: &Blocks, rank: usize) -> Result<Span<'a>> {
+    all.part(blocks.displacement(rank), blocks.count(rank))
+}
+
+/// Starts to send this rank's block to all others and to receive theirs.
+pub(super) fn exchange(call: &Call<'_>, courier: &mut Courier<'_>, all: &Span<'_>, blocks: &Blocks) -> Result<()> {
+    for other in call.others() {
+        // SAFETY: blocks do not overlap, and each is received once; the span may be written.
+        unsafe { courier.receive(other, &block(all, blocks, other)?) };
+    }
+    let own = block(all, blocks, call.rank())?;
+    for other in call.others() {
+        // SAFETY: nobody receives into this rank's own block.
+        unsafe { courier.send(other, &own) };
+    }
+    Ok(())
+}
+
+impl Agreed {
+    /// The end of a collective whose data were in its frames.
+    pub(super) fn over(self) -> Result<()> {
+        self.failure.map_or(Ok(()), Err)
+    }
+}

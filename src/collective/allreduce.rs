@@ -1,0 +1,133 @@
+//! `allreduce`.
+
+use super::agreement::{Agreed, Terms};
+use super::courier::Courier;
+use super::reduce::{Inputs, fold_frames, own_or_note, reduce_scatter};
+use super::{Call, FramePayload, allgather, check_room};
+use crate::buffer::{Blocks, Buffer, BufferMut, Span};
+use crate::comm::Communicator;
+use crate::error::Result;
+use crate::op::Op;
+use crate::plan::{Algorithm, Operation};
+
+impl Communicator {
+    /// Folds every rank's buffer element by element into every rank's `recv`.
+    ///
+    /// The elements are combined in the canonical order (see [`Op`]): the result has the same bits on every
+    /// rank, in every run and on every path. `recv` has the elements of `send`, or more, which are left
+    /// alone.
+    ///
+    /// MPI standard, section 6.9.6 (`MPI_Allreduce`).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a receive buffer too short,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for an operation that the element type does not have,
+    /// and [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other ranks;
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if counts, types or operations differ.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(4, |comm| {
+    ///     let mut sum = [0f32; 2];
+    ///     comm.allreduce(&[comm.rank() as f32, 0.5], &mut sum, Op::Sum).map(|()| sum)
+    /// })?;
+    /// assert!(sums.into_iter().all(|sum| sum.unwrap() == [6.0, 2.0]));
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn allreduce<S, R>(&self, send: &S, recv: &mut R, op: Op) -> Result<()>
+    where
+        S: Buffer + ?Sized,
+        R: BufferMut<Element = S::Element> + ?Sized,
+    {
+        let (own, result) = (send.lower(), recv.lower_mut());
+        let call = Call::enter(self, Operation::Allreduce, own.bytes())?;
+        call.run(allreduce(&call, &own, &result, op))
+    }
+
+    /// Folds every rank's buffer element by element into every rank's own.
+    ///
+    /// The result has the bits of [`allreduce`](Self::allreduce).
+    ///
+    /// MPI standard, section 6.9.6 (`MPI_Allreduce` with `MPI_IN_PLACE`).
+    ///
+    /// # Errors
+    /// As for [`allreduce`](Self::allreduce).
+    pub fn allreduce_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
+        let span = buffer.lower_mut();
+        let call = Call::enter(self, Operation::Allreduce, span.bytes())?;
+        call.run(allreduce(&call, &span, &span, op))
+    }
+}
+
+pub(super) async fn allreduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op) -> Result<()> {
+    let algorithm = call.plan(own.bytes());
+    let mut local = op.check(own.dtype()).and_then(|()| check_room(result, own.elements()));
+    let inputs = match algorithm {
+        Algorithm::Frames => None,
+        Algorithm::Blocks => own_or_note(Inputs::of_block(call, own), &mut local),
+        Algorithm::Direct | Algorithm::Tree => own_or_note(Inputs::new(call, own, own.elements()), &mut local),
+    };
+    let terms = Terms {
+        dtype: Some(own.dtype()),
+        op: Some(op),
+        count: own.elements(),
+        place: own.place(),
+        ..Terms::NONE
+    };
+    let payload = FramePayload::when(algorithm == Algorithm::Frames, own)?;
+    let mut agreed = call.agree(terms, local, payload.bytes()).await?;
+    match (algorithm, inputs) {
+        (Algorithm::Blocks, Some(inputs)) => in_blocks(call, &inputs, own, result, op, &mut agreed).await,
+        (_, Some(inputs)) => direct(call, &inputs, own, result, op, &mut agreed).await,
+        (_, None) => {
+            fold_frames(call, &agreed, own, result, op)?;
+            agreed.over()
+        }
+    }
+}
+
+/// Every rank sends all its elements to every other, and each folds everything.
+async fn direct(
+    call: &Call<'_>,
+    inputs: &Inputs,
+    own: &Span<'_>,
+    result: &Span<'_>,
+    op: Op,
+    agreed: &mut Agreed,
+) -> Result<()> {
+    let mut courier = Courier::new(call, agreed);
+    inputs.receive(call, &mut courier, own);
+    for other in call.others() {
+        // SAFETY: in place, the result is written after `finish`.
+        unsafe { courier.send(other, own) };
+    }
+    courier.finish().await;
+    if !courier.has_failed() {
+        courier.note(inputs.fold(call, own, result, op));
+    }
+    courier.outcome()
+}
+
+/// Each rank folds one block of everybody's elements; then all gather the blocks.
+async fn in_blocks(
+    call: &Call<'_>,
+    inputs: &Inputs,
+    own: &Span<'_>,
+    result: &Span<'_>,
+    op: Op,
+    agreed: &mut Agreed,
+) -> Result<()> {
+    let blocks = Blocks::even(own.elements(), call.ranks());
+    let block = allgather::block(own, &blocks, call.rank())?;
+    let mut courier = Courier::new(call, agreed);
+    reduce_scatter(call, &mut courier, inputs, own, &blocks)?;
+    // In place, the blocks that were sent are received into next.
+    courier.finish().await;
+    if !courier.has_failed() {
+        courier.note(inputs.fold(call, &block, &allgather::block(result, &blocks, call.rank())?, op));
+    }
+    allgather::exchange(call, &mut courier, result, &blocks)?;
+    courier.finish().await;
+    courier.outcome()
+}

@@ -1,0 +1,144 @@
+//! The messages of a collective's data, in which a rank that has failed still sends all that it owes.
+
+use super::Call;
+use super::agreement::Agreed;
+use crate::buffer::Span;
+use crate::engine::{Phase, Slab, Transfer};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Sends and receives one round of a collective's data after another.
+///
+/// After a failure what is sent is an empty message, the mark by which receivers know that they cannot go
+/// on either; so nobody waits for ever, and the communicator stays usable.
+pub(super) struct Courier<'a> {
+    call: &'a Call<'a>,
+    failure: Option<Error>,
+    receives: Vec<Incoming<'a>>,
+    sends: Vec<Transfer<'a>>,
+}
+
+struct Incoming<'a> {
+    from: usize,
+    bytes: usize,
+    transfer: Transfer<'a>,
+}
+
+impl<'a> Courier<'a> {
+    /// A courier for what was agreed on; a failure to send a frame is its first.
+    pub(super) fn new(call: &'a Call<'a>, agreed: &mut Agreed) -> Courier<'a> {
+        Courier { failure: agreed.failure.take(), ..Courier::of(call) }
+    }
+
+    /// A courier for messages that no agreement has preceded.
+    pub(super) fn of(call: &'a Call<'a>) -> Courier<'a> {
+        Courier { call, failure: None, receives: Vec::new(), sends: Vec::new() }
+    }
+
+    /// Remembers the first failure.
+    pub(super) fn note(&mut self, outcome: Result<()>) {
+        if let Err(error) = outcome {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Starts to send a span.
+    ///
+    /// # Safety
+    /// The span's memory is not written before [`finish`](Self::finish) or the drop of the courier.
+    pub(super) unsafe fn send(&mut self, to: usize, span: &Span<'_>) {
+        let call = self.call;
+        let (transport, private, tag) =
+            (call.endpoint().engine.transport(), &call.endpoint().group.private, call.tag());
+        for (first, bytes) in pieces(span.bytes(), transport.largest_message()) {
+            if self.failure.is_none() {
+                // SAFETY: within the span; the caller's promise.
+                let sent = unsafe {
+                    let pointer = span.pointer().add(first);
+                    Transfer::send_lent(transport, private, to, tag, pointer, bytes)
+                };
+                match sent {
+                    Ok(transfer) => {
+                        self.sends.push(transfer);
+                        continue;
+                    }
+                    Err(error) => self.note(Err(error)),
+                }
+            }
+            match Transfer::send_slab(transport, private, to, tag, Slab::take(), 0) {
+                Ok(transfer) => self.sends.push(transfer),
+                Err(error) => self.note(Err(error)),
+            }
+        }
+    }
+
+    /// Starts to receive into a span.
+    ///
+    /// # Safety
+    /// The span's memory may be written, and is not used before [`finish`](Self::finish) or the drop of
+    /// the courier.
+    pub(super) unsafe fn receive(&mut self, from: usize, span: &Span<'_>) {
+        let call = self.call;
+        let (transport, private, tag) =
+            (call.endpoint().engine.transport(), &call.endpoint().group.private, call.tag());
+        for (first, bytes) in pieces(span.bytes(), transport.largest_message()) {
+            // SAFETY: within the span; the caller's promise.
+            let posted = unsafe {
+                let pointer = span.pointer().add(first);
+                Transfer::receive_lent(transport, private, from, tag, pointer, bytes)
+            };
+            match posted {
+                Ok(transfer) => self.receives.push(Incoming { from, bytes, transfer }),
+                Err(error) => self.note(Err(error)),
+            }
+        }
+    }
+
+    /// Waits until everything that was started is over.
+    pub(super) async fn finish(&mut self) {
+        for Incoming { from, bytes, transfer } in std::mem::take(&mut self.receives) {
+            self.call.activity.waits_for_rank(Phase::Data, from);
+            let outcome = match transfer.await {
+                Ok(delivery) if delivery.bytes == bytes => Ok(()),
+                Ok(_) => Err(Error::new(
+                    ErrorKind::PeerFailed,
+                    format!("rank {from} failed while the data were on their way; the output is unspecified"),
+                )),
+                Err(error) => Err(error),
+            };
+            self.note(outcome);
+        }
+        for transfer in std::mem::take(&mut self.sends) {
+            let outcome = transfer.await.map(drop);
+            self.note(outcome);
+        }
+    }
+
+    /// The first failure, if there was one.
+    pub(super) fn outcome(self) -> Result<()> {
+        self.failure.map_or(Ok(()), Err)
+    }
+}
+
+/// The pieces of a message that a transport takes: first byte and length.
+fn pieces(bytes: usize, largest: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..bytes.div_ceil(largest)).map(move |piece| {
+        let first = piece * largest;
+        (first, largest.min(bytes - first))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pieces;
+
+    #[test]
+    fn pieces_cover_the_message() {
+        assert_eq!(pieces(0, 4).count(), 0);
+        assert_eq!(pieces(9, 4).collect::<Vec<_>>(), [(0, 4), (4, 4), (8, 1)]);
+        assert_eq!(pieces(8, 4).collect::<Vec<_>>(), [(0, 4), (4, 4)]);
+    }
+}

@@ -1,0 +1,75 @@
+//! `duplicate`.
+
+use std::task::Poll;
+
+use super::Call;
+use crate::comm::Communicator;
+use crate::engine::{Endpoint, Phase};
+use crate::error::Result;
+use crate::plan::Operation;
+use crate::transport::{Context, Creation, Transport};
+
+impl Communicator {
+    /// Makes a communicator of the same ranks, whose messages never meet those of this one.
+    ///
+    /// Frees what MPI holds for earlier duplicates and splits that all ranks have dropped.
+    ///
+    /// MPI standard, section 7.4.2 (`MPI_Comm_dup`).
+    ///
+    /// # Errors
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if one is in another collective;
+    /// [`Mpi`](crate::ErrorKind::Mpi) if MPI has no more communicators.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Tag};
+    ///
+    /// let received = Communicator::threads(2, |comm| {
+    ///     let other = comm.duplicate()?;
+    ///     if comm.rank() == 0 {
+    ///         other.send(&1u8, 1, Tag(0))?;
+    ///         comm.send(&2u8, 1, Tag(0))?;
+    ///     }
+    ///     let mut value = 0u8;
+    ///     if comm.rank() == 1 {
+    ///         comm.recv(&mut value, 0, Tag(0))?;
+    ///         other.recv(&mut [0u8], 0, Tag(0))?;
+    ///     }
+    ///     Ok::<u8, warpcomm::Error>(value)
+    /// })?;
+    /// assert_eq!(received.into_iter().collect::<Result<Vec<_>, _>>()?, [0, 2]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn duplicate(&self) -> Result<Communicator> {
+        let call = Call::enter(self, Operation::Duplicate, 0)?;
+        call.run(duplicate(&call))
+    }
+}
+
+async fn duplicate(call: &Call<'_>) -> Result<Communicator> {
+    let place = call.find_place().await?;
+    let endpoint = call.endpoint();
+    call.activity.waits_for(Phase::Creation);
+    let made = async {
+        let handle = created(endpoint.engine.transport(), &endpoint.context, place.fresh).await?;
+        let context = Context { handle, ..endpoint.context.clone() };
+        Endpoint::new(&endpoint.engine, context, &endpoint.group, place.slot)
+    };
+    let made = made.await;
+    let endpoint = call.conclude(&place, made).await?;
+    Ok(Communicator::new(endpoint, call.comm.timeout()))
+}
+
+/// Makes a context with the group of `parent`.
+pub(super) async fn created(transport: &dyn Transport, parent: &Context, fresh: u64) -> Result<u64> {
+    match transport.duplicate(parent, fresh)? {
+        Creation::Done(handle) => Ok(handle),
+        Creation::Pending(ticket) => {
+            std::future::poll_fn(|_| match transport.created(&ticket) {
+                Ok(None) => Poll::Pending,
+                Ok(Some(handle)) => Poll::Ready(Ok(handle)),
+                Err(error) => Poll::Ready(Err(error)),
+            })
+            .await
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What `duplicate` and `split` share: a slot for the new communicator, and freeing what was dropped.
+
+use super::Call;
+use super::agreement::Terms;
+use super::allreduce::allreduce;
+use super::bcast::bcast;
+use crate::buffer::lower::LowerMut;
+use crate::error::{Error, Result};
+use crate::op::Op;
+
+/// What rank 0 has chosen for a new communicator.
+pub(super) struct Place {
+    /// Its slot in the group.
+    pub slot: u32,
+    /// A number for the transport's contexts.
+    pub fresh: u64,
+}
+
+/// No slot was free.
+const NO_SLOT: u64 = u64::MAX;
+
+impl Call<'_> {
+    /// Frees what all ranks have dropped of the group's communicators, and lets rank 0 choose a place for
+    /// a new one.
+    pub(super) async fn find_place(&self) -> Result<Place> {
+        let group = &self.endpoint().group;
+        let transport = self.endpoint().engine.transport();
+        let told = group.dropped(self.rank() == 0);
+        let mut agreed = told;
+        let span = agreed.lower_mut();
+        let outcome = allreduce(self, &span, &span, Op::BitAnd).await;
+        drop(span);
+        match outcome {
+            Ok(()) => group.free(transport, &told, &agreed)?,
+            Err(error) => {
+                // Nothing is freed; rank 0 takes its claims back.
+                group.free(transport, &told, &[0; size_of::<crate::engine::Slots>()])?;
+                return Err(error);
+            }
+        }
+        let mut choice = [NO_SLOT, 0];
+        if self.rank() == 0 {
+            choice = [group.take_slot().map_or(NO_SLOT, u64::from), transport.fresh()];
+        }
+        bcast(self, &choice.lower_mut(), 0).await?;
+        match u32::try_from(choice[0]) {
+            Ok(slot) => Ok(Place { slot, fresh: choice[1] }),
+            Err(_) => Err(Error::unsupported("the ranks have too many communicators")),
+        }
+    }
+
+    /// Tells all ranks whether this one could make its communicator; an error on one is an error on all.
+    pub(super) async fn conclude<T>(&self, place: &Place, made: Result<T>) -> Result<T> {
+        let (made, local) = match made {
+            Ok(made) => (Some(made), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let agreed = match self.agree(Terms::NONE, local, &[]).await {
+            Ok(agreed) => agreed.over(),
+            Err(error) => Err(error),
+        };
+        match (agreed, made) {
+            (Ok(()), Some(made)) => Ok(made),
+            (outcome, _) => {
+                self.endpoint().group.return_slot(place.slot);
+                Err(outcome.err().unwrap_or_else(|| Error::invalid("no communicator was made")))
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `gather`.
+
+use super::agreement::Terms;
+use super::courier::Courier;
+use super::{Call, FramePayload, check_room, copy, copy_bytes, times};
+use crate::buffer::{Buffer, BufferMut, Span};
+use crate::comm::Communicator;
+use crate::error::{Error, Result};
+use crate::plan::{Algorithm, Operation};
+
+impl Communicator {
+    /// Collects every rank's buffer at `root`, in the order of the ranks.
+    ///
+    /// At the root `recv` has [`size`](Self::size) times the elements of `send`, or more, which are left
+    /// alone. Elsewhere it is not used and may be empty.
+    ///
+    /// MPI standard, section 6.5 (`MPI_Gather`).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a root out of range or a receive buffer
+    /// too short, and [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other ranks;
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if roots, counts or types differ.
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let gathered = Communicator::threads(3, |comm| {
+    ///     let mut all = if comm.rank() == 2 { vec![0; 3] } else { vec![] };
+    ///     comm.gather(&(10 + comm.rank() as i32), &mut all, 2).map(|()| all)
+    /// })?;
+    /// assert_eq!(gathered[2].as_ref().unwrap(), &[10, 11, 12]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn gather<S, R>(&self, send: &S, recv: &mut R, root: usize) -> Result<()>
+    where
+        S: Buffer + ?Sized,
+        R: BufferMut<Element = S::Element> + ?Sized,
+    {
+        let (own, all) = (send.lower(), recv.lower_mut());
+        let call = Call::enter(self, Operation::Gather, own.bytes())?;
+        call.run(gather(&call, &own, &all, root, Ok(())))
+    }
+
+    /// Collects every rank's elements in `root`'s buffer, which holds the root's own in their place.
+    ///
+    /// The root's buffer has [`size`](Self::size) times the elements of the others'.
+    ///
+    /// MPI standard, section 6.5 (`MPI_Gather` with `MPI_IN_PLACE`).
+    ///
+    /// # Errors
+    /// As for [`gather`](Self::gather); [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the root's
+    /// buffer cannot be divided among the ranks.
+    pub fn gather_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
+        let all = buffer.lower_mut();
+        let call = Call::enter(self, Operation::Gather, all.bytes())?;
+        call.run(async {
+            if self.rank() != root {
+                return gather(&call, &all, &Span::empty(all.dtype()), root, Ok(())).await;
+            }
+            let count = all.elements() / self.size();
+            let own = all.part(root * count, count)?;
+            gather(&call, &own, &all, root, divides(&all, self.size())).await
+        })
+    }
+}
+
+/// Checks that a buffer is whole blocks, one for each rank.
+pub(super) fn divides(span: &Span<'_>, ranks: usize) -> Result<()> {
+    match span.elements() % ranks {
+        0 => Ok(()),
+        _ => Err(Error::invalid(format!(
+            "a buffer of {} elements is not {ranks} blocks of the same length",
+            span.elements()
+        ))),
+    }
+}
+
+async fn gather(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, root: usize, local: Result<()>) -> Result<()> {
+    let (rank, ranks, count) = (call.rank(), call.ranks(), own.elements());
+    let algorithm = call.plan(own.bytes());
+    let local = local.and_then(|()| call.check_root(root)).and_then(|()| match rank == root {
+        true => check_room(all, times(count, ranks)?),
+        false => Ok(()),
+    });
+    let terms =
+        Terms { dtype: Some(own.dtype()), root: Some(root), count, place: own.place(), ..Terms::NONE };
+    let payload = FramePayload::when(algorithm == Algorithm::Frames, own)?;
+    let mut agreed = call.agree(terms, local, payload.bytes()).await?;
+    let block = |rank: usize| all.part(rank * count, count);
+    if rank == root {
+        copy(own, &block(rank)?)?;
+    }
+    if algorithm == Algorithm::Frames {
+        if rank == root {
+            for other in call.others() {
+                copy_bytes(agreed.payload(other), &block(other)?)?;
+            }
+        }
+        return agreed.over();
+    }
+    let mut courier = Courier::new(call, &mut agreed);
+    if rank == root {
+        for other in call.others() {
+            // SAFETY: blocks do not overlap, and each is received once.
+            unsafe { courier.receive(other, &block(other)?) };
+        }
+    } else {
+        // SAFETY: only read.
+        unsafe { courier.send(root, own) };
+    }
+    courier.finish().await;
+    courier.outcome()
+}

@@ -1,0 +1,159 @@
+//! Operations in which all ranks of a communicator take part, one file each.
+//!
+//! Each is a method that lowers its buffers and runs one `async` function: first the [`agreement`], then,
+//! as [`plan`](crate::plan) says, messages through a [`courier`].
+
+mod agreement;
+mod allgather;
+mod allgatherv;
+mod allreduce;
+mod barrier;
+mod bcast;
+mod courier;
+mod duplicate;
+mod family;
+mod finalize;
+mod gather;
+mod reduce;
+mod scatter;
+mod split;
+#[cfg(feature = "mpi")]
+pub(crate) mod world;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use crate::buffer::Span;
+use crate::comm::Communicator;
+use crate::engine::{Activity, Endpoint, InCollective};
+use crate::error::{Error, Result};
+use crate::plan::{Algorithm, FRAME_PAYLOAD_BYTES, Operation, Question, plan};
+
+/// One collective under way on this rank.
+pub(crate) struct Call<'a> {
+    comm: &'a Communicator,
+    operation: Operation,
+    activity: Activity,
+    entered: InCollective<'a>,
+}
+
+impl<'a> Call<'a> {
+    /// Enters a collective with a buffer of `bytes` bytes, for the report.
+    pub(crate) fn enter(comm: &'a Communicator, operation: Operation, bytes: usize) -> Result<Call<'a>> {
+        let entered = comm.endpoint.check().and_then(|()| comm.endpoint.enter_collective());
+        let entered = entered.map_err(|error| error.at(operation.name(), comm.rank()))?;
+        let mut activity = comm.activity(operation.name());
+        activity.bytes = bytes;
+        activity.sequence = Some(entered.sequence);
+        Ok(Call { comm, operation, activity, entered })
+    }
+
+    /// Runs the collective to its end.
+    pub(crate) fn run<T: Send>(&self, body: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        self.comm.run(&[&self.activity], body)
+    }
+
+    fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.comm.endpoint
+    }
+
+    fn rank(&self) -> usize {
+        self.comm.rank()
+    }
+
+    fn ranks(&self) -> usize {
+        self.comm.size()
+    }
+
+    /// The tag of everything that belongs to this collective.
+    fn tag(&self) -> i32 {
+        self.endpoint().tags.collective(self.entered.sequence)
+    }
+
+    /// Whether the collective starts with an agreement. Some are nothing without it.
+    fn is_checked(&self) -> bool {
+        self.endpoint().engine.config().check || !self.operation.moves_data()
+    }
+
+    /// The algorithm for a payload of at most `bytes` bytes on each rank.
+    fn plan(&self, bytes: usize) -> Algorithm {
+        let Call { operation, .. } = *self;
+        plan(Question { operation, ranks: self.ranks(), bytes, checked: self.is_checked() })
+    }
+
+    fn check_root(&self, root: usize) -> Result<()> {
+        match root < self.ranks() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!(
+                "root {root}: the communicator has {} ranks, 0 to {}",
+                self.ranks(),
+                self.ranks() - 1
+            ))),
+        }
+    }
+
+    /// The other ranks, the next one first, so that not everybody starts with the same.
+    fn others(&self) -> impl Iterator<Item = usize> + use<> {
+        let (rank, ranks) = (self.rank(), self.ranks());
+        (1..ranks).map(move |step| (rank + step) % ranks)
+    }
+}
+
+/// What rides in this rank's frame.
+struct FramePayload {
+    bytes: [u8; FRAME_PAYLOAD_BYTES],
+    length: usize,
+}
+
+impl FramePayload {
+    /// The elements of a span that fits a frame, if `rides`; else nothing.
+    fn when(rides: bool, span: &Span<'_>) -> Result<FramePayload> {
+        let mut payload = FramePayload { bytes: [0; FRAME_PAYLOAD_BYTES], length: 0 };
+        if rides && span.bytes() <= FRAME_PAYLOAD_BYTES {
+            payload.length = span.bytes();
+            // SAFETY: the span is valid, and fits, as just checked.
+            unsafe { span.device()?.copy(span.pointer(), payload.bytes.as_mut_ptr(), payload.length) }?;
+        }
+        Ok(payload)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// `count` times `ranks` elements, if a buffer can have so many.
+fn times(count: usize, ranks: usize) -> Result<usize> {
+    count.checked_mul(ranks).ok_or_else(|| Error::invalid(format!("{ranks} blocks of {count} elements")))
+}
+
+/// Checks that a buffer has room for `needed` elements.
+fn check_room(span: &Span<'_>, needed: usize) -> Result<()> {
+    match span.elements() >= needed {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "the receive buffer has {} elements where {needed} are needed",
+            span.elements()
+        ))),
+    }
+}
+
+/// Copies the elements of one span to the start of another, unless they are the same memory.
+fn copy(source: &Span<'_>, target: &Span<'_>) -> Result<()> {
+    debug_assert!(source.elements() <= target.elements());
+    if source.pointer() == target.pointer() {
+        return Ok(());
+    }
+    // SAFETY: both spans are valid; the caller has checked the room. They are different borrows, one of
+    // them for writing, or blocks of one buffer that do not overlap.
+    unsafe { target.device()?.copy(source.pointer(), target.pointer(), source.bytes()) }
+}
+
+/// Copies bytes from a frame to the start of a span.
+fn copy_bytes(bytes: &[u8], target: &Span<'_>) -> Result<()> {
+    if bytes.len() > target.bytes() {
+        return Err(Error::invalid(format!("{} bytes for a buffer of {}", bytes.len(), target.bytes())));
+    }
+    // SAFETY: the bytes are a frame's, and fit the span, as just checked.
+    unsafe { target.device()?.copy(bytes.as_ptr(), target.pointer(), bytes.len()) }
+}

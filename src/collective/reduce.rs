@@ -1,0 +1,261 @@
+//! `reduce`.
+
+use super::agreement::{Agreed, Terms};
+use super::courier::Courier;
+use super::{Call, FramePayload, allgather, check_room};
+use crate::buffer::{Blocks, Buffer, BufferMut, Span};
+use crate::comm::Communicator;
+use crate::device::{Fold, Scratch};
+use crate::error::Result;
+use crate::op::Op;
+use crate::plan::{Algorithm, Operation};
+
+impl Communicator {
+    /// Folds every rank's buffer element by element into `root`'s `recv`.
+    ///
+    /// The elements are combined in the canonical order (see [`Op`]), so that the result has the same bits
+    /// whatever the root, the path and the run. At the root `recv` has the elements of `send` or more, which
+    /// are left alone; elsewhere it is not used and may be empty.
+    ///
+    /// MPI standard, section 6.9.1 (`MPI_Reduce`).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a root out of range or a receive buffer
+    /// too short, [`Unsupported`](crate::ErrorKind::Unsupported) for an operation that the element type does
+    /// not have, and [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other ranks;
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if roots, counts, types or operations differ.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let largest = Communicator::threads(3, |comm| {
+    ///     let mut largest = [0i32; 2];
+    ///     comm.reduce(&[comm.rank() as i32, 5], &mut largest, Op::Max, 0).map(|()| largest)
+    /// })?;
+    /// assert_eq!(largest.into_iter().collect::<Result<Vec<_>, _>>()?, [[2, 5], [0, 0], [0, 0]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn reduce<S, R>(&self, send: &S, recv: &mut R, op: Op, root: usize) -> Result<()>
+    where
+        S: Buffer + ?Sized,
+        R: BufferMut<Element = S::Element> + ?Sized,
+    {
+        let (own, result) = (send.lower(), recv.lower_mut());
+        let call = Call::enter(self, Operation::Reduce, own.bytes())?;
+        call.run(reduce(&call, &own, &result, op, root))
+    }
+
+    /// Folds every rank's buffer element by element into `root`'s own; the others keep theirs.
+    ///
+    /// MPI standard, section 6.9.1 (`MPI_Reduce` with `MPI_IN_PLACE`).
+    ///
+    /// # Errors
+    /// As for [`reduce`](Self::reduce).
+    pub fn reduce_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op, root: usize) -> Result<()> {
+        let span = buffer.lower_mut();
+        let call = Call::enter(self, Operation::Reduce, span.bytes())?;
+        call.run(reduce(&call, &span, &span, op, root))
+    }
+}
+
+async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root: usize) -> Result<()> {
+    let algorithm = call.plan(own.bytes());
+    let mut local = call.check_root(root).and_then(|()| op.check(own.dtype()));
+    if call.rank() == root {
+        local = local.and_then(|()| check_room(result, own.elements()));
+    }
+    let scratch = match (algorithm, call.rank() == root) {
+        (Algorithm::Frames, _) => None,
+        // Only the root folds.
+        (Algorithm::Direct | Algorithm::Tree, false) => None,
+        (Algorithm::Direct | Algorithm::Tree, true) => own_or_note(Inputs::new(call, own, own.elements()), &mut local),
+        (Algorithm::Blocks, _) => own_or_note(Inputs::of_block(call, own), &mut local),
+    };
+    let terms = Terms {
+        dtype: Some(own.dtype()),
+        op: Some(op),
+        root: Some(root),
+        count: own.elements(),
+        place: own.place(),
+        ..Terms::NONE
+    };
+    let payload = FramePayload::when(algorithm == Algorithm::Frames, own)?;
+    let mut agreed = call.agree(terms, local, payload.bytes()).await?;
+    match (algorithm, scratch) {
+        (Algorithm::Frames, _) => {
+            if call.rank() == root {
+                fold_frames(call, &agreed, own, result, op)?;
+            }
+            agreed.over()
+        }
+        (Algorithm::Blocks, Some(inputs)) => in_blocks(call, &inputs, own, result, op, root, &mut agreed).await,
+        (_, inputs) => direct(call, inputs.as_ref(), own, result, op, root, &mut agreed).await,
+    }
+}
+
+/// The value, or nothing if there was an error, which `local` gets if it has none yet.
+pub(super) fn own_or_note<T>(value: Result<T>, local: &mut Result<()>) -> Option<T> {
+    match value {
+        Ok(value) => Some(value),
+        Err(error) => {
+            if local.is_ok() {
+                *local = Err(error);
+            }
+            None
+        }
+    }
+}
+
+/// Room for what the other ranks contribute to a fold.
+pub(super) struct Inputs {
+    scratch: Scratch,
+    /// Bytes from one rank's contribution to the next.
+    stride: usize,
+}
+
+/// Contributions start on cache lines.
+const LINE_BYTES: usize = 64;
+
+impl Inputs {
+    /// Room for `elements` elements of each rank.
+    pub(super) fn new(call: &Call<'_>, like: &Span<'_>, elements: usize) -> Result<Inputs> {
+        let stride = (elements * like.dtype().size()).next_multiple_of(LINE_BYTES);
+        let scratch = like.device()?.scratch(stride.saturating_mul(call.ranks() - 1))?;
+        Ok(Inputs { scratch, stride })
+    }
+
+    /// Room for this rank's block of every rank's elements.
+    pub(super) fn of_block(call: &Call<'_>, like: &Span<'_>) -> Result<Inputs> {
+        Inputs::new(call, like, Blocks::even(like.elements(), call.ranks()).count(call.rank()))
+    }
+
+    /// Where the contribution of `rank` lies; not this rank's own.
+    fn of(&self, call: &Call<'_>, rank: usize) -> *mut u8 {
+        let index = if rank < call.rank() { rank } else { rank - 1 };
+        // SAFETY: there is room for one contribution of each other rank.
+        unsafe { self.scratch.pointer().add(index * self.stride) }
+    }
+
+    /// Starts to receive the contributions of all other ranks, of the length of `like`.
+    pub(super) fn receive(&self, call: &Call<'_>, courier: &mut Courier<'_>, like: &Span<'_>) {
+        for other in call.others() {
+            let room = like.at(self.of(call, other));
+            // SAFETY: the room is this contribution's alone, and is read after `finish`.
+            unsafe { courier.receive(other, &room) };
+        }
+    }
+
+    /// Folds the contributions of all ranks into `result`, `own` being this rank's.
+    pub(super) fn fold(&self, call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op) -> Result<()> {
+        let input = |rank: usize| match rank == call.rank() {
+            true => own.pointer().cast_const(),
+            false => self.of(call, rank).cast_const(),
+        };
+        fold((0..call.ranks()).map(input).collect(), own, result, op)
+    }
+}
+
+/// Folds inputs of the length and type of `like`.
+fn fold(inputs: Vec<*const u8>, like: &Span<'_>, result: &Span<'_>, op: Op) -> Result<()> {
+    let what = Fold { op, dtype: like.dtype() };
+    // SAFETY: the inputs hold as many elements as `like`; `result` has room for as many, and is `like` itself
+    // or other memory.
+    unsafe { like.device()?.fold(what, &inputs, result.pointer(), like.elements()) }
+}
+
+/// Folds contributions that were in the frames.
+pub(super) fn fold_frames(
+    call: &Call<'_>,
+    agreed: &Agreed,
+    own: &Span<'_>,
+    result: &Span<'_>,
+    op: Op,
+) -> Result<()> {
+    let input = |rank: usize| match rank == call.rank() {
+        true => own.pointer().cast_const(),
+        false => agreed.payload(rank).as_ptr(),
+    };
+    fold((0..call.ranks()).map(input).collect(), own, result, op)
+}
+
+/// Every rank sends all its elements to the root, which folds them.
+async fn direct(
+    call: &Call<'_>,
+    inputs: Option<&Inputs>,
+    own: &Span<'_>,
+    result: &Span<'_>,
+    op: Op,
+    root: usize,
+    agreed: &mut Agreed,
+) -> Result<()> {
+    let mut courier = Courier::new(call, agreed);
+    match inputs {
+        Some(inputs) => {
+            inputs.receive(call, &mut courier, own);
+            courier.finish().await;
+            if !courier.has_failed() {
+                courier.note(inputs.fold(call, own, result, op));
+            }
+        }
+        None => {
+            // SAFETY: only read.
+            unsafe { courier.send(root, own) };
+            courier.finish().await;
+        }
+    }
+    courier.outcome()
+}
+
+/// Each rank folds one block; the root collects the blocks.
+async fn in_blocks(
+    call: &Call<'_>,
+    inputs: &Inputs,
+    own: &Span<'_>,
+    result: &Span<'_>,
+    op: Op,
+    root: usize,
+    agreed: &mut Agreed,
+) -> Result<()> {
+    let rank = call.rank();
+    let blocks = Blocks::even(own.elements(), call.ranks());
+    let block = allgather::block(own, &blocks, rank)?;
+    let mut courier = Courier::new(call, agreed);
+    reduce_scatter(call, &mut courier, inputs, own, &blocks)?;
+    courier.finish().await;
+    if rank == root {
+        if !courier.has_failed() {
+            courier.note(inputs.fold(call, &block, &allgather::block(result, &blocks, rank)?, op));
+        }
+        for other in call.others() {
+            // SAFETY: blocks do not overlap; the elements that were in them have been sent.
+            unsafe { courier.receive(other, &allgather::block(result, &blocks, other)?) };
+        }
+        courier.finish().await;
+        return courier.outcome();
+    }
+    // The buffers of other ranks stay as they are: the block is folded into the first contribution.
+    let folded = block.at(inputs.of(call, (rank + 1) % call.ranks()));
+    if !courier.has_failed() {
+        courier.note(inputs.fold(call, &block, &folded, op));
+    }
+    // SAFETY: nobody writes the scratch any more.
+    unsafe { courier.send(root, &folded) };
+    courier.finish().await;
+    courier.outcome()
+}
+
+/// Starts to send each rank its block of this rank's elements, and to receive this rank's from all.
+pub(super) fn reduce_scatter(
+    call: &Call<'_>,
+    courier: &mut Courier<'_>,
+    inputs: &Inputs,
+    own: &Span<'_>,
+    blocks: &Blocks,
+) -> Result<()> {
+    inputs.receive(call, courier, &allgather::block(own, blocks, call.rank())?);
+    for other in call.others() {
+        // SAFETY: not written before `finish`.
+        unsafe { courier.send(other, &allgather::block(own, blocks, other)?) };
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! `scatter`.
+
+use super::agreement::Terms;
+use super::courier::Courier;
+use super::gather::divides;
+use super::{Call, FramePayload, copy, copy_bytes, times};
+use crate::buffer::{Buffer, BufferMut, Span};
+use crate::comm::Communicator;
+use crate::error::{Error, Result};
+use crate::plan::{Algorithm, Operation};
+
+impl Communicator {
+    /// Distributes `root`'s buffer: rank `r` gets the `r`-th block.
+    ///
+    /// All receive buffers have the same number of elements, and the root's `send` has exactly
+    /// [`size`](Self::size) times as many: nothing is left over. Elsewhere `send` is not used and may be
+    /// empty.
+    ///
+    /// MPI standard, section 6.6 (`MPI_Scatter`).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a root out of range or a send buffer of
+    /// another length, and [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other ranks;
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if roots, counts or types differ.
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let parts = Communicator::threads(3, |comm| {
+    ///     let all = if comm.rank() == 0 { vec![1u8, 2, 3, 4, 5, 6] } else { vec![] };
+    ///     let mut part = [0; 2];
+    ///     comm.scatter(&all, &mut part, 0).map(|()| part)
+    /// })?;
+    /// assert_eq!(parts.into_iter().collect::<Result<Vec<_>, _>>()?, [[1, 2], [3, 4], [5, 6]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn scatter<S, R>(&self, send: &S, recv: &mut R, root: usize) -> Result<()>
+    where
+        S: Buffer + ?Sized,
+        R: BufferMut<Element = S::Element> + ?Sized,
+    {
+        let (all, own) = (send.lower(), recv.lower_mut());
+        let call = Call::enter(self, Operation::Scatter, own.bytes())?;
+        call.run(scatter(&call, &all, &own, root, Ok(())))
+    }
+
+    /// Distributes `root`'s buffer, whose own block stays where it is.
+    ///
+    /// The root's buffer has [`size`](Self::size) times the elements of the others'.
+    ///
+    /// MPI standard, section 6.6 (`MPI_Scatter` with `MPI_IN_PLACE`).
+    ///
+    /// # Errors
+    /// As for [`scatter`](Self::scatter); [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the
+    /// root's buffer cannot be divided among the ranks.
+    pub fn scatter_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
+        let all = buffer.lower_mut();
+        let call = Call::enter(self, Operation::Scatter, all.bytes())?;
+        call.run(async {
+            if self.rank() != root {
+                return scatter(&call, &Span::empty(all.dtype()), &all, root, Ok(())).await;
+            }
+            let count = all.elements() / self.size();
+            let own = all.part(root * count, count)?;
+            scatter(&call, &all, &own, root, divides(&all, self.size())).await
+        })
+    }
+}
+
+async fn scatter(call: &Call<'_>, all: &Span<'_>, own: &Span<'_>, root: usize, local: Result<()>) -> Result<()> {
+    let (rank, ranks, count) = (call.rank(), call.ranks(), own.elements());
+    let local = local.and_then(|()| call.check_root(root)).and_then(|()| match rank == root {
+        true => check_length(all, times(count, ranks)?),
+        false => Ok(()),
+    });
+    // The root's frame carries all blocks.
+    let algorithm = call.plan(own.bytes().saturating_mul(ranks));
+    let terms =
+        Terms { dtype: Some(own.dtype()), root: Some(root), count, place: own.place(), ..Terms::NONE };
+    let in_frame = algorithm == Algorithm::Frames && rank == root && local.is_ok();
+    let payload = FramePayload::when(in_frame, all)?;
+    let mut agreed = call.agree(terms, local, payload.bytes()).await?;
+    let block = |rank: usize| all.part(rank * count, count);
+    if rank == root {
+        copy(&block(rank)?, own)?;
+    }
+    if algorithm == Algorithm::Frames {
+        if rank != root {
+            let bytes = own.bytes();
+            copy_bytes(agreed.payload(root).get(rank * bytes..(rank + 1) * bytes).unwrap_or(&[]), own)?;
+        }
+        return agreed.over();
+    }
+    let mut courier = Courier::new(call, &mut agreed);
+    if rank == root {
+        for other in call.others() {
+            // SAFETY: only read; the root's own block was copied before.
+            unsafe { courier.send(other, &block(other)?) };
+        }
+    } else {
+        // SAFETY: may be written, and is not used before `finish`.
+        unsafe { courier.receive(root, own) };
+    }
+    courier.finish().await;
+    courier.outcome()
+}
+
+fn check_length(all: &Span<'_>, needed: usize) -> Result<()> {
+    match all.elements() == needed {
+        true => Ok(()),
+        false => Err(Error::invalid(format!(
+            "the send buffer has {} elements where the ranks take {needed}",
+            all.elements()
+        ))),
+    }
+}

@@ -1,0 +1,58 @@
+//! The communicator of all ranks that MPI has started.
+
+use super::duplicate::created;
+use super::{Call, allgather::allgather};
+use crate::buffer::lower::{Lower, LowerMut};
+use crate::comm::Communicator;
+use crate::engine::{Endpoint, Engine, Group};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Operation;
+use crate::transport::Context;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{self, Poll, Waker};
+
+/// Duplicates the communicator behind `parent` and compares the settings that change the wire.
+pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicator> {
+    engine.check().map_err(|error| error.at("world", parent.rank))?;
+    let context = || {
+        let handle = finish(created(engine.transport(), parent, 0))?;
+        Ok::<_, Error>(Context { handle, ..parent.clone() })
+    };
+    let (user, private) = (context()?, context()?);
+    let endpoint = Endpoint::new(engine, user, &Group::new(private), 0)?;
+    let comm = Communicator::new(endpoint, engine.config().timeout);
+    let call = Call::enter(&comm, Operation::World, 0)?;
+    call.run(compare_settings(&call))?;
+    drop(call);
+    Ok(comm)
+}
+
+/// Runs a creation to its end, before there is a communicator that could wait for it.
+fn finish<T>(creation: impl Future<Output = T>) -> T {
+    let mut creation = pin!(creation);
+    loop {
+        if let Poll::Ready(outcome) = creation.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
+            return outcome;
+        }
+        std::thread::yield_now();
+    }
+}
+
+async fn compare_settings(call: &Call<'_>) -> Result<()> {
+    let config = call.endpoint().engine.config();
+    let own = [config.eager_limit as u64, u64::from(config.check)];
+    let mut all = vec![0; own.len() * call.ranks()];
+    allgather(call, &own.lower(), &all.lower_mut(), Ok(())).await?;
+    for (setting, name) in ["WARPCOMM_EAGER_LIMIT", "WARPCOMM_CHECK"].into_iter().enumerate() {
+        let value = |rank: usize| all[own.len() * rank + setting];
+        if let Some(odd) = (1..call.ranks()).find(|&rank| value(rank) != value(0)) {
+            return Err(Error::new(
+                ErrorKind::Mismatch,
+                format!("rank {odd} has {name}={} where rank 0 has {}", value(odd), value(0)),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! The communicator: who takes part, and the door through which operations enter the engine.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{Activity, Endpoint, Phase, Wait};
+use crate::error::{ErrorKind, Result};
+
+/// A group of ranks that exchange messages among themselves.
+///
+/// Cheap to clone; clones are the same communicator. Any thread may use it, if MPI grants
+/// [`ThreadLevel::Multiple`](crate::ThreadLevel). Messages of one communicator never meet those of
+/// another.
+///
+/// After an `Err` the communicator stays usable, except after
+/// [`Timeout`](crate::ErrorKind::Timeout) and [`PeerLost`](crate::ErrorKind::PeerLost): these poison it
+/// and its clones, and every later call is an `Err` at once.
+///
+/// Dropping it is not collective: what MPI holds for it is freed in a later
+/// [`duplicate`](Self::duplicate) or [`split`](Self::split) of its family, when all ranks have dropped it.
+///
+/// MPI standard, chapter 7.
+#[derive(Clone)]
+pub struct Communicator {
+    pub(crate) endpoint: Arc<Endpoint>,
+    timeout: Option<Duration>,
+}
+
+impl Communicator {
+    pub(crate) fn new(endpoint: Arc<Endpoint>, timeout: Option<Duration>) -> Communicator {
+        Communicator { endpoint, timeout }
+    }
+
+    /// This rank's number, from 0 to [`size`](Self::size) - 1.
+    pub fn rank(&self) -> usize {
+        self.endpoint.rank()
+    }
+
+    /// The number of ranks.
+    pub fn size(&self) -> usize {
+        self.endpoint.size()
+    }
+
+    /// The same communicator with another deadline for its calls, or none.
+    ///
+    /// A call that is not done in time gives [`Timeout`](crate::ErrorKind::Timeout) and poisons the
+    /// communicator and its clones. Where MPI then still uses memory that the caller lent (a blocking call
+    /// or a scope whose elements are on their way), the job is aborted, because the caller is about to use
+    /// the memory again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use warpcomm::{Communicator, ErrorKind, Source, Tag};
+    ///
+    /// let kinds = Communicator::threads(2, |comm| {
+    ///     let impatient = comm.duplicate()?.with_timeout(Some(Duration::from_millis(10)));
+    ///     let first = impatient.recv(&mut [0u8], Source::Any, Tag(0)).map_err(|error| error.kind());
+    ///     let second = impatient.barrier().map_err(|error| error.kind());
+    ///     assert_eq!((first, second), (Err(ErrorKind::Timeout), Err(ErrorKind::Timeout)));
+    ///     comm.barrier()
+    /// })?;
+    /// assert!(kinds.iter().all(Result::is_ok));
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn with_timeout(&self, timeout: Option<Duration>) -> Communicator {
+        Communicator { endpoint: Arc::clone(&self.endpoint), timeout }
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// What this rank is about to do.
+    pub(crate) fn activity(&self, operation: &'static str) -> Activity {
+        Activity::new(operation, self.rank())
+    }
+
+    /// Runs an operation to its end, under the name and deadline of this call.
+    ///
+    /// Everything that the operation has to check about its arguments it checks inside.
+    pub(crate) fn run<T: Send>(
+        &self,
+        activities: &[&Activity],
+        operation: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        let wait = Wait { endpoint: &self.endpoint, activities, timeout: self.timeout };
+        let outcome = self.endpoint.check().and_then(|()| self.endpoint.engine.block_on(&wait, operation));
+        outcome.map_err(|error| {
+            if error.kind() == ErrorKind::PeerLost {
+                self.endpoint.poison_with(&error);
+            }
+            match activities.iter().find(|activity| activity.phase() != Phase::Over).or(activities.first()) {
+                Some(activity) => activity.name(error),
+                None => error,
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Communicator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Communicator(rank {} of {})", self.rank(), self.size())
+    }
+}

@@ -1,0 +1,334 @@
+//! Every setting of the library: the builder [`Config`] and the `WARPCOMM_*` variables it reads.
+
+use std::env;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// The most bytes of payload that travel inside an envelope.
+///
+/// Just above 4,032 bytes in all, Open MPI changes its protocol and a message costs four times as
+/// much; an envelope's header takes the rest.
+pub(crate) const LARGEST_EAGER_LIMIT: usize = 4000;
+
+/// How an MPI library lets threads call it.
+///
+/// MPI standard, section 11.6 (`MPI_Init_thread`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ThreadLevel {
+    /// The process has one thread.
+    Single,
+    /// Only the thread that initialized MPI calls it.
+    Funneled,
+    /// One thread at a time calls it.
+    Serialized,
+    /// Any thread calls it at any time.
+    Multiple,
+}
+
+impl FromStr for ThreadLevel {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<ThreadLevel> {
+        match text {
+            "single" => Ok(ThreadLevel::Single),
+            "funneled" => Ok(ThreadLevel::Funneled),
+            "serialized" => Ok(ThreadLevel::Serialized),
+            "multiple" => Ok(ThreadLevel::Multiple),
+            _ => Err(Error::invalid(format!(
+                "{text:?} is none of single, funneled, serialized, multiple"
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for ThreadLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ThreadLevel::Single => "single",
+            ThreadLevel::Funneled => "funneled",
+            ThreadLevel::Serialized => "serialized",
+            ThreadLevel::Multiple => "multiple",
+        })
+    }
+}
+
+/// What a [`Fault`] does to its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FaultAction {
+    /// Sending it returns an error, and it is not sent.
+    Fail,
+    /// It is sent after the sender has looked for completions 100 times more.
+    Delay,
+    /// It is never sent, and the sender believes that it was.
+    Drop,
+    /// It is sent after the next message that MPI would allow to overtake it.
+    Reorder,
+}
+
+/// A fault to be injected into the messages that a rank sends, for tests of programs and of this
+/// library.
+///
+/// Messages are counted from 1, those of the library's own protocol (envelopes, replies, bodies,
+/// frames) included. The text form is `ACTION:N` for every rank or `ACTION:N@RANK` for one, with
+/// the actions `fail`, `delay`, `drop` and `reorder`.
+///
+/// ```
+/// use warpcomm::{Communicator, Config, ErrorKind, Tag};
+///
+/// let config = Config::default().fault("fail:1@0".parse()?);
+/// let kinds = Communicator::threads_with(&config, 2, |comm| match comm.rank() {
+///     0 => comm.send(&[1u8], 1, Tag(0)).map_err(|error| error.kind()),
+///     _ => Ok(()),
+/// })?;
+/// assert_eq!(kinds, [Err(ErrorKind::Mpi), Ok(())]);
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fault {
+    pub(crate) action: FaultAction,
+    pub(crate) message: u64,
+    pub(crate) rank: Option<usize>,
+}
+
+impl Fault {
+    /// A fault that befalls the `message`-th message, counted from 1, that `rank` sends, or each
+    /// rank where it is `None`.
+    pub fn new(action: FaultAction, message: u64, rank: Option<usize>) -> Fault {
+        Fault {
+            action,
+            message,
+            rank,
+        }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Fault> {
+        let bad = || {
+            Error::invalid(format!(
+                "{text:?} is not ACTION:N or ACTION:N@RANK with the action fail, delay, drop or reorder"
+            ))
+        };
+        let (action, place) = text.split_once(':').ok_or_else(bad)?;
+        let action = match action {
+            "fail" => FaultAction::Fail,
+            "delay" => FaultAction::Delay,
+            "drop" => FaultAction::Drop,
+            "reorder" => FaultAction::Reorder,
+            _ => return Err(bad()),
+        };
+        let (message, rank) = match place.split_once('@') {
+            Some((message, rank)) => (message, Some(rank.parse().map_err(|_| bad())?)),
+            None => (place, None),
+        };
+        let message = message.parse().ok().filter(|&n| n > 0).ok_or_else(bad)?;
+        Ok(Fault::new(action, message, rank))
+    }
+}
+
+/// The settings of a [`Runtime`](crate::Runtime) or of ranks as threads.
+///
+/// | variable | meaning | default |
+/// |---|---|---|
+/// | `WARPCOMM_TIMEOUT` | seconds a call may wait before it gives [`Timeout`](crate::ErrorKind::Timeout) | none: calls wait |
+/// | `WARPCOMM_HANG_REPORT` | seconds after which a waiting call prints what it waits for, and goes on | 300 |
+/// | `WARPCOMM_EAGER_LIMIT` | largest message in bytes that travels with its envelope, at most 4000; the same on all ranks | 4000 |
+/// | `WARPCOMM_CHECK` | `1`: collectives compare their arguments before they move data; `0`: they trust them; the same on all ranks | 1 |
+/// | `WARPCOMM_THREAD_LEVEL` | `single`, `funneled`, `serialized` or `multiple`, asked of MPI | `multiple` |
+/// | `WARPCOMM_FAULT` | faults to inject, separated by commas; see [`Fault`] | none |
+///
+/// ```
+/// use std::time::Duration;
+/// use warpcomm::{Communicator, Config, ErrorKind, Tag};
+///
+/// let config = Config::default().timeout(Duration::from_millis(50));
+/// let error = Communicator::threads_with(&config, 1, |comm| {
+///     comm.recv(&mut [0u8], 0, Tag(0)).unwrap_err()
+/// })?;
+/// assert_eq!(error[0].kind(), ErrorKind::Timeout);
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) hang_report: Duration,
+    pub(crate) eager_limit: usize,
+    pub(crate) check: bool,
+    pub(crate) thread_level: ThreadLevel,
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            timeout: None,
+            hang_report: Duration::from_secs(300),
+            eager_limit: LARGEST_EAGER_LIMIT,
+            check: true,
+            thread_level: ThreadLevel::Multiple,
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The defaults, changed by the `WARPCOMM_*` variables that are set.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) naming the variable whose value
+    /// cannot be used.
+    pub fn from_env() -> Result<Config> {
+        Config::from_variables(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Config> {
+        let read = |name: &str, parse: &mut dyn FnMut(&str) -> Result<()>| match variable(name) {
+            Some(value) => parse(value.trim())
+                .map_err(|error| Error::invalid(format!("{name}={value}: {}", error.message()))),
+            None => Ok(()),
+        };
+        let mut config = Config::default();
+        read("WARPCOMM_TIMEOUT", &mut |value| {
+            config.timeout = Some(seconds(value)?);
+            Ok(())
+        })?;
+        read("WARPCOMM_HANG_REPORT", &mut |value| {
+            config.hang_report = seconds(value)?;
+            Ok(())
+        })?;
+        read("WARPCOMM_EAGER_LIMIT", &mut |value| {
+            let bytes = value.parse().ok().filter(|&bytes| bytes <= LARGEST_EAGER_LIMIT);
+            config.eager_limit = bytes
+                .ok_or_else(|| Error::invalid(format!("not a number of bytes from 0 to {LARGEST_EAGER_LIMIT}")))?;
+            Ok(())
+        })?;
+        read("WARPCOMM_CHECK", &mut |value| {
+            config.check = match value {
+                "0" => false,
+                "1" => true,
+                _ => return Err(Error::invalid("neither 0 nor 1")),
+            };
+            Ok(())
+        })?;
+        read("WARPCOMM_THREAD_LEVEL", &mut |value| {
+            config.thread_level = value.parse()?;
+            Ok(())
+        })?;
+        read("WARPCOMM_FAULT", &mut |value| {
+            config.faults = value.split(',').map(|fault| fault.trim().parse()).collect::<Result<_>>()?;
+            Ok(())
+        })?;
+        Ok(config)
+    }
+
+    /// Sets the time after which a waiting call gives [`Timeout`](crate::ErrorKind::Timeout) and
+    /// the communicator is poisoned.
+    pub fn timeout(mut self, timeout: Duration) -> Config {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the time after which a waiting call prints what it waits for, once, and goes on.
+    pub fn hang_report(mut self, after: Duration) -> Config {
+        self.hang_report = after;
+        self
+    }
+
+    /// Sets the largest message in bytes that travels with its envelope; above 4,000 it is 4,000.
+    ///
+    /// All ranks must use the same limit; [`Runtime::world`](crate::Runtime::world) compares.
+    pub fn eager_limit(mut self, bytes: usize) -> Config {
+        self.eager_limit = bytes.min(LARGEST_EAGER_LIMIT);
+        self
+    }
+
+    /// Sets whether collectives compare their arguments before they move data.
+    ///
+    /// Without the comparison, unequal arguments hang or give wrong data, as with plain MPI. All
+    /// ranks must choose the same; [`Runtime::world`](crate::Runtime::world) compares.
+    pub fn check(mut self, check: bool) -> Config {
+        self.check = check;
+        self
+    }
+
+    /// Sets the thread level that is asked of MPI.
+    pub fn thread_level(mut self, level: ThreadLevel) -> Config {
+        self.thread_level = level;
+        self
+    }
+
+    /// Adds a fault to be injected.
+    pub fn fault(mut self, fault: Fault) -> Config {
+        self.faults.push(fault);
+        self
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds > 0.0);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| Error::invalid("not a number of seconds above 0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn config(variables: &[(&str, &str)]) -> Result<Config> {
+        Config::from_variables(|name| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| value.to_string())
+        })
+    }
+
+    #[test]
+    fn reads_every_variable() {
+        let config = config(&[
+            ("WARPCOMM_TIMEOUT", "1.5"),
+            ("WARPCOMM_HANG_REPORT", "2"),
+            ("WARPCOMM_EAGER_LIMIT", "0"),
+            ("WARPCOMM_CHECK", "0"),
+            ("WARPCOMM_THREAD_LEVEL", "funneled"),
+            ("WARPCOMM_FAULT", "drop:3, delay:1@2"),
+        ])
+        .unwrap();
+        assert_eq!(config.timeout, Some(Duration::from_millis(1500)));
+        assert_eq!(config.hang_report, Duration::from_secs(2));
+        assert_eq!(config.eager_limit, 0);
+        assert!(!config.check);
+        assert_eq!(config.thread_level, ThreadLevel::Funneled);
+        let faults = [
+            Fault::new(FaultAction::Drop, 3, None),
+            Fault::new(FaultAction::Delay, 1, Some(2)),
+        ];
+        assert_eq!(config.faults, faults);
+    }
+
+    #[test]
+    fn a_bad_value_is_an_error_that_names_its_variable() {
+        for (name, value) in [
+            ("WARPCOMM_TIMEOUT", "soon"),
+            ("WARPCOMM_TIMEOUT", "0"),
+            ("WARPCOMM_TIMEOUT", "1e300"),
+            ("WARPCOMM_HANG_REPORT", "-1"),
+            ("WARPCOMM_EAGER_LIMIT", "4001"),
+            ("WARPCOMM_CHECK", "yes"),
+            ("WARPCOMM_THREAD_LEVEL", "MULTIPLE"),
+            ("WARPCOMM_FAULT", "fail:0"),
+            ("WARPCOMM_FAULT", "burn:1"),
+            ("WARPCOMM_FAULT", "fail:1@x"),
+        ] {
+            let error = config(&[(name, value)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+            assert!(error.to_string().starts_with(&format!("{name}={value}: ")), "{error}");
+        }
+    }
+}

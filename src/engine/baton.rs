@@ -1,0 +1,213 @@
+//! Who polls: one thread at a time, handed on without losing anybody.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence};
+
+/// State that belongs to the one thread that polls, and the queue of threads that wait for it to
+/// finish their work or to leave.
+pub(super) struct Baton<T> {
+    state: Mutex<T>,
+    /// Threads that wait in [`wait`](Self::wait).
+    waiting: AtomicUsize,
+    /// Threads that wait in [`take`](Self::take).
+    wanted: AtomicUsize,
+    lock: Mutex<()>,
+    condition: Condvar,
+}
+
+/// The right to poll; dropping it hands it on.
+pub(super) struct Held<'a, T> {
+    baton: &'a Baton<T>,
+    state: Option<MutexGuard<'a, T>>,
+}
+
+/// How a [`Baton::wait`] ended.
+pub(super) enum Waited<'a, T> {
+    /// The condition holds.
+    Done,
+    /// The polling thread has left; the caller polls now.
+    Taken(Held<'a, T>),
+    /// Neither happened in time.
+    TimedOut,
+}
+
+impl<T> Baton<T> {
+    pub(super) fn new(state: T) -> Baton<T> {
+        Baton {
+            state: Mutex::new(state),
+            waiting: AtomicUsize::new(0),
+            wanted: AtomicUsize::new(0),
+            lock: Mutex::new(()),
+            condition: Condvar::new(),
+        }
+    }
+
+    fn held<'a>(&'a self, state: MutexGuard<'a, T>) -> Held<'a, T> {
+        Held { baton: self, state: Some(state) }
+    }
+
+    /// Takes the baton if nobody polls.
+    pub(super) fn try_take(&self) -> Option<Held<'_, T>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(self.held(state)),
+            #[cfg(not(loom))]
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(self.held(poisoned.into_inner())),
+            Err(_) => None,
+        }
+    }
+
+    /// Takes the baton from whoever polls, which gives way between two rounds.
+    pub(super) fn take(&self) -> Held<'_, T> {
+        self.wanted.fetch_add(1, Ordering::Relaxed);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.wanted.fetch_sub(1, Ordering::Relaxed);
+        self.held(state)
+    }
+
+    /// Whether the polling thread should drop the baton for a moment.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) > 0
+    }
+
+    /// Waits until `done` holds or nobody polls, at most for about `time`.
+    ///
+    /// Whoever makes `done` true calls [`announce`](Self::announce) afterwards.
+    pub(super) fn wait(&self, done: impl Fn() -> bool, time: Duration) -> Waited<'_, T> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // Pairs with the fence of `announce`: either that sees this waiter, or this sees what it announces.
+        fence(Ordering::SeqCst);
+        let waited = self.wait_in_queue(done, time);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        waited
+    }
+
+    fn wait_in_queue(&self, done: impl Fn() -> bool, time: Duration) -> Waited<'_, T> {
+        let look = || match done() {
+            true => Some(Waited::Done),
+            false => self.try_take().map(Waited::Taken),
+        };
+        let guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waited) = look() {
+            return waited;
+        }
+        drop(self.sleep(guard, time));
+        look().unwrap_or(Waited::TimedOut)
+    }
+
+    #[cfg(not(loom))]
+    fn sleep<'a>(&self, guard: MutexGuard<'a, ()>, time: Duration) -> MutexGuard<'a, ()> {
+        self.condition.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Under the model time never passes, so that a lost wake-up is a deadlock that loom reports.
+    #[cfg(loom)]
+    fn sleep<'a>(&self, guard: MutexGuard<'a, ()>, _: Duration) -> MutexGuard<'a, ()> {
+        self.condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the waiting threads look again.
+    pub(super) fn announce(&self) {
+        fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
+            self.condition.notify_all();
+        }
+    }
+}
+
+impl<T> std::ops::Deref for Held<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.state {
+            Some(state) => state,
+            None => unreachable!("the state is taken by drop only"),
+        }
+    }
+}
+
+impl<T> std::ops::DerefMut for Held<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        match &mut self.state {
+            Some(state) => state,
+            None => unreachable!("the state is taken by drop only"),
+        }
+    }
+}
+
+impl<T> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        drop(self.state.take());
+        self.baton.announce();
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::engine::sync::AtomicBool;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// What a thread waits for, and the list of such flags that the polling thread serves.
+    type Work = Arc<AtomicBool>;
+
+    fn serve(baton: &Baton<Vec<Work>>, mut held: Held<'_, Vec<Work>>, inbox: &Mutex<Vec<Work>>) {
+        held.extend(inbox.lock().unwrap().drain(..));
+        for work in held.drain(..) {
+            work.store(true, Ordering::Release);
+            baton.announce();
+        }
+    }
+
+    fn wait_for(baton: &Baton<Vec<Work>>, inbox: &Mutex<Vec<Work>>) {
+        let work = Work::new(AtomicBool::new(false));
+        inbox.lock().unwrap().push(Arc::clone(&work));
+        loop {
+            match baton.wait(|| work.load(Ordering::Acquire), Duration::MAX) {
+                Waited::Done => return,
+                Waited::Taken(held) => serve(baton, held, inbox),
+                Waited::TimedOut => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_waiter_is_served_or_gets_the_baton() {
+        loom::model(|| {
+            let shared = Arc::new((Baton::new(Vec::new()), Mutex::new(Vec::new())));
+            let other = Arc::clone(&shared);
+            let thread = thread::spawn(move || wait_for(&other.0, &other.1));
+            wait_for(&shared.0, &shared.1);
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_poller_that_leaves_hands_on_to_a_waiter() {
+        loom::model(|| {
+            let shared = Arc::new((Baton::new(Vec::new()), Mutex::new(Vec::new())));
+            let other = Arc::clone(&shared);
+            let thread = thread::spawn(move || {
+                // Polls once, without looking at the inbox, and leaves.
+                drop(other.0.try_take());
+            });
+            wait_for(&shared.0, &shared.1);
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn taking_waits_for_the_holder_only() {
+        loom::model(|| {
+            let baton = Arc::new(Baton::new(0));
+            let other = Arc::clone(&baton);
+            let thread = thread::spawn(move || *other.take() += 1);
+            *baton.take() += 1;
+            thread.join().unwrap();
+            assert_eq!(*baton.take(), 2);
+        });
+    }
+}

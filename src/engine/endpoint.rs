@@ -1,0 +1,153 @@
+//! A communicator as the engine sees it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::Engine;
+use super::envelope::Envelope;
+use super::group::Group;
+use super::slab::Slab;
+use super::tags::{Ids, Tags};
+use crate::dtype::Dtype;
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::Context;
+
+/// One communicator of this rank: its spaces of messages and the state of its protocol.
+pub(crate) struct Endpoint {
+    pub engine: Arc<Engine>,
+    /// Where envelopes travel, so that MPI matches them as the user's messages.
+    pub context: Context,
+    /// What all communicators of the same ranks share.
+    pub group: Arc<Group>,
+    pub tags: Tags,
+    pub(super) ids: Ids,
+    pub(super) arrived: Mutex<VecDeque<Arrived>>,
+    poison: OnceLock<Error>,
+    sequence: AtomicU64,
+    in_collective: AtomicBool,
+}
+
+/// A message that a probe has received ahead of its receive.
+pub(super) struct Arrived {
+    pub envelope: Slab,
+    pub bytes: usize,
+    pub source: usize,
+    pub tag: i32,
+}
+
+/// The right to be in a blocking collective, of one thread at a time.
+pub(crate) struct InCollective<'a> {
+    endpoint: &'a Endpoint,
+    /// The number of this collective on its communicator.
+    pub sequence: u64,
+}
+
+impl Endpoint {
+    /// The communicator in slot `slot` of its group, over `context`.
+    pub(crate) fn new(engine: &Arc<Engine>, context: Context, group: &Arc<Group>, slot: u32) -> Result<Arc<Endpoint>> {
+        let limit = engine.transport().tag_limit();
+        let tags = Tags::new(limit, slot).ok_or_else(|| {
+            Error::unsupported(format!("{slot} communicators of the same ranks, and there are no more tags"))
+        })?;
+        let endpoint = Arc::new(Endpoint {
+            engine: Arc::clone(engine),
+            context,
+            group: Arc::clone(group),
+            tags,
+            ids: Ids::new(&tags),
+            arrived: Mutex::default(),
+            poison: OnceLock::new(),
+            sequence: AtomicU64::new(0),
+            in_collective: AtomicBool::new(false),
+        });
+        group.add(slot, &endpoint);
+        engine.register(&endpoint);
+        Ok(endpoint)
+    }
+
+    pub(crate) fn rank(&self) -> usize {
+        self.context.rank
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.context.group.len()
+    }
+
+    /// Whether this thread may use the communicator now.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.engine.check()?;
+        match self.poison.get() {
+            None => Ok(()),
+            Some(first) => Err(Error::new(first.kind(), format!("the communicator is poisoned: {first}"))),
+        }
+    }
+
+    pub(crate) fn poison(&self) -> Option<&Error> {
+        self.poison.get()
+    }
+
+    /// Makes every later call fail, because ranks no longer agree about what happened.
+    ///
+    /// A lost peer poisons every communicator, as far as it is not known which one.
+    pub(crate) fn poison_with(&self, error: &Error) {
+        let _ = self.poison.set(error.duplicate());
+        if error.kind() == ErrorKind::PeerLost {
+            for endpoint in self.engine.endpoints() {
+                if self.shares_ranks_with(&endpoint) {
+                    let _ = endpoint.poison.set(error.duplicate());
+                }
+            }
+        }
+    }
+
+    /// Whether a peer of this communicator is in the other one as well.
+    fn shares_ranks_with(&self, other: &Endpoint) -> bool {
+        let me = self.context.group[self.context.rank];
+        self.context.group.iter().any(|rank| *rank != me && other.context.group.contains(rank))
+    }
+
+    /// Checks a rank that an operation sends to or receives from.
+    pub(crate) fn check_rank(&self, rank: usize) -> Result<()> {
+        match rank < self.size() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!(
+                "the communicator has {} ranks, 0 to {}",
+                self.size(),
+                self.size() - 1
+            ))),
+        }
+    }
+
+    /// Checks the tag of a message.
+    pub(crate) fn check_tag(&self, tag: i32) -> Result<()> {
+        let limit = self.engine.transport().tag_limit();
+        match (0..=limit).contains(&tag) {
+            true => Ok(()),
+            false => Err(Error::invalid(format!("{tag} is no tag; tags are 0 to {limit}"))),
+        }
+    }
+
+    /// Enters a blocking collective.
+    pub(crate) fn enter_collective(&self) -> Result<InCollective<'_>> {
+        if self.in_collective.swap(true, Ordering::Acquire) {
+            return Err(Error::invalid("another thread is in a collective of this communicator"));
+        }
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        Ok(InCollective { endpoint: self, sequence })
+    }
+}
+
+impl Drop for InCollective<'_> {
+    fn drop(&mut self) {
+        self.endpoint.in_collective.store(false, Ordering::Release);
+    }
+}
+
+impl Arrived {
+    /// The elements' number and type.
+    pub(super) fn contents(&self) -> Result<(u64, Dtype)> {
+        let (envelope, _, dtype) = Envelope::read(&self.envelope.bytes()[..self.bytes])?;
+        Ok((envelope.count, dtype))
+    }
+}

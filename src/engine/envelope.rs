@@ -1,0 +1,171 @@
+//! What travels ahead of a message, and what the receiver answers.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::slab::SLAB_BYTES;
+use crate::config::LARGEST_EAGER_LIMIT;
+use crate::dtype::Dtype;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The head of every point-to-point message; the payload follows it if it is at most the eager limit.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub(crate) struct Envelope {
+    path: u8,
+    dtype: u8,
+    reserved: [u8; 2],
+    /// The sender's number for the rendezvous, which the tags of the answer and the body carry.
+    pub id: u32,
+    /// Elements of the message.
+    pub count: u64,
+}
+
+pub(crate) const ENVELOPE_BYTES: usize = size_of::<Envelope>();
+
+const _: () = assert!(ENVELOPE_BYTES + LARGEST_EAGER_LIMIT <= SLAB_BYTES);
+
+/// How a message's elements travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// In the envelope.
+    Inline,
+    /// After the receiver's answer.
+    Rendezvous,
+}
+
+impl Envelope {
+    pub(crate) fn new(path: Path, dtype: Dtype, id: u32, count: usize) -> Envelope {
+        let path = match path {
+            Path::Inline => 0,
+            Path::Rendezvous => 1,
+        };
+        Envelope { path, dtype: dtype.code(), reserved: [0; 2], id, count: count as u64 }
+    }
+
+    /// The envelope at the front of a message of `bytes` bytes, and the type of its elements.
+    pub(crate) fn read(message: &[u8]) -> Result<(Envelope, Path, Dtype)> {
+        let malformed =
+            || Error::new(ErrorKind::Mismatch, format!("a message of {} bytes is no envelope", message.len()));
+        let head = message.get(..ENVELOPE_BYTES).ok_or_else(malformed)?;
+        let envelope: Envelope = bytemuck::pod_read_unaligned(head);
+        let dtype = Dtype::from_code(envelope.dtype).ok_or_else(malformed)?;
+        match envelope.path {
+            0 if envelope.count.checked_mul(dtype.size() as u64) == Some((message.len() - ENVELOPE_BYTES) as u64) => {
+                Ok((envelope, Path::Inline, dtype))
+            }
+            1 if message.len() == ENVELOPE_BYTES => Ok((envelope, Path::Rendezvous, dtype)),
+            _ => Err(malformed()),
+        }
+    }
+
+    /// Writes the envelope to the front of a slab.
+    pub(crate) fn write(&self, slab: &mut [u8]) {
+        slab[..ENVELOPE_BYTES].copy_from_slice(bytemuck::bytes_of(self));
+    }
+}
+
+/// The receiver's answer to the envelope of a rendezvous: GO, or why not.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+struct Answer {
+    refused: u8,
+    kind: u8,
+    dtype: u8,
+    reserved: [u8; 5],
+    capacity: u64,
+}
+
+pub(crate) const ANSWER_BYTES: usize = size_of::<Answer>();
+
+/// What the receiver holds ready: the reason for a refusal lies in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub dtype: Dtype,
+    /// Elements.
+    pub capacity: usize,
+}
+
+/// Writes GO.
+pub(crate) fn write_go(slab: &mut [u8]) {
+    slab[..ANSWER_BYTES].fill(0);
+}
+
+/// Writes REFUSE with the kind of the receiver's error.
+pub(crate) fn write_refusal(slab: &mut [u8], kind: ErrorKind, room: Room) {
+    let answer = Answer {
+        refused: 1,
+        kind: kind.code(),
+        dtype: room.dtype.code(),
+        reserved: [0; 5],
+        capacity: room.capacity as u64,
+    };
+    slab[..ANSWER_BYTES].copy_from_slice(bytemuck::bytes_of(&answer));
+}
+
+/// Reads the answer to a message of `count` elements of `dtype`: `Err` for a refusal.
+pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, dtype: Dtype) -> Result<()> {
+    let malformed = || Error::new(ErrorKind::Mismatch, format!("a message of {bytes} bytes is no answer"));
+    if bytes != ANSWER_BYTES {
+        return Err(malformed());
+    }
+    let answer: Answer = bytemuck::pod_read_unaligned(&slab[..ANSWER_BYTES]);
+    if answer.refused == 0 {
+        return Ok(());
+    }
+    let (kind, room) = match (ErrorKind::from_code(answer.kind), Dtype::from_code(answer.dtype)) {
+        (Some(kind), Some(dtype)) => (kind, Room { dtype, capacity: answer.capacity as usize }),
+        _ => return Err(malformed()),
+    };
+    Err(match check_room(count, dtype, room) {
+        Err(error) => error,
+        Ok(()) => Error::new(ErrorKind::PeerFailed, format!("the receiver could not receive: {kind:?}")),
+    })
+}
+
+/// Whether a message fits a receive.
+pub(crate) fn check_room(count: usize, dtype: Dtype, room: Room) -> Result<()> {
+    if dtype != room.dtype {
+        let message = format!("a message of {count} {dtype} met a receive of {}", room.dtype);
+        return Err(Error::new(ErrorKind::Mismatch, message));
+    }
+    if count > room.capacity {
+        let message = format!("a message of {count} {dtype} met a receive buffer of {}", room.capacity);
+        return Err(Error::new(ErrorKind::Truncated, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_envelope_or_an_error(message in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok((envelope, Path::Inline, dtype)) = Envelope::read(&message) {
+                prop_assert_eq!(envelope.count as usize * dtype.size() + ENVELOPE_BYTES, message.len());
+            }
+        }
+
+        #[test]
+        fn any_answer_is_go_or_an_error(message in prop::collection::vec(any::<u8>(), ANSWER_BYTES)) {
+            let answer = read_answer(&message, ANSWER_BYTES, 8, Dtype::F32);
+            prop_assert_eq!(answer.is_ok(), message[0] == 0);
+        }
+    }
+
+    #[test]
+    fn a_refusal_brings_the_receivers_error() {
+        let mut slab = [0u8; SLAB_BYTES];
+        let room = Room { dtype: Dtype::F32, capacity: 4 };
+        write_refusal(&mut slab, ErrorKind::Truncated, room);
+        let error = read_answer(&slab, ANSWER_BYTES, 8, Dtype::F32).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Truncated);
+        assert_eq!(error.to_string(), "a message of 8 f32 met a receive buffer of 4");
+        let error = read_answer(&slab, ANSWER_BYTES, 2, Dtype::F64).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        write_go(&mut slab);
+        assert!(read_answer(&slab, ANSWER_BYTES, 8, Dtype::F32).is_ok());
+    }
+}

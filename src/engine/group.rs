@@ -1,0 +1,150 @@
+//! What the communicators of the same ranks share, and how their contexts are freed.
+//!
+//! Freeing a context is collective, and dropping a communicator is not: a context is freed in a later
+//! collective, once all ranks have said that they dropped it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::Endpoint;
+use crate::error::{Error, Result};
+use crate::transport::{Context, Transport};
+
+/// Slots about which ranks tell each other whether they dropped what is in them.
+const SLOTS_TOLD: usize = 2048;
+
+/// A bit for each of the first slots of a group.
+pub(crate) type Slots = [u8; SLOTS_TOLD / 8];
+
+/// The communicators of one group of ranks.
+pub(crate) struct Group {
+    /// Where answers, bodies and collectives of all of them travel.
+    pub private: Context,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    children: BTreeMap<u32, Child>,
+    /// Given out by rank 0 for communicators that are being made, or being freed.
+    taken: BTreeSet<u32>,
+}
+
+/// What a slot of a group holds on this rank.
+enum Child {
+    /// A communicator of the group itself.
+    Communicator { alive: Weak<Endpoint>, context: Context },
+    /// This rank's part of a split; `None` where it is in no part.
+    Part(Option<Arc<Group>>),
+}
+
+impl Group {
+    pub(crate) fn new(private: Context) -> Arc<Group> {
+        Arc::new(Group { private, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, slot: u32, endpoint: &Arc<Endpoint>) {
+        let context = endpoint.context.clone();
+        let child = Child::Communicator { alive: Arc::downgrade(endpoint), context };
+        self.insert(slot, child);
+    }
+
+    /// Remembers this rank's part of a split.
+    pub(crate) fn add_part(&self, slot: u32, part: Option<Arc<Group>>) {
+        self.insert(slot, Child::Part(part));
+    }
+
+    fn insert(&self, slot: u32, child: Child) {
+        let mut state = self.state();
+        state.taken.remove(&slot);
+        state.children.insert(slot, child);
+    }
+
+    /// A slot for something new; rank 0 of the group chooses for all.
+    pub(crate) fn take_slot(&self) -> Result<u32> {
+        let mut state = self.state();
+        let free = |slot: &u32| !state.taken.contains(slot) && !state.children.contains_key(slot);
+        let slot = (0..u32::MAX).find(free).ok_or_else(|| Error::unsupported("no slot is free"))?;
+        state.taken.insert(slot);
+        Ok(slot)
+    }
+
+    /// Gives back a slot that nothing was made for.
+    pub(crate) fn return_slot(&self, slot: u32) {
+        self.state().taken.remove(&slot);
+    }
+
+    /// Whether everything of this group was dropped on this rank.
+    fn is_dropped(&self) -> bool {
+        self.state().children.values().all(Child::is_dropped)
+    }
+
+    /// The slots whose contents this rank has dropped; rank 0 keeps them from other agreements until
+    /// [`free`](Self::free).
+    pub(crate) fn dropped(&self, claim: bool) -> Slots {
+        let mut slots = [0; SLOTS_TOLD / 8];
+        let mut state = self.state();
+        let State { children, taken } = &mut *state;
+        for (&slot, child) in children.iter().take_while(|(slot, _)| (**slot as usize) < SLOTS_TOLD) {
+            if child.is_dropped() && !taken.contains(&slot) {
+                slots[slot as usize / 8] |= 1 << (slot % 8);
+                if claim {
+                    taken.insert(slot);
+                }
+            }
+        }
+        slots
+    }
+
+    /// Frees what all ranks have dropped: `agreed` of what this rank called `told`.
+    pub(crate) fn free(&self, transport: &dyn Transport, told: &Slots, agreed: &Slots) -> Result<()> {
+        let mut outcome = Ok(());
+        for slot in 0..SLOTS_TOLD {
+            let is_in = |slots: &Slots| slots[slot / 8] & (1 << (slot % 8)) != 0;
+            if !is_in(told) {
+                continue;
+            }
+            let child = {
+                let mut state = self.state();
+                state.taken.remove(&(slot as u32));
+                match is_in(agreed) {
+                    true => state.children.remove(&(slot as u32)),
+                    false => None,
+                }
+            };
+            // Every context is tried: the other ranks are there, waiting.
+            if let Some(child) = child {
+                outcome = outcome.and(child.free(transport));
+            }
+        }
+        outcome
+    }
+
+    /// Frees everything of a group that all its ranks have dropped.
+    fn free_all(&self, transport: &dyn Transport) -> Result<()> {
+        let children = std::mem::take(&mut self.state().children);
+        let freed = children.into_values().fold(Ok(()), |outcome, child| outcome.and(child.free(transport)));
+        freed.and(transport.free(&self.private))
+    }
+}
+
+impl Child {
+    fn is_dropped(&self) -> bool {
+        match self {
+            Child::Communicator { alive, .. } => alive.strong_count() == 0,
+            Child::Part(part) => part.as_ref().is_none_or(|group| group.is_dropped()),
+        }
+    }
+
+    fn free(self, transport: &dyn Transport) -> Result<()> {
+        match self {
+            Child::Communicator { context, .. } => transport.free(&context),
+            Child::Part(Some(group)) => group.free_all(transport),
+            Child::Part(None) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! The one place where operations wait: whoever waits drives every pending operation of the process.
+//!
+//! An operation is a future over [`Transfer`]s. A blocking call polls its own future on its own stack
+//! ([`Engine::block_on`]); a request or scope hands its future to the engine as a [`Task`]
+//! ([`Engine::spawn`]). One thread at a time polls; it holds the [`Baton`]. The progress thread polls
+//! when nobody waits.
+
+mod activity;
+mod baton;
+mod endpoint;
+mod envelope;
+mod group;
+mod patience;
+mod progress;
+mod rendezvous;
+mod slab;
+mod sync;
+mod tags;
+mod task;
+mod transfer;
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::Status;
+use crate::transport::Transport;
+
+use baton::{Baton, Held, Waited};
+use patience::Patience;
+use progress::Progress;
+
+pub(crate) use activity::{Activity, Phase};
+pub(crate) use endpoint::{Endpoint, InCollective};
+pub(crate) use group::{Group, Slots};
+pub(crate) use rendezvous::{probe, receive, send};
+pub(crate) use slab::Slab;
+pub(crate) use task::{Task, task};
+pub(crate) use transfer::Transfer;
+
+/// How long a thread that waits for another one's polling sleeps before it looks at its deadline.
+const NAP: Duration = Duration::from_millis(10);
+
+/// How often a thread tries to take the baton before it lends its operation to the thread that polls:
+/// the progress thread holds it for a moment only.
+const TRIES: u32 = 100;
+
+/// The engine of a process, or of a rank that is a thread.
+pub(crate) struct Engine {
+    transport: Arc<dyn Transport>,
+    config: Config,
+    /// This rank in the world.
+    rank: usize,
+    tasks: Baton<Vec<Entry>>,
+    inbox: Mutex<Vec<Entry>>,
+    inbox_length: AtomicUsize,
+    rounds: AtomicU64,
+    /// The only thread that may call, where MPI allows no other.
+    only_thread: Option<ThreadId>,
+    stopped: AtomicBool,
+    progress: Progress,
+    endpoints: Mutex<Vec<Weak<Endpoint>>>,
+}
+
+/// An operation that the polling thread drives.
+#[derive(Clone)]
+enum Entry {
+    Task(Arc<dyn Task>),
+    /// An operation on the stack of a thread that waits; that thread removes it before it leaves.
+    Lent(*const Lent<'static>),
+}
+
+// SAFETY: the thread that lent the operation keeps it in place until it is done or removed, and it is
+// polled by the holder of the baton alone.
+unsafe impl Send for Entry {}
+
+/// A blocking operation that another thread drives.
+struct Lent<'a> {
+    future: std::cell::UnsafeCell<Pin<&'a mut (dyn Future<Output = ()> + Send)>>,
+    activities: &'a [&'a Activity],
+    done: AtomicBool,
+}
+
+/// For whom and how long a blocking call waits.
+pub(crate) struct Wait<'a> {
+    pub endpoint: &'a Endpoint,
+    /// The parts of the operation, at least one.
+    pub activities: &'a [&'a Activity],
+    pub timeout: Option<Duration>,
+}
+
+impl Engine {
+    /// An engine over a transport; `only_thread` where no other may use it.
+    pub(crate) fn new(
+        transport: Arc<dyn Transport>,
+        config: Config,
+        rank: usize,
+        only_thread: Option<ThreadId>,
+    ) -> Arc<Engine> {
+        Arc::new(Engine {
+            transport,
+            config,
+            rank,
+            tasks: Baton::new(Vec::new()),
+            inbox: Mutex::default(),
+            inbox_length: AtomicUsize::new(0),
+            rounds: AtomicU64::new(0),
+            only_thread,
+            stopped: AtomicBool::new(false),
+            progress: Progress::default(),
+            endpoints: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn transport(&self) -> &dyn Transport {
+        &*self.transport
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Whether this thread may use the engine now.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.is_stopped() {
+            return Err(Error::invalid("MPI was finalized, or the ranks' threads have ended"));
+        }
+        match self.only_thread {
+            Some(only) if only != thread::current().id() => Err(Error::unsupported(
+                "this MPI allows calls from the thread that initialized it only (thread level below multiple)",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs an operation to its end and everybody else's meanwhile.
+    pub(crate) fn block_on<T: Send>(
+        &self,
+        wait: &Wait<'_>,
+        operation: impl Future<Output = Result<T>> + Send,
+    ) -> Result<T> {
+        let mut operation = pin!(operation);
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(outcome) = operation.as_mut().poll(&mut context) {
+            return outcome;
+        }
+        let mut patience = Patience::new(self, wait);
+        let mut tries = 0;
+        while tries < TRIES {
+            let Some(mut tasks) = self.tasks.try_take() else {
+                tries += 1;
+                std::hint::spin_loop();
+                continue;
+            };
+            while !self.tasks.is_wanted() {
+                if let Poll::Ready(outcome) = operation.as_mut().poll(&mut context) {
+                    return outcome;
+                }
+                self.round(&mut tasks);
+                patience.round(&tasks)?;
+            }
+            drop(tasks);
+            thread::yield_now();
+        }
+        self.lend(&mut patience, wait, operation)
+    }
+
+    /// Lets the thread that polls drive an operation of this one, or polls once that thread has left.
+    fn lend<T: Send>(
+        &self,
+        patience: &mut Patience<'_>,
+        wait: &Wait<'_>,
+        operation: Pin<&mut (impl Future<Output = Result<T>> + Send)>,
+    ) -> Result<T> {
+        let mut outcome = None;
+        let mut finish = pin!(async { outcome = Some(operation.await) });
+        let lent = Lent {
+            future: std::cell::UnsafeCell::new(finish.as_mut()),
+            activities: wait.activities,
+            done: AtomicBool::new(false),
+        };
+        let entry = (&raw const lent).cast::<Lent<'static>>();
+        self.add(Entry::Lent(entry));
+        let end = loop {
+            match self.tasks.wait(|| lent.is_done(), NAP) {
+                Waited::Done => break Ok(()),
+                Waited::Taken(mut tasks) => {
+                    let end = loop {
+                        self.round(&mut tasks);
+                        if lent.is_done() {
+                            break Some(Ok(()));
+                        }
+                        match patience.round(&tasks) {
+                            Err(error) => break Some(Err(error)),
+                            Ok(()) if self.tasks.is_wanted() => break None,
+                            Ok(()) => {}
+                        }
+                    };
+                    match end {
+                        Some(Ok(())) => break Ok(()),
+                        Some(Err(error)) => {
+                            self.take_back(entry, &mut tasks);
+                            break Err(error);
+                        }
+                        None => {
+                            drop(tasks);
+                            thread::yield_now();
+                        }
+                    }
+                }
+                Waited::TimedOut if patience.is_over() => {
+                    let mut tasks = self.tasks.take();
+                    if lent.is_done() {
+                        break Ok(());
+                    }
+                    if let Err(error) = patience.look(&tasks) {
+                        self.take_back(entry, &mut tasks);
+                        break Err(error);
+                    }
+                }
+                Waited::TimedOut => {}
+            }
+        };
+        drop(lent);
+        end?;
+        match outcome {
+            Some(outcome) => outcome,
+            None => Err(Error::new(ErrorKind::Mpi, "the operation ended without an outcome")),
+        }
+    }
+
+    /// Removes an operation that was lent, before its thread leaves it.
+    fn take_back(&self, lent: *const Lent<'static>, tasks: &mut Vec<Entry>) {
+        self.collect_inbox(tasks);
+        tasks.retain(|entry| !matches!(entry, Entry::Lent(other) if *other == lent));
+    }
+
+    /// Hands an operation to the engine, after its first step.
+    ///
+    /// The first step posts to the transport, so that operations are posted in the order in which they
+    /// are started.
+    pub(crate) fn spawn(self: &Arc<Engine>, task: &Arc<dyn Task>) {
+        // SAFETY: the task was not shown to anybody yet.
+        if unsafe { task.poll() } {
+            return;
+        }
+        self.adopt(task);
+    }
+
+    /// Hands an operation whose first step is still to come to the engine.
+    pub(crate) fn adopt(self: &Arc<Engine>, task: &Arc<dyn Task>) {
+        self.add(Entry::Task(Arc::clone(task)));
+        if self.only_thread.is_none() {
+            self.progress.nudge(self);
+        }
+        self.transport.wake();
+    }
+
+    fn add(&self, entry: Entry) {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        self.inbox_length.fetch_add(1, Ordering::Release);
+    }
+
+    fn collect_inbox(&self, tasks: &mut Vec<Entry>) {
+        if self.inbox_length.load(Ordering::Acquire) > 0 {
+            let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            self.inbox_length.fetch_sub(inbox.len(), Ordering::Release);
+            tasks.append(&mut inbox);
+        }
+    }
+
+    /// Drives every pending operation once; true if one of them ended.
+    fn round(&self, tasks: &mut Vec<Entry>) -> bool {
+        self.rounds.store(self.rounds.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.collect_inbox(tasks);
+        if tasks.is_empty() {
+            return false;
+        }
+        let before = tasks.len();
+        let mut over = 0;
+        tasks.retain(|entry| match entry {
+            Entry::Task(task) => {
+                // SAFETY: this thread holds the baton.
+                let done = unsafe { task.poll() };
+                over += usize::from(done);
+                !done
+            }
+            Entry::Lent(lent) => {
+                // SAFETY: the owner is still there: the operation is neither done nor taken back.
+                let lent = unsafe { &**lent };
+                // SAFETY: this thread holds the baton.
+                let future = unsafe { &mut *lent.future.get() };
+                match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Pending => true,
+                    Poll::Ready(()) => {
+                        // From here on the owner may be gone.
+                        lent.done.store(true, Ordering::Release);
+                        false
+                    }
+                }
+            }
+        });
+        if over > 0 {
+            self.progress_finished(over);
+        }
+        let moved = tasks.len() < before;
+        if moved {
+            self.tasks.announce();
+        }
+        moved
+    }
+
+    fn progress_finished(&self, tasks: usize) {
+        if self.only_thread.is_none() {
+            self.progress.finished(tasks);
+        }
+    }
+
+    /// Drives every pending operation once, if nobody else is at it; true if one of them ended.
+    pub(crate) fn poll_in_passing(&self) -> bool {
+        match self.tasks.try_take() {
+            Some(mut tasks) => self.round(&mut tasks),
+            None => false,
+        }
+    }
+
+    /// Takes a task out of the engine in the middle; true if nothing uses its memory any more.
+    ///
+    /// A buffer that the task owns is leaked if the transport holds it; one that it borrows ends the job.
+    pub(crate) fn give_up(&self, task: &Arc<dyn Task>) -> bool {
+        let mut tasks = self.tasks.take();
+        self.collect_inbox(&mut tasks);
+        self.give_up_held(task, &mut tasks)
+    }
+
+    fn give_up_held(&self, task: &Arc<dyn Task>, tasks: &mut Held<'_, Vec<Entry>>) -> bool {
+        if task.state().is_done() {
+            return true;
+        }
+        let before = tasks.len();
+        tasks.retain(|entry| !matches!(entry, Entry::Task(other) if Arc::ptr_eq(other, task)));
+        self.progress_finished(before - tasks.len());
+        if task.state().activity.lends() && !task.state().borrows {
+            // The transport goes on using the buffer, which must never be freed.
+            std::mem::forget(Arc::clone(task));
+            return false;
+        }
+        // SAFETY: this thread holds the baton.
+        unsafe { task.give_up() };
+        true
+    }
+
+    /// How often somebody has polled.
+    fn rounds(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
+    }
+
+    /// Ends the engine: later calls are errors. Returns what was still pending.
+    pub(crate) fn stop(&self) -> Vec<String> {
+        if self.stopped.swap(true, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        self.progress.stop();
+        let mut tasks = self.tasks.take();
+        // What can end by itself has the chance to: a message may have arrived that nobody looked at.
+        self.round(&mut tasks);
+        let pending = describe(&tasks, &[]);
+        for entry in tasks.clone() {
+            if let Entry::Task(task) = entry {
+                self.give_up_held(&task, &mut tasks);
+            }
+        }
+        pending
+    }
+
+    /// Every communicator that this engine serves.
+    fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        endpoints.retain(|endpoint| endpoint.strong_count() > 0);
+        endpoints.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn register(&self, endpoint: &Arc<Endpoint>) {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(endpoint));
+    }
+}
+
+impl Lent<'_> {
+    fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+}
+
+/// A line for each pending operation; `own` are those of the caller.
+fn describe(tasks: &[Entry], own: &[&Activity]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut add = |activities: &[&Activity]| {
+        for activity in activities.iter().filter(|activity| activity.phase() != Phase::Over) {
+            lines.push(format!("{activity} ({:.1} s)", activity.age().as_secs_f64()));
+        }
+    };
+    add(own);
+    for entry in tasks {
+        match entry {
+            Entry::Task(task) => add(&[&task.state().activity]),
+            Entry::Lent(lent) => {
+                // SAFETY: as in `round`; the caller holds the baton.
+                let activities = unsafe { (**lent).activities };
+                if !std::ptr::eq(activities, own) {
+                    add(activities);
+                }
+            }
+        }
+    }
+    lines
+}
+
+/// Waits until a task that the engine drives is over.
+pub(crate) async fn over(task: &Arc<dyn Task>) {
+    std::future::poll_fn(|_| match task.state().is_done() {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
+}
+
+/// Waits for a task that the engine drives, and takes its outcome.
+pub(crate) async fn join(task: &Arc<dyn Task>) -> Result<Status> {
+    over(task).await;
+    let taken = || Err(Error::invalid("the request was waited for already"));
+    task.state().take_outcome().unwrap_or_else(taken)
+}

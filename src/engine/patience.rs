@@ -1,0 +1,103 @@
+//! How long a blocking call waits: spinning, yielding, the hang report, the deadline.
+
+use std::time::{Duration, Instant};
+
+use super::{Engine, Entry, Phase, Wait, describe};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Rounds in vain before the thread lets others run after each.
+const SPINS: u32 = 50;
+
+/// Rounds between two looks at the clock and at what other threads have noticed.
+const ROUNDS_PER_LOOK: u32 = 64;
+
+/// The waiting of one blocking call.
+pub(super) struct Patience<'a> {
+    engine: &'a Engine,
+    wait: &'a Wait<'a>,
+    rounds: u32,
+    since: Option<Instant>,
+    reported: bool,
+}
+
+impl<'a> Patience<'a> {
+    pub(super) fn new(engine: &'a Engine, wait: &'a Wait<'a>) -> Patience<'a> {
+        Patience { engine, wait, rounds: 0, since: None, reported: false }
+    }
+
+    /// After a round in vain: lets others run, and says when to give up.
+    #[inline]
+    pub(super) fn round(&mut self, tasks: &[Entry]) -> Result<()> {
+        self.rounds = self.rounds.wrapping_add(1);
+        if self.rounds < SPINS {
+            std::hint::spin_loop();
+            return Ok(());
+        }
+        self.engine.transport.idle(self.rounds);
+        match self.rounds % ROUNDS_PER_LOOK {
+            0 => self.look(tasks),
+            _ => Ok(()),
+        }
+    }
+
+    fn waited(&mut self) -> Duration {
+        self.since.get_or_insert_with(Instant::now).elapsed()
+    }
+
+    /// Whether [`look`](Self::look) would print or fail; without the baton.
+    pub(super) fn is_over(&mut self) -> bool {
+        let waited = self.waited();
+        let hang_report = self.engine.config.hang_report;
+        self.wait.endpoint.poison().is_some()
+            || self.engine.transport.lost().is_some()
+            || self.wait.timeout.is_some_and(|timeout| waited >= timeout)
+            || (!self.reported && waited >= hang_report)
+    }
+
+    /// Looks at the clock and at what others have noticed.
+    #[cold]
+    pub(super) fn look(&mut self, tasks: &[Entry]) -> Result<()> {
+        let Wait { endpoint, activities, timeout } = *self.wait;
+        if let Some(lost) = self.engine.transport.lost() {
+            endpoint.poison_with(&lost);
+            return Err(lost);
+        }
+        endpoint.check()?;
+        // The age counts from the first look.
+        for activity in activities {
+            activity.age();
+        }
+        let waited = self.waited();
+        if let Some(timeout) = timeout.filter(|&timeout| waited >= timeout) {
+            let pending = activities.iter().filter(|activity| activity.phase() != Phase::Over);
+            let pending: Vec<String> = pending.map(ToString::to_string).collect();
+            let message = format!("not done within {} s: {}", timeout.as_secs_f64(), pending.join("; "));
+            let error = Error::new(ErrorKind::Timeout, message);
+            self.report(waited, tasks);
+            endpoint.poison_with(&error);
+            return Err(error);
+        }
+        if !self.reported && waited >= self.engine.config.hang_report {
+            self.reported = true;
+            self.report(waited, tasks);
+        }
+        Ok(())
+    }
+
+    /// Prints what each pending operation of this rank waits for.
+    fn report(&self, waited: Duration, tasks: &[Entry]) {
+        let lines = describe(tasks, self.wait.activities);
+        let mut text = format!(
+            "warpcomm: rank {} has waited for {:.1} s; pending here:\n",
+            self.engine.rank,
+            waited.as_secs_f64()
+        );
+        for line in lines {
+            text.push_str("warpcomm:   ");
+            text.push_str(&line);
+            text.push('\n');
+        }
+        // One write, so that the reports of several ranks do not mix.
+        eprint!("{text}");
+    }
+}

@@ -1,0 +1,302 @@
+//! How one message travels: in its envelope, or after the receiver has answered.
+//!
+//! ```text
+//! sender                                     receiver
+//! envelope {dtype, count, payload}  ------>  matched by MPI; copied out
+//!
+//! envelope {dtype, count, id}       ------>  matched by MPI; checked against the buffer
+//!                                   <------  answer(id): GO, the body's receive is posted; or REFUSE
+//! body(id), in messages of at most the       received in place
+//! transport's largest               ------>
+//! ```
+//!
+//! A body message that is shorter than it should be says that the sender could not send it: the mark of a
+//! send that failed or was withdrawn.
+
+use std::sync::{Arc, PoisonError};
+use std::task::Poll;
+
+use super::activity::{Activity, Phase};
+use super::endpoint::{Arrived, Endpoint};
+use super::envelope::{self, ANSWER_BYTES, ENVELOPE_BYTES, Envelope, Path, Room};
+use super::slab::{SLAB_BYTES, Slab};
+use super::task::task;
+use super::transfer::Transfer;
+use crate::buffer::Span;
+use crate::error::{Error, ErrorKind, Peer, Result};
+use crate::message::{Source, Status, Tag};
+
+/// Sends a span to `dest`.
+pub(crate) async fn send(
+    endpoint: &Arc<Endpoint>,
+    activity: &Activity,
+    span: &Span<'_>,
+    dest: usize,
+    tag: Tag,
+) -> Result<Status> {
+    let (count, dtype, bytes) = (span.elements(), span.dtype(), span.bytes());
+    let transport = endpoint.engine.transport();
+    let sent = Status { source: dest, tag, count: count as u64, dtype };
+    activity.waits_for(Phase::Envelope);
+    let mut slab = Slab::take();
+    if bytes <= endpoint.engine.config().eager_limit {
+        Envelope::new(Path::Inline, dtype, 0, count).write(slab.bytes_mut());
+        let payload = slab.bytes_mut()[ENVELOPE_BYTES..].as_mut_ptr();
+        // SAFETY: the span has `bytes` bytes, no more than the eager limit, for which a slab has room.
+        unsafe { span.device()?.copy(span.pointer(), payload, bytes) }?;
+        let total = ENVELOPE_BYTES + bytes;
+        Transfer::send_slab(transport, &endpoint.context, dest, tag.0, slab, total)?.await?;
+        return Ok(sent);
+    }
+    let id = endpoint.ids.take()?;
+    Envelope::new(Path::Rendezvous, dtype, id.number, count).write(slab.bytes_mut());
+    let private = &endpoint.group.private;
+    let answer_tag = endpoint.tags.answer(id.number);
+    let await_answer = || Transfer::receive_slab(transport, private, Some(dest), Some(answer_tag), ANSWER_BYTES);
+    let mut answer = await_answer()?;
+    Transfer::send_slab(transport, &endpoint.context, dest, tag.0, slab, ENVELOPE_BYTES)?.await?;
+    activity.waits_for(Phase::Go);
+    let Some(delivery) = answer.or_cancelled(activity).await? else {
+        withdraw(endpoint, dest, bytes, id.number)?;
+        // The number is free again when the receiver knows; `withdraw` sees to that.
+        std::mem::forget(id);
+        return Err(withdrawn());
+    };
+    envelope::read_answer(answer.slab(), delivery.bytes, count, dtype)?;
+    activity.waits_for(Phase::Body);
+    send_body(endpoint, span, dest, endpoint.tags.body(id.number)).await?;
+    Ok(sent)
+}
+
+fn withdrawn() -> Error {
+    Error::new(ErrorKind::PeerFailed, "withdrawn, because its scope ended with an error or a panic")
+}
+
+/// Sends the elements, in several messages if the transport needs it.
+async fn send_body(endpoint: &Endpoint, span: &Span<'_>, dest: usize, tag: i32) -> Result<()> {
+    let transport = endpoint.engine.transport();
+    let (bytes, largest) = (span.bytes(), transport.largest_message());
+    let mut first = 0;
+    while first < bytes {
+        let length = largest.min(bytes - first);
+        // SAFETY: within the span, which is borrowed until this future ends or is dropped.
+        let posted = unsafe {
+            let pointer = span.pointer().add(first);
+            Transfer::send_lent(transport, &endpoint.group.private, dest, tag, pointer, length)
+        };
+        let sent = match posted {
+            Ok(transfer) => transfer.await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            // The receiver waits for the rest: an empty message tells it that none will come.
+            send_mark(endpoint, dest, tag).await?;
+            return Err(error);
+        }
+        first += length;
+    }
+    Ok(())
+}
+
+/// Tells the receiver that no body will come.
+async fn send_mark(endpoint: &Endpoint, dest: usize, tag: i32) -> Result<()> {
+    let transport = endpoint.engine.transport();
+    Transfer::send_slab(transport, &endpoint.group.private, dest, tag, Slab::take(), 0)?.await.map(drop)
+}
+
+/// Leaves a task behind that answers the receiver of a withdrawn send, if there ever is one.
+fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, bytes: usize, id: u32) -> Result<()> {
+    let mut activity = Activity::new("withdrawn send", endpoint.rank());
+    activity.peer = Some(Peer::To(dest));
+    activity.bytes = bytes;
+    activity.waits_for(Phase::Go);
+    let activity = Arc::new(activity);
+    let own = Arc::clone(endpoint);
+    let decline = async move {
+        let transport = own.engine.transport();
+        let tag = own.tags.answer(id);
+        let mut answer = Transfer::receive_slab(transport, &own.group.private, Some(dest), Some(tag), ANSWER_BYTES)?;
+        let delivery = (&mut answer).await?;
+        // A receiver that refused does not wait for a body.
+        if answer.slab().first() == Some(&0) && delivery.bytes == ANSWER_BYTES {
+            send_mark(&own, dest, own.tags.body(id)).await?;
+        }
+        own.ids.release(id);
+        Err(withdrawn())
+    };
+    endpoint.engine.adopt(&task(activity, false, decline));
+    Ok(())
+}
+
+/// Receives a message into a span that may be written.
+pub(crate) async fn receive(
+    endpoint: &Arc<Endpoint>,
+    activity: &Activity,
+    span: &Span<'_>,
+    source: Source,
+    tag: Tag,
+) -> Result<Status> {
+    activity.waits_for(Phase::Match);
+    let Arrived { envelope: slab, bytes, source, tag } = match next_envelope(endpoint, source, tag)? {
+        Next::Arrived(arrived) => arrived,
+        Next::Posted(mut transfer) => match transfer.or_cancelled(activity).await? {
+            Some(delivery) => Arrived {
+                envelope: transfer.into_slab(),
+                bytes: delivery.bytes,
+                source: delivery.source,
+                tag: delivery.tag,
+            },
+            None => {
+                return Err(Error::new(
+                    ErrorKind::PeerFailed,
+                    "cancelled, because its scope ended with an error or a panic",
+                ));
+            }
+        },
+    };
+    let from = |error: Error| error.peer(Peer::From(source));
+    let (envelope, path, dtype) = Envelope::read(&slab.bytes()[..bytes]).map_err(from)?;
+    let room = Room { dtype: span.dtype(), capacity: span.elements() };
+    let count = usize::try_from(envelope.count).unwrap_or(usize::MAX);
+    let fits = envelope::check_room(count, dtype, room);
+    let status = Status { source, tag: Tag(tag), count: envelope.count, dtype };
+    match path {
+        Path::Inline => {
+            fits.map_err(from)?;
+            let payload = slab.bytes()[ENVELOPE_BYTES..bytes].as_ptr();
+            // SAFETY: the payload has these bytes, `Envelope::read` made sure, and they fit the span.
+            unsafe { span.device()?.copy(payload, span.pointer(), bytes - ENVELOPE_BYTES) }?;
+        }
+        Path::Rendezvous => {
+            let answer_tag = endpoint.tags.answer(envelope.id);
+            if let Err(error) = fits {
+                answer(endpoint, source, answer_tag, |slab| {
+                    envelope::write_refusal(slab, error.kind(), room);
+                })
+                .await?;
+                return Err(from(error));
+            }
+            activity.waits_for(Phase::Body);
+            let elements = span.part(0, count)?;
+            receive_body(endpoint, &elements, source, envelope.id, room).await.map_err(from)?;
+        }
+    }
+    Ok(status)
+}
+
+/// Sends the answer to a rendezvous.
+async fn answer(endpoint: &Endpoint, dest: usize, tag: i32, write: impl FnOnce(&mut [u8])) -> Result<()> {
+    let mut slab = Slab::take();
+    write(slab.bytes_mut());
+    let transport = endpoint.engine.transport();
+    Transfer::send_slab(transport, &endpoint.group.private, dest, tag, slab, ANSWER_BYTES)?.await.map(drop)
+}
+
+/// Says GO and receives the body, whose first receive is posted before.
+async fn receive_body(endpoint: &Endpoint, span: &Span<'_>, source: usize, id: u32, room: Room) -> Result<()> {
+    let transport = endpoint.engine.transport();
+    let (bytes, largest) = (span.bytes(), transport.largest_message());
+    let (answer_tag, body_tag) = (endpoint.tags.answer(id), endpoint.tags.body(id));
+    let mut first = 0;
+    while first < bytes {
+        let length = largest.min(bytes - first);
+        // SAFETY: within the span, which is borrowed for writing until this future ends or is dropped.
+        let posted = unsafe {
+            let pointer = span.pointer().add(first);
+            Transfer::receive_lent(transport, &endpoint.group.private, source, body_tag, pointer, length)
+        };
+        let transfer = match posted {
+            Ok(transfer) => transfer,
+            Err(error) => {
+                if first == 0 {
+                    answer(endpoint, source, answer_tag, |slab| {
+                        envelope::write_refusal(slab, error.kind(), room);
+                    })
+                    .await?;
+                }
+                return Err(error);
+            }
+        };
+        if first == 0 {
+            answer(endpoint, source, answer_tag, envelope::write_go).await?;
+        }
+        let delivery = transfer.await?;
+        if delivery.bytes < length {
+            return Err(Error::new(
+                ErrorKind::PeerFailed,
+                "the sender could not send the elements, or has withdrawn them",
+            ));
+        }
+        first += length;
+    }
+    Ok(())
+}
+
+/// Where the next envelope comes from.
+enum Next<'a> {
+    Arrived(Arrived),
+    Posted(Transfer<'a>),
+}
+
+/// Takes the earliest envelope that a probe has received, or posts a receive for the next.
+///
+/// What has arrived came before anything that MPI still holds, so that MPI's order is kept.
+fn next_envelope(endpoint: &Endpoint, source: Source, tag: Tag) -> Result<Next<'_>> {
+    let mut arrived = endpoint.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = arrived.iter().position(|arrived| matches(arrived, source, tag));
+    if let Some(arrived) = found.and_then(|at| arrived.remove(at)) {
+        return Ok(Next::Arrived(arrived));
+    }
+    let source = match source {
+        Source::Any => None,
+        Source::Rank(rank) => Some(rank),
+    };
+    let tag = (tag != Tag::ANY).then_some(tag.0);
+    let transport = endpoint.engine.transport();
+    // Posted under the lock: a probe on another thread must not take the message in between.
+    Transfer::receive_slab(transport, &endpoint.context, source, tag, SLAB_BYTES).map(Next::Posted)
+}
+
+fn matches(arrived: &Arrived, source: Source, tag: Tag) -> bool {
+    let source_fits = match source {
+        Source::Any => true,
+        Source::Rank(rank) => rank == arrived.source,
+    };
+    source_fits && (tag == Tag::ANY || tag.0 == arrived.tag)
+}
+
+/// Looks for a message without receiving it.
+///
+/// Takes every message that MPI holds for the communicator, in its order, until one fits.
+pub(crate) fn probe(endpoint: &Endpoint, source: Source, tag: Tag) -> Result<Option<Status>> {
+    let mut arrived = endpoint.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+    let status = |arrived: &Arrived| {
+        let (count, dtype) = arrived.contents()?;
+        Ok(Some(Status { source: arrived.source, tag: Tag(arrived.tag), count, dtype }))
+    };
+    if let Some(found) = arrived.iter().find(|arrived| matches(arrived, source, tag)) {
+        return status(found);
+    }
+    let transport = endpoint.engine.transport();
+    while let Some(mut transfer) = Transfer::receive_unexpected(transport, &endpoint.context)? {
+        // The envelope is on its way already: this ends without anybody's help.
+        let delivery = loop {
+            if let Poll::Ready(outcome) = transfer.poll_once() {
+                break outcome?;
+            }
+            std::thread::yield_now();
+        };
+        let next = Arrived {
+            envelope: transfer.into_slab(),
+            bytes: delivery.bytes,
+            source: delivery.source,
+            tag: delivery.tag,
+        };
+        let fits = matches(&next, source, tag);
+        arrived.push_back(next);
+        if fits {
+            return arrived.back().map_or(Ok(None), status);
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,192 @@
+//! One send or receive of a transport, as a future that owns or borrows its memory.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use super::activity::Activity;
+use super::slab::{SLAB_BYTES, Slab};
+use crate::error::Result;
+use crate::transport::{Abandoned, Context, Delivery, Posted, Ticket, Transport};
+
+/// A send or receive under way.
+///
+/// Dropped before its end it is taken back from the transport. Where that is impossible, a slab is
+/// leaked; memory that was lent ends the job, because its owner will use it again.
+pub(crate) struct Transfer<'t> {
+    transport: &'t dyn Transport,
+    state: State,
+    slab: Option<Slab>,
+}
+
+enum State {
+    Done(Delivery),
+    Pending(Ticket),
+    /// The end was reported.
+    Over,
+}
+
+impl<'t> Transfer<'t> {
+    fn new(transport: &'t dyn Transport, posted: Posted, slab: Option<Slab>) -> Transfer<'t> {
+        let state = match posted {
+            Posted::Done(delivery) => State::Done(delivery),
+            Posted::Pending(ticket) => State::Pending(ticket),
+        };
+        Transfer { transport, state, slab }
+    }
+
+    /// Sends the first `bytes` bytes of a slab.
+    pub(crate) fn send_slab(
+        transport: &'t dyn Transport,
+        context: &Context,
+        dest: usize,
+        tag: i32,
+        slab: Slab,
+        bytes: usize,
+    ) -> Result<Transfer<'t>> {
+        debug_assert!(bytes <= SLAB_BYTES);
+        // SAFETY: the slab is kept, or leaked, until the send has completed.
+        let posted = unsafe { transport.isend(context, dest, tag, slab.pointer(), bytes) }?;
+        Ok(Transfer::new(transport, posted, Some(slab)))
+    }
+
+    /// Receives up to `capacity` bytes into a slab; see [`slab`](Self::slab).
+    pub(crate) fn receive_slab(
+        transport: &'t dyn Transport,
+        context: &Context,
+        source: Option<usize>,
+        tag: Option<i32>,
+        capacity: usize,
+    ) -> Result<Transfer<'t>> {
+        debug_assert!(capacity <= SLAB_BYTES);
+        let mut slab = Slab::take();
+        // SAFETY: the slab is kept, or leaked, until the receive has completed.
+        let posted = unsafe { transport.irecv(context, source, tag, slab.pointer_mut(), capacity) }?;
+        Ok(Transfer::new(transport, posted, Some(slab)))
+    }
+
+    /// Receives the earliest message that no receive was posted for into a slab, if there is one.
+    pub(crate) fn receive_unexpected(
+        transport: &'t dyn Transport,
+        context: &Context,
+    ) -> Result<Option<Transfer<'t>>> {
+        let mut slab = Slab::take();
+        // SAFETY: the slab is kept, or leaked, until the receive has completed.
+        let posted = unsafe { transport.receive_unexpected(context, slab.pointer_mut(), SLAB_BYTES) }?;
+        Ok(posted.map(|posted| Transfer::new(transport, posted, Some(slab))))
+    }
+
+    /// Sends memory of the caller.
+    ///
+    /// # Safety
+    /// The memory is valid and not written until the transfer is over or was dropped.
+    pub(crate) unsafe fn send_lent(
+        transport: &'t dyn Transport,
+        context: &Context,
+        dest: usize,
+        tag: i32,
+        pointer: *const u8,
+        bytes: usize,
+    ) -> Result<Transfer<'t>> {
+        // SAFETY: the caller's promise; dropping the transfer early takes the memory back or ends the job.
+        let posted = unsafe { transport.isend(context, dest, tag, pointer, bytes) }?;
+        Ok(Transfer::new(transport, posted, None))
+    }
+
+    /// Receives into memory of the caller.
+    ///
+    /// # Safety
+    /// The memory is valid and used by nobody else until the transfer is over or was dropped.
+    pub(crate) unsafe fn receive_lent(
+        transport: &'t dyn Transport,
+        context: &Context,
+        source: usize,
+        tag: i32,
+        pointer: *mut u8,
+        capacity: usize,
+    ) -> Result<Transfer<'t>> {
+        // SAFETY: as for `send_lent`.
+        let posted = unsafe { transport.irecv(context, Some(source), Some(tag), pointer, capacity) }?;
+        Ok(Transfer::new(transport, posted, None))
+    }
+
+    /// The slab of a transfer that is over.
+    pub(crate) fn slab(&self) -> &[u8] {
+        self.slab.as_ref().map_or(&[], Slab::bytes)
+    }
+
+    /// Takes the slab of a transfer that is over.
+    pub(crate) fn into_slab(mut self) -> Slab {
+        self.slab.take().unwrap_or_else(Slab::take)
+    }
+
+    /// The outcome, if the transport has finished; once.
+    pub(crate) fn poll_once(&mut self) -> Poll<Result<Delivery>> {
+        let outcome = match &self.state {
+            State::Done(delivery) => Ok(*delivery),
+            State::Pending(ticket) => match self.transport.test(ticket) {
+                Ok(None) => return Poll::Pending,
+                Ok(Some(delivery)) => Ok(delivery),
+                Err(error) => Err(error),
+            },
+            State::Over => return Poll::Pending,
+        };
+        self.state = State::Over;
+        Poll::Ready(outcome)
+    }
+
+    /// Waits for the end, or takes the transfer back when `activity` is cancelled: then `None`.
+    pub(crate) async fn or_cancelled(&mut self, activity: &Activity) -> Result<Option<Delivery>> {
+        std::future::poll_fn(|_| {
+            if let Poll::Ready(outcome) = self.poll_once() {
+                return Poll::Ready(outcome.map(Some));
+            }
+            if activity.is_cancelled() {
+                match self.abandon() {
+                    Abandoned::Released => return Poll::Ready(Ok(None)),
+                    Abandoned::Completed(delivery) => return Poll::Ready(Ok(Some(delivery))),
+                    Abandoned::Held => {}
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn abandon(&mut self) -> Abandoned {
+        let abandoned = match &self.state {
+            State::Pending(ticket) => self.transport.abandon(ticket),
+            State::Done(delivery) => Abandoned::Completed(*delivery),
+            State::Over => Abandoned::Released,
+        };
+        if abandoned != Abandoned::Held {
+            self.state = State::Over;
+        }
+        abandoned
+    }
+}
+
+impl Future for Transfer<'_> {
+    type Output = Result<Delivery>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Result<Delivery>> {
+        self.poll_once()
+    }
+}
+
+impl Drop for Transfer<'_> {
+    fn drop(&mut self) {
+        if matches!(self.state, State::Pending(_)) && self.abandon() == Abandoned::Held {
+            match self.slab.take() {
+                Some(slab) => std::mem::forget(slab),
+                None => {
+                    eprintln!(
+                        "warpcomm: MPI still uses memory that its owner is about to take back; \
+                         the job is aborted"
+                    );
+                    self.transport.abort();
+                }
+            }
+        }
+    }
+}

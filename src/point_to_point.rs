@@ -1,0 +1,305 @@
+//! Messages from one rank to another.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::buffer::{Buffer, BufferMut, OwnedBuffer, OwnedBufferMut, Parked, Span};
+use crate::comm::Communicator;
+use crate::dtype::Dtype;
+use crate::engine::{self, Activity, Phase};
+use crate::error::{Peer, Result};
+use crate::message::{Source, Status, Tag};
+use crate::request::Request;
+
+/// Where an operation sends to or receives from, checked before it starts.
+#[derive(Clone, Copy)]
+pub(crate) enum Route {
+    To(usize, Tag),
+    From(Source, Tag),
+}
+
+impl Communicator {
+    /// Describes an operation on `span` for errors and reports.
+    pub(crate) fn message(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Activity {
+        let (peer, tag) = match route {
+            Route::To(rank, tag) => (Peer::To(rank), tag),
+            Route::From(Source::Rank(rank), tag) => (Peer::From(rank), tag),
+            Route::From(Source::Any, tag) => (Peer::FromAny, tag),
+        };
+        let mut activity = self.activity(operation);
+        activity.peer = Some(peer);
+        activity.tag = Some(tag);
+        activity.bytes = span.bytes();
+        activity
+    }
+
+    pub(crate) fn check_route(&self, route: Route) -> Result<()> {
+        match route {
+            Route::To(rank, tag) => {
+                self.endpoint.check_rank(rank)?;
+                self.endpoint.check_tag(tag.0)
+            }
+            Route::From(source, tag) => {
+                if let Source::Rank(rank) = source {
+                    self.endpoint.check_rank(rank)?;
+                }
+                if tag == Tag::ANY { Ok(()) } else { self.endpoint.check_tag(tag.0) }
+            }
+        }
+    }
+
+    /// Moves one message along a checked route.
+    pub(crate) async fn travel(&self, activity: &Activity, span: &Span<'_>, route: Route) -> Result<Status> {
+        let status = match route {
+            Route::To(dest, tag) => engine::send(&self.endpoint, activity, span, dest, tag).await,
+            Route::From(source, tag) => engine::receive(&self.endpoint, activity, span, source, tag).await,
+        }?;
+        activity.waits_for(Phase::Over);
+        Ok(status)
+    }
+
+    fn move_now(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Result<Status> {
+        let activity = self.message(operation, span, route);
+        self.run(&[&activity], async {
+            self.check_route(route)?;
+            self.travel(&activity, span, route).await
+        })
+    }
+
+    /// Sends a buffer to rank `dest`; returns when the buffer may be used again.
+    ///
+    /// A message of at most the eager limit (4,000 bytes, see [`Config`](crate::Config)) is on its way
+    /// then, though perhaps not received; a longer one waits for its receive.
+    ///
+    /// MPI standard, section 3.4 (`MPI_Send`).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range. A message
+    /// above the eager limit that the receiver refuses brings the receiver's error:
+    /// [`Truncated`](crate::ErrorKind::Truncated) or [`Mismatch`](crate::ErrorKind::Mismatch).
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Tag};
+    ///
+    /// Communicator::threads(2, |comm| {
+    ///     if comm.rank() == 0 {
+    ///         comm.send(&[1.5f64, 2.5], 1, Tag(7))
+    ///     } else {
+    ///         let mut buffer = [0f64; 4];
+    ///         let status = comm.recv(&mut buffer, 0, Tag(7))?;
+    ///         assert_eq!((status.count(), buffer), (2, [1.5, 2.5, 0.0, 0.0]));
+    ///         Ok(())
+    ///     }
+    /// })?
+    /// .into_iter()
+    /// .collect::<Result<(), warpcomm::Error>>()
+    /// # ?; Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn send<B: Buffer + ?Sized>(&self, buffer: &B, dest: usize, tag: Tag) -> Result<()> {
+        self.move_now("send", &buffer.lower(), Route::To(dest, tag)).map(drop)
+    }
+
+    /// Receives a message from `source` with `tag` into a buffer; returns when it is there.
+    ///
+    /// The buffer may be larger than the message: then only the message's elements are written, and
+    /// [`Status::count`] tells how many there are.
+    ///
+    /// MPI standard, section 3.2.4 (`MPI_Recv`).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range;
+    /// [`Truncated`](crate::ErrorKind::Truncated) if the message has more elements than the buffer, and
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) if they are of another type: the message is consumed,
+    /// nothing is written, and the next message is not affected;
+    /// [`PeerFailed`](crate::ErrorKind::PeerFailed) if the sender could not send the elements.
+    pub fn recv<B: BufferMut + ?Sized>(
+        &self,
+        buffer: &mut B,
+        source: impl Into<Source>,
+        tag: Tag,
+    ) -> Result<Status> {
+        self.move_now("recv", &buffer.lower_mut(), Route::From(source.into(), tag))
+    }
+
+    /// Sends one buffer and receives into another at the same time; returns when both are done.
+    ///
+    /// Ranks may send to each other, or to themselves, in any pattern.
+    ///
+    /// MPI standard, section 3.10 (`MPI_Sendrecv`).
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send) and [`recv`](Self::recv); if both fail, the error of the receive.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Tag};
+    ///
+    /// let left = Communicator::threads(3, |comm| {
+    ///     let (rank, size) = (comm.rank(), comm.size());
+    ///     let mut from_left = 0;
+    ///     let (right, left) = ((rank + 1) % size, (rank + size - 1) % size);
+    ///     comm.sendrecv(&rank_as_number(rank), right, Tag(0), &mut from_left, left, Tag(0))?;
+    ///     Ok::<u64, warpcomm::Error>(from_left)
+    /// })?;
+    /// # fn rank_as_number(rank: usize) -> u64 { rank as u64 }
+    /// assert_eq!(left.into_iter().collect::<Result<Vec<_>, _>>()?, [2, 0, 1]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn sendrecv<S: Buffer + ?Sized, R: BufferMut + ?Sized>(
+        &self,
+        send: &S,
+        dest: usize,
+        send_tag: Tag,
+        recv: &mut R,
+        source: impl Into<Source>,
+        recv_tag: Tag,
+    ) -> Result<Status> {
+        let (out, into) = (send.lower(), recv.lower_mut());
+        let (there, here) = (Route::To(dest, send_tag), Route::From(source.into(), recv_tag));
+        let sending = self.message("sendrecv", &out, there);
+        let receiving = self.message("sendrecv", &into, here);
+        self.run(&[&receiving, &sending], async {
+            self.check_route(there).map_err(|error| sending.name(error))?;
+            self.check_route(here)?;
+            let receive = self.travel(&receiving, &into, here);
+            let send = self.travel(&sending, &out, there);
+            let (received, sent) = both(receive, send).await;
+            let status = received.map_err(|error| receiving.name(error))?;
+            sent.map_err(|error| sending.name(error))?;
+            Ok(status)
+        })
+    }
+
+    /// Starts to send a buffer, which the request owns until it is waited for.
+    ///
+    /// MPI standard, section 3.7.2 (`MPI_Isend`).
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send), arguments included, arrive at [`Request::wait`].
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Tag};
+    ///
+    /// let sums = Communicator::threads(2, |comm| {
+    ///     let peer = 1 - comm.rank();
+    ///     let outgoing = comm.isend(vec![comm.rank() as f32; 10_000], peer, Tag(0));
+    ///     let incoming = comm.irecv(vec![0f32; 10_000], peer, Tag(0));
+    ///     let (received, status) = incoming.wait()?;
+    ///     let (sent, _) = outgoing.wait()?;
+    ///     assert_eq!(status.count(), 10_000);
+    ///     Ok::<f32, warpcomm::Error>(sent[0] + received[9_999])
+    /// })?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, _>>()?, [1.0, 1.0]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn isend<B: OwnedBuffer>(&self, buffer: B, dest: usize, tag: Tag) -> Request<B> {
+        let mut buffer = Parked::new(buffer);
+        // SAFETY: the request keeps the buffer, whose elements stay in place and are not written, until
+        // the task is over, or leaks it.
+        let span = unsafe { buffer.get_mut().lower().detach() };
+        Request::start(self, "isend", buffer, span, Route::To(dest, tag))
+    }
+
+    /// Starts to receive into a buffer, which the request owns until it is waited for.
+    ///
+    /// MPI standard, section 3.7.2 (`MPI_Irecv`).
+    ///
+    /// # Errors
+    /// Those of [`recv`](Self::recv), arguments included, arrive at [`Request::wait`].
+    pub fn irecv<B: OwnedBufferMut>(&self, buffer: B, source: impl Into<Source>, tag: Tag) -> Request<B> {
+        let mut buffer = Parked::new(buffer);
+        // SAFETY: the request keeps the buffer, whose elements stay in place and are used by nobody else,
+        // until the task is over, or leaks it.
+        let span = unsafe { buffer.get_mut().lower_mut().detach() };
+        Request::start(self, "irecv", buffer, span, Route::From(source.into(), tag))
+    }
+
+    /// Waits until a message from `source` with `tag` can be received, and describes it.
+    ///
+    /// The message stays to be received; a receive with the status's source and tag gets it, if no other
+    /// thread receives it first.
+    ///
+    /// MPI standard, section 3.8.1 (`MPI_Probe`).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Source, Tag};
+    ///
+    /// let received = Communicator::threads(2, |comm| {
+    ///     if comm.rank() == 0 {
+    ///         comm.send(&[1u8, 2, 3], 1, Tag(4))?;
+    ///         return Ok(vec![]);
+    ///     }
+    ///     let status = comm.probe(Source::Any, Tag::ANY)?;
+    ///     let mut buffer = vec![0u8; status.count() as usize];
+    ///     comm.recv(&mut buffer, status.source(), status.tag())?;
+    ///     Ok::<_, warpcomm::Error>(buffer)
+    /// })?;
+    /// assert_eq!(received.into_iter().collect::<Result<Vec<_>, _>>()?, [vec![], vec![1, 2, 3]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn probe(&self, source: impl Into<Source>, tag: Tag) -> Result<Status> {
+        let route = Route::From(source.into(), tag);
+        let activity = self.message("probe", &Span::empty(Dtype::U8), route);
+        self.run(&[&activity], async {
+            self.check_route(route)?;
+            activity.waits_for(Phase::Match);
+            std::future::poll_fn(|_| match self.found(route) {
+                Ok(None) => Poll::Pending,
+                Ok(Some(status)) => Poll::Ready(Ok(status)),
+                Err(error) => Poll::Ready(Err(error)),
+            })
+            .await
+        })
+    }
+
+    /// Describes a message from `source` with `tag` if one can be received now.
+    ///
+    /// MPI standard, section 3.8.1 (`MPI_Iprobe`).
+    ///
+    /// # Errors
+    /// As for [`probe`](Self::probe).
+    pub fn iprobe(&self, source: impl Into<Source>, tag: Tag) -> Result<Option<Status>> {
+        let route = Route::From(source.into(), tag);
+        let activity = self.message("iprobe", &Span::empty(Dtype::U8), route);
+        self.run(&[&activity], async {
+            self.check_route(route)?;
+            self.found(route)
+        })
+    }
+
+    fn found(&self, route: Route) -> Result<Option<Status>> {
+        match route {
+            Route::From(source, tag) => engine::probe(&self.endpoint, source, tag),
+            Route::To(..) => Ok(None),
+        }
+    }
+}
+
+/// Runs two operations at the same time, to the end of both.
+async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    let (mut one, mut two) = (None, None);
+    std::future::poll_fn(|context| {
+        if one.is_none() {
+            if let Poll::Ready(output) = first.as_mut().poll(context) {
+                one = Some(output);
+            }
+        }
+        if two.is_none() {
+            if let Poll::Ready(output) = second.as_mut().poll(context) {
+                two = Some(output);
+            }
+        }
+        match (one.take(), two.take()) {
+            (Some(one), Some(two)) => Poll::Ready((one, two)),
+            (left, right) => {
+                (one, two) = (left, right);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

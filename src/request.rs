@@ -1,0 +1,192 @@
+//! Operations that go on while the caller does something else, and own their buffers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::buffer::{Parked, Span};
+use crate::comm::Communicator;
+use crate::engine::{self, Activity, Task, task};
+use crate::error::{Error, ErrorKind, Result};
+use crate::message::Status;
+use crate::point_to_point::Route;
+
+/// A send or receive under way, which owns its buffer.
+///
+/// [`wait`](Self::wait) gives the buffer back. A request that is dropped goes on in the background, its
+/// buffer is freed when it is done; one that is forgotten leaks its buffer.
+///
+/// MPI standard, section 3.7.
+#[must_use = "a request that is dropped goes on, but nobody learns whether it succeeded"]
+pub struct Request<B: Send + 'static> {
+    /// Taken by `wait` and `drop`.
+    running: Option<Running<B>>,
+}
+
+enum Running<B> {
+    /// It never started: the arguments were bad.
+    Refused(Error, B),
+    Started(Communicator, Arc<dyn Task>, Parked<B>),
+}
+
+/// Frees the buffer of a dropped request when its task is over.
+struct Keeper<B>(Option<Parked<B>>);
+
+impl<B> Drop for Keeper<B> {
+    fn drop(&mut self) {
+        drop(self.0.take().map(Parked::unpark));
+    }
+}
+
+// SAFETY: a parked buffer is a buffer that nobody reaches; requests need `B: Send`.
+unsafe impl<B: Send> Send for Keeper<B> {}
+
+impl<B: Send + 'static> Request<B> {
+    /// Starts a message whose elements are those of `buffer`.
+    pub(crate) fn start(
+        comm: &Communicator,
+        operation: &'static str,
+        buffer: Parked<B>,
+        span: Span<'static>,
+        route: Route,
+    ) -> Request<B> {
+        let activity = Arc::new(comm.message(operation, &span, route));
+        let checked = comm.endpoint.check().and_then(|()| comm.check_route(route));
+        let running = match checked {
+            Err(error) => Running::Refused(activity.name(error), buffer.unpark()),
+            Ok(()) => Running::Started(comm.clone(), start(comm, activity, false, span, route), buffer),
+        };
+        Request { running: Some(running) }
+    }
+
+    /// Waits until the operation is over and gives the buffer back.
+    ///
+    /// # Errors
+    /// Those of the operation, bad arguments included. [`RequestError::into_parts`] gives the buffer
+    /// back, unless MPI still uses it after a [`Timeout`](ErrorKind::Timeout): then it was leaked.
+    pub fn wait(mut self) -> Result<(B, Status), RequestError<B>> {
+        match self.running.take() {
+            Some(Running::Started(comm, task, buffer)) => {
+                let activity = &task.state().activity;
+                match comm.run(&[activity], engine::join(&task)) {
+                    Ok(status) => Ok((buffer.unpark(), status)),
+                    Err(error) => {
+                        let buffer = reclaim(&comm, &task, buffer);
+                        Err(RequestError { error, buffer })
+                    }
+                }
+            }
+            Some(Running::Refused(error, buffer)) => Err(RequestError { error, buffer: Some(buffer) }),
+            None => Err(RequestError {
+                error: Error::invalid("the request was waited for already"),
+                buffer: None,
+            }),
+        }
+    }
+
+    /// Whether the operation is over; drives it on, and never blocks.
+    pub fn is_done(&self) -> bool {
+        match &self.running {
+            Some(Running::Started(comm, task, _)) => is_done(comm, task),
+            _ => true,
+        }
+    }
+}
+
+/// Starts a message as a task of the engine.
+pub(crate) fn start(
+    comm: &Communicator,
+    activity: Arc<Activity>,
+    borrows: bool,
+    span: Span<'static>,
+    route: Route,
+) -> Arc<dyn Task> {
+    let (own, about) = (comm.clone(), Arc::clone(&activity));
+    let task = task(activity, borrows, async move { own.travel(&about, &span, route).await });
+    comm.endpoint.engine.spawn(&task);
+    task
+}
+
+/// Whether a task is over, after a look at what has arrived.
+pub(crate) fn is_done(comm: &Communicator, task: &Arc<dyn Task>) -> bool {
+    if !task.state().is_done() && comm.endpoint.engine.check().is_ok() {
+        comm.endpoint.engine.poll_in_passing();
+    }
+    task.state().is_done()
+}
+
+/// The buffer of a task that failed or was given up, if nobody uses it any more.
+fn reclaim<B: Send + 'static>(comm: &Communicator, task: &Arc<dyn Task>, buffer: Parked<B>) -> Option<B> {
+    let engine = &comm.endpoint.engine;
+    let free = task.state().is_done() || (engine.check().is_ok() && engine.give_up(task));
+    if free {
+        return Some(buffer.unpark());
+    }
+    task.state().keep(Box::new(Keeper(Some(buffer))));
+    None
+}
+
+impl<B: Send + 'static> Drop for Request<B> {
+    fn drop(&mut self) {
+        if let Some(Running::Started(_, task, buffer)) = self.running.take() {
+            task.state().keep(Box::new(Keeper(Some(buffer))));
+        }
+    }
+}
+
+impl<B: Send + 'static> fmt::Debug for Request<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.running {
+            Some(Running::Started(_, task, _)) if task.state().is_done() => f.write_str("Request(done)"),
+            Some(Running::Started(_, task, _)) => write!(f, "Request({})", task.state().activity),
+            Some(Running::Refused(error, _)) => write!(f, "Request({error})"),
+            None => f.write_str("Request(waited for)"),
+        }
+    }
+}
+
+/// The error of a [`Request`], with its buffer.
+pub struct RequestError<B> {
+    error: Error,
+    buffer: Option<B>,
+}
+
+impl<B> RequestError<B> {
+    /// What went wrong, for programs that decide on it.
+    pub fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+
+    /// The error.
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+
+    /// The error, and the buffer unless it had to be leaked.
+    pub fn into_parts(self) -> (Error, Option<B>) {
+        (self.error, self.buffer)
+    }
+}
+
+impl<B> From<RequestError<B>> for Error {
+    fn from(error: RequestError<B>) -> Error {
+        error.error
+    }
+}
+
+impl<B> fmt::Display for RequestError<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<B> fmt::Debug for RequestError<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<B> std::error::Error for RequestError<B> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.error)
+    }
+}

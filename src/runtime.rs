@@ -1,0 +1,177 @@
+//! MPI in this process, from its initialization to its end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use crate::collective;
+use crate::comm::Communicator;
+use crate::config::{Config, ThreadLevel};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::Transport;
+use crate::transport::faulty::Faulty;
+use crate::transport::mpi::Process;
+
+/// MPI, initialized in this process; finalized when it is dropped.
+///
+/// ```no_run
+/// use warpcomm::{Op, Runtime};
+///
+/// let runtime = Runtime::init()?;
+/// let comm = runtime.world()?;
+/// let mut sum = 0;
+/// comm.allreduce(&(comm.rank() as u64), &mut sum, Op::Sum)?;
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
+///
+/// MPI standard, section 11.2.
+pub struct Runtime {
+    /// Taken by `end`.
+    process: Option<Process>,
+    engine: Arc<Engine>,
+    world: Mutex<Option<Communicator>>,
+    thread_level: ThreadLevel,
+    library_version: String,
+}
+
+/// A process has one MPI, and one engine that drives it.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+impl Runtime {
+    /// Initializes MPI with the settings of the environment; see [`Config`].
+    ///
+    /// Makes no collective call. A process that was not started by a launcher is a world of one rank. Where
+    /// another library has initialized MPI already, that MPI is used, and its owner finalizes it.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a `WARPCOMM_*` variable that cannot be read, if
+    /// there is a `Runtime` in this process already, or if MPI was finalized.
+    pub fn init() -> Result<Runtime> {
+        Runtime::init_with(&Config::from_env()?)
+    }
+
+    /// As [`init`](Self::init), with settings of the caller's.
+    ///
+    /// # Errors
+    /// As for [`init`](Self::init).
+    pub fn init_with(config: &Config) -> Result<Runtime> {
+        if TAKEN.swap(true, Ordering::AcqRel) {
+            return Err(Error::invalid("this process has, or had, a Runtime; MPI can be initialized once"));
+        }
+        let started = Runtime::start(config);
+        if started.is_err() {
+            TAKEN.store(false, Ordering::Release);
+        }
+        started
+    }
+
+    fn start(config: &Config) -> Result<Runtime> {
+        let process = Process::init(config.thread_level)?;
+        let thread_level = process.thread_level();
+        let only_thread = (thread_level < ThreadLevel::Multiple).then(|| thread::current().id());
+        let rank = process.world()?.rank;
+        let transport: Arc<dyn Transport> = Arc::new(process.transport());
+        let engine = Engine::new(Faulty::wrap(transport, &config.faults, rank), config.clone(), rank, only_thread);
+        let stopped = Arc::clone(&engine);
+        process.on_finalize(move || drop(stopped.stop()))?;
+        Ok(Runtime {
+            library_version: process.library_version(),
+            process: Some(process),
+            engine,
+            world: Mutex::default(),
+            thread_level,
+        })
+    }
+
+    /// The communicator of all ranks, a duplicate of `MPI_COMM_WORLD`.
+    ///
+    /// Collective when it is first called; later calls return the same communicator.
+    ///
+    /// # Errors
+    /// [`Mismatch`](ErrorKind::Mismatch) on every rank if a setting that must be the same differs;
+    /// [`Unsupported`](ErrorKind::Unsupported) from another thread than that which initialized MPI, where
+    /// MPI allows no other.
+    pub fn world(&self) -> Result<Communicator> {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*world {
+            Some(world) => Ok(world.clone()),
+            None => {
+                let process = self.process.as_ref();
+                let parent = process.ok_or_else(|| Error::invalid("MPI was finalized"))?.world()?;
+                Ok(world.insert(collective::world::world(&self.engine, &parent)?).clone())
+            }
+        }
+    }
+
+    /// The thread level that MPI grants: below [`ThreadLevel::Multiple`] only the thread that called
+    /// [`init`](Self::init) may communicate, and progress happens inside calls only.
+    pub fn thread_level(&self) -> ThreadLevel {
+        self.thread_level
+    }
+
+    /// The MPI library's name and version, in its own words.
+    pub fn library_version(&self) -> &str {
+        &self.library_version
+    }
+
+    /// Waits until all ranks are here, and finalizes MPI; what is pending goes on meanwhile.
+    ///
+    /// Dropping the `Runtime` does the same and prints the error. Later calls on communicators are errors.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) naming the operations that are still pending when all
+    /// ranks are here; [`Mismatch`](ErrorKind::Mismatch) if another rank is in a collective;
+    /// [`Timeout`](ErrorKind::Timeout) and [`PeerLost`](ErrorKind::PeerLost) if ranks do not come. In the
+    /// last two cases the process ends without `MPI_Finalize`, which would wait for them.
+    ///
+    /// MPI standard, section 11.2.2 (`MPI_Finalize`).
+    pub fn finalize(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let Some(process) = self.process.take() else { return Ok(()) };
+        let world = self.world.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let here = match world {
+            Some(world) if !Process::is_finalized() => world.agree_to_finalize(),
+            _ => Ok(()),
+        };
+        let pending = self.engine.stop();
+        let is_alone = here.as_ref().is_err_and(|error| {
+            // The last of these: another thread, or a poisoned communicator, which nobody can finish.
+            matches!(error.kind(), ErrorKind::Timeout | ErrorKind::PeerLost | ErrorKind::Unsupported)
+        });
+        match is_alone {
+            true => process.leave(),
+            false => drop(process),
+        }
+        here?;
+        match pending.is_empty() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!("finalized with operations pending: {}", pending.join("; ")))),
+        }
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // While a panic unwinds, the other ranks do not come here.
+        if thread::panicking() {
+            self.engine.stop();
+            if let Some(process) = self.process.take() {
+                process.leave();
+            }
+            return;
+        }
+        if let Err(error) = self.end() {
+            eprintln!("warpcomm: finalize: {error}");
+        }
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Runtime({}, thread level {})", self.library_version, self.thread_level)
+    }
+}

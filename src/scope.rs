@@ -1,0 +1,187 @@
+//! Operations on borrowed buffers, all of which end before their scope does.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::buffer::{Buffer, BufferMut, Span};
+use crate::comm::Communicator;
+use crate::engine::{self, Task};
+use crate::error::Result;
+use crate::message::{Source, Status, Tag};
+use crate::point_to_point::Route;
+use crate::request;
+
+/// Where operations on borrowed buffers are started; see [`Communicator::scope`].
+pub struct Scope<'scope, 'env: 'scope> {
+    comm: Communicator,
+    tasks: Mutex<Vec<Arc<dyn Task>>>,
+    /// Invariant, so that `'scope` cannot be made to end earlier than the scope.
+    scope: PhantomData<&'scope mut &'scope ()>,
+    env: PhantomData<&'env mut &'env ()>,
+}
+
+/// An operation of a [`Scope`] under way, which holds the borrow of its buffer.
+///
+/// It may be dropped: the scope waits for the operation and reports its error.
+pub struct ScopedRequest<'scope, B> {
+    comm: &'scope Communicator,
+    task: Arc<dyn Task>,
+    buffer: B,
+}
+
+impl Communicator {
+    /// Runs a closure that may start sends and receives on buffers borrowed from outside it; returns when
+    /// all of them are over.
+    ///
+    /// If the closure returns an `Err` or panics, receives that no message has matched are cancelled, sends
+    /// whose receiver has not answered are withdrawn (the receiver gets
+    /// [`PeerFailed`](crate::ErrorKind::PeerFailed)), the rest is completed, and the error is returned or
+    /// the panic goes on.
+    ///
+    /// # Errors
+    /// The closure's error; else the first error of an operation that was not waited for.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Tag};
+    ///
+    /// let ghosts = Communicator::threads(3, |comm| {
+    ///     let (rank, size) = (comm.rank(), comm.size());
+    ///     let (left, right) = ((rank + size - 1) % size, (rank + 1) % size);
+    ///     let edge = [rank as f32; 1000];
+    ///     let mut ghost = [0f32; 1000];
+    ///     comm.scope(|s| {
+    ///         s.irecv(&mut ghost, left, Tag(0))?;
+    ///         s.isend(&edge, right, Tag(0))?;
+    ///         // Compute the interior here, while the edges travel.
+    ///         Ok(())
+    ///     })?;
+    ///     Ok::<f32, warpcomm::Error>(ghost[999])
+    /// })?;
+    /// assert_eq!(ghosts.into_iter().collect::<Result<Vec<_>, _>>()?, [2.0, 0.0, 1.0]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn scope<'env, R>(
+        &self,
+        body: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> Result<R>,
+    ) -> Result<R> {
+        self.endpoint.check().map_err(|error| error.at("scope", self.rank()))?;
+        let scope = Scope {
+            comm: self.clone(),
+            tasks: Mutex::default(),
+            scope: PhantomData,
+            env: PhantomData,
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| body(&scope)));
+        let finished = scope.finish(!matches!(outcome, Ok(Ok(_))));
+        match outcome {
+            Ok(outcome) => outcome.and_then(|value| finished.map(|()| value)),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+impl<'scope> Scope<'scope, '_> {
+    /// Starts to send a borrowed buffer to rank `dest`.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range, at once;
+    /// others as for [`Communicator::send`], at [`ScopedRequest::wait`] or at the end of the scope.
+    pub fn isend<B: Buffer + ?Sized>(
+        &'scope self,
+        buffer: &'scope B,
+        dest: usize,
+        tag: Tag,
+    ) -> Result<ScopedRequest<'scope, &'scope B>> {
+        // SAFETY: borrowed for 'scope, which ends after every task of the scope is over.
+        let span = unsafe { buffer.lower().detach() };
+        let task = self.start("isend", span, Route::To(dest, tag))?;
+        Ok(ScopedRequest { comm: &self.comm, task, buffer })
+    }
+
+    /// Starts to receive a message from `source` with `tag` into a borrowed buffer.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range, at once;
+    /// others as for [`Communicator::recv`], at [`ScopedRequest::wait`] or at the end of the scope.
+    pub fn irecv<B: BufferMut + ?Sized>(
+        &'scope self,
+        buffer: &'scope mut B,
+        source: impl Into<Source>,
+        tag: Tag,
+    ) -> Result<ScopedRequest<'scope, &'scope mut B>> {
+        // SAFETY: borrowed for 'scope, as above, and given back by `wait` only when the task is over.
+        let span = unsafe { buffer.lower_mut().detach() };
+        let task = self.start("irecv", span, Route::From(source.into(), tag))?;
+        Ok(ScopedRequest { comm: &self.comm, task, buffer })
+    }
+
+    fn start(&self, operation: &'static str, span: Span<'static>, route: Route) -> Result<Arc<dyn Task>> {
+        let activity = Arc::new(self.comm.message(operation, &span, route));
+        let checked = self.comm.endpoint.check().and_then(|()| self.comm.check_route(route));
+        checked.map_err(|error| activity.name(error))?;
+        let task = request::start(&self.comm, activity, true, span, route);
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&task));
+        Ok(task)
+    }
+
+    /// Brings every operation to its end.
+    fn finish(&self, cancel: bool) -> Result<()> {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        if cancel {
+            tasks.iter().for_each(|task| task.state().activity.cancel());
+        }
+        let mut outcome = Ok(());
+        for task in &tasks {
+            let activity = &task.state().activity;
+            if !task.state().is_done() {
+                let waited = self.comm.run(&[activity], wait_until_over(task));
+                if !task.state().is_done() {
+                    // The deadline has passed, or the communicator is poisoned.
+                    self.comm.endpoint.engine.give_up(task);
+                }
+                outcome = outcome.and(waited);
+            }
+            // An outcome that `ScopedRequest::wait` has taken is its caller's.
+            if let Some(Err(error)) = task.state().take_outcome() {
+                outcome = outcome.and(Err(activity.name(error)));
+            }
+        }
+        outcome
+    }
+}
+
+async fn wait_until_over(task: &Arc<dyn Task>) -> Result<()> {
+    engine::over(task).await;
+    Ok(())
+}
+
+impl<B> ScopedRequest<'_, B> {
+    /// Waits until the operation is over and gives the borrow back.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub fn wait(self) -> Result<(B, Status)> {
+        let status = self.comm.run(&[&self.task.state().activity], engine::join(&self.task))?;
+        Ok((self.buffer, status))
+    }
+
+    /// Whether the operation is over; drives it on, and never blocks.
+    pub fn is_done(&self) -> bool {
+        request::is_done(self.comm, &self.task)
+    }
+}
+
+impl fmt::Debug for Scope<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let started = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).len();
+        write!(f, "Scope({started} operations of {:?})", self.comm)
+    }
+}
+
+impl<B> fmt::Debug for ScopedRequest<'_, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ScopedRequest({})", self.task.state().activity)
+    }
+}

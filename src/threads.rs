@@ -1,0 +1,125 @@
+//! Ranks as threads of one process: no MPI, no launcher.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use crate::comm::Communicator;
+use crate::config::Config;
+use crate::engine::{Endpoint, Engine, Group};
+use crate::error::{Error, Result};
+use crate::transport::Transport;
+use crate::transport::faulty::Faulty;
+use crate::transport::local::{Local, World};
+
+impl Communicator {
+    /// Runs a closure on `ranks` threads, each a rank of one communicator; returns their values in the order
+    /// of the ranks when all have ended.
+    ///
+    /// Everything works as between processes, with the same engine. If a rank panics, the communicators
+    /// of the others are poisoned, all threads end, and the panic goes on in the caller.
+    ///
+    /// The settings are those of the environment; see [`Config`].
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a `WARPCOMM_*` variable that cannot be
+    /// read, or if a rank ended with operations pending.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(4, |comm| {
+    ///     let mut sum = 0;
+    ///     comm.allreduce(&1i32, &mut sum, Op::Sum).map(|()| sum)
+    /// })?;
+    /// assert!(sums.into_iter().all(|sum| sum.unwrap() == 4));
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn threads<R: Send>(ranks: usize, body: impl Fn(Communicator) -> R + Sync) -> Result<Vec<R>> {
+        Communicator::threads_with(&Config::from_env()?, ranks, body)
+    }
+
+    /// As [`threads`](Self::threads), with settings of the caller's.
+    ///
+    /// # Errors
+    /// As for [`threads`](Self::threads).
+    pub fn threads_with<R: Send>(
+        config: &Config,
+        ranks: usize,
+        body: impl Fn(Communicator) -> R + Sync,
+    ) -> Result<Vec<R>> {
+        let world = World::new(ranks);
+        let outcomes = thread::scope(|scope| {
+            let threads: Vec<_> = (0..ranks)
+                .map(|rank| {
+                    let (world, body) = (&world, &body);
+                    let spawned = thread::Builder::new()
+                        .name(format!("rank {rank}"))
+                        .spawn_scoped(scope, move || run_rank(world, config, rank, body));
+                    spawned.map_err(|error| {
+                        world.lose(format_args!("the thread of rank {rank} could not be started"));
+                        Error::new(crate::ErrorKind::Unsupported, format!("cannot start rank {rank}: {error}"))
+                            .with_source(error)
+                    })
+                })
+                .collect();
+            let join = |thread: Result<thread::ScopedJoinHandle<'_, Result<R>>>| match thread {
+                Ok(thread) => thread.join(),
+                Err(error) => Ok(Err(error)),
+            };
+            threads.into_iter().map(join).collect::<Vec<_>>()
+        });
+        let mut results = Vec::with_capacity(ranks);
+        let mut panic = None;
+        for outcome in outcomes {
+            match outcome {
+                Ok(result) => results.push(result),
+                // The first to panic has poisoned the others, whose panics are only its consequences.
+                Err(payload) => {
+                    panic.get_or_insert(payload);
+                }
+            }
+        }
+        match panic {
+            Some(payload) => resume_unwind(payload),
+            None => results.into_iter().collect(),
+        }
+    }
+}
+
+fn run_rank<R>(
+    world: &Arc<World>,
+    config: &Config,
+    rank: usize,
+    body: &(impl Fn(Communicator) -> R + Sync),
+) -> Result<R> {
+    let local: Arc<dyn Transport> = Arc::new(Local { world: Arc::clone(world), rank });
+    let transport = Faulty::wrap(local, &config.faults, rank);
+    let engine = Engine::new(transport, config.clone(), rank, None);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let (user, private) = (world.context(0, rank), world.context(1, rank));
+        let endpoint = Endpoint::new(&engine, user, &Group::new(private), 0)?;
+        Ok(body(Communicator::new(endpoint, config.timeout)))
+    }));
+    if outcome.is_err() {
+        world.lose(format_args!("rank {rank} has panicked"));
+    }
+    world.end();
+    // Others may need this rank's engine until they end too.
+    let mut rounds = 0;
+    while !world.has_ended() {
+        engine.poll_in_passing();
+        rounds += 1;
+        engine.transport().idle(rounds);
+    }
+    let pending = engine.stop();
+    match outcome {
+        Err(panic) => resume_unwind(panic),
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(_)) if !pending.is_empty() => Err(Error::invalid(format!(
+            "rank {rank} has ended with operations pending: {}",
+            pending.join("; ")
+        ))),
+        Ok(Ok(value)) => Ok(value),
+    }
+}

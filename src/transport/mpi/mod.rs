@@ -1,0 +1,324 @@
+//! Ranks as processes: messages go through the MPI library, every return code is looked at, and no
+//! call waits but those that MPI has in no other form (split, free, finalize).
+
+mod check;
+mod process;
+
+use std::mem::{MaybeUninit, size_of};
+use std::os::raw::{c_int, c_void};
+use std::{ptr, thread};
+
+use mpi::ffi;
+
+use super::{Abandoned, Context, Creation, Delivery, Posted, Split, Ticket, Transport};
+use crate::error::{Error, Result};
+use check::check;
+
+pub(crate) use process::Process;
+
+/// The most bytes of one MPI message; larger bodies go in several. Far enough below 2^31 for every
+/// byte count that an MPI computes in an `int`.
+const LARGEST_MESSAGE: usize = 1 << 30;
+
+/// How often a cancelled receive is tested before it counts as matched: some MPIs finish the
+/// cancellation of a receive inside later calls.
+const CANCEL_TESTS: usize = 1000;
+
+/// Messages between processes.
+pub(crate) struct Mpi {
+    tag_limit: i32,
+}
+
+/// A duplication of a communicator under way; MPI writes `communicator` when it is done.
+struct Duplication {
+    request: ffi::MPI_Request,
+    communicator: ffi::MPI_Comm,
+}
+
+/// An MPI handle, a pointer or an integer depending on the library, as the number in a [`Ticket`]
+/// or a [`Context`].
+fn to_number<T: Copy>(handle: T) -> u64 {
+    const { assert!(size_of::<T>() <= size_of::<u64>()) };
+    let mut number = 0u64;
+    // SAFETY: a handle has no more bytes than the number, and any bytes make a number.
+    unsafe { ptr::copy_nonoverlapping((&raw const handle).cast::<u8>(), (&raw mut number).cast(), size_of::<T>()) };
+    number
+}
+
+/// The handle behind a number.
+///
+/// # Safety
+/// `number` came from [`to_number`] of the same type.
+unsafe fn from_number<T: Copy>(number: u64) -> T {
+    let mut handle = MaybeUninit::<T>::uninit();
+    // SAFETY: copies the bytes back that `to_number` took from a value of this type.
+    unsafe {
+        ptr::copy_nonoverlapping((&raw const number).cast::<u8>(), handle.as_mut_ptr().cast(), size_of::<T>());
+        handle.assume_init()
+    }
+}
+
+fn communicator(context: &Context) -> ffi::MPI_Comm {
+    // SAFETY: the handle of a context of this transport is a communicator.
+    unsafe { from_number(context.handle) }
+}
+
+fn request(ticket: &Ticket) -> ffi::MPI_Request {
+    // SAFETY: the number of a ticket of this transport is a request.
+    unsafe { from_number(ticket.0) }
+}
+
+impl Mpi {
+    /// A transport for the process that `process` initialized.
+    pub(crate) fn new(process: &Process) -> Mpi {
+        Mpi { tag_limit: process.tag_limit() }
+    }
+
+    fn delivery(status: &ffi::MPI_Status) -> Result<Delivery> {
+        let mut bytes: c_int = 0;
+        // SAFETY: the status was filled by MPI, the count is ours.
+        let code = unsafe { ffi::MPI_Get_count(status, ffi::RSMPI_UINT8_T, &mut bytes) };
+        check(code, "MPI_Get_count")?;
+        Ok(Delivery {
+            source: usize::try_from(status.MPI_SOURCE).unwrap_or(0),
+            tag: status.MPI_TAG,
+            bytes: usize::try_from(bytes).unwrap_or(0),
+        })
+    }
+
+    /// Tests a request; the status is what MPI filled in if it is done.
+    fn test_request(&self, request: &mut ffi::MPI_Request) -> Result<Option<ffi::MPI_Status>> {
+        let mut done: c_int = 0;
+        let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
+        // SAFETY: the request is live, as its ticket was not used up; flag and status are ours.
+        let code = unsafe { ffi::MPI_Test(request, &mut done, status.as_mut_ptr()) };
+        check(code, "MPI_Test")?;
+        // SAFETY: plain integers, zeroed before MPI filled them in.
+        Ok((done != 0).then(|| unsafe { status.assume_init() }))
+    }
+
+    /// Makes errors on a communicator of ours return.
+    fn return_errors(communicator: ffi::MPI_Comm) -> Result<()> {
+        // SAFETY: the communicator is live; the error handler is one of MPI's own.
+        let code = unsafe { ffi::MPI_Comm_set_errhandler(communicator, ffi::RSMPI_ERRORS_RETURN) };
+        check(code, "MPI_Comm_set_errhandler")
+    }
+}
+
+impl Transport for Mpi {
+    fn tag_limit(&self) -> i32 {
+        self.tag_limit
+    }
+
+    fn largest_message(&self) -> usize {
+        LARGEST_MESSAGE
+    }
+
+    unsafe fn isend(
+        &self,
+        context: &Context,
+        dest: usize,
+        tag: i32,
+        pointer: *const u8,
+        bytes: usize,
+    ) -> Result<Posted> {
+        let mut request = MaybeUninit::uninit();
+        // SAFETY: the caller promises the memory until completion; `bytes` is at most LARGEST_MESSAGE
+        // and ranks come from a communicator, so both fit an int.
+        let code = unsafe {
+            ffi::MPI_Isend(
+                pointer.cast::<c_void>(),
+                bytes as c_int,
+                ffi::RSMPI_UINT8_T,
+                dest as c_int,
+                tag,
+                communicator(context),
+                request.as_mut_ptr(),
+            )
+        };
+        check(code, "MPI_Isend")?;
+        // SAFETY: MPI has set it.
+        Ok(Posted::Pending(Ticket(to_number(unsafe { request.assume_init() }))))
+    }
+
+    unsafe fn irecv(
+        &self,
+        context: &Context,
+        source: Option<usize>,
+        tag: Option<i32>,
+        pointer: *mut u8,
+        capacity: usize,
+    ) -> Result<Posted> {
+        let mut request = MaybeUninit::uninit();
+        // SAFETY: as for `isend`.
+        let code = unsafe {
+            ffi::MPI_Irecv(
+                pointer.cast::<c_void>(),
+                capacity as c_int,
+                ffi::RSMPI_UINT8_T,
+                source.map_or(ffi::RSMPI_ANY_SOURCE, |rank| rank as c_int),
+                tag.unwrap_or(ffi::RSMPI_ANY_TAG),
+                communicator(context),
+                request.as_mut_ptr(),
+            )
+        };
+        check(code, "MPI_Irecv")?;
+        // SAFETY: MPI has set it.
+        Ok(Posted::Pending(Ticket(to_number(unsafe { request.assume_init() }))))
+    }
+
+    unsafe fn receive_unexpected(
+        &self,
+        context: &Context,
+        pointer: *mut u8,
+        capacity: usize,
+    ) -> Result<Option<Posted>> {
+        let mut found: c_int = 0;
+        let mut message = MaybeUninit::uninit();
+        // SAFETY: flag and message are ours; no status is asked for.
+        let code = unsafe {
+            ffi::MPI_Improbe(
+                ffi::RSMPI_ANY_SOURCE,
+                ffi::RSMPI_ANY_TAG,
+                communicator(context),
+                &mut found,
+                message.as_mut_ptr(),
+                ffi::RSMPI_STATUS_IGNORE,
+            )
+        };
+        check(code, "MPI_Improbe")?;
+        if found == 0 {
+            return Ok(None);
+        }
+        let mut request = MaybeUninit::uninit();
+        // SAFETY: the message was found just now and is received once; memory as for `irecv`.
+        let code = unsafe {
+            ffi::MPI_Imrecv(
+                pointer.cast::<c_void>(),
+                capacity as c_int,
+                ffi::RSMPI_UINT8_T,
+                message.as_mut_ptr(),
+                request.as_mut_ptr(),
+            )
+        };
+        check(code, "MPI_Imrecv")?;
+        // SAFETY: MPI has set it.
+        Ok(Some(Posted::Pending(Ticket(to_number(unsafe { request.assume_init() })))))
+    }
+
+    fn test(&self, ticket: &Ticket) -> Result<Option<Delivery>> {
+        let mut request = request(ticket);
+        self.test_request(&mut request)?.map(|status| Mpi::delivery(&status)).transpose()
+    }
+
+    fn abandon(&self, ticket: &Ticket) -> Abandoned {
+        let mut request = request(ticket);
+        let completed = |status: &ffi::MPI_Status| {
+            let mut cancelled: c_int = 0;
+            // SAFETY: the status was filled by MPI.
+            let code = unsafe { ffi::MPI_Test_cancelled(status, &mut cancelled) };
+            match Mpi::delivery(status) {
+                Ok(delivery) if code == ffi::MPI_SUCCESS as c_int && cancelled == 0 => {
+                    Abandoned::Completed(delivery)
+                }
+                _ => Abandoned::Released,
+            }
+        };
+        match self.test_request(&mut request) {
+            Ok(Some(status)) => return completed(&status),
+            Ok(None) => {}
+            // The request ended with an error, and its memory with it.
+            Err(_) => return Abandoned::Released,
+        }
+        // SAFETY: the request is live. MPI does not promise to cancel sends; those stay held.
+        let code = unsafe { ffi::MPI_Cancel(&mut request) };
+        if code != ffi::MPI_SUCCESS as c_int {
+            return Abandoned::Held;
+        }
+        for _ in 0..CANCEL_TESTS {
+            match self.test_request(&mut request) {
+                Ok(Some(status)) => return completed(&status),
+                Ok(None) => {}
+                Err(_) => return Abandoned::Released,
+            }
+        }
+        Abandoned::Held
+    }
+
+    fn fresh(&self) -> u64 {
+        // MPI chooses its own.
+        0
+    }
+
+    fn duplicate(&self, parent: &Context, _agreed: u64) -> Result<Creation> {
+        let mut duplication = Box::new(Duplication {
+            // SAFETY: constants of the MPI library.
+            request: unsafe { ffi::RSMPI_REQUEST_NULL },
+            // SAFETY: as above.
+            communicator: unsafe { ffi::RSMPI_COMM_NULL },
+        });
+        // SAFETY: the box keeps the place where MPI puts the new communicator until `created` has
+        // seen the request complete; if that never happens, the box is leaked.
+        let code = unsafe {
+            ffi::MPI_Comm_idup(communicator(parent), &mut duplication.communicator, &mut duplication.request)
+        };
+        check(code, "MPI_Comm_idup")?;
+        Ok(Creation::Pending(Ticket(Box::into_raw(duplication) as u64)))
+    }
+
+    fn created(&self, ticket: &Ticket) -> Result<Option<u64>> {
+        let pointer = ticket.0 as *mut Duplication;
+        // SAFETY: made by `duplicate`, and not used up yet.
+        let duplication = unsafe { &mut *pointer };
+        if self.test_request(&mut duplication.request)?.is_none() {
+            return Ok(None);
+        }
+        // SAFETY: the request is complete, MPI no longer knows the address.
+        let duplication = unsafe { Box::from_raw(pointer) };
+        Mpi::return_errors(duplication.communicator)?;
+        Ok(Some(to_number(duplication.communicator)))
+    }
+
+    fn split(&self, parent: &Context, split: &Split) -> Result<Option<u64>> {
+        // SAFETY: a constant of the MPI library.
+        let undefined = unsafe { ffi::RSMPI_UNDEFINED };
+        let color = match split.part {
+            Some(part) => c_int::try_from(part).map_err(|_| Error::invalid("more than 2^31 parts"))?,
+            None => undefined,
+        };
+        let mut part = MaybeUninit::uninit();
+        // SAFETY: the parent is live, and all its ranks have agreed to be here.
+        let code = unsafe { ffi::MPI_Comm_split(communicator(parent), color, split.key, part.as_mut_ptr()) };
+        check(code, "MPI_Comm_split")?;
+        if split.part.is_none() {
+            return Ok(None);
+        }
+        // SAFETY: MPI has set it.
+        let part = unsafe { part.assume_init() };
+        Mpi::return_errors(part)?;
+        Ok(Some(to_number(part)))
+    }
+
+    fn free(&self, context: &Context) -> Result<()> {
+        let mut communicator = communicator(context);
+        // SAFETY: one of our own communicators, given up on every rank.
+        check(unsafe { ffi::MPI_Comm_free(&mut communicator) }, "MPI_Comm_free")
+    }
+
+    fn idle(&self, _rounds: u32) {
+        // MPI has no call that sleeps until something arrives.
+        thread::yield_now();
+    }
+
+    fn wake(&self) {}
+
+    fn lost(&self) -> Option<Error> {
+        None
+    }
+
+    fn abort(&self) -> ! {
+        // SAFETY: has no conditions but that MPI is initialized.
+        unsafe { ffi::MPI_Abort(ffi::RSMPI_COMM_WORLD, 1) };
+        std::process::abort()
+    }
+}

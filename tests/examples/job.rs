@@ -1,0 +1,190 @@
+//! Starts the examples as a user does, and waits for them no longer than a deadline.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// Far more than any example takes on a busy machine; a job that is not over by then hangs.
+const DEADLINE: Duration = Duration::from_secs(180);
+
+/// What a job left behind.
+pub struct Outcome {
+    /// What the job was, for messages.
+    pub title: String,
+    /// The exit status, or nothing if a signal ended the launcher.
+    pub status: Option<i32>,
+    /// The standard output of all ranks.
+    pub stdout: String,
+    /// The standard error of all ranks and of the launcher.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Returns the standard output of a job that must have succeeded.
+    #[track_caller]
+    pub fn success(self) -> String {
+        assert!(self.status == Some(0), "{}", self.report());
+        self.stdout
+    }
+
+    /// Checks that the job ended with status 1 and that one line, printed once, is `name: ` and
+    /// then all of `parts`.
+    #[track_caller]
+    pub fn failure(self, name: &str, parts: &[&str]) {
+        assert!(self.status == Some(1), "{}", self.report());
+        assert!(!self.stderr.contains("panicked"), "{}", self.report());
+        let prefix = format!("{name}: ");
+        let lines: Vec<&str> = self
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with(&prefix))
+            .collect();
+        let [line] = lines[..] else {
+            panic!("{} lines begin with {prefix:?}\n{}", lines.len(), self.report());
+        };
+        for part in parts {
+            assert!(
+                line.contains(part),
+                "{line:?} does not say {part:?}\n{}",
+                self.report()
+            );
+        }
+    }
+
+    fn report(&self) -> String {
+        let Outcome {
+            title,
+            status,
+            stdout,
+            stderr,
+        } = self;
+        format!("{title}: status {status:?}\nstandard output:\n{stdout}\nstandard error:\n{stderr}")
+    }
+}
+
+/// Runs an example on `ranks` ranks: as processes under the launcher that fits, or in a build
+/// without MPI as threads of one process.
+pub fn run(example: &str, ranks: usize, arguments: &[&str]) -> Outcome {
+    let program = program(example);
+    let title = format!("{example} {arguments:?} on {ranks} ranks");
+    #[cfg(feature = "mpi")]
+    let command = launch(&program, &program, ranks, arguments);
+    #[cfg(not(feature = "mpi"))]
+    let command = {
+        let mut command = Command::new(program);
+        command.args(["--ranks", &ranks.to_string()]).args(arguments);
+        command
+    };
+    finish(title, command)
+}
+
+/// Runs an example with its ranks as threads, which every build can.
+pub fn run_threads(example: &str, ranks: usize, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new(program(example));
+    command.args(["--ranks", &ranks.to_string()]).args(arguments);
+    finish(format!("{example} {arguments:?} on {ranks} threads"), command)
+}
+
+/// Runs an example on one process for each of `directories`, in which it is at home.
+#[cfg(feature = "mpi")]
+pub fn run_in(example: &str, directories: &[PathBuf], arguments: &[&str]) -> Outcome {
+    // Every launcher tells a process its rank in a variable of its own.
+    let script = r#"
+        rank=${OMPI_COMM_WORLD_RANK-${PMI_RANK-$SLURM_PROCID}}
+        ranks=$1
+        shift
+        eval "cd \"\${$((rank + 1))}\""
+        shift "$ranks"
+        exec "$@"
+    "#;
+    let program = program(example);
+    let ranks = directories.len().to_string();
+    let mut words = vec!["-c", script, "sh", &ranks];
+    words.extend(directories.iter().map(|directory| text(directory)));
+    words.push(text(&program));
+    words.extend(arguments);
+    let command = launch(&program, Path::new("/bin/sh"), directories.len(), &words);
+    finish(format!("{example} {arguments:?} in {directories:?}"), command)
+}
+
+#[cfg(feature = "mpi")]
+fn text(path: &Path) -> &str {
+    path.to_str().expect("the paths of tests are text")
+}
+
+/// The file of an example, which cargo puts beside the directory of the tests.
+fn program(example: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own file");
+    let profile = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("tests lie in target/PROFILE/deps");
+    let program = profile.join("examples").join(example);
+    assert!(
+        program.is_file(),
+        "{} is missing: run cargo build --examples",
+        program.display()
+    );
+    program
+}
+
+/// Starts `started`, which is or becomes `program`, under the launcher that fits it.
+#[cfg(feature = "mpi")]
+fn launch(program: &Path, started: &Path, ranks: usize, arguments: &[&str]) -> Command {
+    use crate::launcher::{Job, Launcher};
+
+    let launcher = Launcher::find(program, None).unwrap_or_else(|error| panic!("{error}"));
+    let ranks = std::num::NonZeroUsize::new(ranks).expect("a job has ranks");
+    let mut job = Job::new(ranks, started);
+    job.args = arguments.iter().map(|&argument| argument.into()).collect();
+    // A hang becomes an error that says where.
+    job.environment.push(("WARPCOMM_TIMEOUT".into(), "60".into()));
+    launcher.command(&job)
+}
+
+fn finish(title: String, mut command: Command) -> Outcome {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{title}: {error}"));
+    let (sender, receiver) = mpsc::channel();
+    let mut stdout = child.stdout.take().expect("it is piped");
+    let mut stderr = child.stderr.take().expect("it is piped");
+    let read = move |from: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes)
+            .map(|_| String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let stdout = thread::spawn(move || read(&mut stdout));
+    let stderr = thread::spawn(move || {
+        let text = read(&mut stderr);
+        // The last rank and the launcher close their standard error when they end.
+        let _ = sender.send(());
+        text
+    });
+    let late = receiver.recv_timeout(DEADLINE).is_err();
+    if late {
+        // Launchers end their ranks when they are asked to end themselves, not when they are killed.
+        let asked = Command::new("kill").arg(child.id().to_string()).status();
+        assert!(asked.is_ok(), "{title} hangs and cannot be ended");
+    }
+    let status = child.wait().expect("it was started").code();
+    let read = |thread: thread::JoinHandle<std::io::Result<String>>| {
+        thread
+            .join()
+            .expect("reading does not panic")
+            .expect("a pipe can be read")
+    };
+    let outcome = Outcome {
+        title,
+        status,
+        stdout: read(stdout),
+        stderr: read(stderr),
+    };
+    assert!(!late, "not over after {DEADLINE:?}: {}", outcome.report());
+    outcome
+}
