@@ -65,7 +65,10 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn with_timeout(&self, timeout: Option<Duration>) -> Communicator {
-        Communicator { endpoint: Arc::clone(&self.endpoint), timeout }
+        Communicator {
+            endpoint: Arc::clone(&self.endpoint),
+            timeout,
+        }
     }
 
     pub(crate) fn timeout(&self) -> Option<Duration> {
@@ -85,13 +88,24 @@ impl Communicator {
         activities: &[&Activity],
         operation: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
-        let wait = Wait { endpoint: &self.endpoint, activities, timeout: self.timeout };
-        let outcome = self.endpoint.check().and_then(|()| self.endpoint.engine.block_on(&wait, operation));
+        let wait = Wait {
+            endpoint: &self.endpoint,
+            activities,
+            timeout: self.timeout,
+        };
+        let outcome = self
+            .endpoint
+            .check()
+            .and_then(|()| self.endpoint.engine.block_on(&wait, operation));
         outcome.map_err(|error| {
             if error.kind() == ErrorKind::PeerLost {
                 self.endpoint.poison_with(&error);
             }
-            match activities.iter().find(|activity| activity.phase() != Phase::Over).or(activities.first()) {
+            match activities
+                .iter()
+                .find(|activity| activity.phase() != Phase::Over)
+                .or(activities.first())
+            {
                 Some(activity) => activity.name(error),
                 None => error,
             }

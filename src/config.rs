@@ -204,8 +204,9 @@ impl Config {
         })?;
         read("WARPCOMM_EAGER_LIMIT", &mut |value| {
             let bytes = value.parse().ok().filter(|&bytes| bytes <= LARGEST_EAGER_LIMIT);
-            config.eager_limit = bytes
-                .ok_or_else(|| Error::invalid(format!("not a number of bytes from 0 to {LARGEST_EAGER_LIMIT}")))?;
+            config.eager_limit = bytes.ok_or_else(|| {
+                Error::invalid(format!("not a number of bytes from 0 to {LARGEST_EAGER_LIMIT}"))
+            })?;
             Ok(())
         })?;
         read("WARPCOMM_CHECK", &mut |value| {
@@ -221,7 +222,10 @@ impl Config {
             Ok(())
         })?;
         read("WARPCOMM_FAULT", &mut |value| {
-            config.faults = value.split(',').map(|fault| fault.trim().parse()).collect::<Result<_>>()?;
+            config.faults = value
+                .split(',')
+                .map(|fault| fault.trim().parse())
+                .collect::<Result<_>>()?;
             Ok(())
         })?;
         Ok(config)
@@ -328,7 +332,10 @@ mod tests {
         ] {
             let error = config(&[(name, value)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-            assert!(error.to_string().starts_with(&format!("{name}={value}: ")), "{error}");
+            assert!(
+                error.to_string().starts_with(&format!("{name}={value}: ")),
+                "{error}"
+            );
         }
     }
 }

@@ -1,13 +1,19 @@
-//! Element types: the one table of them, and the two types that Rust does not have.
+//! Element types: the one table of them.
+
+mod complex;
+mod located;
 
 use std::fmt;
 use std::str::FromStr;
 
-use bytemuck::{CheckedBitPattern, NoUninit, Pod, Zeroable};
+use bytemuck::{CheckedBitPattern, NoUninit};
 
 use crate::error::{Error, Result};
 
-/// What arithmetic on an element type is like; [`Op`](crate::Op) says which class takes which operation.
+pub use complex::Complex;
+pub use located::Located;
+
+/// What arithmetic on an element type is like, which decides what operations it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     Integer,
@@ -109,14 +115,26 @@ macro_rules! dispatch {
 }
 pub(crate) use dispatch;
 
-/// Calls `$then { arguments } { rows of the class }`.
+/// Passes the rows of the one class to a macro. A macro cannot compare names, so each is spelled out.
 macro_rules! choose_class {
-    (Integer $then:ident $arguments:tt Integer $rows:tt $($rest:tt)*) => { $crate::dtype::$then! { $arguments $rows } };
-    (Half $then:ident $arguments:tt Half $rows:tt $($rest:tt)*) => { $crate::dtype::$then! { $arguments $rows } };
-    (Float $then:ident $arguments:tt Float $rows:tt $($rest:tt)*) => { $crate::dtype::$then! { $arguments $rows } };
-    (Complex $then:ident $arguments:tt Complex $rows:tt $($rest:tt)*) => { $crate::dtype::$then! { $arguments $rows } };
-    (Bool $then:ident $arguments:tt Bool $rows:tt $($rest:tt)*) => { $crate::dtype::$then! { $arguments $rows } };
-    (Located $then:ident $arguments:tt Located $rows:tt $($rest:tt)*) => { $crate::dtype::$then! { $arguments $rows } };
+    (Integer $then:ident $arguments:tt Integer $rows:tt $($rest:tt)*) => {
+        $crate::dtype::$then! { $arguments $rows }
+    };
+    (Half $then:ident $arguments:tt Half $rows:tt $($rest:tt)*) => {
+        $crate::dtype::$then! { $arguments $rows }
+    };
+    (Float $then:ident $arguments:tt Float $rows:tt $($rest:tt)*) => {
+        $crate::dtype::$then! { $arguments $rows }
+    };
+    (Complex $then:ident $arguments:tt Complex $rows:tt $($rest:tt)*) => {
+        $crate::dtype::$then! { $arguments $rows }
+    };
+    (Bool $then:ident $arguments:tt Bool $rows:tt $($rest:tt)*) => {
+        $crate::dtype::$then! { $arguments $rows }
+    };
+    (Located $then:ident $arguments:tt Located $rows:tt $($rest:tt)*) => {
+        $crate::dtype::$then! { $arguments $rows }
+    };
     ($class:ident $then:ident $arguments:tt $other:ident $rows:tt $($rest:tt)*) => {
         $crate::dtype::choose_class! { $class $then $arguments $($rest)* }
     };
@@ -203,8 +221,8 @@ macro_rules! define {
 
             const _: () = has_no_padding::<$element>();
 
-            // SAFETY: asserted above: without padding, and what may be copied as bytes from one
-            // value may be copied as bytes into another, as both have the same type.
+            // SAFETY: has no padding, as asserted above, and none of its bytes means something on one
+            // rank only, as an address would. The variant is that of the same row.
             unsafe impl Element for $element {
                 const DTYPE: Dtype = Dtype::$variant;
             }
@@ -244,10 +262,14 @@ impl FromStr for Dtype {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Dtype> {
-        Self::ALL.iter().copied().find(|dtype| dtype.name() == text).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|dtype| dtype.name()).collect();
-            Error::invalid(format!("{text:?} is none of {}", names.join(", ")))
-        })
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|dtype| dtype.name() == text)
+            .ok_or_else(|| {
+                let names: Vec<_> = Self::ALL.iter().map(|dtype| dtype.name()).collect();
+                Error::invalid(format!("{text:?} is none of {}", names.join(", ")))
+            })
     }
 }
 
@@ -273,123 +295,11 @@ mod sealed {
 /// The type has no padding, and the bytes of any of its values are a value of the type on every
 /// rank, so that a buffer can be sent, and received into, as bytes. `DTYPE` is the row of this very
 /// type.
-pub unsafe trait Element: sealed::Sealed + Copy + Send + Sync + PartialEq + fmt::Debug + 'static {
+pub unsafe trait Element:
+    sealed::Sealed + Copy + Send + Sync + PartialEq + fmt::Debug + 'static
+{
     /// This type as a value.
     const DTYPE: Dtype;
-}
-
-/// A complex number, laid out as in C, C++, Fortran, NumPy and `num_complex`: the real part, then
-/// the imaginary.
-///
-/// ```
-/// use warpcomm::Complex;
-///
-/// let i = Complex::new(0.0f32, 1.0);
-/// assert_eq!(i, [0.0, 1.0].into());
-/// assert_eq!(<(f32, f32)>::from(i), (0.0, 1.0));
-/// let parts: &[f32] = bytemuck::cast_slice(&[i, i]);
-/// assert_eq!(parts, [0.0, 1.0, 0.0, 1.0]);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct Complex<T> {
-    /// The real part.
-    pub re: T,
-    /// The imaginary part.
-    pub im: T,
-}
-
-impl<T> Complex<T> {
-    /// The number `re + im i`.
-    pub const fn new(re: T, im: T) -> Complex<T> {
-        Complex { re, im }
-    }
-}
-
-// SAFETY: two fields that may be zero.
-unsafe impl<T: Zeroable> Zeroable for Complex<T> {}
-// SAFETY: two fields of one type in C's layout leave no padding between or behind them.
-unsafe impl<T: Pod> Pod for Complex<T> {}
-
-impl<T> From<(T, T)> for Complex<T> {
-    fn from((re, im): (T, T)) -> Complex<T> {
-        Complex { re, im }
-    }
-}
-
-impl<T> From<Complex<T>> for (T, T) {
-    fn from(number: Complex<T>) -> (T, T) {
-        (number.re, number.im)
-    }
-}
-
-impl<T> From<[T; 2]> for Complex<T> {
-    fn from([re, im]: [T; 2]) -> Complex<T> {
-        Complex { re, im }
-    }
-}
-
-impl<T> From<Complex<T>> for [T; 2] {
-    fn from(number: Complex<T>) -> [T; 2] {
-        [number.re, number.im]
-    }
-}
-
-/// A value and where it came from: what [`Op::MinLoc`](crate::Op::MinLoc) and
-/// [`Op::MaxLoc`](crate::Op::MaxLoc) reduce.
-///
-/// The index is whatever the program puts there, often a rank or a position in the whole array, and
-/// is as wide as the value, so that the pair has no padding. MPI's pairs hold an `int` index and
-/// do pad (MPI standard, section 6.9.4).
-///
-/// ```
-/// use warpcomm::Located;
-///
-/// let value = Located::new(-0.5f32, 7);
-/// assert_eq!((value.value, value.index), (-0.5, 7));
-/// assert_eq!(<(f32, u32)>::from(value), (-0.5, 7));
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub struct Located<V, I> {
-    /// What is compared.
-    pub value: V,
-    /// Where the value came from.
-    pub index: I,
-}
-
-impl<V, I> Located<V, I> {
-    const IS_PADDED: bool = size_of::<Self>() != size_of::<V>() + size_of::<I>();
-
-    /// The value `value`, found at `index`.
-    pub const fn new(value: V, index: I) -> Located<V, I> {
-        Located { value, index }
-    }
-}
-
-// SAFETY: two fields that may be zero.
-unsafe impl<V: Zeroable, I: Zeroable> Zeroable for Located<V, I> {}
-
-macro_rules! pod_pair {
-    ($pair:ty) => {
-        const _: () = assert!(!<$pair>::IS_PADDED);
-
-        // SAFETY: two fields of plain data in C's layout, without padding as asserted above.
-        unsafe impl Pod for $pair {}
-    };
-}
-each_type!(Located: pod_pair);
-
-impl<V, I> From<(V, I)> for Located<V, I> {
-    fn from((value, index): (V, I)) -> Located<V, I> {
-        Located { value, index }
-    }
-}
-
-impl<V, I> From<Located<V, I>> for (V, I) {
-    fn from(located: Located<V, I>) -> (V, I) {
-        (located.value, located.index)
-    }
 }
 
 #[cfg(test)]

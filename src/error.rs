@@ -163,7 +163,11 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner {
-            operation, rank, peer, message, ..
+            operation,
+            rank,
+            peer,
+            message,
+            ..
         } = &*self.0;
         if !operation.is_empty() {
             f.write_str(operation)?;
@@ -213,8 +217,14 @@ mod tests {
             .at("recv", 2)
             .peer(Peer::From(1))
             .with_source(std::io::Error::other("cause"));
-        assert_eq!(error.to_string(), "recv on rank 2 from rank 1: 8 f32 do not fit into 4");
+        assert_eq!(
+            error.to_string(),
+            "recv on rank 2 from rank 1: 8 f32 do not fit into 4"
+        );
         assert_eq!(StdError::source(&error).unwrap().to_string(), "cause");
-        assert_eq!(error.at("allreduce", 0).to_string(), "recv on rank 2 from rank 1: 8 f32 do not fit into 4");
+        assert_eq!(
+            error.at("allreduce", 0).to_string(),
+            "recv on rank 2 from rank 1: 8 f32 do not fit into 4"
+        );
     }
 }

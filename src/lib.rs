@@ -13,6 +13,7 @@ mod op;
 mod plan;
 mod point_to_point;
 mod request;
+mod route;
 #[cfg(feature = "mpi")]
 mod runtime;
 mod scope;

@@ -156,7 +156,9 @@ impl Op {
     pub(crate) fn check(self, dtype: Dtype) -> Result<()> {
         match self.supports(dtype) {
             true => Ok(()),
-            false => Err(Error::unsupported(format!("{self} is not defined on elements of type {dtype}"))),
+            false => Err(Error::unsupported(format!(
+                "{self} is not defined on elements of type {dtype}"
+            ))),
         }
     }
 }
@@ -171,10 +173,14 @@ impl FromStr for Op {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Op> {
-        Self::ALL.iter().copied().find(|op| op.name() == text).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|op| op.name()).collect();
-            Error::invalid(format!("{text:?} is none of {}", names.join(", ")))
-        })
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|op| op.name() == text)
+            .ok_or_else(|| {
+                let names: Vec<_> = Self::ALL.iter().map(|op| op.name()).collect();
+                Error::invalid(format!("{text:?} is none of {}", names.join(", ")))
+            })
     }
 }
 
@@ -189,7 +195,13 @@ mod tests {
             assert_eq!(op.to_string().parse::<Op>().unwrap(), op);
         }
         assert_eq!(Op::from_code(Op::ALL.len() as u8), None);
-        assert!("land".parse::<Op>().unwrap_err().to_string().contains("logical_and"));
+        assert!(
+            "land"
+                .parse::<Op>()
+                .unwrap_err()
+                .to_string()
+                .contains("logical_and")
+        );
     }
 
     #[test]
@@ -209,14 +221,23 @@ mod tests {
                 let mut cells = row.trim_end_matches('|').split('|');
                 let names = cells.next().unwrap_or_default().replace('`', " ");
                 let marks: Vec<bool> = cells.map(|cell| cell.trim() == "yes").collect();
-                names.split_whitespace().map(|name| (name.to_owned(), marks.clone())).collect::<Vec<_>>()
+                names
+                    .split_whitespace()
+                    .map(|name| (name.to_owned(), marks.clone()))
+                    .collect::<Vec<_>>()
             })
             .collect()
     }
 
     #[test]
     fn the_documented_table_is_the_one_in_force() {
-        let classes = [Class::Integer, Class::Float, Class::Complex, Class::Bool, Class::Located];
+        let classes = [
+            Class::Integer,
+            Class::Float,
+            Class::Complex,
+            Class::Bool,
+            Class::Located,
+        ];
         let in_force: Vec<(String, Vec<bool>)> = Op::ALL
             .iter()
             .map(|op| {

@@ -56,7 +56,11 @@ impl Operation {
     pub(crate) fn moves_data(self) -> bool {
         !matches!(
             self,
-            Operation::Barrier | Operation::Duplicate | Operation::Split | Operation::World | Operation::Finalize
+            Operation::Barrier
+                | Operation::Duplicate
+                | Operation::Split
+                | Operation::World
+                | Operation::Finalize
         )
     }
 
@@ -104,12 +108,19 @@ pub(crate) struct Question {
 
 /// The algorithm for an operation.
 pub(crate) fn plan(question: Question) -> Algorithm {
-    let Question { operation, ranks, bytes, checked } = question;
+    let Question {
+        operation,
+        ranks,
+        bytes,
+        checked,
+    } = question;
     if checked && ranks <= DIRECT_FRAME_RANKS && bytes <= FRAME_PAYLOAD_BYTES {
         return Algorithm::Frames;
     }
     match operation {
-        Operation::Reduce | Operation::Allreduce if bytes >= REDUCE_BLOCKS_BYTES && ranks > 1 => Algorithm::Blocks,
+        Operation::Reduce | Operation::Allreduce if bytes >= REDUCE_BLOCKS_BYTES && ranks > 1 => {
+            Algorithm::Blocks
+        }
         Operation::Bcast if bytes >= BCAST_BLOCKS_BYTES && ranks > 2 => Algorithm::Blocks,
         Operation::Bcast => Algorithm::Tree,
         _ => Algorithm::Direct,
@@ -121,7 +132,12 @@ mod tests {
     use super::*;
 
     fn planned(operation: Operation, ranks: usize, bytes: usize) -> Algorithm {
-        plan(Question { operation, ranks, bytes, checked: true })
+        plan(Question {
+            operation,
+            ranks,
+            bytes,
+            checked: true,
+        })
     }
 
     #[test]
@@ -137,7 +153,12 @@ mod tests {
         assert_eq!(planned(Operation::Allreduce, 64, 256), Algorithm::Frames);
         assert_eq!(planned(Operation::Allreduce, 65, 8), Algorithm::Direct);
         assert_eq!(planned(Operation::Allreduce, 2, 257), Algorithm::Direct);
-        let unchecked = Question { operation: Operation::Bcast, ranks: 2, bytes: 8, checked: false };
+        let unchecked = Question {
+            operation: Operation::Bcast,
+            ranks: 2,
+            bytes: 8,
+            checked: false,
+        };
         assert_eq!(plan(unchecked), Algorithm::Tree);
     }
 

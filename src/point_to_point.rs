@@ -7,58 +7,13 @@ use std::task::Poll;
 use crate::buffer::{Buffer, BufferMut, OwnedBuffer, OwnedBufferMut, Parked, Span};
 use crate::comm::Communicator;
 use crate::dtype::Dtype;
-use crate::engine::{self, Activity, Phase};
-use crate::error::{Peer, Result};
+use crate::engine::{self, Phase};
+use crate::error::Result;
 use crate::message::{Source, Status, Tag};
 use crate::request::Request;
-
-/// Where an operation sends to or receives from, checked before it starts.
-#[derive(Clone, Copy)]
-pub(crate) enum Route {
-    To(usize, Tag),
-    From(Source, Tag),
-}
+use crate::route::Route;
 
 impl Communicator {
-    /// Describes an operation on `span` for errors and reports.
-    pub(crate) fn message(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Activity {
-        let (peer, tag) = match route {
-            Route::To(rank, tag) => (Peer::To(rank), tag),
-            Route::From(Source::Rank(rank), tag) => (Peer::From(rank), tag),
-            Route::From(Source::Any, tag) => (Peer::FromAny, tag),
-        };
-        let mut activity = self.activity(operation);
-        activity.peer = Some(peer);
-        activity.tag = Some(tag);
-        activity.bytes = span.bytes();
-        activity
-    }
-
-    pub(crate) fn check_route(&self, route: Route) -> Result<()> {
-        match route {
-            Route::To(rank, tag) => {
-                self.endpoint.check_rank(rank)?;
-                self.endpoint.check_tag(tag.0)
-            }
-            Route::From(source, tag) => {
-                if let Source::Rank(rank) = source {
-                    self.endpoint.check_rank(rank)?;
-                }
-                if tag == Tag::ANY { Ok(()) } else { self.endpoint.check_tag(tag.0) }
-            }
-        }
-    }
-
-    /// Moves one message along a checked route.
-    pub(crate) async fn travel(&self, activity: &Activity, span: &Span<'_>, route: Route) -> Result<Status> {
-        let status = match route {
-            Route::To(dest, tag) => engine::send(&self.endpoint, activity, span, dest, tag).await,
-            Route::From(source, tag) => engine::receive(&self.endpoint, activity, span, source, tag).await,
-        }?;
-        activity.waits_for(Phase::Over);
-        Ok(status)
-    }
-
     fn move_now(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Result<Status> {
         let activity = self.message(operation, span, route);
         self.run(&[&activity], async {
@@ -97,7 +52,8 @@ impl Communicator {
     /// # ?; Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn send<B: Buffer + ?Sized>(&self, buffer: &B, dest: usize, tag: Tag) -> Result<()> {
-        self.move_now("send", &buffer.lower(), Route::To(dest, tag)).map(drop)
+        self.move_now("send", &buffer.lower(), Route::To(dest, tag))
+            .map(drop)
     }
 
     /// Receives a message from `source` with `tag` into a buffer; returns when it is there.

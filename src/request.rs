@@ -8,7 +8,7 @@ use crate::comm::Communicator;
 use crate::engine::{self, Activity, Task, task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Status;
-use crate::point_to_point::Route;
+use crate::route::Route;
 
 /// A send or receive under way, which owns its buffer.
 ///
@@ -55,7 +55,9 @@ impl<B: Send + 'static> Request<B> {
             Err(error) => Running::Refused(activity.name(error), buffer.unpark()),
             Ok(()) => Running::Started(comm.clone(), start(comm, activity, false, span, route), buffer),
         };
-        Request { running: Some(running) }
+        Request {
+            running: Some(running),
+        }
     }
 
     /// Waits until the operation is over and gives the buffer back.
@@ -75,7 +77,10 @@ impl<B: Send + 'static> Request<B> {
                     }
                 }
             }
-            Some(Running::Refused(error, buffer)) => Err(RequestError { error, buffer: Some(buffer) }),
+            Some(Running::Refused(error, buffer)) => Err(RequestError {
+                error,
+                buffer: Some(buffer),
+            }),
             None => Err(RequestError {
                 error: Error::invalid("the request was waited for already"),
                 buffer: None,
@@ -101,7 +106,9 @@ pub(crate) fn start(
     route: Route,
 ) -> Arc<dyn Task> {
     let (own, about) = (comm.clone(), Arc::clone(&activity));
-    let task = task(activity, borrows, async move { own.travel(&about, &span, route).await });
+    let task = task(activity, borrows, async move {
+        own.travel(&about, &span, route).await
+    });
     comm.endpoint.engine.spawn(&task);
     task
 }

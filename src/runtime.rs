@@ -57,7 +57,9 @@ impl Runtime {
     /// As for [`init`](Self::init).
     pub fn init_with(config: &Config) -> Result<Runtime> {
         if TAKEN.swap(true, Ordering::AcqRel) {
-            return Err(Error::invalid("this process has, or had, a Runtime; MPI can be initialized once"));
+            return Err(Error::invalid(
+                "this process has, or had, a Runtime; MPI can be initialized once",
+            ));
         }
         let started = Runtime::start(config);
         if started.is_err() {
@@ -72,7 +74,12 @@ impl Runtime {
         let only_thread = (thread_level < ThreadLevel::Multiple).then(|| thread::current().id());
         let rank = process.world()?.rank;
         let transport: Arc<dyn Transport> = Arc::new(process.transport());
-        let engine = Engine::new(Faulty::wrap(transport, &config.faults, rank), config.clone(), rank, only_thread);
+        let engine = Engine::new(
+            Faulty::wrap(transport, &config.faults, rank),
+            config.clone(),
+            rank,
+            only_thread,
+        );
         let stopped = Arc::clone(&engine);
         process.on_finalize(move || drop(stopped.stop()))?;
         Ok(Runtime {
@@ -98,8 +105,12 @@ impl Runtime {
             Some(world) => Ok(world.clone()),
             None => {
                 let process = self.process.as_ref();
-                let parent = process.ok_or_else(|| Error::invalid("MPI was finalized"))?.world()?;
-                Ok(world.insert(collective::world::world(&self.engine, &parent)?).clone())
+                let parent = process
+                    .ok_or_else(|| Error::invalid("MPI was finalized"))?
+                    .world()?;
+                Ok(world
+                    .insert(collective::world::world(&self.engine, &parent)?)
+                    .clone())
             }
         }
     }
@@ -131,7 +142,9 @@ impl Runtime {
     }
 
     fn end(&mut self) -> Result<()> {
-        let Some(process) = self.process.take() else { return Ok(()) };
+        let Some(process) = self.process.take() else {
+            return Ok(());
+        };
         let world = self.world.lock().unwrap_or_else(PoisonError::into_inner).take();
         let here = match world {
             Some(world) if !Process::is_finalized() => world.agree_to_finalize(),
@@ -140,7 +153,10 @@ impl Runtime {
         let pending = self.engine.stop();
         let is_alone = here.as_ref().is_err_and(|error| {
             // The last of these: another thread, or a poisoned communicator, which nobody can finish.
-            matches!(error.kind(), ErrorKind::Timeout | ErrorKind::PeerLost | ErrorKind::Unsupported)
+            matches!(
+                error.kind(),
+                ErrorKind::Timeout | ErrorKind::PeerLost | ErrorKind::Unsupported
+            )
         });
         match is_alone {
             true => process.leave(),
@@ -149,7 +165,10 @@ impl Runtime {
         here?;
         match pending.is_empty() {
             true => Ok(()),
-            false => Err(Error::invalid(format!("finalized with operations pending: {}", pending.join("; ")))),
+            false => Err(Error::invalid(format!(
+                "finalized with operations pending: {}",
+                pending.join("; ")
+            ))),
         }
     }
 }
@@ -172,6 +191,10 @@ impl Drop for Runtime {
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Runtime({}, thread level {})", self.library_version, self.thread_level)
+        write!(
+            f,
+            "Runtime({}, thread level {})",
+            self.library_version, self.thread_level
+        )
     }
 }

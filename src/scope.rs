@@ -10,8 +10,8 @@ use crate::comm::Communicator;
 use crate::engine::{self, Task};
 use crate::error::Result;
 use crate::message::{Source, Status, Tag};
-use crate::point_to_point::Route;
 use crate::request;
+use crate::route::Route;
 
 /// Where operations on borrowed buffers are started; see [`Communicator::scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -66,7 +66,9 @@ impl Communicator {
         &self,
         body: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> Result<R>,
     ) -> Result<R> {
-        self.endpoint.check().map_err(|error| error.at("scope", self.rank()))?;
+        self.endpoint
+            .check()
+            .map_err(|error| error.at("scope", self.rank()))?;
         let scope = Scope {
             comm: self.clone(),
             tasks: Mutex::default(),
@@ -97,7 +99,11 @@ impl<'scope> Scope<'scope, '_> {
         // SAFETY: borrowed for 'scope, which ends after every task of the scope is over.
         let span = unsafe { buffer.lower().detach() };
         let task = self.start("isend", span, Route::To(dest, tag))?;
-        Ok(ScopedRequest { comm: &self.comm, task, buffer })
+        Ok(ScopedRequest {
+            comm: &self.comm,
+            task,
+            buffer,
+        })
     }
 
     /// Starts to receive a message from `source` with `tag` into a borrowed buffer.
@@ -114,15 +120,26 @@ impl<'scope> Scope<'scope, '_> {
         // SAFETY: borrowed for 'scope, as above, and given back by `wait` only when the task is over.
         let span = unsafe { buffer.lower_mut().detach() };
         let task = self.start("irecv", span, Route::From(source.into(), tag))?;
-        Ok(ScopedRequest { comm: &self.comm, task, buffer })
+        Ok(ScopedRequest {
+            comm: &self.comm,
+            task,
+            buffer,
+        })
     }
 
     fn start(&self, operation: &'static str, span: Span<'static>, route: Route) -> Result<Arc<dyn Task>> {
         let activity = Arc::new(self.comm.message(operation, &span, route));
-        let checked = self.comm.endpoint.check().and_then(|()| self.comm.check_route(route));
+        let checked = self
+            .comm
+            .endpoint
+            .check()
+            .and_then(|()| self.comm.check_route(route));
         checked.map_err(|error| activity.name(error))?;
         let task = request::start(&self.comm, activity, true, span, route);
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&task));
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&task));
         Ok(task)
     }
 
@@ -163,7 +180,9 @@ impl<B> ScopedRequest<'_, B> {
     /// # Errors
     /// Those of the operation.
     pub fn wait(self) -> Result<(B, Status)> {
-        let status = self.comm.run(&[&self.task.state().activity], engine::join(&self.task))?;
+        let status = self
+            .comm
+            .run(&[&self.task.state().activity], engine::join(&self.task))?;
         Ok((self.buffer, status))
     }
 

@@ -58,8 +58,11 @@ impl Communicator {
                         .spawn_scoped(scope, move || run_rank(world, config, rank, body));
                     spawned.map_err(|error| {
                         world.lose(format_args!("the thread of rank {rank} could not be started"));
-                        Error::new(crate::ErrorKind::Unsupported, format!("cannot start rank {rank}: {error}"))
-                            .with_source(error)
+                        Error::new(
+                            crate::ErrorKind::Unsupported,
+                            format!("cannot start rank {rank}: {error}"),
+                        )
+                        .with_source(error)
                     })
                 })
                 .collect();
@@ -93,7 +96,10 @@ fn run_rank<R>(
     rank: usize,
     body: &(impl Fn(Communicator) -> R + Sync),
 ) -> Result<R> {
-    let local: Arc<dyn Transport> = Arc::new(Local { world: Arc::clone(world), rank });
+    let local: Arc<dyn Transport> = Arc::new(Local {
+        world: Arc::clone(world),
+        rank,
+    });
     let transport = Faulty::wrap(local, &config.faults, rank);
     let engine = Engine::new(transport, config.clone(), rank, None);
     let outcome = catch_unwind(AssertUnwindSafe(|| {

@@ -24,7 +24,11 @@ impl Blocks {
     pub fn even(total: usize, ranks: usize) -> Blocks {
         let share = total.checked_div(ranks).unwrap_or(0);
         let longer = total.checked_rem(ranks).unwrap_or(0);
-        Blocks::packed((0..ranks).map(|rank| share + usize::from(rank < longer)).collect::<Vec<_>>())
+        Blocks::packed(
+            (0..ranks)
+                .map(|rank| share + usize::from(rank < longer))
+                .collect::<Vec<_>>(),
+        )
     }
 
     /// Adjacent blocks with these counts in elements.
@@ -39,7 +43,10 @@ impl Blocks {
                 first
             })
             .collect();
-        Blocks { counts, displacements }
+        Blocks {
+            counts,
+            displacements,
+        }
     }
 
     /// Blocks with these counts that start at these elements of the buffer.
@@ -47,7 +54,10 @@ impl Blocks {
     /// Operations refuse blocks that overlap, that leave the buffer, or that are not one for each
     /// rank.
     pub fn new(counts: impl Into<Vec<usize>>, displacements: impl Into<Vec<usize>>) -> Blocks {
-        Blocks { counts: counts.into(), displacements: displacements.into() }
+        Blocks {
+            counts: counts.into(),
+            displacements: displacements.into(),
+        }
     }
 
     /// How many blocks there are.
@@ -78,7 +88,9 @@ impl Blocks {
 
     /// The elements of all blocks together.
     pub fn total(&self) -> usize {
-        self.counts.iter().fold(0, |total, &count| total.saturating_add(count))
+        self.counts
+            .iter()
+            .fold(0, |total, &count| total.saturating_add(count))
     }
 
     /// Whether there is one block for each of `ranks` ranks, and the blocks lie apart from each other

@@ -10,8 +10,8 @@ use crate::device::Place;
 use crate::dtype::Element;
 
 pub use blocks::Blocks;
-pub use owned::{OwnedBuffer, OwnedBufferMut};
 pub(crate) use owned::Parked;
+pub use owned::{OwnedBuffer, OwnedBufferMut};
 pub(crate) use span::Span;
 
 pub(crate) mod lower {

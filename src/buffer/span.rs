@@ -44,7 +44,14 @@ impl<'a> Span<'a> {
     /// An empty span, for a rank that takes no part in one side of an operation.
     pub(crate) fn empty(dtype: Dtype) -> Span<'a> {
         let pointer = std::ptr::without_provenance_mut(64);
-        Span { pointer, elements: 0, dtype, place: HOST, stream: None, buffer: PhantomData }
+        Span {
+            pointer,
+            elements: 0,
+            dtype,
+            place: HOST,
+            stream: None,
+            buffer: PhantomData,
+        }
     }
 
     pub(crate) fn pointer(&self) -> *mut u8 {
@@ -79,14 +86,40 @@ impl<'a> Span<'a> {
     /// The caller sees to it that the buffer outlives every use of the result and is not used
     /// otherwise meanwhile.
     pub(crate) unsafe fn detach(self) -> Span<'static> {
-        let Span { pointer, elements, dtype, place, stream, .. } = self;
-        Span { pointer, elements, dtype, place, stream, buffer: PhantomData }
+        let Span {
+            pointer,
+            elements,
+            dtype,
+            place,
+            stream,
+            ..
+        } = self;
+        Span {
+            pointer,
+            elements,
+            dtype,
+            place,
+            stream,
+            buffer: PhantomData,
+        }
     }
 
     /// The same number and type of elements in other memory of the same device.
     pub(crate) fn at(&self, pointer: *mut u8) -> Span<'_> {
-        let Span { elements, dtype, place, .. } = *self;
-        Span { pointer, elements, dtype, place, stream: None, buffer: PhantomData }
+        let Span {
+            elements,
+            dtype,
+            place,
+            ..
+        } = *self;
+        Span {
+            pointer,
+            elements,
+            dtype,
+            place,
+            stream: None,
+            buffer: PhantomData,
+        }
     }
 
     /// A part of the span: `elements` elements from element `first` on.
@@ -94,19 +127,37 @@ impl<'a> Span<'a> {
         if first.checked_add(elements).is_none_or(|end| end > self.elements) {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("elements {first} to {first}+{elements} are not in a buffer of {}", self.elements),
+                format!(
+                    "elements {first} to {first}+{elements} are not in a buffer of {}",
+                    self.elements
+                ),
             ));
         }
         // SAFETY: in bounds, as just checked.
         let pointer = unsafe { self.pointer.add(first * self.dtype.size()) };
         let Span { dtype, place, .. } = *self;
-        Ok(Span { pointer, elements, dtype, place, stream: None, buffer: PhantomData })
+        Ok(Span {
+            pointer,
+            elements,
+            dtype,
+            place,
+            stream: None,
+            buffer: PhantomData,
+        })
     }
 }
 
 impl std::fmt::Debug for Span<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let guarded = if self.stream.is_some() { ", ordered by a stream" } else { "" };
-        write!(f, "{} {} on the {}{guarded}", self.elements, self.dtype, self.place)
+        let guarded = if self.stream.is_some() {
+            ", ordered by a stream"
+        } else {
+            ""
+        };
+        write!(
+            f,
+            "{} {} on the {}{guarded}",
+            self.elements, self.dtype, self.place
+        )
     }
 }

@@ -35,8 +35,14 @@ pub(super) struct Terms {
 
 impl Terms {
     /// An operation without data.
-    pub(super) const NONE: Terms =
-        Terms { dtype: None, op: None, root: None, count: 0, any_count: false, place: Place::Host };
+    pub(super) const NONE: Terms = Terms {
+        dtype: None,
+        op: None,
+        root: None,
+        count: 0,
+        any_count: false,
+        place: Place::Host,
+    };
 }
 
 #[repr(C)]
@@ -79,7 +85,10 @@ impl Frame {
 
     fn read(message: &[u8]) -> Result<Frame> {
         let head = message.get(..FRAME_BYTES).ok_or_else(|| {
-            Error::new(ErrorKind::Mismatch, format!("a message of {} bytes is no frame", message.len()))
+            Error::new(
+                ErrorKind::Mismatch,
+                format!("a message of {} bytes is no frame", message.len()),
+            )
         })?;
         Ok(bytemuck::pod_read_unaligned(head))
     }
@@ -87,11 +96,19 @@ impl Frame {
     /// What must be the same on all ranks. Places may differ: they only choose the path.
     fn terms(&self) -> Frame {
         let count = if self.any_count == 1 { 0 } else { self.count };
-        Frame { count, place: 0, failed: 0, payload_bytes: 0, ..*self }
+        Frame {
+            count,
+            place: 0,
+            failed: 0,
+            payload_bytes: 0,
+            ..*self
+        }
     }
 
     fn failure(&self) -> Option<ErrorKind> {
-        self.failed.checked_sub(1).map(|code| ErrorKind::from_code(code).unwrap_or(ErrorKind::PeerFailed))
+        self.failed
+            .checked_sub(1)
+            .map(|code| ErrorKind::from_code(code).unwrap_or(ErrorKind::PeerFailed))
     }
 
     /// The operation in words.
@@ -126,9 +143,10 @@ impl Agreed {
     /// The payload that rode in a rank's frame; empty for one's own.
     pub(super) fn payload(&self, rank: usize) -> &[u8] {
         match self.frames.get(rank) {
-            Some(Some((slab, frame))) => {
-                slab.bytes().get(FRAME_BYTES..FRAME_BYTES + usize::from(frame.payload_bytes)).unwrap_or(&[])
-            }
+            Some(Some((slab, frame))) => slab
+                .bytes()
+                .get(FRAME_BYTES..FRAME_BYTES + usize::from(frame.payload_bytes))
+                .unwrap_or(&[]),
             _ => &[],
         }
     }
@@ -145,20 +163,31 @@ impl Call<'_> {
     /// The payload, of at most [`FRAME_PAYLOAD_BYTES`], reaches every rank if there are at most
     /// [`DIRECT_FRAME_RANKS`]; an empty one is always right.
     pub(super) async fn agree(&self, terms: Terms, local: Result<()>, payload: &[u8]) -> Result<Agreed> {
-        let unchecked = Agreed { frames: Vec::new(), failure: None };
+        let unchecked = Agreed {
+            frames: Vec::new(),
+            failure: None,
+        };
         if !self.is_checked() || self.ranks() == 1 {
             return local.map(|()| unchecked);
         }
         let text = local.as_ref().err().map(|error| error.message().to_owned());
-        let payload = text.as_deref().map_or(payload, |text| shortened(text, FRAME_PAYLOAD_BYTES).as_bytes());
+        let payload = text
+            .as_deref()
+            .map_or(payload, |text| shortened(text, FRAME_PAYLOAD_BYTES).as_bytes());
         let frame = Frame::new(self, &terms, &local, payload.len());
-        match self.ranks() <= DIRECT_FRAME_RANKS {
+        let agreed = match self.ranks() <= DIRECT_FRAME_RANKS {
             true => self.agree_directly(frame, local, payload).await,
-            false => self.agree_along_tree(frame, local, payload).await.map(|()| unchecked),
-        }
+            false => self
+                .agree_along_tree(frame, local, payload)
+                .await
+                .map(|agreed| agreed.map(|()| unchecked)),
+        };
+        // Frames that were lost on the way leave the ranks in different collectives.
+        agreed.inspect_err(|error| self.endpoint().poison_with(error))?
     }
 
-    async fn agree_directly(&self, own: Frame, local: Result<()>, payload: &[u8]) -> Result<Agreed> {
+    /// The outer error is the transport's.
+    async fn agree_directly(&self, own: Frame, local: Result<()>, payload: &[u8]) -> Result<Result<Agreed>> {
         let (rank, ranks) = (self.rank(), self.ranks());
         let (transport, private, tag) = (self.endpoint().engine.transport(), self.private(), self.tag());
         let mut frames: Vec<Option<(Slab, Frame)>> = (0..ranks).map(|_| None).collect();
@@ -179,7 +208,7 @@ impl Call<'_> {
                 failure.get_or_insert(error);
                 send()
             });
-            sends.push(sent.inspect_err(|error| self.endpoint().poison_with(error))?);
+            sends.push(sent?);
         }
         for (from, mut receive) in receives {
             self.activity.waits_for_rank(Phase::Frame, from);
@@ -191,29 +220,42 @@ impl Call<'_> {
         for send in sends {
             send.await?;
         }
-        local?;
+        if let Err(error) = local {
+            return Ok(Err(error));
+        }
         let all = |other: usize| match &frames[other] {
             Some((_, frame)) => *frame,
             None => own,
         };
         let failed = (0..ranks).find_map(|other| all(other).failure().map(|kind| (other, kind)));
-        let agreed = Agreed { frames: Vec::new(), failure: None };
+        let agreed = Agreed {
+            frames: Vec::new(),
+            failure: None,
+        };
         if let Some((other, kind)) = failed {
             let agreed = Agreed { frames, ..agreed };
-            return Err(peer_failure(other, kind, &String::from_utf8_lossy(agreed.payload(other))));
+            return Ok(Err(peer_failure(
+                other,
+                kind,
+                &String::from_utf8_lossy(agreed.payload(other)),
+            )));
         }
         if (0..ranks).any(|other| all(other).terms() != own.terms()) {
             let all: Vec<Frame> = (0..ranks).map(all).collect();
             debug_assert_eq!(all[rank], own);
-            return Err(Error::new(ErrorKind::Mismatch, odd_ranks(&all)));
+            return Ok(Err(Error::new(ErrorKind::Mismatch, odd_ranks(&all))));
         }
-        Ok(Agreed { frames, failure })
+        Ok(Ok(Agreed { frames, failure }))
     }
 
     /// For many ranks: merges up a binomial tree, and brings rank 0's verdict down.
-    async fn agree_along_tree(&self, own: Frame, local: Result<()>, payload: &[u8]) -> Result<()> {
+    async fn agree_along_tree(&self, own: Frame, local: Result<()>, payload: &[u8]) -> Result<Result<()>> {
         let (rank, ranks) = (self.rank(), self.ranks());
-        let mut merged = Merged { frame: own, differ: false, failed: None };
+        let mut merged = Merged {
+            frame: own,
+            differ: false,
+            failed: None,
+        };
         if let Some(kind) = own.failure() {
             merged.failed = Some((rank, kind, String::from_utf8_lossy(payload).into_owned()));
         }
@@ -249,12 +291,11 @@ impl Call<'_> {
             read_verdict(&slab.bytes()[..bytes])?
         };
         self.spread(bit, &written_verdict(verdict.as_ref())).await?;
-        local?;
-        match verdict {
+        Ok(local.and_then(|()| match verdict {
             None => Ok(()),
             Some((kind, Some(other), text)) => Err(peer_failure(other, kind, &text)),
             Some((kind, None, text)) => Err(Error::new(kind, text)),
-        }
+        }))
     }
 
     fn private(&self) -> &crate::transport::Context {
@@ -264,7 +305,8 @@ impl Call<'_> {
     async fn receive_frame(&self, from: usize) -> Result<(Slab, usize)> {
         self.activity.waits_for_rank(Phase::Frame, from);
         let (transport, tag) = (self.endpoint().engine.transport(), self.tag());
-        let mut receive = Transfer::receive_slab(transport, self.private(), Some(from), Some(tag), VERDICT_BYTES)?;
+        let mut receive =
+            Transfer::receive_slab(transport, self.private(), Some(from), Some(tag), VERDICT_BYTES)?;
         let delivery = (&mut receive).await?;
         Ok((receive.into_slab(), delivery.bytes))
     }
@@ -273,7 +315,9 @@ impl Call<'_> {
         let transport = self.endpoint().engine.transport();
         let mut slab = Slab::take();
         slab.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-        Transfer::send_slab(transport, self.private(), to, self.tag(), slab, bytes.len())?.await.map(drop)
+        Transfer::send_slab(transport, self.private(), to, self.tag(), slab, bytes.len())?
+            .await
+            .map(drop)
     }
 
     /// Sends to the children of this rank in the tree, which it has below `bit`.
@@ -336,7 +380,11 @@ impl Merged {
             )),
             _ => None,
         };
-        Ok(Merged { frame, differ, failed })
+        Ok(Merged {
+            frame,
+            differ,
+            failed,
+        })
     }
 }
 
@@ -377,19 +425,30 @@ fn written(frame: Frame, payload: &[u8]) -> Slab {
 
 /// The error of a rank that is ready when another is not. A mismatch that one rank has found is everybody's.
 fn peer_failure(rank: usize, kind: ErrorKind, text: &str) -> Error {
-    let kind = if kind == ErrorKind::Mismatch { kind } else { ErrorKind::PeerFailed };
+    let kind = if kind == ErrorKind::Mismatch {
+        kind
+    } else {
+        ErrorKind::PeerFailed
+    };
     Error::new(kind, format!("rank {rank} failed: {text}"))
 }
 
 /// The longest prefix of at most `bytes` bytes that is whole characters.
 fn shortened(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    let end = (0..=bytes.min(text.len()))
+        .rev()
+        .find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or(0)]
 }
 
 /// Says which ranks differ from most, and how.
 fn odd_ranks(frames: &[Frame]) -> String {
-    let votes = |frame: &Frame| frames.iter().filter(|other| other.terms() == frame.terms()).count();
+    let votes = |frame: &Frame| {
+        frames
+            .iter()
+            .filter(|other| other.terms() == frame.terms())
+            .count()
+    };
     let mut usual = &frames[0];
     for frame in frames {
         if votes(frame) > votes(usual) {
@@ -397,8 +456,15 @@ fn odd_ranks(frames: &[Frame]) -> String {
         }
     }
     let mut groups: Vec<(&Frame, Vec<usize>)> = Vec::new();
-    for (rank, frame) in frames.iter().enumerate().filter(|(_, frame)| frame.terms() != usual.terms()) {
-        match groups.iter_mut().find(|(other, _)| other.terms() == frame.terms()) {
+    for (rank, frame) in frames
+        .iter()
+        .enumerate()
+        .filter(|(_, frame)| frame.terms() != usual.terms())
+    {
+        match groups
+            .iter_mut()
+            .find(|(other, _)| other.terms() == frame.terms())
+        {
             Some((_, ranks)) => ranks.push(rank),
             None => groups.push((frame, vec![rank])),
         }
@@ -411,7 +477,11 @@ fn odd_ranks(frames: &[Frame]) -> String {
             format!("{word} {} called {}", ranks.join(", "), frame.describe())
         })
         .collect();
-    format!("the ranks disagree: {}; the others {}", odd.join("; "), usual.describe())
+    format!(
+        "the ranks disagree: {}; the others {}",
+        odd.join("; "),
+        usual.describe()
+    )
 }
 
 #[cfg(test)]
@@ -437,7 +507,10 @@ mod tests {
     #[test]
     fn the_odd_ranks_are_those_that_differ_from_most() {
         let text = odd_ranks(&[frame(8), frame(4), frame(8), frame(5), frame(4), frame(8)]);
-        assert!(text.contains("ranks 1, 4 called allreduce #3 of 4 f32, "), "{text}");
+        assert!(
+            text.contains("ranks 1, 4 called allreduce #3 of 4 f32, "),
+            "{text}"
+        );
         assert!(text.contains("rank 3 called allreduce #3 of 5 f32, "), "{text}");
         assert!(text.contains("the others allreduce #3 of 8 f32, "), "{text}");
     }
@@ -445,7 +518,11 @@ mod tests {
     #[test]
     fn merged_frames_and_verdicts_survive_the_wire() {
         let failed = Some((7, ErrorKind::Unsupported, "why".to_owned()));
-        let merged = Merged { frame: frame(1), differ: true, failed: failed.clone() };
+        let merged = Merged {
+            frame: frame(1),
+            differ: true,
+            failed: failed.clone(),
+        };
         let read = Merged::read(&merged.written()).unwrap();
         assert!(read.differ && read.frame == frame(1) && read.failed == failed);
         let verdict = (ErrorKind::Mismatch, Some(2), "x".repeat(5000));

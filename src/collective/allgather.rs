@@ -59,11 +59,21 @@ impl Communicator {
     }
 }
 
-pub(super) async fn allgather(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, local: Result<()>) -> Result<()> {
+pub(super) async fn allgather(
+    call: &Call<'_>,
+    own: &Span<'_>,
+    all: &Span<'_>,
+    local: Result<()>,
+) -> Result<()> {
     let (ranks, count) = (call.ranks(), own.elements());
     let algorithm = call.plan(own.bytes());
     let local = local.and_then(|()| check_room(all, times(count, ranks)?));
-    let terms = Terms { dtype: Some(own.dtype()), count, place: own.place(), ..Terms::NONE };
+    let terms = Terms {
+        dtype: Some(own.dtype()),
+        count,
+        place: own.place(),
+        ..Terms::NONE
+    };
     let payload = FramePayload::when(algorithm == Algorithm::Frames, own)?;
     let mut agreed = call.agree(terms, local, payload.bytes()).await?;
     let blocks = Blocks::packed(vec![count; ranks]);
@@ -86,7 +96,12 @@ pub(super) fn block<'a>(all: &'a Span<'_>, blocks: &Blocks, rank: usize) -> Resu
 }
 
 /// Starts to send this rank's block to all others and to receive theirs.
-pub(super) fn exchange(call: &Call<'_>, courier: &mut Courier<'_>, all: &Span<'_>, blocks: &Blocks) -> Result<()> {
+pub(super) fn exchange(
+    call: &Call<'_>,
+    courier: &mut Courier<'_>,
+    all: &Span<'_>,
+    blocks: &Blocks,
+) -> Result<()> {
     for other in call.others() {
         // SAFETY: blocks do not overlap, and each is received once; the span may be written.
         unsafe { courier.receive(other, &block(all, blocks, other)?) };

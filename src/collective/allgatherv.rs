@@ -85,7 +85,11 @@ async fn allgatherv(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, blocks: &Bl
     };
     let mut expected = Ok(());
     for (other, count) in counts.iter().enumerate() {
-        let count = if other == rank { Some(own.elements() as u64) } else { *count };
+        let count = if other == rank {
+            Some(own.elements() as u64)
+        } else {
+            *count
+        };
         if let Some(count) = count.filter(|&count| count != blocks.count(other) as u64) {
             let there = blocks.count(other);
             let message = format!("rank {other} sends {count} elements where rank {rank} expects {there}");
@@ -100,7 +104,9 @@ async fn allgatherv(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, blocks: &Bl
     for other in call.others().filter(|&other| in_frame(other)) {
         copy_bytes(agreed.payload(other), &block(all, blocks, other)?)?;
     }
-    let rest: Vec<usize> = (0..ranks).map(|other| if in_frame(other) { 0 } else { blocks.count(other) }).collect();
+    let rest: Vec<usize> = (0..ranks)
+        .map(|other| if in_frame(other) { 0 } else { blocks.count(other) })
+        .collect();
     let first: Vec<usize> = (0..ranks).map(|other| blocks.displacement(other)).collect();
     let rest = Blocks::new(rest, first);
     let mut courier = Courier::new(call, &mut agreed);

@@ -62,11 +62,15 @@ impl Communicator {
 
 pub(super) async fn allreduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op) -> Result<()> {
     let algorithm = call.plan(own.bytes());
-    let mut local = op.check(own.dtype()).and_then(|()| check_room(result, own.elements()));
+    let mut local = op
+        .check(own.dtype())
+        .and_then(|()| check_room(result, own.elements()));
     let inputs = match algorithm {
         Algorithm::Frames => None,
         Algorithm::Blocks => own_or_note(Inputs::of_block(call, own), &mut local),
-        Algorithm::Direct | Algorithm::Tree => own_or_note(Inputs::new(call, own, own.elements()), &mut local),
+        Algorithm::Direct | Algorithm::Tree => {
+            own_or_note(Inputs::new(call, own, own.elements()), &mut local)
+        }
     };
     let terms = Terms {
         dtype: Some(own.dtype()),

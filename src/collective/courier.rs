@@ -26,12 +26,20 @@ struct Incoming<'a> {
 impl<'a> Courier<'a> {
     /// A courier for what was agreed on; a failure to send a frame is its first.
     pub(super) fn new(call: &'a Call<'a>, agreed: &mut Agreed) -> Courier<'a> {
-        Courier { failure: agreed.failure.take(), ..Courier::of(call) }
+        Courier {
+            failure: agreed.failure.take(),
+            ..Courier::of(call)
+        }
     }
 
     /// A courier for messages that no agreement has preceded.
     pub(super) fn of(call: &'a Call<'a>) -> Courier<'a> {
-        Courier { call, failure: None, receives: Vec::new(), sends: Vec::new() }
+        Courier {
+            call,
+            failure: None,
+            receives: Vec::new(),
+            sends: Vec::new(),
+        }
     }
 
     /// Remembers the first failure.
@@ -51,8 +59,11 @@ impl<'a> Courier<'a> {
     /// The span's memory is not written before [`finish`](Self::finish) or the drop of the courier.
     pub(super) unsafe fn send(&mut self, to: usize, span: &Span<'_>) {
         let call = self.call;
-        let (transport, private, tag) =
-            (call.endpoint().engine.transport(), &call.endpoint().group.private, call.tag());
+        let (transport, private, tag) = (
+            call.endpoint().engine.transport(),
+            &call.endpoint().group.private,
+            call.tag(),
+        );
         for (first, bytes) in pieces(span.bytes(), transport.largest_message()) {
             if self.failure.is_none() {
                 // SAFETY: within the span; the caller's promise.
@@ -82,8 +93,11 @@ impl<'a> Courier<'a> {
     /// the courier.
     pub(super) unsafe fn receive(&mut self, from: usize, span: &Span<'_>) {
         let call = self.call;
-        let (transport, private, tag) =
-            (call.endpoint().engine.transport(), &call.endpoint().group.private, call.tag());
+        let (transport, private, tag) = (
+            call.endpoint().engine.transport(),
+            &call.endpoint().group.private,
+            call.tag(),
+        );
         for (first, bytes) in pieces(span.bytes(), transport.largest_message()) {
             // SAFETY: within the span; the caller's promise.
             let posted = unsafe {
@@ -91,7 +105,11 @@ impl<'a> Courier<'a> {
                 Transfer::receive_lent(transport, private, from, tag, pointer, bytes)
             };
             match posted {
-                Ok(transfer) => self.receives.push(Incoming { from, bytes, transfer }),
+                Ok(transfer) => self.receives.push(Incoming {
+                    from,
+                    bytes,
+                    transfer,
+                }),
                 Err(error) => self.note(Err(error)),
             }
         }
@@ -99,7 +117,12 @@ impl<'a> Courier<'a> {
 
     /// Waits until everything that was started is over.
     pub(super) async fn finish(&mut self) {
-        for Incoming { from, bytes, transfer } in std::mem::take(&mut self.receives) {
+        for Incoming {
+            from,
+            bytes,
+            transfer,
+        } in std::mem::take(&mut self.receives)
+        {
             self.call.activity.waits_for_rank(Phase::Data, from);
             let outcome = match transfer.await {
                 Ok(delivery) if delivery.bytes == bytes => Ok(()),

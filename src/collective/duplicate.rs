@@ -51,7 +51,10 @@ async fn duplicate(call: &Call<'_>) -> Result<Communicator> {
     call.activity.waits_for(Phase::Creation);
     let made = async {
         let handle = created(endpoint.engine.transport(), &endpoint.context, place.fresh).await?;
-        let context = Context { handle, ..endpoint.context.clone() };
+        let context = Context {
+            handle,
+            ..endpoint.context.clone()
+        };
         Endpoint::new(&endpoint.engine, context, &endpoint.group, place.slot)
     };
     let made = made.await;

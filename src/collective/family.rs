@@ -44,7 +44,10 @@ impl Call<'_> {
         }
         bcast(self, &choice.lower_mut(), 0).await?;
         match u32::try_from(choice[0]) {
-            Ok(slot) => Ok(Place { slot, fresh: choice[1] }),
+            Ok(slot) => Ok(Place {
+                slot,
+                fresh: choice[1],
+            }),
             Err(_) => Err(Error::unsupported("the ranks have too many communicators")),
         }
     }
@@ -63,7 +66,9 @@ impl Call<'_> {
             (Ok(()), Some(made)) => Ok(made),
             (outcome, _) => {
                 self.endpoint().group.return_slot(place.slot);
-                Err(outcome.err().unwrap_or_else(|| Error::invalid("no communicator was made")))
+                Err(outcome
+                    .err()
+                    .unwrap_or_else(|| Error::invalid("no communicator was made")))
             }
         }
     }

@@ -75,15 +75,28 @@ pub(super) fn divides(span: &Span<'_>, ranks: usize) -> Result<()> {
     }
 }
 
-async fn gather(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, root: usize, local: Result<()>) -> Result<()> {
+async fn gather(
+    call: &Call<'_>,
+    own: &Span<'_>,
+    all: &Span<'_>,
+    root: usize,
+    local: Result<()>,
+) -> Result<()> {
     let (rank, ranks, count) = (call.rank(), call.ranks(), own.elements());
     let algorithm = call.plan(own.bytes());
-    let local = local.and_then(|()| call.check_root(root)).and_then(|()| match rank == root {
-        true => check_room(all, times(count, ranks)?),
-        false => Ok(()),
-    });
-    let terms =
-        Terms { dtype: Some(own.dtype()), root: Some(root), count, place: own.place(), ..Terms::NONE };
+    let local = local
+        .and_then(|()| call.check_root(root))
+        .and_then(|()| match rank == root {
+            true => check_room(all, times(count, ranks)?),
+            false => Ok(()),
+        });
+    let terms = Terms {
+        dtype: Some(own.dtype()),
+        root: Some(root),
+        count,
+        place: own.place(),
+        ..Terms::NONE
+    };
     let payload = FramePayload::when(algorithm == Algorithm::Frames, own)?;
     let mut agreed = call.agree(terms, local, payload.bytes()).await?;
     let block = |rank: usize| all.part(rank * count, count);

@@ -12,6 +12,7 @@ mod bcast;
 mod courier;
 mod duplicate;
 mod family;
+#[cfg(feature = "mpi")]
 mod finalize;
 mod gather;
 mod reduce;
@@ -40,12 +41,20 @@ pub(crate) struct Call<'a> {
 impl<'a> Call<'a> {
     /// Enters a collective with a buffer of `bytes` bytes, for the report.
     pub(crate) fn enter(comm: &'a Communicator, operation: Operation, bytes: usize) -> Result<Call<'a>> {
-        let entered = comm.endpoint.check().and_then(|()| comm.endpoint.enter_collective());
+        let entered = comm
+            .endpoint
+            .check()
+            .and_then(|()| comm.endpoint.enter_collective());
         let entered = entered.map_err(|error| error.at(operation.name(), comm.rank()))?;
         let mut activity = comm.activity(operation.name());
         activity.bytes = bytes;
         activity.sequence = Some(entered.sequence);
-        Ok(Call { comm, operation, activity, entered })
+        Ok(Call {
+            comm,
+            operation,
+            activity,
+            entered,
+        })
     }
 
     /// Runs the collective to its end.
@@ -78,7 +87,12 @@ impl<'a> Call<'a> {
     /// The algorithm for a payload of at most `bytes` bytes on each rank.
     fn plan(&self, bytes: usize) -> Algorithm {
         let Call { operation, .. } = *self;
-        plan(Question { operation, ranks: self.ranks(), bytes, checked: self.is_checked() })
+        plan(Question {
+            operation,
+            ranks: self.ranks(),
+            bytes,
+            checked: self.is_checked(),
+        })
     }
 
     fn check_root(&self, root: usize) -> Result<()> {
@@ -108,11 +122,17 @@ struct FramePayload {
 impl FramePayload {
     /// The elements of a span that fits a frame, if `rides`; else nothing.
     fn when(rides: bool, span: &Span<'_>) -> Result<FramePayload> {
-        let mut payload = FramePayload { bytes: [0; FRAME_PAYLOAD_BYTES], length: 0 };
+        let mut payload = FramePayload {
+            bytes: [0; FRAME_PAYLOAD_BYTES],
+            length: 0,
+        };
         if rides && span.bytes() <= FRAME_PAYLOAD_BYTES {
             payload.length = span.bytes();
             // SAFETY: the span is valid, and fits, as just checked.
-            unsafe { span.device()?.copy(span.pointer(), payload.bytes.as_mut_ptr(), payload.length) }?;
+            unsafe {
+                span.device()?
+                    .copy(span.pointer(), payload.bytes.as_mut_ptr(), payload.length)
+            }?;
         }
         Ok(payload)
     }
@@ -124,7 +144,9 @@ impl FramePayload {
 
 /// `count` times `ranks` elements, if a buffer can have so many.
 fn times(count: usize, ranks: usize) -> Result<usize> {
-    count.checked_mul(ranks).ok_or_else(|| Error::invalid(format!("{ranks} blocks of {count} elements")))
+    count
+        .checked_mul(ranks)
+        .ok_or_else(|| Error::invalid(format!("{ranks} blocks of {count} elements")))
 }
 
 /// Checks that a buffer has room for `needed` elements.
@@ -146,14 +168,26 @@ fn copy(source: &Span<'_>, target: &Span<'_>) -> Result<()> {
     }
     // SAFETY: both spans are valid; the caller has checked the room. They are different borrows, one of
     // them for writing, or blocks of one buffer that do not overlap.
-    unsafe { target.device()?.copy(source.pointer(), target.pointer(), source.bytes()) }
+    unsafe {
+        target
+            .device()?
+            .copy(source.pointer(), target.pointer(), source.bytes())
+    }
 }
 
 /// Copies bytes from a frame to the start of a span.
 fn copy_bytes(bytes: &[u8], target: &Span<'_>) -> Result<()> {
     if bytes.len() > target.bytes() {
-        return Err(Error::invalid(format!("{} bytes for a buffer of {}", bytes.len(), target.bytes())));
+        return Err(Error::invalid(format!(
+            "{} bytes for a buffer of {}",
+            bytes.len(),
+            target.bytes()
+        )));
     }
     // SAFETY: the bytes are a frame's, and fit the span, as just checked.
-    unsafe { target.device()?.copy(bytes.as_ptr(), target.pointer(), bytes.len()) }
+    unsafe {
+        target
+            .device()?
+            .copy(bytes.as_ptr(), target.pointer(), bytes.len())
+    }
 }

@@ -68,7 +68,9 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
         (Algorithm::Frames, _) => None,
         // Only the root folds.
         (Algorithm::Direct | Algorithm::Tree, false) => None,
-        (Algorithm::Direct | Algorithm::Tree, true) => own_or_note(Inputs::new(call, own, own.elements()), &mut local),
+        (Algorithm::Direct | Algorithm::Tree, true) => {
+            own_or_note(Inputs::new(call, own, own.elements()), &mut local)
+        }
         (Algorithm::Blocks, _) => own_or_note(Inputs::of_block(call, own), &mut local),
     };
     let terms = Terms {
@@ -88,7 +90,9 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
             }
             agreed.over()
         }
-        (Algorithm::Blocks, Some(inputs)) => in_blocks(call, &inputs, own, result, op, root, &mut agreed).await,
+        (Algorithm::Blocks, Some(inputs)) => {
+            in_blocks(call, &inputs, own, result, op, root, &mut agreed).await
+        }
         (_, inputs) => direct(call, inputs.as_ref(), own, result, op, root, &mut agreed).await,
     }
 }
@@ -126,7 +130,11 @@ impl Inputs {
 
     /// Room for this rank's block of every rank's elements.
     pub(super) fn of_block(call: &Call<'_>, like: &Span<'_>) -> Result<Inputs> {
-        Inputs::new(call, like, Blocks::even(like.elements(), call.ranks()).count(call.rank()))
+        Inputs::new(
+            call,
+            like,
+            Blocks::even(like.elements(), call.ranks()).count(call.rank()),
+        )
     }
 
     /// Where the contribution of `rank` lies; not this rank's own.
@@ -157,10 +165,16 @@ impl Inputs {
 
 /// Folds inputs of the length and type of `like`.
 fn fold(inputs: Vec<*const u8>, like: &Span<'_>, result: &Span<'_>, op: Op) -> Result<()> {
-    let what = Fold { op, dtype: like.dtype() };
+    let what = Fold {
+        op,
+        dtype: like.dtype(),
+    };
     // SAFETY: the inputs hold as many elements as `like`; `result` has room for as many, and is `like` itself
     // or other memory.
-    unsafe { like.device()?.fold(what, &inputs, result.pointer(), like.elements()) }
+    unsafe {
+        like.device()?
+            .fold(what, &inputs, result.pointer(), like.elements())
+    }
 }
 
 /// Folds contributions that were in the frames.

@@ -67,16 +67,29 @@ impl Communicator {
     }
 }
 
-async fn scatter(call: &Call<'_>, all: &Span<'_>, own: &Span<'_>, root: usize, local: Result<()>) -> Result<()> {
+async fn scatter(
+    call: &Call<'_>,
+    all: &Span<'_>,
+    own: &Span<'_>,
+    root: usize,
+    local: Result<()>,
+) -> Result<()> {
     let (rank, ranks, count) = (call.rank(), call.ranks(), own.elements());
-    let local = local.and_then(|()| call.check_root(root)).and_then(|()| match rank == root {
-        true => check_length(all, times(count, ranks)?),
-        false => Ok(()),
-    });
+    let local = local
+        .and_then(|()| call.check_root(root))
+        .and_then(|()| match rank == root {
+            true => check_length(all, times(count, ranks)?),
+            false => Ok(()),
+        });
     // The root's frame carries all blocks.
     let algorithm = call.plan(own.bytes().saturating_mul(ranks));
-    let terms =
-        Terms { dtype: Some(own.dtype()), root: Some(root), count, place: own.place(), ..Terms::NONE };
+    let terms = Terms {
+        dtype: Some(own.dtype()),
+        root: Some(root),
+        count,
+        place: own.place(),
+        ..Terms::NONE
+    };
     let in_frame = algorithm == Algorithm::Frames && rank == root && local.is_ok();
     let payload = FramePayload::when(in_frame, all)?;
     let mut agreed = call.agree(terms, local, payload.bytes()).await?;
@@ -87,7 +100,13 @@ async fn scatter(call: &Call<'_>, all: &Span<'_>, own: &Span<'_>, root: usize, l
     if algorithm == Algorithm::Frames {
         if rank != root {
             let bytes = own.bytes();
-            copy_bytes(agreed.payload(root).get(rank * bytes..(rank + 1) * bytes).unwrap_or(&[]), own)?;
+            copy_bytes(
+                agreed
+                    .payload(root)
+                    .get(rank * bytes..(rank + 1) * bytes)
+                    .unwrap_or(&[]),
+                own,
+            )?;
         }
         return agreed.over();
     }

@@ -48,29 +48,49 @@ async fn split(call: &Call<'_>, color: Option<u32>, key: i32) -> Result<Option<C
     allgather(call, &own.lower(), &wishes.lower_mut(), Ok(())).await?;
     let place = call.find_place().await?;
     let color_of = |rank: usize| wishes[2 * rank];
-    let mut colors: Vec<i64> = (0..call.ranks()).map(color_of).filter(|&color| color != NO_COLOR).collect();
+    let mut colors: Vec<i64> = (0..call.ranks())
+        .map(color_of)
+        .filter(|&color| color != NO_COLOR)
+        .collect();
     colors.sort_unstable();
     colors.dedup();
     let part = colors.binary_search(&own[0]).ok().map(|part| part as u32);
-    let mut members: Vec<usize> = (0..call.ranks()).filter(|&rank| color_of(rank) == own[0]).collect();
+    let mut members: Vec<usize> = (0..call.ranks())
+        .filter(|&rank| color_of(rank) == own[0])
+        .collect();
     members.sort_by_key(|&rank| wishes[2 * rank + 1]);
     call.activity.waits_for(Phase::Creation);
     let made = make(call, part, key, &members, place.fresh);
     let made = call.conclude(&place, made).await?;
-    call.endpoint().group.add_part(place.slot, made.as_ref().map(|endpoint| Arc::clone(&endpoint.group)));
+    call.endpoint().group.add_part(
+        place.slot,
+        made.as_ref().map(|endpoint| Arc::clone(&endpoint.group)),
+    );
     Ok(made.map(|endpoint| Communicator::new(endpoint, call.comm.timeout())))
 }
 
 /// Makes the two contexts of this rank's part. Every rank calls it: MPI waits for all inside.
-fn make(call: &Call<'_>, part: Option<u32>, key: i32, members: &[usize], fresh: u64) -> Result<Option<Arc<Endpoint>>> {
+fn make(
+    call: &Call<'_>,
+    part: Option<u32>,
+    key: i32,
+    members: &[usize],
+    fresh: u64,
+) -> Result<Option<Arc<Endpoint>>> {
     let engine = &call.endpoint().engine;
     let parent = &call.endpoint().context;
     let context = |agreed: u64| engine.transport().split(parent, &Split { agreed, part, key });
     let (user, private) = (context(fresh), context(fresh + 1));
-    let (Some(user), Some(private)) = (user?, private?) else { return Ok(None) };
+    let (Some(user), Some(private)) = (user?, private?) else {
+        return Ok(None);
+    };
     let rank = members.iter().position(|&member| member == call.rank());
     let rank = rank.ok_or_else(|| Error::invalid("this rank is not in its own part"))?;
     let group: Arc<[usize]> = members.iter().map(|&member| parent.group[member]).collect();
-    let context = |handle: u64| Context { handle, rank, group: Arc::clone(&group) };
+    let context = |handle: u64| Context {
+        handle,
+        rank,
+        group: Arc::clone(&group),
+    };
     Endpoint::new(engine, context(user), &Group::new(context(private)), 0).map(Some)
 }

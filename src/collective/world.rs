@@ -18,7 +18,10 @@ pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicat
     engine.check().map_err(|error| error.at("world", parent.rank))?;
     let context = || {
         let handle = finish(created(engine.transport(), parent, 0))?;
-        Ok::<_, Error>(Context { handle, ..parent.clone() })
+        Ok::<_, Error>(Context {
+            handle,
+            ..parent.clone()
+        })
     };
     let (user, private) = (context()?, context()?);
     let endpoint = Endpoint::new(engine, user, &Group::new(private), 0)?;
@@ -33,7 +36,10 @@ pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicat
 fn finish<T>(creation: impl Future<Output = T>) -> T {
     let mut creation = pin!(creation);
     loop {
-        if let Poll::Ready(outcome) = creation.as_mut().poll(&mut task::Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(outcome) = creation
+            .as_mut()
+            .poll(&mut task::Context::from_waker(Waker::noop()))
+        {
             return outcome;
         }
         std::thread::yield_now();
@@ -43,14 +49,18 @@ fn finish<T>(creation: impl Future<Output = T>) -> T {
 async fn compare_settings(call: &Call<'_>) -> Result<()> {
     let config = call.endpoint().engine.config();
     let own = [config.eager_limit as u64, u64::from(config.check)];
-    let mut all = vec![0; own.len() * call.ranks()];
+    let mut all = vec![0u64; own.len() * call.ranks()];
     allgather(call, &own.lower(), &all.lower_mut(), Ok(())).await?;
     for (setting, name) in ["WARPCOMM_EAGER_LIMIT", "WARPCOMM_CHECK"].into_iter().enumerate() {
         let value = |rank: usize| all[own.len() * rank + setting];
         if let Some(odd) = (1..call.ranks()).find(|&rank| value(rank) != value(0)) {
             return Err(Error::new(
                 ErrorKind::Mismatch,
-                format!("rank {odd} has {name}={} where rank 0 has {}", value(odd), value(0)),
+                format!(
+                    "rank {odd} has {name}={} where rank 0 has {}",
+                    value(odd),
+                    value(0)
+                ),
             ));
         }
     }

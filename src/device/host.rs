@@ -14,15 +14,23 @@ const PAGE_BYTES: usize = 4096;
 
 impl Device for Host {
     fn scratch(&self, bytes: usize) -> Result<Scratch> {
-        let failed =
-            || Error::new(ErrorKind::Device, format!("cannot allocate {bytes} bytes of host memory"));
+        let failed = || {
+            Error::new(
+                ErrorKind::Device,
+                format!("cannot allocate {bytes} bytes of host memory"),
+            )
+        };
         let layout = Layout::from_size_align(bytes.max(1), PAGE_BYTES).map_err(|_| failed())?;
         // SAFETY: the layout's size is not zero.
         let pointer = unsafe { alloc(layout) };
         if pointer.is_null() {
             return Err(failed());
         }
-        Ok(Scratch { pointer, release, bytes })
+        Ok(Scratch {
+            pointer,
+            release,
+            bytes,
+        })
     }
 
     unsafe fn copy(&self, source: *const u8, target: *mut u8, bytes: usize) -> Result<()> {

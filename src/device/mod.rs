@@ -48,7 +48,10 @@ fn no_device() -> String {
     };
     #[cfg(not(feature = "cuda"))]
     let driver = "built without the feature cuda";
-    format!("device buffers are not supported by warpcomm {}; {driver}", env!("CARGO_PKG_VERSION"))
+    format!(
+        "device buffers are not supported by warpcomm {}; {driver}",
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 /// Asked before any other call of cudarc, each of which panics where the driver is missing.

@@ -45,7 +45,10 @@ impl<T> Baton<T> {
     }
 
     fn held<'a>(&'a self, state: MutexGuard<'a, T>) -> Held<'a, T> {
-        Held { baton: self, state: Some(state) }
+        Held {
+            baton: self,
+            state: Some(state),
+        }
     }
 
     /// Takes the baton if nobody polls.
@@ -98,7 +101,10 @@ impl<T> Baton<T> {
 
     #[cfg(not(loom))]
     fn sleep<'a>(&self, guard: MutexGuard<'a, ()>, time: Duration) -> MutexGuard<'a, ()> {
-        self.condition.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0
+        self.condition
+            .wait_timeout(guard, time)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
     }
 
     /// Under the model time never passes, so that a lost wake-up is a deadlock that loom reports.

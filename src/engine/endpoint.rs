@@ -45,10 +45,17 @@ pub(crate) struct InCollective<'a> {
 
 impl Endpoint {
     /// The communicator in slot `slot` of its group, over `context`.
-    pub(crate) fn new(engine: &Arc<Engine>, context: Context, group: &Arc<Group>, slot: u32) -> Result<Arc<Endpoint>> {
+    pub(crate) fn new(
+        engine: &Arc<Engine>,
+        context: Context,
+        group: &Arc<Group>,
+        slot: u32,
+    ) -> Result<Arc<Endpoint>> {
         let limit = engine.transport().tag_limit();
         let tags = Tags::new(limit, slot).ok_or_else(|| {
-            Error::unsupported(format!("{slot} communicators of the same ranks, and there are no more tags"))
+            Error::unsupported(format!(
+                "{slot} communicators of the same ranks, and there are no more tags"
+            ))
         })?;
         let endpoint = Arc::new(Endpoint {
             engine: Arc::clone(engine),
@@ -79,7 +86,10 @@ impl Endpoint {
         self.engine.check()?;
         match self.poison.get() {
             None => Ok(()),
-            Some(first) => Err(Error::new(first.kind(), format!("the communicator is poisoned: {first}"))),
+            Some(first) => Err(Error::new(
+                first.kind(),
+                format!("the communicator is poisoned: {first}"),
+            )),
         }
     }
 
@@ -104,7 +114,10 @@ impl Endpoint {
     /// Whether a peer of this communicator is in the other one as well.
     fn shares_ranks_with(&self, other: &Endpoint) -> bool {
         let me = self.context.group[self.context.rank];
-        self.context.group.iter().any(|rank| *rank != me && other.context.group.contains(rank))
+        self.context
+            .group
+            .iter()
+            .any(|rank| *rank != me && other.context.group.contains(rank))
     }
 
     /// Checks a rank that an operation sends to or receives from.
@@ -131,10 +144,15 @@ impl Endpoint {
     /// Enters a blocking collective.
     pub(crate) fn enter_collective(&self) -> Result<InCollective<'_>> {
         if self.in_collective.swap(true, Ordering::Acquire) {
-            return Err(Error::invalid("another thread is in a collective of this communicator"));
+            return Err(Error::invalid(
+                "another thread is in a collective of this communicator",
+            ));
         }
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        Ok(InCollective { endpoint: self, sequence })
+        Ok(InCollective {
+            endpoint: self,
+            sequence,
+        })
     }
 }
 

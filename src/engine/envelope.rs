@@ -39,18 +39,30 @@ impl Envelope {
             Path::Inline => 0,
             Path::Rendezvous => 1,
         };
-        Envelope { path, dtype: dtype.code(), reserved: [0; 2], id, count: count as u64 }
+        Envelope {
+            path,
+            dtype: dtype.code(),
+            reserved: [0; 2],
+            id,
+            count: count as u64,
+        }
     }
 
     /// The envelope at the front of a message of `bytes` bytes, and the type of its elements.
     pub(crate) fn read(message: &[u8]) -> Result<(Envelope, Path, Dtype)> {
-        let malformed =
-            || Error::new(ErrorKind::Mismatch, format!("a message of {} bytes is no envelope", message.len()));
+        let malformed = || {
+            Error::new(
+                ErrorKind::Mismatch,
+                format!("a message of {} bytes is no envelope", message.len()),
+            )
+        };
         let head = message.get(..ENVELOPE_BYTES).ok_or_else(malformed)?;
         let envelope: Envelope = bytemuck::pod_read_unaligned(head);
         let dtype = Dtype::from_code(envelope.dtype).ok_or_else(malformed)?;
         match envelope.path {
-            0 if envelope.count.checked_mul(dtype.size() as u64) == Some((message.len() - ENVELOPE_BYTES) as u64) => {
+            0 if envelope.count.checked_mul(dtype.size() as u64)
+                == Some((message.len() - ENVELOPE_BYTES) as u64) =>
+            {
                 Ok((envelope, Path::Inline, dtype))
             }
             1 if message.len() == ENVELOPE_BYTES => Ok((envelope, Path::Rendezvous, dtype)),
@@ -104,7 +116,12 @@ pub(crate) fn write_refusal(slab: &mut [u8], kind: ErrorKind, room: Room) {
 
 /// Reads the answer to a message of `count` elements of `dtype`: `Err` for a refusal.
 pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, dtype: Dtype) -> Result<()> {
-    let malformed = || Error::new(ErrorKind::Mismatch, format!("a message of {bytes} bytes is no answer"));
+    let malformed = || {
+        Error::new(
+            ErrorKind::Mismatch,
+            format!("a message of {bytes} bytes is no answer"),
+        )
+    };
     if bytes != ANSWER_BYTES {
         return Err(malformed());
     }
@@ -113,12 +130,21 @@ pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, dtype: Dtype)
         return Ok(());
     }
     let (kind, room) = match (ErrorKind::from_code(answer.kind), Dtype::from_code(answer.dtype)) {
-        (Some(kind), Some(dtype)) => (kind, Room { dtype, capacity: answer.capacity as usize }),
+        (Some(kind), Some(dtype)) => (
+            kind,
+            Room {
+                dtype,
+                capacity: answer.capacity as usize,
+            },
+        ),
         _ => return Err(malformed()),
     };
     Err(match check_room(count, dtype, room) {
         Err(error) => error,
-        Ok(()) => Error::new(ErrorKind::PeerFailed, format!("the receiver could not receive: {kind:?}")),
+        Ok(()) => Error::new(
+            ErrorKind::PeerFailed,
+            format!("the receiver could not receive: {kind:?}"),
+        ),
     })
 }
 
@@ -129,7 +155,10 @@ pub(crate) fn check_room(count: usize, dtype: Dtype, room: Room) -> Result<()> {
         return Err(Error::new(ErrorKind::Mismatch, message));
     }
     if count > room.capacity {
-        let message = format!("a message of {count} {dtype} met a receive buffer of {}", room.capacity);
+        let message = format!(
+            "a message of {count} {dtype} met a receive buffer of {}",
+            room.capacity
+        );
         return Err(Error::new(ErrorKind::Truncated, message));
     }
     Ok(())
@@ -158,7 +187,10 @@ mod tests {
     #[test]
     fn a_refusal_brings_the_receivers_error() {
         let mut slab = [0u8; SLAB_BYTES];
-        let room = Room { dtype: Dtype::F32, capacity: 4 };
+        let room = Room {
+            dtype: Dtype::F32,
+            capacity: 4,
+        };
         write_refusal(&mut slab, ErrorKind::Truncated, room);
         let error = read_answer(&slab, ANSWER_BYTES, 8, Dtype::F32).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Truncated);

@@ -40,7 +40,10 @@ enum Child {
 
 impl Group {
     pub(crate) fn new(private: Context) -> Arc<Group> {
-        Arc::new(Group { private, state: Mutex::default() })
+        Arc::new(Group {
+            private,
+            state: Mutex::default(),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -49,7 +52,10 @@ impl Group {
 
     pub(super) fn add(&self, slot: u32, endpoint: &Arc<Endpoint>) {
         let context = endpoint.context.clone();
-        let child = Child::Communicator { alive: Arc::downgrade(endpoint), context };
+        let child = Child::Communicator {
+            alive: Arc::downgrade(endpoint),
+            context,
+        };
         self.insert(slot, child);
     }
 
@@ -68,7 +74,9 @@ impl Group {
     pub(crate) fn take_slot(&self) -> Result<u32> {
         let mut state = self.state();
         let free = |slot: &u32| !state.taken.contains(slot) && !state.children.contains_key(slot);
-        let slot = (0..u32::MAX).find(free).ok_or_else(|| Error::unsupported("no slot is free"))?;
+        let slot = (0..u32::MAX)
+            .find(free)
+            .ok_or_else(|| Error::unsupported("no slot is free"))?;
         state.taken.insert(slot);
         Ok(slot)
     }
@@ -89,7 +97,10 @@ impl Group {
         let mut slots = [0; SLOTS_TOLD / 8];
         let mut state = self.state();
         let State { children, taken } = &mut *state;
-        for (&slot, child) in children.iter().take_while(|(slot, _)| (**slot as usize) < SLOTS_TOLD) {
+        for (&slot, child) in children
+            .iter()
+            .take_while(|(slot, _)| (**slot as usize) < SLOTS_TOLD)
+        {
             if child.is_dropped() && !taken.contains(&slot) {
                 slots[slot as usize / 8] |= 1 << (slot % 8);
                 if claim {
@@ -127,7 +138,9 @@ impl Group {
     /// Frees everything of a group that all its ranks have dropped.
     fn free_all(&self, transport: &dyn Transport) -> Result<()> {
         let children = std::mem::take(&mut self.state().children);
-        let freed = children.into_values().fold(Ok(()), |outcome, child| outcome.and(child.free(transport)));
+        let freed = children
+            .into_values()
+            .fold(Ok(()), |outcome, child| outcome.and(child.free(transport)));
         freed.and(transport.free(&self.private))
     }
 }

@@ -133,7 +133,9 @@ impl Engine {
     /// Whether this thread may use the engine now.
     pub(crate) fn check(&self) -> Result<()> {
         if self.is_stopped() {
-            return Err(Error::invalid("MPI was finalized, or the ranks' threads have ended"));
+            return Err(Error::invalid(
+                "MPI was finalized, or the ranks' threads have ended",
+            ));
         }
         match self.only_thread {
             Some(only) if only != thread::current().id() => Err(Error::unsupported(
@@ -235,7 +237,10 @@ impl Engine {
         end?;
         match outcome {
             Some(outcome) => outcome,
-            None => Err(Error::new(ErrorKind::Mpi, "the operation ended without an outcome")),
+            None => Err(Error::new(
+                ErrorKind::Mpi,
+                "the operation ended without an outcome",
+            )),
         }
     }
 
@@ -267,7 +272,10 @@ impl Engine {
     }
 
     fn add(&self, entry: Entry) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        self.inbox
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(entry);
         self.inbox_length.fetch_add(1, Ordering::Release);
     }
 
@@ -281,7 +289,10 @@ impl Engine {
 
     /// Drives every pending operation once; true if one of them ended.
     fn round(&self, tasks: &mut Vec<Entry>) -> bool {
-        self.rounds.store(self.rounds.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.rounds.store(
+            self.rounds.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
         self.collect_inbox(tasks);
         if tasks.is_empty() {
             return false;
@@ -391,7 +402,10 @@ impl Engine {
     }
 
     fn register(&self, endpoint: &Arc<Endpoint>) {
-        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(endpoint));
+        self.endpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::downgrade(endpoint));
     }
 }
 
@@ -405,7 +419,10 @@ impl Lent<'_> {
 fn describe(tasks: &[Entry], own: &[&Activity]) -> Vec<String> {
     let mut lines = Vec::new();
     let mut add = |activities: &[&Activity]| {
-        for activity in activities.iter().filter(|activity| activity.phase() != Phase::Over) {
+        for activity in activities
+            .iter()
+            .filter(|activity| activity.phase() != Phase::Over)
+        {
             lines.push(format!("{activity} ({:.1} s)", activity.age().as_secs_f64()));
         }
     };

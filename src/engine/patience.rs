@@ -22,7 +22,13 @@ pub(super) struct Patience<'a> {
 
 impl<'a> Patience<'a> {
     pub(super) fn new(engine: &'a Engine, wait: &'a Wait<'a>) -> Patience<'a> {
-        Patience { engine, wait, rounds: 0, since: None, reported: false }
+        Patience {
+            engine,
+            wait,
+            rounds: 0,
+            since: None,
+            reported: false,
+        }
     }
 
     /// After a round in vain: lets others run, and says when to give up.
@@ -57,7 +63,11 @@ impl<'a> Patience<'a> {
     /// Looks at the clock and at what others have noticed.
     #[cold]
     pub(super) fn look(&mut self, tasks: &[Entry]) -> Result<()> {
-        let Wait { endpoint, activities, timeout } = *self.wait;
+        let Wait {
+            endpoint,
+            activities,
+            timeout,
+        } = *self.wait;
         if let Some(lost) = self.engine.transport.lost() {
             endpoint.poison_with(&lost);
             return Err(lost);
@@ -69,9 +79,15 @@ impl<'a> Patience<'a> {
         }
         let waited = self.waited();
         if let Some(timeout) = timeout.filter(|&timeout| waited >= timeout) {
-            let pending = activities.iter().filter(|activity| activity.phase() != Phase::Over);
+            let pending = activities
+                .iter()
+                .filter(|activity| activity.phase() != Phase::Over);
             let pending: Vec<String> = pending.map(ToString::to_string).collect();
-            let message = format!("not done within {} s: {}", timeout.as_secs_f64(), pending.join("; "));
+            let message = format!(
+                "not done within {} s: {}",
+                timeout.as_secs_f64(),
+                pending.join("; ")
+            );
             let error = Error::new(ErrorKind::Timeout, message);
             self.report(waited, tasks);
             endpoint.poison_with(&error);

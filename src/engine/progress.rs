@@ -41,7 +41,9 @@ impl Progress {
                 let engine = Arc::clone(engine);
                 self.doze.wake();
                 // Without a thread progress happens inside calls, as below MPI_THREAD_MULTIPLE.
-                let spawned = thread::Builder::new().name("warpcomm".into()).spawn(move || run(&engine));
+                let spawned = thread::Builder::new()
+                    .name("warpcomm".into())
+                    .spawn(move || run(&engine));
                 *slot = spawned.ok();
             }
         }
@@ -105,7 +107,10 @@ struct Doze {
 impl Default for Doze {
     fn default() -> Doze {
         // No thread is as good as one that sleeps: the first task wakes it.
-        Doze { pending: AtomicUsize::new(0), dozing: AtomicBool::new(true) }
+        Doze {
+            pending: AtomicUsize::new(0),
+            dozing: AtomicBool::new(true),
+        }
     }
 }
 

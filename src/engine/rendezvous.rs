@@ -36,7 +36,12 @@ pub(crate) async fn send(
 ) -> Result<Status> {
     let (count, dtype, bytes) = (span.elements(), span.dtype(), span.bytes());
     let transport = endpoint.engine.transport();
-    let sent = Status { source: dest, tag, count: count as u64, dtype };
+    let sent = Status {
+        source: dest,
+        tag,
+        count: count as u64,
+        dtype,
+    };
     activity.waits_for(Phase::Envelope);
     let mut slab = Slab::take();
     if bytes <= endpoint.engine.config().eager_limit {
@@ -52,7 +57,8 @@ pub(crate) async fn send(
     Envelope::new(Path::Rendezvous, dtype, id.number, count).write(slab.bytes_mut());
     let private = &endpoint.group.private;
     let answer_tag = endpoint.tags.answer(id.number);
-    let await_answer = || Transfer::receive_slab(transport, private, Some(dest), Some(answer_tag), ANSWER_BYTES);
+    let await_answer =
+        || Transfer::receive_slab(transport, private, Some(dest), Some(answer_tag), ANSWER_BYTES);
     let mut answer = await_answer()?;
     Transfer::send_slab(transport, &endpoint.context, dest, tag.0, slab, ENVELOPE_BYTES)?.await?;
     activity.waits_for(Phase::Go);
@@ -69,7 +75,10 @@ pub(crate) async fn send(
 }
 
 fn withdrawn() -> Error {
-    Error::new(ErrorKind::PeerFailed, "withdrawn, because its scope ended with an error or a panic")
+    Error::new(
+        ErrorKind::PeerFailed,
+        "withdrawn, because its scope ended with an error or a panic",
+    )
 }
 
 /// Sends the elements, in several messages if the transport needs it.
@@ -101,7 +110,9 @@ async fn send_body(endpoint: &Endpoint, span: &Span<'_>, dest: usize, tag: i32) 
 /// Tells the receiver that no body will come.
 async fn send_mark(endpoint: &Endpoint, dest: usize, tag: i32) -> Result<()> {
     let transport = endpoint.engine.transport();
-    Transfer::send_slab(transport, &endpoint.group.private, dest, tag, Slab::take(), 0)?.await.map(drop)
+    Transfer::send_slab(transport, &endpoint.group.private, dest, tag, Slab::take(), 0)?
+        .await
+        .map(drop)
 }
 
 /// Leaves a task behind that answers the receiver of a withdrawn send, if there ever is one.
@@ -115,7 +126,8 @@ fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, bytes: usize, id: u32) -> Res
     let decline = async move {
         let transport = own.engine.transport();
         let tag = own.tags.answer(id);
-        let mut answer = Transfer::receive_slab(transport, &own.group.private, Some(dest), Some(tag), ANSWER_BYTES)?;
+        let mut answer =
+            Transfer::receive_slab(transport, &own.group.private, Some(dest), Some(tag), ANSWER_BYTES)?;
         let delivery = (&mut answer).await?;
         // A receiver that refused does not wait for a body.
         if answer.slab().first() == Some(&0) && delivery.bytes == ANSWER_BYTES {
@@ -137,7 +149,12 @@ pub(crate) async fn receive(
     tag: Tag,
 ) -> Result<Status> {
     activity.waits_for(Phase::Match);
-    let Arrived { envelope: slab, bytes, source, tag } = match next_envelope(endpoint, source, tag)? {
+    let Arrived {
+        envelope: slab,
+        bytes,
+        source,
+        tag,
+    } = match next_envelope(endpoint, source, tag)? {
         Next::Arrived(arrived) => arrived,
         Next::Posted(mut transfer) => match transfer.or_cancelled(activity).await? {
             Some(delivery) => Arrived {
@@ -156,16 +173,27 @@ pub(crate) async fn receive(
     };
     let from = |error: Error| error.peer(Peer::From(source));
     let (envelope, path, dtype) = Envelope::read(&slab.bytes()[..bytes]).map_err(from)?;
-    let room = Room { dtype: span.dtype(), capacity: span.elements() };
+    let room = Room {
+        dtype: span.dtype(),
+        capacity: span.elements(),
+    };
     let count = usize::try_from(envelope.count).unwrap_or(usize::MAX);
     let fits = envelope::check_room(count, dtype, room);
-    let status = Status { source, tag: Tag(tag), count: envelope.count, dtype };
+    let status = Status {
+        source,
+        tag: Tag(tag),
+        count: envelope.count,
+        dtype,
+    };
     match path {
         Path::Inline => {
             fits.map_err(from)?;
             let payload = slab.bytes()[ENVELOPE_BYTES..bytes].as_ptr();
             // SAFETY: the payload has these bytes, `Envelope::read` made sure, and they fit the span.
-            unsafe { span.device()?.copy(payload, span.pointer(), bytes - ENVELOPE_BYTES) }?;
+            unsafe {
+                span.device()?
+                    .copy(payload, span.pointer(), bytes - ENVELOPE_BYTES)
+            }?;
         }
         Path::Rendezvous => {
             let answer_tag = endpoint.tags.answer(envelope.id);
@@ -178,7 +206,9 @@ pub(crate) async fn receive(
             }
             activity.waits_for(Phase::Body);
             let elements = span.part(0, count)?;
-            receive_body(endpoint, &elements, source, envelope.id, room).await.map_err(from)?;
+            receive_body(endpoint, &elements, source, envelope.id, room)
+                .await
+                .map_err(from)?;
         }
     }
     Ok(status)
@@ -189,11 +219,19 @@ async fn answer(endpoint: &Endpoint, dest: usize, tag: i32, write: impl FnOnce(&
     let mut slab = Slab::take();
     write(slab.bytes_mut());
     let transport = endpoint.engine.transport();
-    Transfer::send_slab(transport, &endpoint.group.private, dest, tag, slab, ANSWER_BYTES)?.await.map(drop)
+    Transfer::send_slab(transport, &endpoint.group.private, dest, tag, slab, ANSWER_BYTES)?
+        .await
+        .map(drop)
 }
 
 /// Says GO and receives the body, whose first receive is posted before.
-async fn receive_body(endpoint: &Endpoint, span: &Span<'_>, source: usize, id: u32, room: Room) -> Result<()> {
+async fn receive_body(
+    endpoint: &Endpoint,
+    span: &Span<'_>,
+    source: usize,
+    id: u32,
+    room: Room,
+) -> Result<()> {
     let transport = endpoint.engine.transport();
     let (bytes, largest) = (span.bytes(), transport.largest_message());
     let (answer_tag, body_tag) = (endpoint.tags.answer(id), endpoint.tags.body(id));
@@ -203,23 +241,31 @@ async fn receive_body(endpoint: &Endpoint, span: &Span<'_>, source: usize, id: u
         // SAFETY: within the span, which is borrowed for writing until this future ends or is dropped.
         let posted = unsafe {
             let pointer = span.pointer().add(first);
-            Transfer::receive_lent(transport, &endpoint.group.private, source, body_tag, pointer, length)
+            Transfer::receive_lent(
+                transport,
+                &endpoint.group.private,
+                source,
+                body_tag,
+                pointer,
+                length,
+            )
         };
-        let transfer = match posted {
+        let ready = match posted {
+            Ok(transfer) if first == 0 => answer(endpoint, source, answer_tag, envelope::write_go)
+                .await
+                .map(|()| transfer),
+            posted => posted,
+        };
+        let transfer = match ready {
             Ok(transfer) => transfer,
-            Err(error) => {
-                if first == 0 {
-                    answer(endpoint, source, answer_tag, |slab| {
-                        envelope::write_refusal(slab, error.kind(), room);
-                    })
-                    .await?;
-                }
+            Err(error) if first == 0 => {
+                // The sender still waits for an answer.
+                let refuse = |slab: &mut [u8]| envelope::write_refusal(slab, error.kind(), room);
+                answer(endpoint, source, answer_tag, refuse).await?;
                 return Err(error);
             }
+            Err(error) => return Err(error),
         };
-        if first == 0 {
-            answer(endpoint, source, answer_tag, envelope::write_go).await?;
-        }
         let delivery = transfer.await?;
         if delivery.bytes < length {
             return Err(Error::new(
@@ -272,7 +318,12 @@ pub(crate) fn probe(endpoint: &Endpoint, source: Source, tag: Tag) -> Result<Opt
     let mut arrived = endpoint.arrived.lock().unwrap_or_else(PoisonError::into_inner);
     let status = |arrived: &Arrived| {
         let (count, dtype) = arrived.contents()?;
-        Ok(Some(Status { source: arrived.source, tag: Tag(arrived.tag), count, dtype }))
+        Ok(Some(Status {
+            source: arrived.source,
+            tag: Tag(arrived.tag),
+            count,
+            dtype,
+        }))
     };
     if let Some(found) = arrived.iter().find(|arrived| matches(arrived, source, tag)) {
         return status(found);

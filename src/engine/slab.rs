@@ -33,7 +33,9 @@ impl Slab {
     }
 
     pub(crate) fn pointer_mut(&mut self) -> *mut u8 {
-        self.0.as_mut().map_or(std::ptr::null_mut(), |bytes| bytes.0.as_mut_ptr())
+        self.0
+            .as_mut()
+            .map_or(std::ptr::null_mut(), |bytes| bytes.0.as_mut_ptr())
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -36,7 +36,11 @@ impl Tags {
         let bits = (i64::from(tag_limit) + 1).ilog2();
         let number_bits = MOST_NUMBER_BITS.min((bits - KIND_BITS) * 2 / 3);
         let slot_bits = bits - KIND_BITS - number_bits;
-        (slot < 1 << slot_bits).then_some(Tags { number_bits, slot_bits, slot })
+        (slot < 1 << slot_bits).then_some(Tags {
+            number_bits,
+            slot_bits,
+            slot,
+        })
     }
 
     fn tag(&self, kind: Kind, number: u32) -> i32 {
@@ -73,7 +77,10 @@ pub(crate) struct Id<'a> {
 
 impl Ids {
     pub(crate) fn new(tags: &Tags) -> Ids {
-        Ids { free: Mutex::default(), limit: 1 << tags.number_bits }
+        Ids {
+            free: Mutex::default(),
+            limit: 1 << tags.number_bits,
+        }
     }
 
     /// A free number.
@@ -98,7 +105,11 @@ impl Ids {
 
     /// Frees a number whose [`Id`] was forgotten.
     pub(crate) fn release(&self, number: u32) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).1.insert(number);
+        self.free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .insert(number);
     }
 }
 
@@ -121,7 +132,11 @@ mod tests {
             assert!(slots.len() >= 32, "{limit}: {} slots", slots.len());
             for tags in slots {
                 for number in 0..1 << tags.number_bits.min(8) {
-                    let kinds = [tags.answer(number), tags.body(number), tags.collective(number.into())];
+                    let kinds = [
+                        tags.answer(number),
+                        tags.body(number),
+                        tags.collective(number.into()),
+                    ];
                     for tag in kinds {
                         assert!((0..=limit).contains(&tag));
                         assert!(seen.insert(tag));
@@ -136,7 +151,10 @@ mod tests {
         let tags = Tags::new(32_767, 0).unwrap();
         let ids = Ids::new(&tags);
         let mut held: Vec<Id<'_>> = (0..1 << tags.number_bits).map(|_| ids.take().unwrap()).collect();
-        assert_eq!(held.iter().map(|id| id.number).collect::<HashSet<_>>().len(), held.len());
+        assert_eq!(
+            held.iter().map(|id| id.number).collect::<HashSet<_>>().len(),
+            held.len()
+        );
         assert!(ids.take().is_err());
         let number = held.swap_remove(7).number;
         assert_eq!(ids.take().unwrap().number, number);

@@ -32,7 +32,11 @@ impl<'t> Transfer<'t> {
             Posted::Done(delivery) => State::Done(delivery),
             Posted::Pending(ticket) => State::Pending(ticket),
         };
-        Transfer { transport, state, slab }
+        Transfer {
+            transport,
+            state,
+            slab,
+        }
     }
 
     /// Sends the first `bytes` bytes of a slab.

@@ -50,7 +50,11 @@ impl Faulty {
         if faults.is_empty() {
             return inner;
         }
-        Arc::new(Faulty { inner, faults, state: Mutex::default() })
+        Arc::new(Faulty {
+            inner,
+            faults,
+            state: Mutex::default(),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -66,7 +70,11 @@ impl Faulty {
         while at < state.held.len() {
             let blocked = {
                 let this = &state.held[at];
-                let earlier = state.held.iter().take(at).any(|other| other.same_lane(&this.context, this.dest));
+                let earlier = state
+                    .held
+                    .iter()
+                    .take(at)
+                    .any(|other| other.same_lane(&this.context, this.dest));
                 this.tests_left > 0 || earlier
             };
             match blocked {
@@ -88,7 +96,13 @@ impl Faulty {
     }
 
     fn release(&self, state: &mut State, held: Held) -> Result<()> {
-        let Held { context, dest, tag, bytes, .. } = held;
+        let Held {
+            context,
+            dest,
+            tag,
+            bytes,
+            ..
+        } = held;
         // SAFETY: the bytes are kept in `late` until the send has completed.
         if let Posted::Pending(ticket) =
             unsafe { self.inner.isend(&context, dest, tag, bytes.as_ptr(), bytes.len()) }?
@@ -120,11 +134,18 @@ impl Transport for Faulty {
         state.sent += 1;
         let number = state.sent;
         let fault = self.faults.iter().find(|fault| fault.message == number);
-        let done = Posted::Done(Delivery { source: dest, tag, bytes });
+        let done = Posted::Done(Delivery {
+            source: dest,
+            tag,
+            bytes,
+        });
         let action = fault.map(|fault| fault.action);
         match action {
             Some(FaultAction::Fail) => {
-                return Err(Error::new(ErrorKind::Mpi, format!("injected fault: message {number} failed")));
+                return Err(Error::new(
+                    ErrorKind::Mpi,
+                    format!("injected fault: message {number} failed"),
+                ));
             }
             Some(FaultAction::Drop) => return Ok(done),
             Some(FaultAction::Delay | FaultAction::Reorder) | None => {}
@@ -229,7 +250,10 @@ impl Drop for Faulty {
     /// Late is not lost: a rank that ends sends what it still holds back.
     fn drop(&mut self) {
         let state = std::mem::take(&mut *self.state());
-        let mut last = State { late: state.late, ..State::default() };
+        let mut last = State {
+            late: state.late,
+            ..State::default()
+        };
         for held in state.held {
             let _ = self.release(&mut last, held);
         }

@@ -203,11 +203,20 @@ impl Local {
         let operation = Arc::clone(&receive.operation);
         match message.payload {
             Payload::Copied(bytes) => {
-                let delivery = Delivery { source, tag, bytes: bytes.len() };
+                let delivery = Delivery {
+                    source,
+                    tag,
+                    bytes: bytes.len(),
+                };
                 // SAFETY: the box holds that many bytes.
                 unsafe { receive.complete(bytes.as_ptr(), delivery) }
             }
-            Payload::Lent { pointer, bytes, sender, operation } => {
+            Payload::Lent {
+                pointer,
+                bytes,
+                sender,
+                operation,
+            } => {
                 let delivery = Delivery { source, tag, bytes };
                 // SAFETY: lent by the sender until its operation completes, just below.
                 unsafe { receive.complete(pointer, delivery) };
@@ -215,13 +224,18 @@ impl Local {
                 self.ring(sender);
             }
         }
-        operation.outcome().unwrap_or(Err(too_long(TooLong { bytes: 0, capacity })))
+        operation
+            .outcome()
+            .unwrap_or(Err(too_long(TooLong { bytes: 0, capacity })))
     }
 }
 
 impl Operation {
     fn new(mailbox: usize) -> Operation {
-        Operation { mailbox, outcome: OnceLock::new() }
+        Operation {
+            mailbox,
+            outcome: OnceLock::new(),
+        }
     }
 
     fn outcome(&self) -> Option<Result<Delivery>> {
@@ -264,14 +278,26 @@ impl Transport for Local {
     ) -> Result<Posted> {
         let receiver = context.group[dest];
         let mailbox = &self.world.mailboxes[receiver];
-        let delivery = Delivery { source: context.rank, tag, bytes };
+        let delivery = Delivery {
+            source: context.rank,
+            tag,
+            bytes,
+        };
         let mut queues = mailbox.queues();
         let fits = |receive: &Receive| receive.fits(context.handle, context.rank, tag);
-        let posted = match queues.posted.iter().position(fits).and_then(|at| queues.posted.remove(at)) {
+        let posted = match queues
+            .posted
+            .iter()
+            .position(fits)
+            .and_then(|at| queues.posted.remove(at))
+        {
             Some(receive) => {
                 // SAFETY: the caller promises `bytes` readable bytes.
                 unsafe { receive.complete(pointer, delivery) };
-                Posted::Done(Delivery { source: dest, ..delivery })
+                Posted::Done(Delivery {
+                    source: dest,
+                    ..delivery
+                })
             }
             None => {
                 let (payload, posted) = if bytes <= COPIED_BYTES {
@@ -282,13 +308,21 @@ impl Transport for Local {
                         ptr::copy_nonoverlapping(pointer, copy.as_mut_ptr(), bytes);
                         copy.set_len(bytes);
                     }
-                    let done = Delivery { source: dest, ..delivery };
+                    let done = Delivery {
+                        source: dest,
+                        ..delivery
+                    };
                     (Payload::Copied(copy.into_boxed_slice()), Posted::Done(done))
                 } else {
                     let operation = Arc::new(Operation::new(receiver));
                     let sender = self.rank;
                     let ticket = ticket(Arc::clone(&operation));
-                    let lent = Payload::Lent { pointer, bytes, sender, operation };
+                    let lent = Payload::Lent {
+                        pointer,
+                        bytes,
+                        sender,
+                        operation,
+                    };
                     (lent, Posted::Pending(ticket))
                 };
                 queues.unexpected.push_back(Message {
@@ -323,7 +357,12 @@ impl Transport for Local {
             operation: Arc::new(Operation::new(self.rank)),
         };
         let fits = |message: &Message| receive.fits(message.context, message.source, message.tag);
-        match queues.unexpected.iter().position(fits).and_then(|at| queues.unexpected.remove(at)) {
+        match queues
+            .unexpected
+            .iter()
+            .position(fits)
+            .and_then(|at| queues.unexpected.remove(at))
+        {
             // SAFETY: the caller's promise. Under the lock, so that the sender cannot take its memory back.
             Some(message) => unsafe { self.take(message, pointer, capacity) }.map(Posted::Done),
             None => {
@@ -342,9 +381,16 @@ impl Transport for Local {
     ) -> Result<Option<Posted>> {
         let mut queues = self.own().queues();
         let fits = |message: &Message| message.context == context.handle;
-        match queues.unexpected.iter().position(fits).and_then(|at| queues.unexpected.remove(at)) {
+        match queues
+            .unexpected
+            .iter()
+            .position(fits)
+            .and_then(|at| queues.unexpected.remove(at))
+        {
             // SAFETY: the caller's promise; under the lock, as above.
-            Some(message) => unsafe { self.take(message, pointer, capacity) }.map(|done| Some(Posted::Done(done))),
+            Some(message) => {
+                unsafe { self.take(message, pointer, capacity) }.map(|done| Some(Posted::Done(done)))
+            }
             None => Ok(None),
         }
     }
@@ -370,7 +416,9 @@ impl Transport for Local {
             Some(Err(_)) => return Abandoned::Released,
             None => {}
         }
-        queues.posted.retain(|receive| !Arc::ptr_eq(&receive.operation, &operation));
+        queues
+            .posted
+            .retain(|receive| !Arc::ptr_eq(&receive.operation, &operation));
         queues.unexpected.retain(|message| match &message.payload {
             Payload::Lent { operation: lent, .. } => !Arc::ptr_eq(lent, &operation),
             Payload::Copied(_) => true,
@@ -387,7 +435,9 @@ impl Transport for Local {
     }
 
     fn created(&self, _: &Ticket) -> Result<Option<u64>> {
-        Err(Error::invalid("no creation is pending: contexts of threads are made at once"))
+        Err(Error::invalid(
+            "no creation is pending: contexts of threads are made at once",
+        ))
     }
 
     fn split(&self, _: &Context, split: &Split) -> Result<Option<u64>> {
@@ -414,7 +464,10 @@ impl Transport for Local {
     }
 
     fn lost(&self) -> Option<Error> {
-        self.world.lost.get().map(|why| Error::new(ErrorKind::PeerLost, why.clone()))
+        self.world
+            .lost
+            .get()
+            .map(|why| Error::new(ErrorKind::PeerLost, why.clone()))
     }
 
     fn abort(&self) -> ! {

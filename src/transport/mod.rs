@@ -60,12 +60,20 @@ pub(crate) enum Abandoned {
 }
 
 /// A new context, at once or when a ticket completes.
+#[cfg_attr(
+    not(feature = "mpi"),
+    expect(dead_code, reason = "threads make contexts at once")
+)]
 pub(crate) enum Creation {
     Done(u64),
     Pending(Ticket),
 }
 
 /// What `split` is asked for on one rank, after all ranks have told each other theirs.
+#[cfg_attr(
+    not(feature = "mpi"),
+    expect(dead_code, reason = "threads need no key: ranks are numbered above")
+)]
 pub(crate) struct Split {
     /// A number that only this split has, the same on all ranks.
     pub agreed: u64,

@@ -48,9 +48,20 @@ impl Value for f16 {
         let normal = round_off(magnitude.wrapping_sub(REBIAS), FRACTION);
         // The last place of 0.5 in `f32` is the smallest number of `f16`, so that the addition
         // rounds to its multiples and leaves their count in the last bits.
-        let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
-        let finite = if magnitude < SMALLEST_NORMAL { subnormal } else { normal };
-        let number = sign | if magnitude < FIRST_INFINITE { finite } else { 0x7C00 };
+        let subnormal = (f32::from_bits(magnitude) + 0.5)
+            .to_bits()
+            .wrapping_sub(0.5f32.to_bits());
+        let finite = if magnitude < SMALLEST_NORMAL {
+            subnormal
+        } else {
+            normal
+        };
+        let number = sign
+            | if magnitude < FIRST_INFINITE {
+                finite
+            } else {
+                0x7C00
+            };
         f16::from_bits(if magnitude > INFINITY { 0x7E00 } else { number } as u16)
     }
 }
@@ -102,27 +113,51 @@ each_type!(Half: truth);
 mod tests {
     use super::*;
 
-    /// The numbers of a type, the points half way between neighbours, and what lies beside those.
+    /// The finite numbers of a type, the points half way between neighbours and beyond the last, and
+    /// on both sides of each of these the next `f32`.
     fn boundaries(numbers: impl Iterator<Item = f32>) -> impl Iterator<Item = f32> {
         let mut numbers: Vec<f32> = numbers.filter(|number| number.is_finite()).collect();
         numbers.sort_by(f32::total_cmp);
-        let beyond = [f32::NEG_INFINITY, f32::MIN, f32::MAX, f32::INFINITY];
-        let between: Vec<f32> = numbers.windows(2).map(|pair| pair[0] / 2.0 + pair[1] / 2.0).collect();
-        let last = *numbers.last().unwrap();
-        let half_a_step = (last - numbers[numbers.len() - 2]) / 2.0;
-        numbers.into_iter().chain(between).chain(beyond).chain([last + half_a_step, -last - half_a_step]).flat_map(
-            |number| [number, number.next_up(), number.next_down()],
-        )
+        let mut points: Vec<f32> = numbers
+            .windows(2)
+            .map(|pair| pair[0] / 2.0 + pair[1] / 2.0)
+            .collect();
+        let largest = numbers[numbers.len() - 1];
+        let overflow = largest + (largest - numbers[numbers.len() - 2]) / 2.0;
+        points.extend([
+            overflow,
+            -overflow,
+            f32::MIN,
+            f32::MAX,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+        ]);
+        points.extend(numbers);
+        let neighbours = |point: f32| [-1, 0, 1].map(|step| point.to_bits().wrapping_add_signed(step));
+        points
+            .into_iter()
+            .flat_map(neighbours)
+            .map(f32::from_bits)
+            .filter(|number| !number.is_nan())
     }
 
     #[test]
     fn f16_converts_as_in_the_crate_half() {
         let all = (0..=u16::MAX).map(f16::from_bits);
         for number in all.clone().filter(|number| !number.is_nan()) {
-            assert_eq!(number.widen().to_bits(), number.to_f32_const().to_bits(), "{:#06X}", number.to_bits());
+            assert_eq!(
+                number.widen().to_bits(),
+                number.to_f32_const().to_bits(),
+                "{:#06X}",
+                number.to_bits()
+            );
         }
         for number in boundaries(all.clone().map(f16::to_f32_const)) {
-            assert_eq!(f16::round(number).to_bits(), f16::from_f32_const(number).to_bits(), "{number:e}");
+            assert_eq!(
+                f16::round(number).to_bits(),
+                f16::from_f32_const(number).to_bits(),
+                "{number:e}"
+            );
         }
         for nan in all.filter(|number| number.is_nan()) {
             assert!(nan.widen().is_nan());
@@ -134,10 +169,19 @@ mod tests {
     fn bf16_converts_as_in_the_crate_half() {
         let all = (0..=u16::MAX).map(bf16::from_bits);
         for number in all.clone().filter(|number| !number.is_nan()) {
-            assert_eq!(number.widen().to_bits(), number.to_f32().to_bits(), "{:#06X}", number.to_bits());
+            assert_eq!(
+                number.widen().to_bits(),
+                number.to_f32().to_bits(),
+                "{:#06X}",
+                number.to_bits()
+            );
         }
         for number in boundaries(all.clone().map(bf16::to_f32)) {
-            assert_eq!(bf16::round(number).to_bits(), bf16::from_f32(number).to_bits(), "{number:e}");
+            assert_eq!(
+                bf16::round(number).to_bits(),
+                bf16::from_f32(number).to_bits(),
+                "{number:e}"
+            );
         }
         for nan in all.filter(|number| number.is_nan()) {
             assert!(nan.widen().is_nan());

@@ -63,4 +63,3 @@ macro_rules! define_fold {
     };
 }
 op::rows!(define_fold! {});
-

@@ -1,7 +1,5 @@
 //! What a fold should give, written down naively and without the code under test.
 
-use half::{bf16, f16};
-
 use crate::dtype::{Complex, Element, Located, each_type};
 use crate::op::Op;
 
@@ -115,46 +113,177 @@ macro_rules! reduce_floats {
 reduce_floats!(reduce_f32, f32);
 reduce_floats!(reduce_f64, f64);
 
-trait CanonicalNan: Sized {
+macro_rules! special_floats {
+    ($type:ty) => {{
+        let infinity = <$type>::INFINITY;
+        let signalling_nan = <$type>::from_bits(infinity.to_bits() + 1);
+        let nan_with_payload = <$type>::from_bits(<$type>::NAN.to_bits() + 5);
+        let (zero, smallest) = (<$type>::from_bits(0), <$type>::from_bits(1));
+        let (smallest_normal, largest) = (<$type>::MIN_POSITIVE, <$type>::MAX);
+        [
+            zero,
+            smallest,
+            smallest_normal,
+            largest,
+            infinity,
+            signalling_nan,
+            nan_with_payload,
+        ]
+        .into_iter()
+        .flat_map(|number| [number, -number])
+        .collect()
+    }};
+}
+
+/// Numbers near enough to one another that their sums have to be rounded.
+fn ordinary_quotient(bits: u64) -> (i16, i16) {
+    (bits as i16, 1 + i16::from((bits >> 16) as u8))
+}
+
+/// A float that is computed in its own type.
+trait Float: Oracle {
+    fn reduce_wide(op: Op, elements: &[Self]) -> Option<Self>;
     fn or_canonical_nan(self) -> Self;
 }
 
-impl CanonicalNan for f32 {
+impl Float for f32 {
+    fn reduce_wide(op: Op, elements: &[f32]) -> Option<f32> {
+        reduce_f32(op, elements)
+    }
+
     fn or_canonical_nan(self) -> f32 {
-        if self.is_nan() { f32::from_bits(0x7FC0_0000) } else { self }
+        if self.is_nan() {
+            f32::from_bits(0x7FC0_0000)
+        } else {
+            self
+        }
     }
 }
 
-impl CanonicalNan for f64 {
+impl Float for f64 {
+    fn reduce_wide(op: Op, elements: &[f64]) -> Option<f64> {
+        reduce_f64(op, elements)
+    }
+
     fn or_canonical_nan(self) -> f64 {
-        if self.is_nan() { f64::from_bits(0x7FF8_0000_0000_0000) } else { self }
+        if self.is_nan() {
+            f64::from_bits(0x7FF8_0000_0000_0000)
+        } else {
+            self
+        }
     }
 }
 
 macro_rules! float {
-    ($type:ident, $bits:ty, $special:expr, $reduce:expr) => {
+    ($type:ty) => {
         impl Oracle for $type {
             fn reduce(op: Op, elements: &[$type]) -> Option<$type> {
-                $reduce(op, elements)
+                Some(Float::reduce_wide(op, elements)?.or_canonical_nan())
             }
 
             fn special() -> Vec<$type> {
-                let one_and_all_exponent_bits: [$bits; 2] = $special;
-                let [one, infinity] = one_and_all_exponent_bits;
-                let sign = !(<$bits>::MAX >> 1);
-                let quiet = infinity >> 1 & !infinity | infinity;
-                [0, 1, infinity & infinity.wrapping_neg(), one, infinity - 1, infinity, infinity + 1, quiet, quiet + 5]
-                    .into_iter()
-                    .flat_map(|bits| [bits, bits | sign])
-                    .map(<$type>::from_bits)
-                    .collect()
+                special_floats!($type)
             }
 
             fn ordinary(bits: u64) -> $type {
-                // Near enough to one another that rounding shows.
-                let number = f32::from(bits as i16) / f32::from(1 + (bits >> 16) as u8);
-                $type::from_bits(<$type as From<f32>>::from(number).to_bits())
+                let (dividend, divisor) = ordinary_quotient(bits);
+                <$type>::from(dividend) / <$type>::from(divisor)
             }
         }
     };
+}
+each_type!(Float: float);
+
+macro_rules! half_float {
+    ($type:ty) => {
+        impl Oracle for $type {
+            fn reduce(op: Op, elements: &[$type]) -> Option<$type> {
+                let wide: Vec<f32> = elements.iter().map(|element| element.to_f32()).collect();
+                Some(<$type>::from_f32(reduce_f32(op, &wide)?.or_canonical_nan()))
+            }
+
+            fn special() -> Vec<$type> {
+                special_floats!($type)
+            }
+
+            fn ordinary(bits: u64) -> $type {
+                <$type>::from_f32(f32::ordinary(bits))
+            }
+        }
+    };
+}
+each_type!(Half: half_float);
+
+macro_rules! complex {
+    ($type:ty) => {
+        impl Oracle for $type {
+            fn reduce(op: Op, elements: &[$type]) -> Option<$type> {
+                let parts: Vec<_> = elements
+                    .iter()
+                    .map(|number| (number.re, number.im))
+                    .collect();
+                let (re, im) = match op {
+                    Op::Sum => tree(&parts, |left, right| (left.0 + right.0, left.1 + right.1)),
+                    Op::Prod => tree(&parts, |(a, b), (c, d)| (a * c - b * d, a * d + b * c)),
+                    Op::Avg => {
+                        let (re, im): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+                        (Float::reduce_wide(op, &re)?, Float::reduce_wide(op, &im)?)
+                    }
+                    _ => return None,
+                };
+                Some(Complex::new(re.or_canonical_nan(), im.or_canonical_nan()))
+            }
+
+            fn special() -> Vec<$type> {
+                pairs(Oracle::special(), Oracle::special())
+            }
+
+            fn ordinary(bits: u64) -> $type {
+                Complex::new(
+                    Oracle::ordinary(bits),
+                    Oracle::ordinary(bits.rotate_left(32)),
+                )
+            }
+        }
+    };
+}
+each_type!(Complex: complex);
+
+macro_rules! located {
+    ($type:ty) => {
+        impl Oracle for $type {
+            fn reduce(op: Op, elements: &[$type]) -> Option<$type> {
+                let of_value = match op {
+                    Op::MinLoc => Op::Min,
+                    Op::MaxLoc => Op::Max,
+                    _ => return None,
+                };
+                // A NaN alone becomes the canonical one, and no two other values look the same.
+                let same = |value| Oracle::reduce(of_value, &[value]).map(|value| format!("{value:?}"));
+                let values: Vec<_> = elements.iter().map(|pair| pair.value).collect();
+                let value = Oracle::reduce(of_value, &values)?;
+                let winners = elements
+                    .iter()
+                    .filter(|pair| same(pair.value) == same(value));
+                Some(Located::new(value, winners.map(|pair| pair.index).min()?))
+            }
+
+            fn special() -> Vec<$type> {
+                pairs(Oracle::special(), Oracle::special())
+            }
+
+            fn ordinary(bits: u64) -> $type {
+                // Few values and indices, so that there are ties.
+                Located::new(Oracle::ordinary(bits % 4), Oracle::ordinary(bits >> 32 & 7))
+            }
+        }
+    };
+}
+each_type!(Located: located);
+
+fn pairs<A: Copy, B: Copy, P: From<(A, B)>>(firsts: Vec<A>, seconds: Vec<B>) -> Vec<P> {
+    firsts
+        .iter()
+        .flat_map(|&first| seconds.iter().map(move |&second| P::from((first, second))))
+        .collect()
 }

@@ -29,8 +29,8 @@ pub(super) unsafe fn fold<T: Copy, F: Functor<T>>(inputs: &[*const u8], output: 
         return;
     }
     let is_output = |input: *const u8| input == output.cast_const().cast();
-    // SAFETY: the caller's promise; a mutable slice is made of the output only where it is none of
-    // the inputs that slices are made of at the same time.
+    // SAFETY: the caller's promise. While there is a mutable slice of the output, no slice of an input
+    // that is the output too is in use.
     unsafe {
         match *inputs {
             [left, right] if is_output(left) && !is_output(right) => {
@@ -45,7 +45,7 @@ pub(super) unsafe fn fold<T: Copy, F: Functor<T>>(inputs: &[*const u8], output: 
                     *right = F::finish(F::combine(F::load(*left), F::load(*right)), 2);
                 }
             }
-            [left, right] if !is_output(left) => {
+            [left, right] if !is_output(left) && !is_output(right) => {
                 let output = slice::from_raw_parts_mut(output.cast::<MaybeUninit<T>>(), elements);
                 let (left, right) = (input::<T>(left, 0, elements), input::<T>(right, 0, elements));
                 for ((left, right), output) in left.iter().zip(right).zip(output) {
@@ -88,8 +88,12 @@ unsafe fn subtree<'a, T: Copy, F: Functor<T>>(
         }
         [left, right] => {
             // SAFETY: the caller's promise.
-            let (left, right) =
-                unsafe { (input::<T>(left, start, elements), input::<T>(right, start, elements)) };
+            let (left, right) = unsafe {
+                (
+                    input::<T>(left, start, elements),
+                    input::<T>(right, start, elements),
+                )
+            };
             for ((target, left), right) in target.iter_mut().zip(left).zip(right) {
                 target.write(F::combine(F::load(*left), F::load(*right)));
             }

@@ -222,7 +222,11 @@ macro_rules! float {
                 let first = if self > other { self } else { other };
                 let second = if other > self { other } else { self };
                 let larger = <$type>::from_bits(first.to_bits() & second.to_bits());
-                if self.is_nan() | other.is_nan() { <$type>::NAN } else { larger }
+                if self.is_nan() | other.is_nan() {
+                    <$type>::NAN
+                } else {
+                    larger
+                }
             }
         }
 

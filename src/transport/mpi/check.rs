@@ -36,7 +36,12 @@ fn failed(code: c_int, call: &'static str) -> Error {
     let lost = class_text.contains("proc") && (class_text.contains("fail") || class_text.contains("abort"));
     let kind = if lost { ErrorKind::PeerLost } else { ErrorKind::Mpi };
     let message = format!("{call} failed: {text}");
-    Error::new(kind, message).with_source(MpiError { call, code, class, text })
+    Error::new(kind, message).with_source(MpiError {
+        call,
+        code,
+        class,
+        text,
+    })
 }
 
 fn text_of_class(class: c_int) -> String {
@@ -52,5 +57,7 @@ fn text(code: c_int) -> String {
         return format!("error {code}");
     }
     let length = usize::try_from(length).unwrap_or(0).min(bytes.len());
-    String::from_utf8_lossy(&bytes[..length]).trim_end_matches('\0').to_owned()
+    String::from_utf8_lossy(&bytes[..length])
+        .trim_end_matches('\0')
+        .to_owned()
 }

@@ -41,7 +41,13 @@ fn to_number<T: Copy>(handle: T) -> u64 {
     const { assert!(size_of::<T>() <= size_of::<u64>()) };
     let mut number = 0u64;
     // SAFETY: a handle has no more bytes than the number, and any bytes make a number.
-    unsafe { ptr::copy_nonoverlapping((&raw const handle).cast::<u8>(), (&raw mut number).cast(), size_of::<T>()) };
+    unsafe {
+        ptr::copy_nonoverlapping(
+            (&raw const handle).cast::<u8>(),
+            (&raw mut number).cast(),
+            size_of::<T>(),
+        )
+    };
     number
 }
 
@@ -53,7 +59,11 @@ unsafe fn from_number<T: Copy>(number: u64) -> T {
     let mut handle = MaybeUninit::<T>::uninit();
     // SAFETY: copies the bytes back that `to_number` took from a value of this type.
     unsafe {
-        ptr::copy_nonoverlapping((&raw const number).cast::<u8>(), handle.as_mut_ptr().cast(), size_of::<T>());
+        ptr::copy_nonoverlapping(
+            (&raw const number).cast::<u8>(),
+            handle.as_mut_ptr().cast(),
+            size_of::<T>(),
+        );
         handle.assume_init()
     }
 }
@@ -71,7 +81,9 @@ fn request(ticket: &Ticket) -> ffi::MPI_Request {
 impl Mpi {
     /// A transport for the process that `process` initialized.
     pub(crate) fn new(process: &Process) -> Mpi {
-        Mpi { tag_limit: process.tag_limit() }
+        Mpi {
+            tag_limit: process.tag_limit(),
+        }
     }
 
     fn delivery(status: &ffi::MPI_Status) -> Result<Delivery> {
@@ -138,7 +150,9 @@ impl Transport for Mpi {
         };
         check(code, "MPI_Isend")?;
         // SAFETY: MPI has set it.
-        Ok(Posted::Pending(Ticket(to_number(unsafe { request.assume_init() }))))
+        Ok(Posted::Pending(Ticket(to_number(unsafe {
+            request.assume_init()
+        }))))
     }
 
     unsafe fn irecv(
@@ -164,7 +178,9 @@ impl Transport for Mpi {
         };
         check(code, "MPI_Irecv")?;
         // SAFETY: MPI has set it.
-        Ok(Posted::Pending(Ticket(to_number(unsafe { request.assume_init() }))))
+        Ok(Posted::Pending(Ticket(to_number(unsafe {
+            request.assume_init()
+        }))))
     }
 
     unsafe fn receive_unexpected(
@@ -203,12 +219,16 @@ impl Transport for Mpi {
         };
         check(code, "MPI_Imrecv")?;
         // SAFETY: MPI has set it.
-        Ok(Some(Posted::Pending(Ticket(to_number(unsafe { request.assume_init() })))))
+        Ok(Some(Posted::Pending(Ticket(to_number(unsafe {
+            request.assume_init()
+        })))))
     }
 
     fn test(&self, ticket: &Ticket) -> Result<Option<Delivery>> {
         let mut request = request(ticket);
-        self.test_request(&mut request)?.map(|status| Mpi::delivery(&status)).transpose()
+        self.test_request(&mut request)?
+            .map(|status| Mpi::delivery(&status))
+            .transpose()
     }
 
     fn abandon(&self, ticket: &Ticket) -> Abandoned {
@@ -260,7 +280,11 @@ impl Transport for Mpi {
         // SAFETY: the box keeps the place where MPI puts the new communicator until `created` has
         // seen the request complete; if that never happens, the box is leaked.
         let code = unsafe {
-            ffi::MPI_Comm_idup(communicator(parent), &mut duplication.communicator, &mut duplication.request)
+            ffi::MPI_Comm_idup(
+                communicator(parent),
+                &mut duplication.communicator,
+                &mut duplication.request,
+            )
         };
         check(code, "MPI_Comm_idup")?;
         Ok(Creation::Pending(Ticket(Box::into_raw(duplication) as u64)))

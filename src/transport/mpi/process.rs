@@ -24,7 +24,9 @@ impl Process {
     /// Initializes MPI, or joins an MPI that is initialized already.
     pub(crate) fn init(level: ThreadLevel) -> Result<Process> {
         if environment::is_finalized() {
-            return Err(Error::invalid("MPI was finalized; it cannot be initialized again"));
+            return Err(Error::invalid(
+                "MPI was finalized; it cannot be initialized again",
+            ));
         }
         let wanted = match level {
             ThreadLevel::Single => Threading::Single,
@@ -42,7 +44,11 @@ impl Process {
             Threading::Serialized => ThreadLevel::Serialized,
             Threading::Multiple => ThreadLevel::Multiple,
         };
-        Ok(Process { universe, thread_level, tag_limit: tag_limit()? })
+        Ok(Process {
+            universe,
+            thread_level,
+            tag_limit: tag_limit()?,
+        })
     }
 
     /// The thread level that MPI grants.
@@ -65,8 +71,14 @@ impl Process {
         let (mut rank, mut size): (c_int, c_int) = (0, 0);
         // SAFETY: MPI is initialized, and the variables are ours.
         unsafe {
-            check(ffi::MPI_Comm_rank(ffi::RSMPI_COMM_WORLD, &mut rank), "MPI_Comm_rank")?;
-            check(ffi::MPI_Comm_size(ffi::RSMPI_COMM_WORLD, &mut size), "MPI_Comm_size")?;
+            check(
+                ffi::MPI_Comm_rank(ffi::RSMPI_COMM_WORLD, &mut rank),
+                "MPI_Comm_rank",
+            )?;
+            check(
+                ffi::MPI_Comm_size(ffi::RSMPI_COMM_WORLD, &mut size),
+                "MPI_Comm_size",
+            )?;
         }
         Ok(Context {
             // SAFETY: a constant of the MPI library.
@@ -86,7 +98,8 @@ impl Process {
         // SAFETY: the callbacks have the types that MPI asks for; the value is given to exactly one
         // attribute, whose deletion gives it back.
         unsafe {
-            let code = ffi::MPI_Comm_create_keyval(Some(copy_nothing), Some(stop_now), &mut key, ptr::null_mut());
+            let code =
+                ffi::MPI_Comm_create_keyval(Some(copy_nothing), Some(stop_now), &mut key, ptr::null_mut());
             check(code, "MPI_Comm_create_keyval")?;
             let code = ffi::MPI_Comm_set_attr(ffi::RSMPI_COMM_SELF, key, value.cast::<c_void>());
             check(code, "MPI_Comm_set_attr")?;
@@ -134,7 +147,9 @@ fn tag_limit() -> Result<i32> {
     };
     check(code, "MPI_Comm_get_attr")?;
     if found == 0 || value.is_null() {
-        return Err(Error::unsupported("this MPI does not say what its largest tag is"));
+        return Err(Error::unsupported(
+            "this MPI does not say what its largest tag is",
+        ));
     }
     // SAFETY: not null, and set by MPI as above.
     Ok(unsafe { *value })
@@ -153,12 +168,7 @@ unsafe extern "C" fn copy_nothing(
     ffi::MPI_SUCCESS as c_int
 }
 
-unsafe extern "C" fn stop_now(
-    _: ffi::MPI_Comm,
-    _: c_int,
-    value: *mut c_void,
-    _: *mut c_void,
-) -> c_int {
+unsafe extern "C" fn stop_now(_: ffi::MPI_Comm, _: c_int, value: *mut c_void, _: *mut c_void) -> c_int {
     // SAFETY: the box of `on_finalize`, given back once, as an attribute is deleted once.
     let stop = unsafe { Box::from_raw(value.cast::<Box<dyn FnOnce() + Send>>()) };
     // A panic must not cross MPI's frames.

@@ -1,0 +1,151 @@
+//! The structure that DESIGN.md describes, held against the source: files name their own floor or lower ones,
+//! foreign libraries stay behind their fences, and `unsafe` where it is argued for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The floor of each module at the crate's root.
+const FLOORS: &[(&str, u32)] = &[
+    ("error", 0),
+    ("dtype", 0),
+    ("op", 0),
+    ("config", 0),
+    ("message", 0),
+    ("buffer", 1),
+    ("device", 1),
+    ("transport", 2),
+    ("engine", 3),
+    ("plan", 3),
+    ("comm", 4),
+    ("route", 4),
+    ("request", 5),
+    ("collective", 5),
+    ("point_to_point", 5),
+    ("scope", 5),
+    ("threads", 6),
+    ("runtime", 6),
+    ("bin", 7),
+];
+
+/// Where a foreign library may be named.
+const FENCES: &[(&str, &[&str])] = &[
+    ("mpi::", &["src/transport/mpi/"]),
+    ("cudarc", &["src/device/"]),
+    ("loom", &["src/engine/sync.rs", "src/engine/baton.rs", "src/engine/progress.rs"]),
+];
+
+/// Where `unsafe` blocks and implementations may stand.
+const UNSAFE: &[&str] = &[
+    "src/buffer/",
+    "src/collective/",
+    "src/device/",
+    "src/dtype",
+    "src/engine/",
+    "src/point_to_point.rs",
+    "src/request.rs",
+    "src/scope.rs",
+    "src/transport/",
+];
+
+fn sources() -> BTreeMap<String, String> {
+    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => walk(&path, found),
+                false if path.extension().is_some_and(|extension| extension == "rs") => found.push(path),
+                false => {}
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    walk(&root.join("src"), &mut found);
+    let name = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+    found.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The code of a file, without comments and without its tests.
+fn code(text: &str) -> String {
+    let end = text.find("#[cfg(test)]\nmod").or(text.find("#[cfg(all(test")).unwrap_or(text.len());
+    let line = |line: &str| line.split("//").next().unwrap_or("").to_owned() + "\n";
+    text[..end].lines().map(line).collect()
+}
+
+/// The module at the crate's root to which a file belongs.
+fn root_module(file: &str) -> &str {
+    let file = file.trim_start_matches("src/").trim_end_matches(".rs");
+    file.split('/').next().unwrap_or(file)
+}
+
+fn floor(module: &str) -> Option<u32> {
+    FLOORS.iter().find(|(name, _)| *name == module).map(|(_, floor)| *floor)
+}
+
+/// The modules that code names by `crate::`.
+fn named(code: &str) -> Vec<String> {
+    code.match_indices("crate::")
+        .filter(|(at, _)| !code[..*at].ends_with('$'))
+        .map(|(at, path)| {
+            let rest = &code[at + path.len()..];
+            rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+        })
+        .collect()
+}
+
+#[test]
+fn files_name_their_own_floor_or_lower() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        let module = root_module(&file);
+        if module == "lib" {
+            continue;
+        }
+        let own = floor(module).unwrap_or_else(|| panic!("{file} has no floor: add it to FLOORS and to DESIGN.md"));
+        for other in named(&code(&text)) {
+            match floor(&other) {
+                Some(floor) if floor > own => wrong.push(format!("{file} (floor {own}) names {other} ({floor})")),
+                _ => {}
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn foreign_libraries_stay_behind_their_fences() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        for line in code(&text).lines() {
+            for (library, fence) in FENCES {
+                let names = line.match_indices(library).any(|(at, _)| {
+                    let before = line[..at].chars().next_back();
+                    !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+                });
+                let is_configuration = line.contains("cfg(");
+                if names && !is_configuration && !fence.iter().any(|allowed| file.starts_with(allowed)) {
+                    wrong.push(format!("{file}: {}", line.trim()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn unsafe_stays_where_it_is_argued_for() {
+    for (file, text) in sources() {
+        let fenced = UNSAFE.iter().any(|allowed| file.starts_with(allowed));
+        let uses = code(&text).lines().any(|line| line.contains("unsafe ") || line.contains("unsafe{"));
+        assert!(fenced || !uses, "{file} uses unsafe outside of the fence");
+    }
+}
+
+#[test]
+fn every_floor_has_a_file() {
+    let files = sources();
+    for (module, _) in FLOORS {
+        assert!(files.keys().any(|file| root_module(file) == *module), "{module} is in FLOORS and not in src");
+    }
+}

@@ -1,0 +1,45 @@
+//! Runs multi-rank cases: as the test program, which starts jobs and reads their verdicts, and as a rank of
+//! such a job.
+//!
+//! For each kind of world and each number of ranks there is one job, which runs all its cases in turn. A rank
+//! writes what became of each case into a file of its own, so that nothing is lost when the job dies. A job
+//! that dies or stalls in a case is started again with the cases behind it.
+
+mod case;
+mod expect;
+mod job;
+mod matrix;
+mod process;
+mod rank;
+mod record;
+mod solo;
+mod trials;
+mod watchdog;
+
+use std::process::ExitCode;
+
+pub use case::{Case, Outcome, Worlds};
+pub use expect::{Failure, expect_error, expect_kind};
+pub use rank::{cancelled_watch, job_directory};
+pub use record::{covered, unsupported};
+pub use solo::{Ended, Solo};
+
+/// Names the directory of the job that this process is a rank of.
+const JOB_VARIABLE: &str = "WARPCOMM_TEST_JOB";
+/// Names the program of a solo case that this process is a rank of.
+const SOLO_VARIABLE: &str = "WARPCOMM_TEST_SOLO";
+/// Seconds that a case may take on a rank.
+const DEADLINE_VARIABLE: &str = "WARPCOMM_TEST_DEADLINE";
+/// Set to 1 to write the pages that are otherwise compared.
+const BLESS_VARIABLE: &str = "WARPCOMM_BLESS";
+
+/// Runs the program in the role that its environment gives it.
+pub fn main(cases: Vec<Case>, solos: Vec<Solo>) -> ExitCode {
+    if let Some(directory) = std::env::var_os(JOB_VARIABLE) {
+        return rank::main(&cases, directory.as_ref());
+    }
+    if let Ok(name) = std::env::var(SOLO_VARIABLE) {
+        return solo::main(&solos, &name);
+    }
+    trials::main(cases, solos)
+}
