@@ -80,9 +80,10 @@ macro_rules! define {
         /// | `MinLoc` `MaxLoc`                     | -        | -      | -       | -    | yes     |
         /// | `Avg`                                 | -        | yes    | yes     | -    | -       |
         ///
-        /// The MPI standard (section 6.9.2) has the same table but for three additions made here: logical
-        /// operations on floats, and `Min`, `Max` and bitwise operations on `bool`, where they
-        /// equal the logical ones. As in MPI, `bool` has no sum: cast to an integer to count.
+        /// The MPI standard (sections 6.9.2 and 6.9.4) has the same table but for `Avg` and three
+        /// additions made here: logical operations on floats, and `Min`, `Max` and bitwise
+        /// operations on `bool`, where they equal the logical ones. As in MPI, `bool` has no sum:
+        /// cast to an integer to count.
         ///
         /// # Order, and the same bits everywhere
         ///

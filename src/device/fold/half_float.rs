@@ -1,8 +1,8 @@
 //! 16-bit floats, whose accumulator is `f32`.
 //!
 //! The conversions of the crate `half` are calls of a function per element, or for a few. These are a
-//! few instructions without a branch, which a loop turns into vector instructions; sums of two
-//! buffers take half the time with `f16`, and a third with `bf16`. The tests compare the two.
+//! few instructions without a branch, which a loop turns into vector instructions; a sum of two
+//! buffers takes less than half the time. The tests compare the two.
 
 use half::{bf16, f16};
 

@@ -128,3 +128,71 @@ unsafe fn input<'a, T>(input: *const u8, start: usize, elements: usize) -> &'a [
     // SAFETY: the caller's promise.
     unsafe { slice::from_raw_parts(input.cast::<T>().add(start), elements) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An operation that tells every order of its operands from every other.
+    ///
+    /// Those of [`Op`](crate::Op) all commute, and so cannot show that left stays left.
+    enum Traced {}
+
+    impl Functor<u32> for Traced {
+        type Accumulator = u64;
+
+        fn load(element: u32) -> u64 {
+            element.into()
+        }
+
+        fn combine(left: u64, right: u64) -> u64 {
+            left.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .wrapping_add(right)
+                .rotate_left(23)
+                ^ 1
+        }
+
+        fn finish(accumulator: u64, inputs: usize) -> u32 {
+            (accumulator >> 32) as u32 ^ accumulator as u32 ^ inputs as u32
+        }
+    }
+
+    fn expected(elements: &[u64]) -> u64 {
+        match elements.len() {
+            1 => elements[0],
+            2 => Traced::combine(elements[0], elements[1]),
+            3..=4 => Traced::combine(expected(&elements[..2]), expected(&elements[2..])),
+            5..=8 => Traced::combine(expected(&elements[..4]), expected(&elements[4..])),
+            9..=16 => Traced::combine(expected(&elements[..8]), expected(&elements[8..])),
+            _ => Traced::combine(expected(&elements[..16]), expected(&elements[16..])),
+        }
+    }
+
+    #[test]
+    fn left_stays_left_wherever_the_output_is() {
+        const ELEMENTS: usize = BLOCK + 3;
+        let place_of = |element: usize, rank: usize| (element * 1000 + rank) as u32;
+        for ranks in 1..=20 {
+            for output in 0..=ranks {
+                let mut buffers: Vec<Vec<u32>> = (0..=ranks)
+                    .map(|rank| (0..ELEMENTS).map(|element| place_of(element, rank)).collect())
+                    .collect();
+                let pointers: Vec<*mut u32> = buffers.iter_mut().map(|buffer| buffer.as_mut_ptr()).collect();
+                let inputs: Vec<*const u8> = pointers[..ranks]
+                    .iter()
+                    .map(|pointer| pointer.cast_const().cast())
+                    .collect();
+                // SAFETY: separate buffers of so many elements, of which one is the output.
+                unsafe { fold::<u32, Traced>(&inputs, pointers[output], ELEMENTS) };
+                for (element, actual) in buffers[output].iter().enumerate() {
+                    let inputs: Vec<u64> = (0..ranks).map(|rank| place_of(element, rank).into()).collect();
+                    let expected = Traced::finish(expected(&inputs), ranks);
+                    assert_eq!(
+                        *actual, expected,
+                        "{ranks} ranks, output {output}, element {element}"
+                    );
+                }
+            }
+        }
+    }
+}

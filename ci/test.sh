@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Sets this machine up and runs every test: formatting, lints, each set of features, ranks as threads, and
+# ranks as processes under Open MPI and under MPICH.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+step() { printf '\n== %s (%s s)\n' "$*" "$SECONDS"; }
+
+step set-up
+ci/setup.sh --tests
+export WARPCOMM_TEST_REQUIRE_NUMPY=1
+export CARGO_TERM_COLOR=never
+
+# mpi-sys does not notice another MPI: one target directory for each.
+open_mpi() { MPICC=mpicc.openmpi CARGO_TARGET_DIR=target/openmpi "$@"; }
+mpich() { MPICC=mpicc.mpich CARGO_TARGET_DIR=target/mpich "$@"; }
+
+step formatting, lints, documentation
+cargo fmt --check
+open_mpi cargo clippy --quiet --all-targets --features cli -- -D warnings
+open_mpi cargo clippy --quiet --all-targets --no-default-features -- -D warnings
+RUSTDOCFLAGS='-D warnings' open_mpi cargo doc --quiet --no-deps
+
+step models of the shared state
+RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 CARGO_TARGET_DIR=target/loom \
+    cargo test --quiet --release --no-default-features --lib models
+
+step "threads only: --no-default-features"
+cargo test --no-default-features
+
+step "--no-default-features --features cuda"
+cargo test --no-default-features --features cuda --lib
+
+step "--no-default-features --features mpi"
+open_mpi cargo test --no-default-features --features mpi --lib
+
+step "Open MPI: all features"
+open_mpi cargo test --features cli
+
+step "MPICH: all features"
+mpich cargo test --features cli --tests
+
+step "benches, as a smoke test"
+open_mpi cargo bench --features cli -- --test
+
+step "all tests have passed"
