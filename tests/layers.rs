@@ -32,7 +32,14 @@ const FLOORS: &[(&str, u32)] = &[
 const FENCES: &[(&str, &[&str])] = &[
     ("mpi::", &["src/transport/mpi/"]),
     ("cudarc", &["src/device/"]),
-    ("loom", &["src/engine/sync.rs", "src/engine/baton.rs", "src/engine/progress.rs"]),
+    (
+        "loom",
+        &[
+            "src/engine/sync.rs",
+            "src/engine/baton.rs",
+            "src/engine/progress.rs",
+        ],
+    ),
 ];
 
 /// Where `unsafe` blocks and implementations may stand.
@@ -63,12 +70,18 @@ fn sources() -> BTreeMap<String, String> {
     let mut found = Vec::new();
     walk(&root.join("src"), &mut found);
     let name = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-    found.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+    found
+        .iter()
+        .map(|path| (name(path), fs::read_to_string(path).unwrap()))
+        .collect()
 }
 
 /// The code of a file, without comments and without its tests.
 fn code(text: &str) -> String {
-    let end = text.find("#[cfg(test)]\nmod").or(text.find("#[cfg(all(test")).unwrap_or(text.len());
+    let end = text
+        .find("#[cfg(test)]\nmod")
+        .or(text.find("#[cfg(all(test"))
+        .unwrap_or(text.len());
     let line = |line: &str| line.split("//").next().unwrap_or("").to_owned() + "\n";
     text[..end].lines().map(line).collect()
 }
@@ -80,7 +93,10 @@ fn root_module(file: &str) -> &str {
 }
 
 fn floor(module: &str) -> Option<u32> {
-    FLOORS.iter().find(|(name, _)| *name == module).map(|(_, floor)| *floor)
+    FLOORS
+        .iter()
+        .find(|(name, _)| *name == module)
+        .map(|(_, floor)| *floor)
 }
 
 /// The modules that code names by `crate::`.
@@ -89,7 +105,9 @@ fn named(code: &str) -> Vec<String> {
         .filter(|(at, _)| !code[..*at].ends_with('$'))
         .map(|(at, path)| {
             let rest = &code[at + path.len()..];
-            rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+            rest.chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect()
         })
         .collect()
 }
@@ -102,10 +120,13 @@ fn files_name_their_own_floor_or_lower() {
         if module == "lib" {
             continue;
         }
-        let own = floor(module).unwrap_or_else(|| panic!("{file} has no floor: add it to FLOORS and to DESIGN.md"));
+        let own =
+            floor(module).unwrap_or_else(|| panic!("{file} has no floor: add it to FLOORS and to DESIGN.md"));
         for other in named(&code(&text)) {
             match floor(&other) {
-                Some(floor) if floor > own => wrong.push(format!("{file} (floor {own}) names {other} ({floor})")),
+                Some(floor) if floor > own => {
+                    wrong.push(format!("{file} (floor {own}) names {other} ({floor})"))
+                }
                 _ => {}
             }
         }
@@ -137,7 +158,9 @@ fn foreign_libraries_stay_behind_their_fences() {
 fn unsafe_stays_where_it_is_argued_for() {
     for (file, text) in sources() {
         let fenced = UNSAFE.iter().any(|allowed| file.starts_with(allowed));
-        let uses = code(&text).lines().any(|line| line.contains("unsafe ") || line.contains("unsafe{"));
+        let uses = code(&text)
+            .lines()
+            .any(|line| line.contains("unsafe ") || line.contains("unsafe{"));
         assert!(fenced || !uses, "{file} uses unsafe outside of the fence");
     }
 }
@@ -146,6 +169,9 @@ fn unsafe_stays_where_it_is_argued_for() {
 fn every_floor_has_a_file() {
     let files = sources();
     for (module, _) in FLOORS {
-        assert!(files.keys().any(|file| root_module(file) == *module), "{module} is in FLOORS and not in src");
+        assert!(
+            files.keys().any(|file| root_module(file) == *module),
+            "{module} is in FLOORS and not in src"
+        );
     }
 }

@@ -33,7 +33,7 @@ use crate::message::Status;
 use crate::transport::Transport;
 
 use baton::{Baton, Held, Waited};
-use patience::Patience;
+use patience::{Patience, Spins};
 use progress::Progress;
 
 pub(crate) use activity::{Activity, Phase};
@@ -61,6 +61,7 @@ pub(crate) struct Engine {
     inbox: Mutex<Vec<Entry>>,
     inbox_length: AtomicUsize,
     rounds: AtomicU64,
+    spins: Spins,
     /// The only thread that may call, where MPI allows no other.
     only_thread: Option<ThreadId>,
     stopped: AtomicBool,
@@ -111,6 +112,7 @@ impl Engine {
             inbox: Mutex::default(),
             inbox_length: AtomicUsize::new(0),
             rounds: AtomicU64::new(0),
+            spins: Spins::new(),
             only_thread,
             stopped: AtomicBool::new(false),
             progress: Progress::default(),

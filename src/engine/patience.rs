@@ -1,12 +1,37 @@
 //! How long a blocking call waits: spinning, yielding, the hang report, the deadline.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Engine, Entry, Phase, Wait, describe};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Rounds in vain before the thread lets others run after each.
-const SPINS: u32 = 50;
+/// The fewest and the most rounds in vain before a thread lets others run after each: few where others want
+/// the core, many where nobody does, because even a yield to nobody takes longer than a small message.
+const SPINS: std::ops::RangeInclusive<u32> = 16..=1024;
+
+/// A yield that takes longer than this gave the core to somebody.
+const CROWDED: Duration = Duration::from_micros(3);
+
+/// How long to spin, as learned from the yields of this process.
+pub(super) struct Spins(AtomicU32);
+
+impl Spins {
+    pub(super) fn new() -> Spins {
+        Spins(AtomicU32::new(*SPINS.end()))
+    }
+
+    fn learn(&self, yielded: Duration) {
+        let spins = self.0.load(Ordering::Relaxed);
+        let spins = if yielded > CROWDED {
+            spins / 4
+        } else {
+            spins + spins / 16 + 1
+        };
+        self.0
+            .store(spins.clamp(*SPINS.start(), *SPINS.end()), Ordering::Relaxed);
+    }
+}
 
 /// Rounds between two looks at the clock and at what other threads have noticed.
 const ROUNDS_PER_LOOK: u32 = 64;
@@ -16,16 +41,19 @@ pub(super) struct Patience<'a> {
     engine: &'a Engine,
     wait: &'a Wait<'a>,
     rounds: u32,
+    spins: u32,
     since: Option<Instant>,
     reported: bool,
 }
 
 impl<'a> Patience<'a> {
     pub(super) fn new(engine: &'a Engine, wait: &'a Wait<'a>) -> Patience<'a> {
+        let spins = engine.spins.0.load(Ordering::Relaxed);
         Patience {
             engine,
             wait,
             rounds: 0,
+            spins,
             since: None,
             reported: false,
         }
@@ -35,11 +63,13 @@ impl<'a> Patience<'a> {
     #[inline]
     pub(super) fn round(&mut self, tasks: &[Entry]) -> Result<()> {
         self.rounds = self.rounds.wrapping_add(1);
-        if self.rounds < SPINS {
+        if self.rounds < self.spins {
             std::hint::spin_loop();
             return Ok(());
         }
+        let before = Instant::now();
         self.engine.transport.idle(self.rounds);
+        self.engine.spins.learn(before.elapsed());
         match self.rounds % ROUNDS_PER_LOOK {
             0 => self.look(tasks),
             _ => Ok(()),

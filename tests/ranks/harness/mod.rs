@@ -5,6 +5,7 @@
 //! writes what became of each case into a file of its own, so that nothing is lost when the job dies. A job
 //! that dies or stalls in a case is started again with the cases behind it.
 
+#[macro_use]
 mod case;
 mod expect;
 mod job;
@@ -15,31 +16,39 @@ mod record;
 mod solo;
 mod trials;
 mod watchdog;
+mod world;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 pub use case::{Case, Outcome, Worlds};
-pub use expect::{Failure, expect_error, expect_kind};
-pub use rank::{cancelled_watch, job_directory};
+pub use expect::{Failure, expect_error, expect_text};
+pub use rank::job_directory;
 pub use record::{covered, unsupported};
-pub use solo::{Ended, Solo};
+pub use solo::{Check, Ended, Released, Solo, wait_for_release};
 
 /// Names the directory of the job that this process is a rank of.
 const JOB_VARIABLE: &str = "WARPCOMM_TEST_JOB";
-/// Names the program of a solo case that this process is a rank of.
+/// Names the solo case that this process is a rank of.
 const SOLO_VARIABLE: &str = "WARPCOMM_TEST_SOLO";
-/// Seconds that a case may take on a rank.
+/// The seconds that a case may take on a rank.
 const DEADLINE_VARIABLE: &str = "WARPCOMM_TEST_DEADLINE";
-/// Set to 1 to write the pages that are otherwise compared.
+/// Set to 1 to write the page that is otherwise compared.
 const BLESS_VARIABLE: &str = "WARPCOMM_BLESS";
 
 /// Runs the program in the role that its environment gives it.
-pub fn main(cases: Vec<Case>, solos: Vec<Solo>) -> ExitCode {
+pub fn main(cases: Vec<Case>, solos: Vec<Solo>, checks: Vec<Check>) -> ExitCode {
     if let Some(directory) = std::env::var_os(JOB_VARIABLE) {
         return rank::main(&cases, directory.as_ref());
     }
     if let Ok(name) = std::env::var(SOLO_VARIABLE) {
         return solo::main(&solos, &name);
     }
-    trials::main(cases, solos)
+    trials::main(&cases, solos, checks)
+}
+
+/// How long a case may take on a rank.
+fn deadline() -> Duration {
+    let seconds = std::env::var(DEADLINE_VARIABLE).ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(60))
 }

@@ -100,7 +100,7 @@ fn line(event: &Event) -> String {
     match event {
         Event::Started(case) => format!("started {case}"),
         Event::Passed(case) => format!("passed {case}"),
-        Event::Failed(case, text) => format!("failed {case} {}", text.escape_default()),
+        Event::Failed(case, text) => format!("failed {case} {}", text.replace('\\', "\\\\").replace('\n', "\\n")),
         Event::Covered(Cell { operation, dtype, op, supported }) => {
             let or_none = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
             format!("covered {supported} {operation} {} {}", or_none(dtype), or_none(op))
@@ -116,7 +116,8 @@ fn parsed(line: &str) -> Option<Event> {
         "passed" => Some(Event::Passed(rest.to_owned())),
         "failed" => {
             let (case, text) = rest.split_once(' ')?;
-            Some(Event::Failed(case.to_owned(), text.replace("\\n", "\n").replace("\\'", "'").replace("\\\"", "\"")))
+            let lines: Vec<&str> = text.split("\\n").collect();
+            Some(Event::Failed(case.to_owned(), lines.join("\n").replace("\\\\", "\\")))
         }
         "covered" => {
             let mut words = rest.split(' ');

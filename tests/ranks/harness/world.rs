@@ -1,0 +1,75 @@
+//! Where ranks live, and the command that starts them.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::process::Command;
+
+/// How ranks are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum World {
+    /// As threads of one process.
+    Threads,
+    /// As processes, by the launcher of the MPI that this program is linked with.
+    #[cfg(feature = "mpi")]
+    Mpi,
+}
+
+impl World {
+    pub const ALL: &[World] = &[
+        World::Threads,
+        #[cfg(feature = "mpi")]
+        World::Mpi,
+    ];
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            World::Threads => "threads",
+            #[cfg(feature = "mpi")]
+            World::Mpi => "mpi",
+        })
+    }
+}
+
+/// Variables and their values.
+pub type Environment = Vec<(&'static str, OsString)>;
+
+/// The command that starts this program with `ranks` ranks, of which the environment says what to do.
+pub fn command(world: World, ranks: usize, environment: Environment) -> Result<Command, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = match world {
+        World::Threads => {
+            let mut command = Command::new(program);
+            command.envs(environment);
+            command
+        }
+        #[cfg(feature = "mpi")]
+        World::Mpi => {
+            use crate::launcher::{Job, Launcher};
+
+            let launcher = Launcher::find(&program, None).map_err(|error| error.to_string())?;
+            let ranks = ranks.try_into().map_err(|_| "a job without ranks")?;
+            let environment = environment.into_iter().map(|(name, value)| (name.into(), value)).collect();
+            launcher.command(&Job { ranks, program: program.into(), args: Vec::new(), environment })
+        }
+    };
+    let _ = ranks;
+    for name in SETTINGS {
+        // Settings of whoever runs the tests; launchers hand the environment on.
+        if command.get_envs().all(|(set, _)| set != *name) {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
+}
+
+/// The variables that change what the library does.
+const SETTINGS: &[&str] = &[
+    "WARPCOMM_TIMEOUT",
+    "WARPCOMM_HANG_REPORT",
+    "WARPCOMM_EAGER_LIMIT",
+    "WARPCOMM_CHECK",
+    "WARPCOMM_THREAD_LEVEL",
+    "WARPCOMM_FAULT",
+];
