@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ impl Communicator {
     pub(crate) fn run<T: Send>(
         &self,
         activities: &[&Activity],
-        operation: impl Future<Output = Result<T>> + Send,
+        operation: Pin<&mut (dyn Future<Output = Result<T>> + Send)>,
     ) -> Result<T> {
         let wait = Wait {
             endpoint: &self.endpoint,

@@ -16,10 +16,13 @@ use crate::route::Route;
 impl Communicator {
     fn move_now(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Result<Status> {
         let activity = self.message(operation, span, route);
-        self.run(&[&activity], async {
-            self.check_route(route)?;
-            self.travel(&activity, span, route).await
-        })
+        self.run(
+            &[&activity],
+            pin!(async {
+                self.check_route(route)?;
+                self.travel(&activity, span, route).await
+            }),
+        )
     }
 
     /// Sends a buffer to rank `dest`; returns when the buffer may be used again.
@@ -114,16 +117,19 @@ impl Communicator {
         let (there, here) = (Route::To(dest, send_tag), Route::From(source.into(), recv_tag));
         let sending = self.message("sendrecv", &out, there);
         let receiving = self.message("sendrecv", &into, here);
-        self.run(&[&receiving, &sending], async {
-            self.check_route(there).map_err(|error| sending.name(error))?;
-            self.check_route(here)?;
-            let receive = self.travel(&receiving, &into, here);
-            let send = self.travel(&sending, &out, there);
-            let (received, sent) = both(receive, send).await;
-            let status = received.map_err(|error| receiving.name(error))?;
-            sent.map_err(|error| sending.name(error))?;
-            Ok(status)
-        })
+        self.run(
+            &[&receiving, &sending],
+            pin!(async {
+                self.check_route(there).map_err(|error| sending.name(error))?;
+                self.check_route(here)?;
+                let receive = self.travel(&receiving, &into, here);
+                let send = self.travel(&sending, &out, there);
+                let (received, sent) = both(receive, send).await;
+                let status = received.map_err(|error| receiving.name(error))?;
+                sent.map_err(|error| sending.name(error))?;
+                Ok(status)
+            }),
+        )
     }
 
     /// Starts to send a buffer, which the request owns until it is waited for.
@@ -199,16 +205,19 @@ impl Communicator {
     pub fn probe(&self, source: impl Into<Source>, tag: Tag) -> Result<Status> {
         let route = Route::From(source.into(), tag);
         let activity = self.message("probe", &Span::empty(Dtype::U8), route);
-        self.run(&[&activity], async {
-            self.check_route(route)?;
-            activity.waits_for(Phase::Match);
-            std::future::poll_fn(|_| match self.found(route) {
-                Ok(None) => Poll::Pending,
-                Ok(Some(status)) => Poll::Ready(Ok(status)),
-                Err(error) => Poll::Ready(Err(error)),
-            })
-            .await
-        })
+        self.run(
+            &[&activity],
+            pin!(async {
+                self.check_route(route)?;
+                activity.waits_for(Phase::Match);
+                std::future::poll_fn(|_| match self.found(route) {
+                    Ok(None) => Poll::Pending,
+                    Ok(Some(status)) => Poll::Ready(Ok(status)),
+                    Err(error) => Poll::Ready(Err(error)),
+                })
+                .await
+            }),
+        )
     }
 
     /// Describes a message from `source` with `tag` if one can be received now.
@@ -220,10 +229,13 @@ impl Communicator {
     pub fn iprobe(&self, source: impl Into<Source>, tag: Tag) -> Result<Option<Status>> {
         let route = Route::From(source.into(), tag);
         let activity = self.message("iprobe", &Span::empty(Dtype::U8), route);
-        self.run(&[&activity], async {
-            self.check_route(route)?;
-            self.found(route)
-        })
+        self.run(
+            &[&activity],
+            pin!(async {
+                self.check_route(route)?;
+                self.found(route)
+            }),
+        )
     }
 
     fn found(&self, route: Route) -> Result<Option<Status>> {

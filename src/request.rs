@@ -1,6 +1,7 @@
 //! Operations that go on while the caller does something else, and own their buffers.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 
 use crate::buffer::{Parked, Span};
@@ -69,7 +70,7 @@ impl<B: Send + 'static> Request<B> {
         match self.running.take() {
             Some(Running::Started(comm, task, buffer)) => {
                 let activity = &task.state().activity;
-                match comm.run(&[activity], engine::join(&task)) {
+                match comm.run(&[activity], pin!(engine::join(&task))) {
                     Ok(status) => Ok((buffer.unpark(), status)),
                     Err(error) => {
                         let buffer = reclaim(&comm, &task, buffer);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::buffer::{Buffer, BufferMut, Span};
@@ -153,7 +154,7 @@ impl<'scope> Scope<'scope, '_> {
         for task in &tasks {
             let activity = &task.state().activity;
             if !task.state().is_done() {
-                let waited = self.comm.run(&[activity], wait_until_over(task));
+                let waited = self.comm.run(&[activity], pin!(wait_until_over(task)));
                 if !task.state().is_done() {
                     // The deadline has passed, or the communicator is poisoned.
                     self.comm.endpoint.engine.give_up(task);
@@ -182,7 +183,7 @@ impl<B> ScopedRequest<'_, B> {
     pub fn wait(self) -> Result<(B, Status)> {
         let status = self
             .comm
-            .run(&[&self.task.state().activity], engine::join(&self.task))?;
+            .run(&[&self.task.state().activity], pin!(engine::join(&self.task)))?;
         Ok((self.buffer, status))
     }
 

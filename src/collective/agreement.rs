@@ -13,6 +13,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::Call;
+use crate::buffer::Span;
 use crate::device::Place;
 use crate::dtype::Dtype;
 use crate::engine::{Phase, Slab, Transfer};
@@ -67,7 +68,12 @@ const CAPACITY: usize = FRAME_BYTES + FRAME_PAYLOAD_BYTES;
 const NONE: u8 = u8::MAX;
 
 impl Frame {
-    fn new(call: &Call<'_>, terms: &Terms, local: &Result<()>, payload_bytes: usize) -> Frame {
+    fn new(call: &Call<'_>, terms: &Terms, local: &Result<()>, riding: Option<&Span<'_>>) -> Frame {
+        let payload_bytes = match local {
+            Err(error) => shortened(error.message(), FRAME_PAYLOAD_BYTES).len(),
+            Ok(()) => riding.map_or(0, Span::bytes),
+        };
+        debug_assert!(payload_bytes <= FRAME_PAYLOAD_BYTES);
         Frame {
             sequence: call.entered.sequence,
             count: terms.count as u64,
@@ -132,132 +138,157 @@ impl Frame {
 }
 
 /// What the ranks agreed on.
-pub(super) struct Agreed {
-    /// The slab of each rank's frame, where they were exchanged directly.
-    frames: Vec<Option<(Slab, Frame)>>,
+pub(super) struct Agreed<'a> {
+    rank: usize,
+    /// The frames of the other ranks in the order of [`Call::others`], where they were exchanged directly.
+    peers: Vec<Peer<'a>>,
     /// This rank could not send a frame at the first attempt: it goes on, and marks what it owes.
     pub failure: Option<Error>,
 }
 
-impl Agreed {
+/// The exchange of frames with one other rank.
+struct Peer<'a> {
+    rank: usize,
+    receive: Transfer<'a>,
+    send: Option<Transfer<'a>>,
+    frame: Frame,
+}
+
+impl Agreed<'_> {
+    fn peer(&self, rank: usize) -> Option<&Peer<'_>> {
+        let ranks = self.peers.len() + 1;
+        let step = (rank + ranks - self.rank) % ranks;
+        self.peers.get(step.checked_sub(1)?)
+    }
+
     /// The payload that rode in a rank's frame; empty for one's own.
     pub(super) fn payload(&self, rank: usize) -> &[u8] {
-        match self.frames.get(rank) {
-            Some(Some((slab, frame))) => slab
-                .bytes()
-                .get(FRAME_BYTES..FRAME_BYTES + usize::from(frame.payload_bytes))
-                .unwrap_or(&[]),
-            _ => &[],
-        }
+        self.peer(rank).map_or(&[], Peer::payload)
     }
 
     /// The count in a rank's frame, where frames were exchanged directly.
     pub(super) fn count(&self, rank: usize) -> Option<u64> {
-        self.frames.get(rank)?.as_ref().map(|(_, frame)| frame.count)
+        self.peer(rank).map(|peer| peer.frame.count)
+    }
+
+    /// The end of a collective whose data were in its frames.
+    pub(super) fn over(self) -> Result<()> {
+        self.failure.map_or(Ok(()), Err)
     }
 }
 
-impl Call<'_> {
+impl Peer<'_> {
+    fn payload(&self) -> &[u8] {
+        let end = FRAME_BYTES + usize::from(self.frame.payload_bytes);
+        self.receive.slab().get(FRAME_BYTES..end).unwrap_or(&[])
+    }
+}
+
+impl<'a> Call<'a> {
     /// Agrees with all ranks on `terms`; `local` says whether this rank is ready.
     ///
-    /// The payload, of at most [`FRAME_PAYLOAD_BYTES`], reaches every rank if there are at most
-    /// [`DIRECT_FRAME_RANKS`]; an empty one is always right.
-    pub(super) async fn agree(&self, terms: Terms, local: Result<()>, payload: &[u8]) -> Result<Agreed> {
-        let unchecked = Agreed {
-            frames: Vec::new(),
+    /// The elements of `riding`, at most [`FRAME_PAYLOAD_BYTES`], reach every rank if there are at most
+    /// [`DIRECT_FRAME_RANKS`].
+    pub(super) async fn agree<'c>(
+        &'c self,
+        terms: Terms,
+        local: Result<()>,
+        riding: Option<&Span<'_>>,
+    ) -> Result<Agreed<'c>> {
+        let alone = Agreed {
+            rank: self.rank(),
+            peers: Vec::new(),
             failure: None,
         };
         if !self.is_checked() || self.ranks() == 1 {
-            return local.map(|()| unchecked);
+            return local.map(|()| alone);
         }
-        let text = local.as_ref().err().map(|error| error.message().to_owned());
-        let payload = text
-            .as_deref()
-            .map_or(payload, |text| shortened(text, FRAME_PAYLOAD_BYTES).as_bytes());
-        let frame = Frame::new(self, &terms, &local, payload.len());
+        let frame = Frame::new(self, &terms, &local, riding);
         let agreed = match self.ranks() <= DIRECT_FRAME_RANKS {
-            true => self.agree_directly(frame, local, payload).await,
-            false => self
-                .agree_along_tree(frame, local, payload)
+            true => self.agree_directly(alone, frame, local, riding).await,
+            // Boxed, because it is long, and rarely needed.
+            false => Box::pin(self.agree_along_tree(frame, local))
                 .await
-                .map(|agreed| agreed.map(|()| unchecked)),
+                .map(|agreed| agreed.map(|()| alone)),
         };
         // Frames that were lost on the way leave the ranks in different collectives.
         agreed.inspect_err(|error| self.endpoint().poison_with(error))?
     }
 
     /// The outer error is the transport's.
-    async fn agree_directly(&self, own: Frame, local: Result<()>, payload: &[u8]) -> Result<Result<Agreed>> {
-        let (rank, ranks) = (self.rank(), self.ranks());
+    async fn agree_directly<'c>(
+        &'c self,
+        mut agreed: Agreed<'c>,
+        own: Frame,
+        local: Result<()>,
+        riding: Option<&Span<'_>>,
+    ) -> Result<Result<Agreed<'c>>> {
         let (transport, private, tag) = (self.endpoint().engine.transport(), self.private(), self.tag());
-        let mut frames: Vec<Option<(Slab, Frame)>> = (0..ranks).map(|_| None).collect();
-        let mut failure = None;
-        let mut receives = Vec::with_capacity(ranks - 1);
-        for from in self.others() {
-            let receive = Transfer::receive_slab(transport, private, Some(from), Some(tag), CAPACITY)?;
-            receives.push((from, receive));
+        agreed.peers.reserve_exact(self.ranks() - 1);
+        for rank in self.others() {
+            let receive = Transfer::receive_slab(transport, private, Some(rank), Some(tag), CAPACITY)?;
+            agreed.peers.push(Peer {
+                rank,
+                receive,
+                send: None,
+                frame: own,
+            });
         }
-        let mut sends = Vec::with_capacity(ranks - 1);
-        for to in self.others() {
+        for peer in &mut agreed.peers {
             let send = || {
-                let slab = written(own, payload);
-                Transfer::send_slab(transport, private, to, tag, slab, FRAME_BYTES + payload.len())
+                let (slab, bytes) = written(own, &local, riding)?;
+                Transfer::send_slab(transport, private, peer.rank, tag, slab, bytes)
             };
             // Without this frame the peer would wait for ever.
             let sent = send().or_else(|error| {
-                failure.get_or_insert(error);
+                agreed.failure.get_or_insert(error);
                 send()
             });
-            sends.push(sent?);
+            peer.send = Some(sent?);
         }
-        for (from, mut receive) in receives {
-            self.activity.waits_for_rank(Phase::Frame, from);
-            let delivery = (&mut receive).await?;
-            let slab = receive.into_slab();
-            let frame = Frame::read(&slab.bytes()[..delivery.bytes])?;
-            frames[from] = Some((slab, frame));
+        for peer in &mut agreed.peers {
+            self.activity.waits_for_rank(Phase::Frame, peer.rank);
+            let delivery = (&mut peer.receive).await?;
+            peer.frame = Frame::read(&peer.receive.slab()[..delivery.bytes])?;
         }
-        for send in sends {
+        for send in agreed.peers.iter_mut().filter_map(|peer| peer.send.take()) {
             send.await?;
         }
         if let Err(error) = local {
             return Ok(Err(error));
         }
-        let all = |other: usize| match &frames[other] {
-            Some((_, frame)) => *frame,
-            None => own,
-        };
-        let failed = (0..ranks).find_map(|other| all(other).failure().map(|kind| (other, kind)));
-        let agreed = Agreed {
-            frames: Vec::new(),
-            failure: None,
-        };
-        if let Some((other, kind)) = failed {
-            let agreed = Agreed { frames, ..agreed };
-            return Ok(Err(peer_failure(
-                other,
-                kind,
-                &String::from_utf8_lossy(agreed.payload(other)),
-            )));
+        let differs = |peer: &Peer<'_>| peer.frame.failed != 0 || peer.frame.terms() != own.terms();
+        if agreed.peers.iter().any(differs) {
+            return Ok(Err(self.disagreement(&agreed, own)));
         }
-        if (0..ranks).any(|other| all(other).terms() != own.terms()) {
-            let all: Vec<Frame> = (0..ranks).map(all).collect();
-            debug_assert_eq!(all[rank], own);
-            return Ok(Err(Error::new(ErrorKind::Mismatch, odd_ranks(&all))));
+        Ok(Ok(agreed))
+    }
+
+    /// Why the ranks do not agree.
+    #[cold]
+    fn disagreement(&self, agreed: &Agreed<'_>, own: Frame) -> Error {
+        let frame = |rank: usize| agreed.peer(rank).map_or(own, |peer| peer.frame);
+        let failed = (0..self.ranks()).find_map(|rank| frame(rank).failure().map(|kind| (rank, kind)));
+        match failed {
+            Some((rank, kind)) => peer_failure(rank, kind, &String::from_utf8_lossy(agreed.payload(rank))),
+            None => {
+                let frames: Vec<Frame> = (0..self.ranks()).map(frame).collect();
+                Error::new(ErrorKind::Mismatch, odd_ranks(&frames))
+            }
         }
-        Ok(Ok(Agreed { frames, failure }))
     }
 
     /// For many ranks: merges up a binomial tree, and brings rank 0's verdict down.
-    async fn agree_along_tree(&self, own: Frame, local: Result<()>, payload: &[u8]) -> Result<Result<()>> {
+    async fn agree_along_tree(&self, own: Frame, local: Result<()>) -> Result<Result<()>> {
         let (rank, ranks) = (self.rank(), self.ranks());
         let mut merged = Merged {
             frame: own,
             differ: false,
             failed: None,
         };
-        if let Some(kind) = own.failure() {
-            merged.failed = Some((rank, kind, String::from_utf8_lossy(payload).into_owned()));
+        if let Err(error) = &local {
+            let text = shortened(error.message(), FRAME_PAYLOAD_BYTES).to_owned();
+            merged.failed = Some((rank, error.kind(), text));
         }
         let mut bit = 1;
         while bit < ranks && rank & bit == 0 {
@@ -415,12 +446,23 @@ fn read_verdict(bytes: &[u8]) -> Result<Option<Verdict>> {
     }
 }
 
-fn written(frame: Frame, payload: &[u8]) -> Slab {
+/// A frame with what rides in it: the elements, or the text of this rank's error.
+fn written(frame: Frame, local: &Result<()>, riding: Option<&Span<'_>>) -> Result<(Slab, usize)> {
     let mut slab = Slab::take();
     let bytes = slab.bytes_mut();
     bytes[..FRAME_BYTES].copy_from_slice(bytemuck::bytes_of(&frame));
-    bytes[FRAME_BYTES..FRAME_BYTES + payload.len()].copy_from_slice(payload);
-    slab
+    let length = usize::from(frame.payload_bytes);
+    let room = &mut bytes[FRAME_BYTES..FRAME_BYTES + length];
+    match (local, riding) {
+        (Err(error), _) => room.copy_from_slice(&error.message().as_bytes()[..length]),
+        (Ok(()), Some(span)) => {
+            debug_assert_eq!(span.bytes(), length);
+            // SAFETY: the frame says how many bytes the span has; they fit the slab.
+            unsafe { span.device()?.copy(span.pointer(), room.as_mut_ptr(), length) }?;
+        }
+        (Ok(()), None) => {}
+    }
+    Ok((slab, FRAME_BYTES + length))
 }
 
 /// The error of a rank that is ready when another is not. A mismatch that one rank has found is everybody's.

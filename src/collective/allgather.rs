@@ -1,9 +1,9 @@
 //! `allgather`.
 
-use super::agreement::{Agreed, Terms};
+use super::agreement::Terms;
 use super::courier::Courier;
 use super::gather::divides;
-use super::{Call, FramePayload, check_room, copy, copy_bytes, times};
+use super::{Call, check_room, copy, copy_bytes, times};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
@@ -74,8 +74,8 @@ pub(super) async fn allgather(
         place: own.place(),
         ..Terms::NONE
     };
-    let payload = FramePayload::when(algorithm == Algorithm::Frames, own)?;
-    let mut agreed = call.agree(terms, local, payload.bytes()).await?;
+    let riding = (algorithm == Algorithm::Frames).then_some(own);
+    let mut agreed = call.agree(terms, local, riding).await?;
     let blocks = Blocks::packed(vec![count; ranks]);
     copy(own, &block(all, &blocks, call.rank())?)?;
     if algorithm == Algorithm::Frames {
@@ -112,11 +112,4 @@ pub(super) fn exchange(
         unsafe { courier.send(other, &own) };
     }
     Ok(())
-}
-
-impl Agreed {
-    /// The end of a collective whose data were in its frames.
-    pub(super) fn over(self) -> Result<()> {
-        self.failure.map_or(Ok(()), Err)
-    }
 }

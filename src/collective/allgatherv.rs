@@ -3,7 +3,7 @@
 use super::agreement::Terms;
 use super::allgather::{block, exchange};
 use super::courier::Courier;
-use super::{Call, FramePayload, copy, copy_bytes};
+use super::{Call, copy, copy_bytes};
 use crate::buffer::lower::LowerMut;
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
@@ -76,8 +76,8 @@ async fn allgatherv(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, blocks: &Bl
         ..Terms::NONE
     };
     let rides = |elements: usize| call.plan(elements * own.dtype().size()) == Algorithm::Frames;
-    let payload = FramePayload::when(rides(own.elements()), own)?;
-    let mut agreed = call.agree(terms, local, payload.bytes()).await?;
+    let riding = (rides(own.elements())).then_some(own);
+    let mut agreed = call.agree(terms, local, riding).await?;
     // Who expects another count than is sent, says so to all.
     let counts = match ranks <= DIRECT_FRAME_RANKS {
         true => (0..ranks).map(|other| agreed.count(other)).collect(),
@@ -96,7 +96,7 @@ async fn allgatherv(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, blocks: &Bl
             expected = expected.and(Err(Error::new(ErrorKind::Mismatch, message)));
         }
     }
-    let mut verdict = call.agree(Terms::NONE, expected, &[]).await?;
+    let mut verdict = call.agree(Terms::NONE, expected, None).await?;
     agreed.failure = agreed.failure.take().or(verdict.failure.take());
     copy(own, &block(all, blocks, rank)?)?;
     // A block travels in its frame if it fits, whatever the others do: every rank knows all counts.

@@ -3,7 +3,7 @@
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
 use super::reduce::{Inputs, fold_frames, own_or_note, reduce_scatter};
-use super::{Call, FramePayload, allgather, check_room};
+use super::{Call, allgather, check_room};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
@@ -79,8 +79,8 @@ pub(super) async fn allreduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>
         place: own.place(),
         ..Terms::NONE
     };
-    let payload = FramePayload::when(algorithm == Algorithm::Frames, own)?;
-    let mut agreed = call.agree(terms, local, payload.bytes()).await?;
+    let riding = (algorithm == Algorithm::Frames).then_some(own);
+    let mut agreed = call.agree(terms, local, riding).await?;
     match (algorithm, inputs) {
         (Algorithm::Blocks, Some(inputs)) => in_blocks(call, &inputs, own, result, op, &mut agreed).await,
         (_, Some(inputs)) => direct(call, &inputs, own, result, op, &mut agreed).await,
@@ -98,7 +98,7 @@ async fn direct(
     own: &Span<'_>,
     result: &Span<'_>,
     op: Op,
-    agreed: &mut Agreed,
+    agreed: &mut Agreed<'_>,
 ) -> Result<()> {
     let mut courier = Courier::new(call, agreed);
     inputs.receive(call, &mut courier, own);
@@ -120,7 +120,7 @@ async fn in_blocks(
     own: &Span<'_>,
     result: &Span<'_>,
     op: Op,
-    agreed: &mut Agreed,
+    agreed: &mut Agreed<'_>,
 ) -> Result<()> {
     let blocks = Blocks::even(own.elements(), call.ranks());
     let block = allgather::block(own, &blocks, call.rank())?;

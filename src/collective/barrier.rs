@@ -33,6 +33,6 @@ impl Communicator {
     /// ```
     pub fn barrier(&self) -> Result<()> {
         let call = Call::enter(self, Operation::Barrier, 0)?;
-        call.run(async { call.agree(Terms::NONE, Ok(()), &[]).await?.over() })
+        call.run(async { call.agree(Terms::NONE, Ok(()), None).await?.over() })
     }
 }

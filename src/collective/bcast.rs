@@ -2,7 +2,7 @@
 
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
-use super::{Call, FramePayload, copy_bytes};
+use super::{Call, copy_bytes};
 use crate::buffer::{Blocks, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
@@ -47,8 +47,8 @@ pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize) -> Resu
         ..Terms::NONE
     };
     let in_frame = algorithm == Algorithm::Frames && call.rank() == root;
-    let payload = FramePayload::when(in_frame, span)?;
-    let mut agreed = call.agree(terms, call.check_root(root), payload.bytes()).await?;
+    let riding = (in_frame).then_some(span);
+    let mut agreed = call.agree(terms, call.check_root(root), riding).await?;
     match algorithm {
         Algorithm::Frames => {
             if call.rank() != root {
@@ -62,7 +62,7 @@ pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize) -> Resu
 }
 
 /// Down a binomial tree whose root is rank 0 of the ranks counted from `root`.
-async fn down_the_tree(call: &Call<'_>, span: &Span<'_>, root: usize, agreed: &mut Agreed) -> Result<()> {
+async fn down_the_tree(call: &Call<'_>, span: &Span<'_>, root: usize, agreed: &mut Agreed<'_>) -> Result<()> {
     let ranks = call.ranks();
     let place = (call.rank() + ranks - root) % ranks;
     let rank_at = |place: usize| (place + root) % ranks;
@@ -89,7 +89,7 @@ async fn down_the_tree(call: &Call<'_>, span: &Span<'_>, root: usize, agreed: &m
 }
 
 /// The root gives each rank a block; then all send theirs to the others.
-async fn in_blocks(call: &Call<'_>, span: &Span<'_>, root: usize, agreed: &mut Agreed) -> Result<()> {
+async fn in_blocks(call: &Call<'_>, span: &Span<'_>, root: usize, agreed: &mut Agreed<'_>) -> Result<()> {
     let (rank, ranks) = (call.rank(), call.ranks());
     let blocks = Blocks::even(span.elements(), ranks);
     let block = |rank: usize| span.part(blocks.displacement(rank), blocks.count(rank));

@@ -25,7 +25,7 @@ struct Incoming<'a> {
 
 impl<'a> Courier<'a> {
     /// A courier for what was agreed on; a failure to send a frame is its first.
-    pub(super) fn new(call: &'a Call<'a>, agreed: &mut Agreed) -> Courier<'a> {
+    pub(super) fn new(call: &'a Call<'a>, agreed: &mut Agreed<'_>) -> Courier<'a> {
         Courier {
             failure: agreed.failure.take(),
             ..Courier::of(call)

@@ -58,7 +58,7 @@ impl Call<'_> {
             Ok(made) => (Some(made), Ok(())),
             Err(error) => (None, Err(error)),
         };
-        let agreed = match self.agree(Terms::NONE, local, &[]).await {
+        let agreed = match self.agree(Terms::NONE, local, None).await {
             Ok(agreed) => agreed.over(),
             Err(error) => Err(error),
         };

@@ -10,6 +10,6 @@ impl Communicator {
     /// Returns when all ranks are about to end; what is still pending goes on meanwhile.
     pub(crate) fn agree_to_finalize(&self) -> Result<()> {
         let call = Call::enter(self, Operation::Finalize, 0)?;
-        call.run(async { call.agree(Terms::NONE, Ok(()), &[]).await?.over() })
+        call.run(async { call.agree(Terms::NONE, Ok(()), None).await?.over() })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::agreement::Terms;
 use super::courier::Courier;
-use super::{Call, FramePayload, check_room, copy, copy_bytes, times};
+use super::{Call, check_room, copy, copy_bytes, times};
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -97,8 +97,8 @@ async fn gather(
         place: own.place(),
         ..Terms::NONE
     };
-    let payload = FramePayload::when(algorithm == Algorithm::Frames, own)?;
-    let mut agreed = call.agree(terms, local, payload.bytes()).await?;
+    let riding = (algorithm == Algorithm::Frames).then_some(own);
+    let mut agreed = call.agree(terms, local, riding).await?;
     let block = |rank: usize| all.part(rank * count, count);
     if rank == root {
         copy(own, &block(rank)?)?;

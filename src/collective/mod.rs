@@ -22,13 +22,14 @@ mod split;
 pub(crate) mod world;
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use crate::buffer::Span;
 use crate::comm::Communicator;
 use crate::engine::{Activity, Endpoint, InCollective};
 use crate::error::{Error, Result};
-use crate::plan::{Algorithm, FRAME_PAYLOAD_BYTES, Operation, Question, plan};
+use crate::plan::{Algorithm, Operation, Question, plan};
 
 /// One collective under way on this rank.
 pub(crate) struct Call<'a> {
@@ -58,8 +59,9 @@ impl<'a> Call<'a> {
     }
 
     /// Runs the collective to its end.
+    #[inline]
     pub(crate) fn run<T: Send>(&self, body: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        self.comm.run(&[&self.activity], body)
+        self.comm.run(&[&self.activity], pin!(body))
     }
 
     fn endpoint(&self) -> &Arc<Endpoint> {
@@ -110,35 +112,6 @@ impl<'a> Call<'a> {
     fn others(&self) -> impl Iterator<Item = usize> + use<> {
         let (rank, ranks) = (self.rank(), self.ranks());
         (1..ranks).map(move |step| (rank + step) % ranks)
-    }
-}
-
-/// What rides in this rank's frame.
-struct FramePayload {
-    bytes: [u8; FRAME_PAYLOAD_BYTES],
-    length: usize,
-}
-
-impl FramePayload {
-    /// The elements of a span that fits a frame, if `rides`; else nothing.
-    fn when(rides: bool, span: &Span<'_>) -> Result<FramePayload> {
-        let mut payload = FramePayload {
-            bytes: [0; FRAME_PAYLOAD_BYTES],
-            length: 0,
-        };
-        if rides && span.bytes() <= FRAME_PAYLOAD_BYTES {
-            payload.length = span.bytes();
-            // SAFETY: the span is valid, and fits, as just checked.
-            unsafe {
-                span.device()?
-                    .copy(span.pointer(), payload.bytes.as_mut_ptr(), payload.length)
-            }?;
-        }
-        Ok(payload)
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
-use super::{Call, FramePayload, allgather, check_room};
+use super::{Call, allgather, check_room};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::device::{Fold, Scratch};
@@ -81,8 +81,8 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
         place: own.place(),
         ..Terms::NONE
     };
-    let payload = FramePayload::when(algorithm == Algorithm::Frames, own)?;
-    let mut agreed = call.agree(terms, local, payload.bytes()).await?;
+    let riding = (algorithm == Algorithm::Frames).then_some(own);
+    let mut agreed = call.agree(terms, local, riding).await?;
     match (algorithm, scratch) {
         (Algorithm::Frames, _) => {
             if call.rank() == root {
@@ -180,7 +180,7 @@ fn fold(inputs: Vec<*const u8>, like: &Span<'_>, result: &Span<'_>, op: Op) -> R
 /// Folds contributions that were in the frames.
 pub(super) fn fold_frames(
     call: &Call<'_>,
-    agreed: &Agreed,
+    agreed: &Agreed<'_>,
     own: &Span<'_>,
     result: &Span<'_>,
     op: Op,
@@ -200,7 +200,7 @@ async fn direct(
     result: &Span<'_>,
     op: Op,
     root: usize,
-    agreed: &mut Agreed,
+    agreed: &mut Agreed<'_>,
 ) -> Result<()> {
     let mut courier = Courier::new(call, agreed);
     match inputs {
@@ -228,7 +228,7 @@ async fn in_blocks(
     result: &Span<'_>,
     op: Op,
     root: usize,
-    agreed: &mut Agreed,
+    agreed: &mut Agreed<'_>,
 ) -> Result<()> {
     let rank = call.rank();
     let blocks = Blocks::even(own.elements(), call.ranks());

@@ -3,7 +3,7 @@
 use super::agreement::Terms;
 use super::courier::Courier;
 use super::gather::divides;
-use super::{Call, FramePayload, copy, copy_bytes, times};
+use super::{Call, copy, copy_bytes, times};
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -91,8 +91,8 @@ async fn scatter(
         ..Terms::NONE
     };
     let in_frame = algorithm == Algorithm::Frames && rank == root && local.is_ok();
-    let payload = FramePayload::when(in_frame, all)?;
-    let mut agreed = call.agree(terms, local, payload.bytes()).await?;
+    let riding = (in_frame).then_some(all);
+    let mut agreed = call.agree(terms, local, riding).await?;
     let block = |rank: usize| all.part(rank * count, count);
     if rank == root {
         copy(&block(rank)?, own)?;

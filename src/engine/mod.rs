@@ -151,9 +151,8 @@ impl Engine {
     pub(crate) fn block_on<T: Send>(
         &self,
         wait: &Wait<'_>,
-        operation: impl Future<Output = Result<T>> + Send,
+        mut operation: Pin<&mut (dyn Future<Output = Result<T>> + Send)>,
     ) -> Result<T> {
-        let mut operation = pin!(operation);
         let mut context = Context::from_waker(Waker::noop());
         if let Poll::Ready(outcome) = operation.as_mut().poll(&mut context) {
             return outcome;
@@ -184,7 +183,7 @@ impl Engine {
         &self,
         patience: &mut Patience<'_>,
         wait: &Wait<'_>,
-        operation: Pin<&mut (impl Future<Output = Result<T>> + Send)>,
+        operation: Pin<&mut (dyn Future<Output = Result<T>> + Send)>,
     ) -> Result<T> {
         let mut outcome = None;
         let mut finish = pin!(async { outcome = Some(operation.await) });

@@ -46,8 +46,8 @@ pub struct Job {
 #[derive(Default)]
 pub struct Report {
     verdicts: BTreeMap<String, Result<(), String>>,
-    /// The first case that covered each cell.
-    pub covered: BTreeMap<Cell, String>,
+    /// The cases that covered each cell.
+    pub covered: BTreeMap<Cell, BTreeSet<String>>,
     /// Why it did not end as it should.
     pub end: Option<String>,
 }
@@ -176,7 +176,7 @@ impl Job {
             };
             if verdict.is_ok() {
                 for cell in covered_by(directory, case) {
-                    report.covered.entry(cell).or_insert_with(|| case.clone());
+                    report.covered.entry(cell).or_default().insert(case.clone());
                 }
             }
             report.verdicts.insert(case.clone(), verdict);

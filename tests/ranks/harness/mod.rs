@@ -25,7 +25,7 @@ pub use case::{Case, Outcome, Worlds};
 pub use expect::{Failure, expect_error, expect_text};
 pub use rank::job_directory;
 pub use record::{covered, unsupported};
-pub use solo::{Check, Ended, Released, Solo, wait_for_release};
+pub use solo::{Check, Ended, Solo, Start, solo_directory, wait_for_file, wait_for_release};
 
 /// Names the directory of the job that this process is a rank of.
 const JOB_VARIABLE: &str = "WARPCOMM_TEST_JOB";

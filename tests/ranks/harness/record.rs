@@ -100,7 +100,7 @@ fn line(event: &Event) -> String {
     match event {
         Event::Started(case) => format!("started {case}"),
         Event::Passed(case) => format!("passed {case}"),
-        Event::Failed(case, text) => format!("failed {case} {}", text.replace('\\', "\\\\").replace('\n', "\\n")),
+        Event::Failed(case, text) => format!("failed {case} {}", escaped(text)),
         Event::Covered(Cell { operation, dtype, op, supported }) => {
             let or_none = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
             format!("covered {supported} {operation} {} {}", or_none(dtype), or_none(op))
@@ -116,8 +116,7 @@ fn parsed(line: &str) -> Option<Event> {
         "passed" => Some(Event::Passed(rest.to_owned())),
         "failed" => {
             let (case, text) = rest.split_once(' ')?;
-            let lines: Vec<&str> = text.split("\\n").collect();
-            Some(Event::Failed(case.to_owned(), lines.join("\n").replace("\\\\", "\\")))
+            Some(Event::Failed(case.to_owned(), unescaped(text)))
         }
         "covered" => {
             let mut words = rest.split(' ');
@@ -129,4 +128,20 @@ fn parsed(line: &str) -> Option<Event> {
         "ended" => Some(Event::Ended),
         _ => None,
     }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\n', "\\n")
+}
+
+fn unescaped(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut plain = String::new();
+    while let Some(character) = characters.next() {
+        plain.push(match character {
+            '\\' if characters.next() == Some('n') => '\n',
+            character => character,
+        });
+    }
+    plain
 }

@@ -1,6 +1,5 @@
 //! Cases that need a job of their own, because they hang or crash on purpose or start in their own way.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use super::process::{self, End};
 use super::watchdog::Watchdog;
+use super::world::{self, Environment, World};
 use super::{DEADLINE_VARIABLE, Failure, Outcome, SOLO_VARIABLE, deadline};
 
 /// Names the directory of a solo case.
@@ -80,5 +80,81 @@ impl Solo {
             End::Stalled => return Err(format!("it hung and was killed\n{}", read())),
         };
         (self.expect)(&ended).map_err(|why| format!("{why}\n--- printed\n{}", ended.output))
+    }
+
+    fn command(&self, directory: &Path) -> Result<Command, String> {
+        let mut environment: Environment = vec![
+            (SOLO_VARIABLE, self.name.into()),
+            (DIRECTORY_VARIABLE, directory.into()),
+            (DEADLINE_VARIABLE, deadline().as_secs().to_string().into()),
+            ("RUST_BACKTRACE", "0".into()),
+        ];
+        environment.extend(self.environment.iter().map(|&(name, value)| (name, value.into())));
+        match self.start {
+            Start::Alone => world::command(World::Threads, 1, environment),
+            #[cfg(feature = "mpi")]
+            Start::Ranks(ranks) => world::command(World::Mpi, ranks, environment),
+            #[cfg(feature = "mpi")]
+            Start::Survivors(ranks) => world::command(World::Mpi, ranks, environment).and_then(leaving_survivors),
+            #[cfg(not(feature = "mpi"))]
+            _ => Err("this build has no MPI".to_owned()),
+        }
+    }
+}
+
+/// The command with the launcher's own option that keeps it from ending a job one of whose ranks died.
+#[cfg(feature = "mpi")]
+fn leaving_survivors(command: Command) -> Result<Command, String> {
+    use crate::launcher::{Flavour, Launcher};
+
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let option = match Launcher::find(&program, None).map_err(|error| error.to_string())?.flavour {
+        Flavour::OpenMpi4 | Flavour::OpenMpi5 => "--enable-recovery",
+        Flavour::Mpich | Flavour::IntelMpi => "-disable-auto-cleanup",
+        Flavour::Slurm => "--kill-on-bad-exit=0",
+    };
+    let mut changed = Command::new(command.get_program());
+    changed.arg(option).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => changed.env(name, value),
+            None => changed.env_remove(name),
+        };
+    }
+    Ok(changed)
+}
+
+/// Runs this process as a rank of a solo case.
+pub fn main(solos: &[Solo], name: &str) -> ExitCode {
+    let watchdog = Watchdog::start();
+    watchdog.watch(deadline(), || eprintln!("the rank was not done within the deadline"));
+    let Some(solo) = solos.iter().find(|solo| solo.name == name) else {
+        eprintln!("there is no solo case {name}");
+        return ExitCode::FAILURE;
+    };
+    match (solo.program)() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(text)) => {
+            eprintln!("failed: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The directory that all ranks of a solo case share.
+pub fn solo_directory() -> PathBuf {
+    std::env::var_os(DIRECTORY_VARIABLE).map_or_else(|| PathBuf::from("."), PathBuf::from)
+}
+
+/// Waits until the test program has seen the text that releases the ranks.
+pub fn wait_for_release() {
+    wait_for_file("released");
+}
+
+/// Waits until there is a file in the shared directory.
+pub fn wait_for_file(name: &str) {
+    // The watchdog ends a wait in vain.
+    while !solo_directory().join(name).exists() {
+        thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,0 +1,37 @@
+//! Multi-rank tests, which start themselves: as ranks that are threads, and as ranks of an MPI job under the
+//! launcher of the MPI that they are linked with.
+//!
+//! ```text
+//! cargo test --test ranks                     all cases, with 1 to 7 ranks
+//! cargo test --test ranks allreduce           the cases of one operation
+//! cargo test --test ranks -- 'np=3'           one number of ranks
+//! ```
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `WARPCOMM_TEST_DEADLINE` | seconds a case may take on a rank | 60 |
+//! | `WARPCOMM_TEST_PROGRAMS` | random programs, with each number of ranks under MPI | 100 |
+//! | `WARPCOMM_BLESS` | `1`: a run of all cases writes `docs/support.md` | compare |
+//! | `WARPCOMM_LAUNCHER` | the launcher, a path or a name on `PATH` | one that fits |
+//!
+//! A new case is a function and a row in the table of its module, in `tests/ranks/`.
+
+#[cfg(feature = "mpi")]
+#[allow(dead_code, reason = "the command uses more of it than these tests")]
+#[path = "../src/bin/warpcomm/launcher.rs"]
+mod launcher;
+
+#[macro_use]
+#[path = "ranks/harness/mod.rs"]
+mod harness;
+#[macro_use]
+#[path = "ranks/oracle/mod.rs"]
+mod oracle;
+#[path = "ranks/mod.rs"]
+mod suite;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    harness::main(suite::cases(), suite::solos(), suite::checks())
+}

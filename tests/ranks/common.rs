@@ -1,0 +1,70 @@
+//! What the cases of several modules share.
+
+use warpcomm::Communicator;
+
+/// The most bytes that ride in the frame of a collective.
+pub const FRAME_BYTES: usize = 256;
+
+/// The most bytes that travel in an envelope, unless a job sets another limit.
+pub const EAGER_BYTES: usize = 4000;
+
+/// More bytes than any message that is treated as small: rendezvous, and reductions in blocks.
+pub const LARGE_BYTES: usize = 20_000;
+
+/// Numbers of elements around which something changes, for `ranks` ranks.
+pub fn lengths(ranks: usize, element_bytes: usize) -> Vec<usize> {
+    let mut lengths = vec![
+        0,
+        1,
+        ranks - 1,
+        ranks,
+        ranks + 1,
+        37,
+        1000,
+        FRAME_BYTES / element_bytes,
+        FRAME_BYTES / element_bytes + 1,
+        EAGER_BYTES / element_bytes,
+        EAGER_BYTES / element_bytes + 1,
+    ];
+    lengths.sort_unstable();
+    lengths.dedup();
+    lengths
+}
+
+/// The same, without what differs little, for operations with many variants.
+pub fn few_lengths(ranks: usize, element_bytes: usize) -> Vec<usize> {
+    vec![0, 1, ranks + 1, FRAME_BYTES / element_bytes + 1, EAGER_BYTES / element_bytes + 1]
+}
+
+/// The rank behind this one, in a ring.
+pub fn next(comm: &Communicator) -> usize {
+    (comm.rank() + 1) % comm.size()
+}
+
+/// The rank before this one, in a ring.
+pub fn previous(comm: &Communicator) -> usize {
+    (comm.rank() + comm.size() - 1) % comm.size()
+}
+
+/// All ranks but this one.
+pub fn others(comm: &Communicator) -> impl Iterator<Item = usize> + use<> {
+    let rank = comm.rank();
+    (0..comm.size()).filter(move |other| *other != rank)
+}
+
+/// Checks that collectives and messages still work.
+pub fn still_works(comm: &Communicator) -> crate::harness::Outcome {
+    use warpcomm::{Op, Tag};
+
+    let mut sum = [0u64; 2];
+    comm.allreduce(&[comm.rank() as u64, 1], &mut sum, Op::Sum)?;
+    let ranks = comm.size() as u64;
+    assert_eq!(sum, [ranks * (ranks - 1) / 2, ranks], "allreduce after an error");
+    for length in [1, 2000] {
+        let mut received = vec![0; length];
+        let sent = vec![comm.rank() as u32; length];
+        comm.sendrecv(&sent, next(comm), Tag(77), &mut received, previous(comm), Tag(77))?;
+        assert_eq!(received, vec![previous(comm) as u32; length], "sendrecv after an error");
+    }
+    Ok(())
+}

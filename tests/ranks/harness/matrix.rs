@@ -1,0 +1,225 @@
+//! The support matrix, `docs/support.md`: what the tests have seen work, and what they have seen refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use warpcomm::{Dtype, Op};
+
+use super::BLESS_VARIABLE;
+use super::job::{Report, Setting};
+use super::record::Cell;
+use super::world::World;
+
+/// Operations that move elements as they are.
+const MOVING: &[&str] = &[
+    "send",
+    "recv",
+    "sendrecv",
+    "isend",
+    "irecv",
+    "probe",
+    "iprobe",
+    "Scope::isend",
+    "Scope::irecv",
+    "bcast",
+    "gather",
+    "gather_in_place",
+    "scatter",
+    "scatter_in_place",
+    "allgather",
+    "allgather_in_place",
+    "allgatherv",
+    "allgatherv_in_place",
+];
+
+/// Operations that fold elements.
+const FOLDING: &[&str] = &["reduce", "reduce_in_place", "allreduce", "allreduce_in_place"];
+
+/// Operations without elements.
+const OTHERS: &[&str] = &["barrier", "duplicate", "split"];
+
+/// Compares the page with what the jobs have covered, or writes it.
+pub fn check(reports: &[(Setting, &Report)]) -> Result<(), String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let reasons = Reasons::read(&root.join("docs/support-reasons.md"))?;
+    let page = Page { found: found(reports), reasons, cases: Vec::new(), used: BTreeSet::new() }.written()?;
+    let path = root.join("docs/support.md");
+    if std::env::var_os(BLESS_VARIABLE).is_some_and(|value| value == "1") {
+        return fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()));
+    }
+    match fs::read_to_string(&path).unwrap_or_default() == page {
+        true => Ok(()),
+        false => Err(format!(
+            "{} is not what the tests have found; run them all with {BLESS_VARIABLE}=1 to write it anew",
+            path.display()
+        )),
+    }
+}
+
+/// A case for each cell, which covered it in every kind of world with the usual settings.
+fn found(reports: &[(Setting, &Report)]) -> BTreeMap<Cell, String> {
+    let mut covered: BTreeMap<(&Cell, &String), BTreeSet<World>> = BTreeMap::new();
+    for (setting, report) in reports.iter().filter(|(setting, _)| setting.variables.is_empty()) {
+        for (cell, cases) in &report.covered {
+            for case in cases {
+                covered.entry((cell, case)).or_default().insert(setting.world);
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    for ((cell, case), worlds) in covered {
+        if worlds.len() == World::ALL.len() {
+            found.entry(cell.clone()).or_insert_with(|| case.clone());
+        }
+    }
+    found
+}
+
+struct Page {
+    found: BTreeMap<Cell, String>,
+    reasons: Reasons,
+    /// The cases in the order in which the page first names them.
+    cases: Vec<String>,
+    /// The reasons that a cell has named.
+    used: BTreeSet<usize>,
+}
+
+impl Page {
+    fn written(mut self) -> Result<String, String> {
+        let mut blank = Vec::new();
+        let mut tables = String::new();
+        tables.push_str("\n## Moving elements\n\n");
+        self.table(&mut tables, "operation", MOVING, |row| (row.to_owned(), None), &mut blank);
+        for &operation in FOLDING {
+            let _ = write!(tables, "\n## {operation}\n\n");
+            let ops: Vec<&str> = Op::ALL.iter().map(|op| op.name()).collect();
+            let place = |row: &str| (operation.to_owned(), Some(row.to_owned()));
+            self.table(&mut tables, "op", &ops, place, &mut blank);
+        }
+        tables.push_str("\n## Without elements\n\n| operation | test |\n|---|---|\n");
+        for &operation in OTHERS {
+            let cell = self.cell(operation.to_owned(), None, None, &mut blank);
+            let _ = writeln!(tables, "| `{operation}` | {cell} |");
+        }
+        let unused = self.reasons.0.iter().enumerate().filter(|(index, _)| !self.used.contains(index));
+        let unused: Vec<String> = unused.map(|(_, reason)| format!("a reason that no cell needs: {}", reason.text)).collect();
+        blank.extend(unused);
+        if !blank.is_empty() {
+            return Err(format!("the support matrix has gaps:\n{}", blank.join("\n")));
+        }
+        let mut page = HEAD.to_owned();
+        page.push_str(&tables);
+        page.push_str("\n## Tests\n\n");
+        for (index, case) in self.cases.iter().enumerate() {
+            let _ = writeln!(page, "{}. `{case}`", index + 1);
+        }
+        page.push_str("\n## Reasons\n\n");
+        for (index, reason) in self.reasons.0.iter().enumerate() {
+            let _ = writeln!(page, "- {}: {}", letter(index), reason.text);
+        }
+        Ok(page)
+    }
+
+    /// A table whose columns are the element types.
+    fn table(
+        &mut self,
+        page: &mut String,
+        corner: &str,
+        rows: &[&str],
+        place: impl Fn(&str) -> (String, Option<String>),
+        blank: &mut Vec<String>,
+    ) {
+        let names: Vec<&str> = Dtype::ALL.iter().map(|dtype| dtype.name()).collect();
+        let _ = writeln!(page, "| {corner} | {} |", names.join(" | "));
+        let _ = writeln!(page, "|---|{}", "---|".repeat(names.len()));
+        for row in rows {
+            let (operation, op) = place(row);
+            let mut cell = |dtype: &&str| self.cell(operation.clone(), Some((*dtype).to_owned()), op.clone(), blank);
+            let cells: Vec<String> = names.iter().map(&mut cell).collect();
+            let _ = writeln!(page, "| `{row}` | {} |", cells.join(" | "));
+        }
+    }
+
+    /// The number of the case that covered a cell, or the letter of the reason why it is refused.
+    fn cell(
+        &mut self,
+        operation: String,
+        dtype: Option<String>,
+        op: Option<String>,
+        blank: &mut Vec<String>,
+    ) -> String {
+        let cell = Cell { operation, dtype, op, supported: true };
+        let refused = Cell { supported: false, ..cell.clone() };
+        let name = || [Some(&cell.operation), cell.op.as_ref(), cell.dtype.as_ref()];
+        let name = name().into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+        match (self.found.get(&cell).cloned(), self.found.get(&refused)) {
+            (Some(_), Some(refused)) => blank.push(format!("{name}: {refused} found it unsupported, others did not")),
+            (Some(case), None) => {
+                let known = self.cases.iter().position(|other| *other == case);
+                let index = known.unwrap_or_else(|| {
+                    self.cases.push(case);
+                    self.cases.len() - 1
+                });
+                return (index + 1).to_string();
+            }
+            (None, Some(_)) => match self.reasons.of(&cell) {
+                Some(index) => {
+                    self.used.insert(index);
+                    return letter(index).to_string();
+                }
+                None => blank.push(format!("{name}: unsupported without a reason in docs/support-reasons.md")),
+            },
+            (None, None) => blank.push(format!("{name}: no passing test covers it in every kind of world")),
+        }
+        String::new()
+    }
+}
+
+fn letter(index: usize) -> char {
+    char::from(b'a' + index as u8)
+}
+
+/// Why pairs of a reduction and an element type are unsupported.
+struct Reasons(Vec<Reason>);
+
+struct Reason {
+    ops: Vec<String>,
+    dtypes: Vec<String>,
+    text: String,
+}
+
+impl Reasons {
+    /// Reads the rows of the table in a page: ops, element types, reason.
+    fn read(path: &PathBuf) -> Result<Reasons, String> {
+        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let words = |cell: &str| cell.replace('`', " ").split_whitespace().map(str::to_owned).collect();
+        let rows = text.lines().filter(|line| line.starts_with("| `"));
+        let reasons = rows.map(|row| {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            match cells[..] {
+                [ops, dtypes, text] => Ok(Reason { ops: words(ops), dtypes: words(dtypes), text: text.to_owned() }),
+                _ => Err(format!("{}: not three cells: {row}", path.display())),
+            }
+        });
+        reasons.collect::<Result<_, _>>().map(Reasons)
+    }
+
+    fn of(&self, cell: &Cell) -> Option<usize> {
+        let (op, dtype) = (cell.op.as_ref()?, cell.dtype.as_ref()?);
+        self.0.iter().position(|reason| reason.ops.contains(op) && reason.dtypes.contains(dtype))
+    }
+}
+
+/// What the page says before its tables.
+const HEAD: &str = "\
+# What is supported
+
+Written by the tests (`WARPCOMM_BLESS=1 cargo test --test ranks`), which fail if it is out of date. Do not
+edit it.
+
+A number is the [test](#tests) that passed for this operation and element type, with buffers in host
+memory, with ranks as threads and as processes of an MPI job. A letter says that the combination is
+`Unsupported`, which a test has found to be an `Err`, for this [reason](#reasons).
+";
