@@ -35,11 +35,13 @@ impl Communicator {
     }
 
     /// This rank's number, from 0 to [`size`](Self::size) - 1.
+    #[inline]
     pub fn rank(&self) -> usize {
         self.endpoint.rank()
     }
 
     /// The number of ranks.
+    #[inline]
     pub fn size(&self) -> usize {
         self.endpoint.size()
     }
@@ -84,6 +86,7 @@ impl Communicator {
     /// Runs an operation to its end, under the name and deadline of this call.
     ///
     /// Everything that the operation has to check about its arguments it checks inside.
+    #[inline]
     pub(crate) fn run<T: Send>(
         &self,
         activities: &[&Activity],

@@ -242,11 +242,13 @@ impl Dtype {
     }
 
     /// The code of this type in an envelope or a frame.
+    #[inline]
     pub(crate) fn code(self) -> u8 {
         self as u8
     }
 
     /// The type behind a code from the wire, if there is one.
+    #[inline]
     pub(crate) fn from_code(code: u8) -> Option<Dtype> {
         Self::ALL.get(usize::from(code)).copied()
     }

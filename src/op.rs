@@ -154,6 +154,7 @@ impl Op {
     }
 
     /// Fails with `Unsupported` where the operation does not take elements of type `dtype`.
+    #[inline]
     pub(crate) fn check(self, dtype: Dtype) -> Result<()> {
         match self.supports(dtype) {
             true => Ok(()),

@@ -53,6 +53,7 @@ impl Operation {
     }
 
     /// Whether it moves the caller's data, and not only knowledge of the ranks about each other.
+    #[inline]
     pub(crate) fn moves_data(self) -> bool {
         !matches!(
             self,
@@ -107,6 +108,7 @@ pub(crate) struct Question {
 }
 
 /// The algorithm for an operation.
+#[inline]
 pub(crate) fn plan(question: Question) -> Algorithm {
     let Question {
         operation,

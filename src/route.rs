@@ -15,6 +15,7 @@ pub(crate) enum Route {
 
 impl Communicator {
     /// Describes an operation on `span` for errors and reports.
+    #[inline]
     pub(crate) fn message(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Activity {
         let (peer, tag) = match route {
             Route::To(rank, tag) => (Peer::To(rank), tag),
@@ -28,6 +29,7 @@ impl Communicator {
         activity
     }
 
+    #[inline]
     pub(crate) fn check_route(&self, route: Route) -> Result<()> {
         match route {
             Route::To(rank, tag) => {

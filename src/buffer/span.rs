@@ -30,6 +30,7 @@ unsafe impl Sync for Span<'_> {}
 
 impl<'a> Span<'a> {
     /// The span of `elements` elements of host memory.
+    #[inline]
     pub(super) fn host<T: Element>(pointer: *mut T, elements: usize) -> Span<'a> {
         Span {
             pointer: pointer.cast(),
@@ -54,28 +55,34 @@ impl<'a> Span<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn pointer(&self) -> *mut u8 {
         self.pointer
     }
 
+    #[inline]
     pub(crate) fn elements(&self) -> usize {
         self.elements
     }
 
     /// The length in bytes.
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
         // A Rust object has at most isize::MAX bytes.
         self.elements * self.dtype.size()
     }
 
+    #[inline]
     pub(crate) fn dtype(&self) -> Dtype {
         self.dtype
     }
 
+    #[inline]
     pub(crate) fn place(&self) -> Place {
         self.place
     }
 
+    #[inline]
     pub(crate) fn device(&self) -> Result<&'static dyn Device> {
         device(self.place)
     }

@@ -41,6 +41,7 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// Enters a collective with a buffer of `bytes` bytes, for the report.
+    #[inline]
     pub(crate) fn enter(comm: &'a Communicator, operation: Operation, bytes: usize) -> Result<Call<'a>> {
         let entered = comm
             .endpoint
@@ -64,29 +65,35 @@ impl<'a> Call<'a> {
         self.comm.run(&[&self.activity], pin!(body))
     }
 
+    #[inline]
     fn endpoint(&self) -> &Arc<Endpoint> {
         &self.comm.endpoint
     }
 
+    #[inline]
     fn rank(&self) -> usize {
         self.comm.rank()
     }
 
+    #[inline]
     fn ranks(&self) -> usize {
         self.comm.size()
     }
 
     /// The tag of everything that belongs to this collective.
+    #[inline]
     fn tag(&self) -> i32 {
         self.endpoint().tags.collective(self.entered.sequence)
     }
 
     /// Whether the collective starts with an agreement. Some are nothing without it.
+    #[inline]
     fn is_checked(&self) -> bool {
         self.endpoint().engine.config().check || !self.operation.moves_data()
     }
 
     /// The algorithm for a payload of at most `bytes` bytes on each rank.
+    #[inline]
     fn plan(&self, bytes: usize) -> Algorithm {
         let Call { operation, .. } = *self;
         plan(Question {
@@ -109,6 +116,7 @@ impl<'a> Call<'a> {
     }
 
     /// The other ranks, the next one first, so that not everybody starts with the same.
+    #[inline]
     fn others(&self) -> impl Iterator<Item = usize> + use<> {
         let (rank, ranks) = (self.rank(), self.ranks());
         (1..ranks).map(move |step| (rank + step) % ranks)

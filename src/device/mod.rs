@@ -32,6 +32,7 @@ impl Place {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported), saying why, for [`Place::Device`].
+    #[inline]
     pub fn check(self) -> Result<()> {
         match self {
             Place::Host => Ok(()),
@@ -137,6 +138,7 @@ impl Drop for Scratch {
 }
 
 /// The device for buffers at `place`.
+#[inline]
 pub(crate) fn device(place: Place) -> Result<&'static dyn Device> {
     place.check()?;
     Ok(&Host)

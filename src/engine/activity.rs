@@ -67,6 +67,7 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
+    #[inline]
     pub(crate) fn new(operation: &'static str, rank: usize) -> Activity {
         Activity {
             operation,
@@ -82,15 +83,18 @@ impl Activity {
         }
     }
 
+    #[inline]
     pub(crate) fn waits_for(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn waits_for_rank(&self, phase: Phase, rank: usize) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.awaited.store(rank, Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn phase(&self) -> Phase {
         let code = self.phase.load(Ordering::Relaxed);
         Phase::ALL.get(usize::from(code)).copied().unwrap_or(Phase::Start)

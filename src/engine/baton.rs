@@ -52,6 +52,7 @@ impl<T> Baton<T> {
     }
 
     /// Takes the baton if nobody polls.
+    #[inline]
     pub(super) fn try_take(&self) -> Option<Held<'_, T>> {
         match self.state.try_lock() {
             Ok(state) => Some(self.held(state)),
@@ -70,6 +71,7 @@ impl<T> Baton<T> {
     }
 
     /// Whether the polling thread should drop the baton for a moment.
+    #[inline]
     pub(super) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) > 0
     }
@@ -114,6 +116,7 @@ impl<T> Baton<T> {
     }
 
     /// Lets the waiting threads look again.
+    #[inline]
     pub(super) fn announce(&self) {
         fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::Relaxed) > 0 {
@@ -144,6 +147,7 @@ impl<T> std::ops::DerefMut for Held<'_, T> {
 }
 
 impl<T> Drop for Held<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         drop(self.state.take());
         self.baton.announce();

@@ -73,15 +73,18 @@ impl Endpoint {
         Ok(endpoint)
     }
 
+    #[inline]
     pub(crate) fn rank(&self) -> usize {
         self.context.rank
     }
 
+    #[inline]
     pub(crate) fn size(&self) -> usize {
         self.context.group.len()
     }
 
     /// Whether this thread may use the communicator now.
+    #[inline]
     pub(crate) fn check(&self) -> Result<()> {
         self.engine.check()?;
         match self.poison.get() {
@@ -121,6 +124,7 @@ impl Endpoint {
     }
 
     /// Checks a rank that an operation sends to or receives from.
+    #[inline]
     pub(crate) fn check_rank(&self, rank: usize) -> Result<()> {
         match rank < self.size() {
             true => Ok(()),
@@ -133,6 +137,7 @@ impl Endpoint {
     }
 
     /// Checks the tag of a message.
+    #[inline]
     pub(crate) fn check_tag(&self, tag: i32) -> Result<()> {
         let limit = self.engine.transport().tag_limit();
         match (0..=limit).contains(&tag) {
@@ -142,6 +147,7 @@ impl Endpoint {
     }
 
     /// Enters a blocking collective.
+    #[inline]
     pub(crate) fn enter_collective(&self) -> Result<InCollective<'_>> {
         if self.in_collective.swap(true, Ordering::Acquire) {
             return Err(Error::invalid(
@@ -157,6 +163,7 @@ impl Endpoint {
 }
 
 impl Drop for InCollective<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.endpoint.in_collective.store(false, Ordering::Release);
     }

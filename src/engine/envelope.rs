@@ -34,6 +34,7 @@ pub(crate) enum Path {
 }
 
 impl Envelope {
+    #[inline]
     pub(crate) fn new(path: Path, dtype: Dtype, id: u32, count: usize) -> Envelope {
         let path = match path {
             Path::Inline => 0,
@@ -49,6 +50,7 @@ impl Envelope {
     }
 
     /// The envelope at the front of a message of `bytes` bytes, and the type of its elements.
+    #[inline]
     pub(crate) fn read(message: &[u8]) -> Result<(Envelope, Path, Dtype)> {
         let malformed = || {
             Error::new(
@@ -71,6 +73,7 @@ impl Envelope {
     }
 
     /// Writes the envelope to the front of a slab.
+    #[inline]
     pub(crate) fn write(&self, slab: &mut [u8]) {
         slab[..ENVELOPE_BYTES].copy_from_slice(bytemuck::bytes_of(self));
     }
@@ -149,6 +152,7 @@ pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, dtype: Dtype)
 }
 
 /// Whether a message fits a receive.
+#[inline]
 pub(crate) fn check_room(count: usize, dtype: Dtype, room: Room) -> Result<()> {
     if dtype != room.dtype {
         let message = format!("a message of {count} {dtype} met a receive of {}", room.dtype);

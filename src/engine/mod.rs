@@ -120,19 +120,23 @@ impl Engine {
         })
     }
 
+    #[inline]
     pub(crate) fn transport(&self) -> &dyn Transport {
         &*self.transport
     }
 
+    #[inline]
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
+    #[inline]
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
     }
 
     /// Whether this thread may use the engine now.
+    #[inline]
     pub(crate) fn check(&self) -> Result<()> {
         if self.is_stopped() {
             return Err(Error::invalid(
@@ -289,6 +293,7 @@ impl Engine {
     }
 
     /// Drives every pending operation once; true if one of them ended.
+    #[inline]
     fn round(&self, tasks: &mut Vec<Entry>) -> bool {
         self.rounds.store(
             self.rounds.load(Ordering::Relaxed).wrapping_add(1),

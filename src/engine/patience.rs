@@ -17,6 +17,7 @@ const CROWDED: Duration = Duration::from_micros(3);
 pub(super) struct Spins(AtomicU32);
 
 impl Spins {
+    #[inline]
     pub(super) fn new() -> Spins {
         Spins(AtomicU32::new(*SPINS.end()))
     }
@@ -47,6 +48,7 @@ pub(super) struct Patience<'a> {
 }
 
 impl<'a> Patience<'a> {
+    #[inline]
     pub(super) fn new(engine: &'a Engine, wait: &'a Wait<'a>) -> Patience<'a> {
         let spins = engine.spins.0.load(Ordering::Relaxed);
         Patience {

@@ -22,32 +22,38 @@ thread_local! {
 }
 
 impl Slab {
+    #[inline]
     pub(crate) fn take() -> Slab {
         // A thread that is ending has no stock any more.
         let kept = STOCK.try_with(|stock| stock.borrow_mut().pop()).ok().flatten();
         Slab(Some(kept.unwrap_or_else(|| Box::new(Bytes([0; SLAB_BYTES])))))
     }
 
+    #[inline]
     pub(crate) fn pointer(&self) -> *const u8 {
         self.0.as_ref().map_or(std::ptr::null(), |bytes| bytes.0.as_ptr())
     }
 
+    #[inline]
     pub(crate) fn pointer_mut(&mut self) -> *mut u8 {
         self.0
             .as_mut()
             .map_or(std::ptr::null_mut(), |bytes| bytes.0.as_mut_ptr())
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |bytes| &bytes.0)
     }
 
+    #[inline]
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         self.0.as_mut().map_or(&mut [], |bytes| &mut bytes.0)
     }
 }
 
 impl Drop for Slab {
+    #[inline]
     fn drop(&mut self) {
         if let Some(bytes) = self.0.take() {
             let _ = STOCK.try_with(|stock| {

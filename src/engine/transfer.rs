@@ -27,6 +27,7 @@ enum State {
 }
 
 impl<'t> Transfer<'t> {
+    #[inline]
     fn new(transport: &'t dyn Transport, posted: Posted, slab: Option<Slab>) -> Transfer<'t> {
         let state = match posted {
             Posted::Done(delivery) => State::Done(delivery),
@@ -40,6 +41,7 @@ impl<'t> Transfer<'t> {
     }
 
     /// Sends the first `bytes` bytes of a slab.
+    #[inline]
     pub(crate) fn send_slab(
         transport: &'t dyn Transport,
         context: &Context,
@@ -55,6 +57,7 @@ impl<'t> Transfer<'t> {
     }
 
     /// Receives up to `capacity` bytes into a slab; see [`slab`](Self::slab).
+    #[inline]
     pub(crate) fn receive_slab(
         transport: &'t dyn Transport,
         context: &Context,
@@ -84,6 +87,7 @@ impl<'t> Transfer<'t> {
     ///
     /// # Safety
     /// The memory is valid and not written until the transfer is over or was dropped.
+    #[inline]
     pub(crate) unsafe fn send_lent(
         transport: &'t dyn Transport,
         context: &Context,
@@ -101,6 +105,7 @@ impl<'t> Transfer<'t> {
     ///
     /// # Safety
     /// The memory is valid and used by nobody else until the transfer is over or was dropped.
+    #[inline]
     pub(crate) unsafe fn receive_lent(
         transport: &'t dyn Transport,
         context: &Context,
@@ -115,6 +120,7 @@ impl<'t> Transfer<'t> {
     }
 
     /// The slab of a transfer that is over.
+    #[inline]
     pub(crate) fn slab(&self) -> &[u8] {
         self.slab.as_ref().map_or(&[], Slab::bytes)
     }
@@ -125,6 +131,7 @@ impl<'t> Transfer<'t> {
     }
 
     /// The outcome, if the transport has finished; once.
+    #[inline]
     pub(crate) fn poll_once(&mut self) -> Poll<Result<Delivery>> {
         let outcome = match &self.state {
             State::Done(delivery) => Ok(*delivery),
@@ -173,12 +180,14 @@ impl<'t> Transfer<'t> {
 impl Future for Transfer<'_> {
     type Output = Result<Delivery>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Result<Delivery>> {
         self.poll_once()
     }
 }
 
 impl Drop for Transfer<'_> {
+    #[inline]
     fn drop(&mut self) {
         if matches!(self.state, State::Pending(_)) && self.abandon() == Abandoned::Held {
             match self.slab.take() {

@@ -154,10 +154,13 @@ fn iprobe_finds_nothing_and_then_something(comm: &Communicator) -> Outcome {
 
 fn a_probed_message_stays_ahead_of_later_ones(comm: &Communicator) -> Outcome {
     if comm.rank() == 0 {
-        for value in 0..6u32 {
-            comm.send(&[value], 1, Tag(i32::from(value % 2 == 1)))?;
+        let send = |value: u32| comm.isend(vec![value], 1, Tag(i32::from(value % 2 == 1)));
+        let sends: Vec<_> = (0..6).map(send).collect();
+        comm.barrier()?;
+        for send in sends {
+            send.wait()?;
         }
-        return comm.barrier().map_err(Into::into);
+        return Ok(());
     }
     // Everything has arrived, and what the probe passes over on its way keeps its place.
     comm.probe(0, Tag(1))?;

@@ -1,0 +1,93 @@
+//! `allgatherv` and `allgatherv_in_place`.
+
+use warpcomm::{Blocks, Communicator};
+
+use super::common::lengths;
+use crate::harness::{Outcome, covered};
+use crate::oracle::{Value, assert_same, mixed, untouched, vector};
+
+cases! {
+    every_type_and_layout: 1..=7;
+    every_type_and_layout_in_place: 1..=7;
+    no_elements_at_all: 1..=3;
+}
+
+/// Layouts of blocks of about `length` elements for `ranks` ranks.
+fn layouts(ranks: usize, length: usize) -> Vec<Blocks> {
+    let uneven: Vec<usize> = (0..ranks).map(|rank| mixed(rank as u64) as usize % (2 * length + 1)).collect();
+    let one_has_all: Vec<usize> = (0..ranks).map(|rank| if rank == ranks / 2 { length } else { 0 }).collect();
+    // From the last rank to the first, with a gap behind each block.
+    let mut displacements = vec![0; ranks];
+    let mut end = 1;
+    for rank in (0..ranks).rev() {
+        displacements[rank] = end;
+        end += uneven[rank] + rank % 3;
+    }
+    vec![
+        Blocks::even(length, ranks),
+        Blocks::packed(uneven.clone()),
+        Blocks::packed(one_has_all),
+        Blocks::new(uneven, displacements),
+    ]
+}
+
+/// The buffer after the operation: blocks from every rank, and what was there between them.
+fn expected<T: Value>(salt: u64, blocks: &Blocks, length: usize) -> Vec<T> {
+    let mut all: Vec<T> = untouched(length);
+    for rank in 0..blocks.len() {
+        all[blocks.range(rank)].copy_from_slice(&vector(salt, rank, blocks.count(rank)));
+    }
+    all
+}
+
+/// One element more than the blocks need.
+fn needed(blocks: &Blocks) -> usize {
+    (0..blocks.len()).map(|rank| blocks.range(rank).end).max().unwrap_or(0) + 1
+}
+
+fn every_type_and_layout(comm: &Communicator) -> Outcome {
+    for_every_element!(gathered(comm)?);
+    Ok(())
+}
+
+fn gathered<T: Value>(comm: &Communicator) -> Outcome {
+    for length in lengths(comm.size(), size_of::<T>()) {
+        for blocks in layouts(comm.size(), length) {
+            let salt = length as u64;
+            let own: Vec<T> = vector(salt, comm.rank(), blocks.count(comm.rank()));
+            let mut all: Vec<T> = untouched(needed(&blocks));
+            comm.allgatherv(&own, &mut all, &blocks)?;
+            assert_same(&all, &expected(salt, &blocks, needed(&blocks)), || format!("{blocks:?}"));
+        }
+    }
+    covered("allgatherv", Some(T::DTYPE), None);
+    Ok(())
+}
+
+fn every_type_and_layout_in_place(comm: &Communicator) -> Outcome {
+    for_every_element!(gathered_in_place(comm)?);
+    Ok(())
+}
+
+fn gathered_in_place<T: Value>(comm: &Communicator) -> Outcome {
+    let rank = comm.rank();
+    for length in lengths(comm.size(), size_of::<T>()) {
+        for blocks in layouts(comm.size(), length) {
+            let salt = length as u64;
+            let mut all: Vec<T> = untouched(needed(&blocks));
+            all[blocks.range(rank)].copy_from_slice(&vector(salt, rank, blocks.count(rank)));
+            comm.allgatherv_in_place(&mut all, &blocks)?;
+            assert_same(&all, &expected(salt, &blocks, needed(&blocks)), || format!("{blocks:?}"));
+        }
+    }
+    covered("allgatherv_in_place", Some(T::DTYPE), None);
+    Ok(())
+}
+
+fn no_elements_at_all(comm: &Communicator) -> Outcome {
+    let blocks = Blocks::packed(vec![0; comm.size()]);
+    let mut nothing: [f32; 0] = [];
+    comm.allgatherv(&[0f32; 0], &mut nothing, &blocks)?;
+    comm.allgatherv_in_place(&mut nothing, &blocks)?;
+    Ok(())
+}

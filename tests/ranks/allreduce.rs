@@ -1,0 +1,105 @@
+//! `allreduce` and `allreduce_in_place`.
+
+use warpcomm::{Communicator, ErrorKind, Op};
+
+use super::common::lengths;
+use super::reduce::{contributions, lengths_of_ways, missing, results};
+use crate::harness::{Outcome, covered, expect_error, unsupported};
+use crate::oracle::{Value, assert_same, folded, untouched, vector};
+
+cases! {
+    every_type_and_op: 1..=7;
+    every_type_and_op_in_place: 1..=7;
+    every_length: 1..=7;
+    pairs_that_do_not_exist: 1..=7;
+    pairs_that_do_not_exist_in_place: 1..=7;
+    the_remainder_is_kept: 1..=7;
+}
+
+fn every_type_and_op(comm: &Communicator) -> Outcome {
+    for_every_element!(reduced(comm)?);
+    Ok(())
+}
+
+fn reduced<T: Value>(comm: &Communicator) -> Outcome {
+    const TAIL: usize = 2;
+    for length in lengths_of_ways(comm.size(), size_of::<T>()) {
+        let of_ranks = contributions::<T>(comm.size(), length);
+        for (_, op, result) in results(&of_ranks) {
+            let mut buffer: Vec<T> = untouched(length + TAIL);
+            comm.allreduce(&of_ranks[comm.rank()], &mut buffer, op)?;
+            assert_same(&buffer[..length], &result, || format!("{op} of {length} elements"));
+            assert_same(&buffer[length..], &untouched(length + TAIL)[length..], || "the tail".to_owned());
+            covered("allreduce", Some(T::DTYPE), Some(op));
+        }
+    }
+    Ok(())
+}
+
+fn every_type_and_op_in_place(comm: &Communicator) -> Outcome {
+    for_every_element!(reduced_in_place(comm)?);
+    Ok(())
+}
+
+fn reduced_in_place<T: Value>(comm: &Communicator) -> Outcome {
+    for length in lengths_of_ways(comm.size(), size_of::<T>()) {
+        let of_ranks = contributions::<T>(comm.size(), length);
+        for (_, op, result) in results(&of_ranks) {
+            let mut buffer = of_ranks[comm.rank()].clone();
+            comm.allreduce_in_place(&mut buffer, op)?;
+            assert_same(&buffer, &result, || format!("{op} of {length} elements"));
+            covered("allreduce_in_place", Some(T::DTYPE), Some(op));
+        }
+    }
+    Ok(())
+}
+
+fn every_length(comm: &Communicator) -> Outcome {
+    for length in lengths(comm.size(), size_of::<f64>()) {
+        let of_ranks = contributions::<f64>(comm.size(), length);
+        let mut buffer = untouched::<f64>(length);
+        comm.allreduce(&of_ranks[comm.rank()], &mut buffer, Op::Sum)?;
+        let result = folded(Op::Sum, &of_ranks).unwrap_or_default();
+        assert_same(&buffer, &result, || format!("{length} elements"));
+    }
+    Ok(())
+}
+
+fn pairs_that_do_not_exist(comm: &Communicator) -> Outcome {
+    for_every_element!(refused(comm)?);
+    Ok(())
+}
+
+fn refused<T: Value>(comm: &Communicator) -> Outcome {
+    for op in missing::<T>() {
+        let mut buffer: Vec<T> = untouched(2);
+        expect_error(comm.allreduce(&vector::<T>(0, 0, 2), &mut buffer, op), ErrorKind::Unsupported);
+        assert_same(&buffer, &untouched(2), || "the buffer".to_owned());
+        unsupported("allreduce", T::DTYPE, op);
+    }
+    Ok(())
+}
+
+fn pairs_that_do_not_exist_in_place(comm: &Communicator) -> Outcome {
+    for_every_element!(refused_in_place(comm)?);
+    Ok(())
+}
+
+fn refused_in_place<T: Value>(comm: &Communicator) -> Outcome {
+    for op in missing::<T>() {
+        let mut buffer: Vec<T> = untouched(2);
+        expect_error(comm.allreduce_in_place(&mut buffer, op), ErrorKind::Unsupported);
+        assert_same(&buffer, &untouched(2), || "the buffer".to_owned());
+        unsupported("allreduce_in_place", T::DTYPE, op);
+    }
+    Ok(())
+}
+
+fn the_remainder_is_kept(comm: &Communicator) -> Outcome {
+    // Blocks of a length that the ranks do not divide lose nothing.
+    let own: Vec<u64> = (0..4096).map(|number| if number % comm.size() == comm.rank() { number as u64 } else { 0 }).collect();
+    let mut sums = vec![0; 4096];
+    comm.allreduce(&own, &mut sums, Op::Sum)?;
+    assert_eq!(sums.iter().sum::<u64>(), 8_386_560);
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! `reduce` and `reduce_in_place`.
+
+use warpcomm::{Communicator, ErrorKind, Op};
+
+use super::common::{LARGE_BYTES, few_lengths, lengths};
+use crate::harness::{Outcome, covered, expect_error, unsupported};
+use crate::oracle::{Value, assert_same, folded, untouched, vector};
+
+cases! {
+    every_type_and_op: 1..=7;
+    every_type_and_op_in_place: 1..=7;
+    every_length_and_root: 1..=7;
+    pairs_that_do_not_exist: 1..=7;
+    pairs_that_do_not_exist_in_place: 1..=7;
+    other_ranks_need_no_buffer: 1..=7;
+}
+
+/// What all ranks contribute.
+pub fn contributions<T: Value>(ranks: usize, length: usize) -> Vec<Vec<T>> {
+    (0..ranks).map(|rank| vector(length as u64, rank, length)).collect()
+}
+
+/// The operations that the type has, with their results; of long vectors for some of them only.
+pub fn results<T: Value>(of_ranks: &[Vec<T>]) -> impl Iterator<Item = (usize, Op, Vec<T>)> {
+    let is_long = of_ranks[0].len() * size_of::<T>() >= LARGE_BYTES;
+    let ops = Op::ALL.iter().copied().enumerate().filter(move |(number, _)| !is_long || number % 4 == 0);
+    ops.filter_map(|(number, op)| folded(op, of_ranks).map(|result| (number, op, result)))
+}
+
+/// The operations that the type does not have.
+pub fn missing<T: Value>() -> impl Iterator<Item = Op> {
+    let one: Vec<T> = vector(0, 0, 1);
+    Op::ALL.iter().copied().filter(move |op| T::fold(*op, &one).is_none())
+}
+
+/// Lengths for every way in which a reduction can go.
+pub fn lengths_of_ways(ranks: usize, element_bytes: usize) -> Vec<usize> {
+    let mut lengths = few_lengths(ranks, element_bytes);
+    lengths.push(LARGE_BYTES / element_bytes + 1);
+    lengths
+}
+
+fn every_type_and_op(comm: &Communicator) -> Outcome {
+    for_every_element!(reduced(comm)?);
+    Ok(())
+}
+
+fn reduced<T: Value>(comm: &Communicator) -> Outcome {
+    const TAIL: usize = 2;
+    for length in lengths_of_ways(comm.size(), size_of::<T>()) {
+        let of_ranks = contributions::<T>(comm.size(), length);
+        for (number, op, result) in results(&of_ranks) {
+            let root = (number + length) % comm.size();
+            let mut buffer: Vec<T> = untouched(length + TAIL);
+            comm.reduce(&of_ranks[comm.rank()], &mut buffer, op, root)?;
+            let mut expected: Vec<T> = untouched(length + TAIL);
+            if comm.rank() == root {
+                expected[..length].copy_from_slice(&result);
+            }
+            assert_same(&buffer, &expected, || format!("{op} of {length} elements to {root}"));
+            covered("reduce", Some(T::DTYPE), Some(op));
+        }
+    }
+    Ok(())
+}
+
+fn every_type_and_op_in_place(comm: &Communicator) -> Outcome {
+    for_every_element!(reduced_in_place(comm)?);
+    Ok(())
+}
+
+fn reduced_in_place<T: Value>(comm: &Communicator) -> Outcome {
+    for length in lengths_of_ways(comm.size(), size_of::<T>()) {
+        let of_ranks = contributions::<T>(comm.size(), length);
+        for (number, op, result) in results(&of_ranks) {
+            let root = (number + length) % comm.size();
+            let mut buffer = of_ranks[comm.rank()].clone();
+            comm.reduce_in_place(&mut buffer, op, root)?;
+            let expected = if comm.rank() == root { &result } else { &of_ranks[comm.rank()] };
+            assert_same(&buffer, expected, || format!("{op} of {length} elements to {root}"));
+            covered("reduce_in_place", Some(T::DTYPE), Some(op));
+        }
+    }
+    Ok(())
+}
+
+fn every_length_and_root(comm: &Communicator) -> Outcome {
+    for length in lengths(comm.size(), size_of::<f32>()) {
+        let of_ranks = contributions::<f32>(comm.size(), length);
+        let result = folded(Op::Sum, &of_ranks).unwrap_or_default();
+        for root in 0..comm.size() {
+            let mut buffer = untouched::<f32>(length);
+            comm.reduce(&of_ranks[comm.rank()], &mut buffer, Op::Sum, root)?;
+            let expected = if comm.rank() == root { result.clone() } else { untouched(length) };
+            assert_same(&buffer, &expected, || format!("{length} elements to {root}"));
+        }
+    }
+    Ok(())
+}
+
+fn pairs_that_do_not_exist(comm: &Communicator) -> Outcome {
+    for_every_element!(refused(comm)?);
+    Ok(())
+}
+
+fn refused<T: Value>(comm: &Communicator) -> Outcome {
+    for op in missing::<T>() {
+        let mut buffer: Vec<T> = untouched(2);
+        let outcome = comm.reduce(&vector::<T>(0, 0, 2), &mut buffer, op, 0);
+        expect_error(outcome, ErrorKind::Unsupported);
+        assert_same(&buffer, &untouched(2), || "the buffer".to_owned());
+        unsupported("reduce", T::DTYPE, op);
+    }
+    Ok(())
+}
+
+fn pairs_that_do_not_exist_in_place(comm: &Communicator) -> Outcome {
+    for_every_element!(refused_in_place(comm)?);
+    Ok(())
+}
+
+fn refused_in_place<T: Value>(comm: &Communicator) -> Outcome {
+    for op in missing::<T>() {
+        let mut buffer: Vec<T> = untouched(2);
+        expect_error(comm.reduce_in_place(&mut buffer, op, 0), ErrorKind::Unsupported);
+        assert_same(&buffer, &untouched(2), || "the buffer".to_owned());
+        unsupported("reduce_in_place", T::DTYPE, op);
+    }
+    Ok(())
+}
+
+fn other_ranks_need_no_buffer(comm: &Communicator) -> Outcome {
+    for length in [3, 900, 5000] {
+        let of_ranks = contributions::<f64>(comm.size(), length);
+        let root = comm.size() / 2;
+        let mut buffer = vec![0.0; if comm.rank() == root { length } else { 0 }];
+        comm.reduce(&of_ranks[comm.rank()], &mut buffer, Op::Max, root)?;
+        if comm.rank() == root {
+            let result = folded(Op::Max, &of_ranks).unwrap_or_default();
+            assert_same(&buffer, &result, || format!("{length} elements"));
+        }
+    }
+    Ok(())
+}
