@@ -138,10 +138,11 @@ impl Group {
     /// Frees everything of a group that all its ranks have dropped.
     fn free_all(&self, transport: &dyn Transport) -> Result<()> {
         let children = std::mem::take(&mut self.state().children);
-        let freed = children
-            .into_values()
-            .fold(Ok(()), |outcome, child| outcome.and(child.free(transport)));
-        freed.and(transport.free(&self.private))
+        let mut outcome = Ok(());
+        for child in children.into_values() {
+            outcome = outcome.and(child.free(transport));
+        }
+        outcome.and(transport.free(&self.private))
     }
 }
 

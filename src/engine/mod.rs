@@ -238,7 +238,6 @@ impl Engine {
                 Waited::TimedOut => {}
             }
         };
-        drop(lent);
         end?;
         match outcome {
             Some(outcome) => outcome,

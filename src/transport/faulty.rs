@@ -104,9 +104,8 @@ impl Faulty {
             ..
         } = held;
         // SAFETY: the bytes are kept in `late` until the send has completed.
-        if let Posted::Pending(ticket) =
-            unsafe { self.inner.isend(&context, dest, tag, bytes.as_ptr(), bytes.len()) }?
-        {
+        let posted = unsafe { self.inner.isend(&context, dest, tag, bytes.as_ptr(), bytes.len()) }?;
+        if let Posted::Pending(ticket) = posted {
             state.late.push((ticket, bytes));
         }
         Ok(())

@@ -387,9 +387,10 @@ impl Transport for Local {
             .position(fits)
             .and_then(|at| queues.unexpected.remove(at))
         {
-            // SAFETY: the caller's promise; under the lock, as above.
             Some(message) => {
-                unsafe { self.take(message, pointer, capacity) }.map(|done| Some(Posted::Done(done)))
+                // SAFETY: the caller's promise; under the lock, as above.
+                let done = unsafe { self.take(message, pointer, capacity) }?;
+                Ok(Some(Posted::Done(done)))
             }
             None => Ok(None),
         }

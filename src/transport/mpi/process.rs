@@ -172,6 +172,6 @@ unsafe extern "C" fn stop_now(_: ffi::MPI_Comm, _: c_int, value: *mut c_void, _:
     // SAFETY: the box of `on_finalize`, given back once, as an attribute is deleted once.
     let stop = unsafe { Box::from_raw(value.cast::<Box<dyn FnOnce() + Send>>()) };
     // A panic must not cross MPI's frames.
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stop()));
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(stop));
     ffi::MPI_SUCCESS as c_int
 }
