@@ -1,4 +1,31 @@
-//! GPU-accelerated message passing for Rust.
+//! GPU-accelerated message passing for Rust: a communicator over MPI, made to take device buffers and host
+//! slices alike. This version moves host buffers; [`Place::check`] says what a build can do.
+//!
+//! - `Runtime` initializes MPI and gives the [`Communicator`] of all ranks; [`Communicator::threads`] runs ranks
+//!   as threads, without MPI.
+//! - Buffers are slices, arrays, vectors or single values of any [`Element`] type; see [`Buffer`].
+//! - Non-blocking operations own their buffers ([`Request`]) or borrow them in a [`scope`](Communicator::scope).
+//! - Reductions ([`Op`]) give the same bits on every rank, in every run and on every path.
+//! - Whatever goes wrong is an [`Error`]: no operation aborts, panics or hangs because of bad arguments, on any
+//!   rank.
+//! - Settings are in [`Config`].
+//!
+//! ```
+//! use warpcomm::{Communicator, Op, Tag};
+//!
+//! let sums = Communicator::threads(3, |comm| {
+//!     // Pass a token around the ring, then add up what everybody got.
+//!     let mut token = comm.rank() as u64;
+//!     let mut received = 0;
+//!     let (right, left) = ((comm.rank() + 1) % 3, (comm.rank() + 2) % 3);
+//!     comm.sendrecv(&token, right, Tag(0), &mut received, left, Tag(0))?;
+//!     token = received;
+//!     comm.allreduce_in_place(&mut token, Op::Sum)?;
+//!     Ok::<u64, warpcomm::Error>(token)
+//! })?;
+//! assert_eq!(sums.into_iter().collect::<Result<Vec<_>, _>>()?, [3, 3, 3]);
+//! # Ok::<(), warpcomm::Error>(())
+//! ```
 
 mod buffer;
 mod collective;
@@ -32,3 +59,8 @@ pub use request::{Request, RequestError};
 #[cfg(feature = "mpi")]
 pub use runtime::Runtime;
 pub use scope::{Scope, ScopedRequest};
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
