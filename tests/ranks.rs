@@ -33,5 +33,5 @@ mod suite;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    harness::main(suite::cases(), suite::solos(), suite::checks())
+    harness::main(&suite::cases(), suite::solos(), suite::checks())
 }

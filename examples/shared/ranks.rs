@@ -1,6 +1,7 @@
 //! Starts an example on every rank, reads its options and agrees on how it ends.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
@@ -15,7 +16,7 @@ struct CommandLine<E: Args> {
 
     /// Run N ranks as threads of this process instead of one rank per process.
     #[arg(long, value_name = "N")]
-    ranks: Option<usize>,
+    ranks: Option<NonZeroUsize>,
 }
 
 /// Why an example stops early.
@@ -118,7 +119,7 @@ where
     };
 
     let succeeded = match ranks {
-        Some(ranks) => on_threads(ranks, on_rank),
+        Some(ranks) => on_threads(ranks.get(), on_rank),
         None => on_processes(on_rank),
     };
     match succeeded {

@@ -44,11 +44,6 @@ const ANYWHERE: &[(&str, Call)] = &[
         let blocks = Blocks::packed(vec![n; comm.size()]);
         comm.allgatherv(&vec![0i32; n], &mut vec![0; n * comm.size() - usize::from(bad)], &blocks)
     }),
-    ("allgatherv", |comm, bad, n| {
-        // An own block of another length than the buffer that is sent.
-        let blocks = Blocks::packed(vec![n; comm.size()]);
-        comm.allgatherv(&vec![0i32; n + usize::from(bad)], &mut vec![0; n * comm.size()], &blocks)
-    }),
     ("allgatherv_in_place", |comm, bad, n| {
         let blocks = Blocks::packed(vec![n; comm.size()]);
         comm.allgatherv_in_place(&mut vec![0i32; n * comm.size() - usize::from(bad)], &blocks)

@@ -37,14 +37,14 @@ const DEADLINE_VARIABLE: &str = "WARPCOMM_TEST_DEADLINE";
 const BLESS_VARIABLE: &str = "WARPCOMM_BLESS";
 
 /// Runs the program in the role that its environment gives it.
-pub fn main(cases: Vec<Case>, solos: Vec<Solo>, checks: Vec<Check>) -> ExitCode {
+pub fn main(cases: &[Case], solos: &'static [Solo], checks: &'static [Check]) -> ExitCode {
     if let Some(directory) = std::env::var_os(JOB_VARIABLE) {
-        return rank::main(&cases, directory.as_ref());
+        return rank::main(cases, directory.as_ref());
     }
     if let Ok(name) = std::env::var(SOLO_VARIABLE) {
-        return solo::main(&solos, &name);
+        return solo::main(solos, &name);
     }
-    trials::main(&cases, solos, checks)
+    trials::main(cases, solos, checks)
 }
 
 /// How long a case may take on a rank.

@@ -18,7 +18,9 @@ use super::watchdog::Watchdog;
 use super::{Case, Failure, deadline};
 
 /// How long a rank whose case has failed waits for the others to end theirs, before it leaves the job.
-const GRACE: Duration = Duration::from_secs(5);
+fn grace() -> Duration {
+    deadline().min(Duration::from_secs(5))
+}
 
 /// The exit status of a rank that leaves its job in the middle.
 const LEFT: i32 = 4;
@@ -140,11 +142,11 @@ fn run(world: &Communicator, cases: &[Case], record: &Arc<Record>, watchdog: &Wa
         watchdog.watch(2 * deadline(), || eprintln!("the other ranks did not end their case"));
         let together = match passed {
             true => world.barrier(),
-            false => world.with_timeout(Some(GRACE)).barrier(),
+            false => world.with_timeout(Some(grace())).barrier(),
         };
         if let Err(error) = together {
             eprintln!("rank {} leaves the job after {name}: {error}", world.rank());
-            watchdog.watch(GRACE, || ());
+            watchdog.watch(grace(), || ());
             let _ = std::io::stderr().flush();
             std::process::exit(LEFT);
         }

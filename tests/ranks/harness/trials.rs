@@ -39,7 +39,7 @@ const SETTINGS: &[(usize, &[(&str, &str)], Worlds)] = &[
 ];
 
 /// Runs what the command line asks for.
-pub fn main(cases: &[Case], solos: Vec<Solo>, checks: Vec<Check>) -> ExitCode {
+pub fn main(cases: &[Case], solos: &'static [Solo], checks: &'static [Check]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // A job has more ranks than there are cores already.
     arguments.test_threads = Some(1);

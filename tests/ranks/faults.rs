@@ -1,0 +1,265 @@
+//! Messages that fail, get lost or come late, at every place where one can.
+
+use std::time::Duration;
+
+use warpcomm::{Blocks, Communicator, Config, ErrorKind, Fault, FaultAction, Op, Result, Tag};
+
+use super::common::{next, previous};
+use crate::harness::Outcome;
+use crate::oracle::{assert_same, folded, vector, vectors};
+
+cases! {
+    a_failed_message_of_a_collective: 1..=1, threads;
+    a_failed_message_between_two_ranks: 1..=1, threads;
+    a_lost_message: 1..=1, threads;
+    a_delayed_message: 1..=1, threads;
+    a_reordered_message: 1..=1, threads;
+}
+
+/// Runs on every rank, and asserts that its data are right if it succeeds.
+type Scenario = fn(&Communicator) -> Result<()>;
+
+/// More messages than a rank sends in any scenario.
+const MANY: u64 = 60;
+
+const SHORT: usize = 5;
+const LONG: usize = 1500;
+const IN_BLOCKS: usize = 10_000;
+
+fn bcast(comm: &Communicator, length: usize) -> Result<()> {
+    let mut buffer: Vec<u32> = if comm.rank() == 1 { vector(1, 1, length) } else { vec![0; length] };
+    comm.bcast(&mut buffer, 1)?;
+    assert_same(&buffer, &vector(1, 1, length), || "bcast".to_owned());
+    Ok(())
+}
+
+fn reduce(comm: &Communicator, length: usize) -> Result<()> {
+    let of_ranks: Vec<Vec<u32>> = (0..comm.size()).map(|rank| vector(1, rank, length)).collect();
+    let mut buffer = vec![0; length];
+    comm.reduce(&of_ranks[comm.rank()], &mut buffer, Op::Sum, 0)?;
+    if comm.rank() == 0 {
+        assert_same(&buffer, &folded(Op::Sum, &of_ranks).unwrap_or_default(), || "reduce".to_owned());
+    }
+    Ok(())
+}
+
+fn allreduce(comm: &Communicator, length: usize) -> Result<()> {
+    let of_ranks: Vec<Vec<u32>> = (0..comm.size()).map(|rank| vector(1, rank, length)).collect();
+    let mut buffer = vec![0; length];
+    comm.allreduce(&of_ranks[comm.rank()], &mut buffer, Op::Sum)?;
+    assert_same(&buffer, &folded(Op::Sum, &of_ranks).unwrap_or_default(), || "allreduce".to_owned());
+    Ok(())
+}
+
+fn allgather(comm: &Communicator, length: usize) -> Result<()> {
+    let mut all = vec![0u32; length * comm.size()];
+    comm.allgather(&vector::<u32>(1, comm.rank(), length), &mut all)?;
+    assert_same(&all, &vectors(1, comm.size(), length), || "allgather".to_owned());
+    Ok(())
+}
+
+fn gather(comm: &Communicator, length: usize) -> Result<()> {
+    let mut all = vec![0u32; length * comm.size()];
+    comm.gather(&vector::<u32>(1, comm.rank(), length), &mut all, 1)?;
+    if comm.rank() == 1 {
+        assert_same(&all, &vectors(1, comm.size(), length), || "gather".to_owned());
+    }
+    Ok(())
+}
+
+fn scatter(comm: &Communicator, length: usize) -> Result<()> {
+    let all: Vec<u32> = if comm.rank() == 0 { vectors(1, comm.size(), length) } else { Vec::new() };
+    let mut own = vec![0u32; length];
+    comm.scatter(&all, &mut own, 0)?;
+    assert_same(&own, &vector(1, comm.rank(), length), || "scatter".to_owned());
+    Ok(())
+}
+
+fn allgatherv(comm: &Communicator, length: usize) -> Result<()> {
+    let blocks = Blocks::packed((0..comm.size()).map(|rank| length * rank).collect::<Vec<_>>());
+    let mut all = vec![0u32; blocks.total()];
+    comm.allgatherv(&vector::<u32>(1, comm.rank(), blocks.count(comm.rank())), &mut all, &blocks)?;
+    for rank in 0..comm.size() {
+        assert_same(&all[blocks.range(rank)], &vector(1, rank, blocks.count(rank)), || "allgatherv".to_owned());
+    }
+    Ok(())
+}
+
+const COLLECTIVES: &[(&str, Scenario)] = &[
+    ("barrier", |comm| comm.barrier()),
+    ("bcast in a frame", |comm| bcast(comm, SHORT)),
+    ("bcast along a tree", |comm| bcast(comm, LONG)),
+    ("bcast in blocks", |comm| bcast(comm, 70_000)),
+    ("gather in a frame", |comm| gather(comm, SHORT)),
+    ("gather", |comm| gather(comm, LONG)),
+    ("scatter in a frame", |comm| scatter(comm, SHORT)),
+    ("scatter", |comm| scatter(comm, LONG)),
+    ("allgather in a frame", |comm| allgather(comm, SHORT)),
+    ("allgather", |comm| allgather(comm, LONG)),
+    ("allgatherv in a frame", |comm| allgatherv(comm, SHORT)),
+    ("allgatherv", |comm| allgatherv(comm, LONG)),
+    ("reduce in a frame", |comm| reduce(comm, SHORT)),
+    ("reduce", |comm| reduce(comm, LONG)),
+    ("reduce in blocks", |comm| reduce(comm, IN_BLOCKS)),
+    ("allreduce in a frame", |comm| allreduce(comm, SHORT)),
+    ("allreduce", |comm| allreduce(comm, LONG)),
+    ("allreduce in blocks", |comm| allreduce(comm, IN_BLOCKS)),
+    ("duplicate", |comm| comm.duplicate().map(drop)),
+    ("split", |comm| comm.split(Some(comm.rank() as u32 % 2), 0).map(drop)),
+];
+
+fn from_first_to_last(comm: &Communicator, length: usize) -> Result<()> {
+    let last = comm.size() - 1;
+    if comm.rank() == 0 {
+        return comm.send(&vector::<u32>(1, 0, length), last, Tag(0));
+    }
+    if comm.rank() == last {
+        let mut received = vec![0u32; length];
+        comm.recv(&mut received, 0, Tag(0))?;
+        assert_same(&received, &vector(1, 0, length), || "recv".to_owned());
+    }
+    Ok(())
+}
+
+fn around_the_ring(comm: &Communicator, length: usize) -> Result<()> {
+    let mut received = vec![0u32; length];
+    let own: Vec<u32> = vector(1, comm.rank(), length);
+    comm.sendrecv(&own, next(comm), Tag(0), &mut received, previous(comm), Tag(0))?;
+    assert_same(&received, &vector(1, previous(comm), length), || "sendrecv".to_owned());
+    Ok(())
+}
+
+fn in_a_scope(comm: &Communicator, length: usize) -> Result<()> {
+    let own: Vec<Vec<u32>> = (0..3).map(|salt| vector(salt, comm.rank(), length)).collect();
+    let mut received = vec![vec![0u32; length]; 3];
+    comm.scope(|scope| {
+        for (buffer, tag) in received.iter_mut().zip(0..) {
+            scope.irecv(buffer, previous(comm), Tag(tag))?;
+        }
+        for (buffer, tag) in own.iter().zip(0..) {
+            scope.isend(buffer, next(comm), Tag(tag))?;
+        }
+        Ok(())
+    })?;
+    for (buffer, salt) in received.iter().zip(0..) {
+        assert_same(buffer, &vector(salt, previous(comm), length), || "scope".to_owned());
+    }
+    Ok(())
+}
+
+const MESSAGES: &[(&str, Scenario)] = &[
+    ("a short message", |comm| from_first_to_last(comm, SHORT)),
+    ("a long message", |comm| from_first_to_last(comm, LONG)),
+    ("short messages in a ring", |comm| around_the_ring(comm, SHORT)),
+    ("long messages in a ring", |comm| around_the_ring(comm, LONG)),
+    ("short messages of a scope", |comm| in_a_scope(comm, SHORT)),
+    ("long messages of a scope", |comm| in_a_scope(comm, LONG)),
+];
+
+/// What came of a scenario on each rank, and of two collectives behind it.
+fn outcomes(
+    config: Config,
+    ranks: usize,
+    scenario: Scenario,
+) -> Result<Vec<(Result<()>, Result<()>)>> {
+    Communicator::threads_with(&config, ranks, |comm| {
+        let outcome = scenario(&comm);
+        (outcome, allreduce(&comm, SHORT).and_then(|()| allreduce(&comm, LONG)))
+    })
+}
+
+/// Runs a scenario with a fault in the first message of a rank, the second, and so on, until it does not
+/// meet the fault any more.
+fn at_every_message(
+    scenarios: &[(&str, Scenario)],
+    config: Config,
+    ranks: usize,
+    action: FaultAction,
+    check: impl Fn(&str, usize, Vec<(Result<()>, Result<()>)>),
+) -> Outcome {
+    for (name, scenario) in scenarios {
+        for faulty in 0..ranks {
+            for message in 1..=MANY {
+                assert!(message < MANY, "{name}: every message of rank {faulty} ends in an error");
+                let name = format!("{name}, message {message} of rank {faulty}");
+                println!("{name}");
+                let fault = Fault::new(action, message, Some(faulty));
+                let outcomes = outcomes(config.clone().fault(fault), ranks, *scenario)?;
+                if outcomes.iter().all(|(outcome, _)| outcome.is_ok()) {
+                    break;
+                }
+                check(&name, faulty, outcomes);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn a_failed_message_of_a_collective(_: &Communicator) -> Outcome {
+    // Nobody needs the deadline: it only ends a test that fails.
+    let config = Config::default().timeout(Duration::from_secs(20));
+    at_every_message(COLLECTIVES, config, 3, FaultAction::Fail, |name, faulty, outcomes| {
+        for (rank, (outcome, after)) in outcomes.into_iter().enumerate() {
+            match outcome {
+                Ok(()) => assert_ne!(rank, faulty, "{name}: the rank itself is told"),
+                Err(error) if rank == faulty => assert_eq!(error.kind(), ErrorKind::Mpi, "{name}: {error}"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::PeerFailed, "{name}: rank {rank}: {error}"),
+            }
+            assert!(after.is_ok(), "{name}: rank {rank} afterwards: {after:?}");
+        }
+    })
+}
+
+fn a_failed_message_between_two_ranks(_: &Communicator) -> Outcome {
+    // A message that never left is one that its receiver waits for.
+    let config = Config::default().timeout(Duration::from_millis(200));
+    at_every_message(MESSAGES, config, 3, FaultAction::Fail, |name, faulty, outcomes| {
+        for (rank, (outcome, _)) in outcomes.into_iter().enumerate() {
+            if let Err(error) = outcome {
+                let kinds = [ErrorKind::Mpi, ErrorKind::PeerFailed, ErrorKind::Timeout];
+                assert!(kinds.contains(&error.kind()), "{name}: rank {rank}: {error}");
+                assert!(rank == faulty || error.kind() != ErrorKind::Mpi, "{name}: rank {rank}: {error}");
+            }
+        }
+    })
+}
+
+fn a_lost_message(_: &Communicator) -> Outcome {
+    let config = Config::default().timeout(Duration::from_millis(60));
+    for scenarios in [COLLECTIVES, MESSAGES] {
+        at_every_message(scenarios, config.clone(), 2, FaultAction::Drop, |name, _, outcomes| {
+            for (rank, (outcome, _)) in outcomes.into_iter().enumerate() {
+                if let Err(error) = outcome {
+                    let kinds = [ErrorKind::PeerFailed, ErrorKind::Timeout];
+                    assert!(kinds.contains(&error.kind()), "{name}: rank {rank}: {error}");
+                }
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn late(action: FaultAction) -> Outcome {
+    for (name, scenario) in COLLECTIVES.iter().chain(MESSAGES) {
+        for faulty in 0..3 {
+            for message in 1..=8 {
+                let fault = Fault::new(action, message, Some(faulty));
+                for (rank, (outcome, after)) in
+                    outcomes(Config::default().fault(fault), 3, *scenario)?.into_iter().enumerate()
+                {
+                    let what = format!("{name}, message {message} of rank {faulty}: rank {rank}");
+                    assert!(outcome.is_ok() && after.is_ok(), "{what}: {outcome:?}, {after:?}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn a_delayed_message(_: &Communicator) -> Outcome {
+    late(FaultAction::Delay)
+}
+
+fn a_reordered_message(_: &Communicator) -> Outcome {
+    late(FaultAction::Reorder)
+}

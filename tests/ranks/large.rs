@@ -1,0 +1,101 @@
+//! Long messages and buffers.
+
+use warpcomm::{Blocks, Communicator, Op, Tag};
+
+use super::common::{next, previous};
+use super::reduce::contributions;
+use crate::harness::Outcome;
+use crate::oracle::{Value, assert_same, folded, vector, vectors};
+
+cases! {
+    a_mebibyte_by_every_operation: 3..=3;
+    a_mebibyte_by_every_operation_of_five: 5..=5;
+    an_odd_number_of_bytes: 2..=4;
+    more_than_two_gibibytes: 2..=2, mpi;
+}
+
+const MEBIBYTE: usize = 1 << 20;
+
+fn a_mebibyte_by_every_operation(comm: &Communicator) -> Outcome {
+    every_operation::<f32>(comm, MEBIBYTE / 4)?;
+    every_operation::<warpcomm::Complex<f64>>(comm, MEBIBYTE / 16)?;
+    every_operation::<half::f16>(comm, MEBIBYTE / 2)
+}
+
+fn a_mebibyte_by_every_operation_of_five(comm: &Communicator) -> Outcome {
+    every_operation::<u64>(comm, MEBIBYTE / 8)
+}
+
+fn an_odd_number_of_bytes(comm: &Communicator) -> Outcome {
+    every_operation::<u8>(comm, 300_001)
+}
+
+fn every_operation<T: Value>(comm: &Communicator, length: usize) -> Outcome {
+    let (rank, size) = (comm.rank(), comm.size());
+    let of_ranks = contributions::<T>(size, length);
+    let own = &of_ranks[rank];
+    let salt = length as u64;
+
+    let mut received = own.clone();
+    comm.sendrecv(own, next(comm), Tag(0), &mut received, previous(comm), Tag(0))?;
+    assert_same(&received, &of_ranks[previous(comm)], || "sendrecv".to_owned());
+
+    let sum = folded(Op::Sum, &of_ranks).unwrap_or_default();
+    comm.allreduce(own, &mut received, Op::Sum)?;
+    assert_same(&received, &sum, || "allreduce".to_owned());
+    let mut in_place = own.clone();
+    comm.allreduce_in_place(&mut in_place, Op::Sum)?;
+    assert_same(&in_place, &sum, || "allreduce_in_place".to_owned());
+
+    let root = size - 1;
+    received.copy_from_slice(own);
+    comm.reduce_in_place(&mut received, Op::Sum, root)?;
+    assert_same(&received, if rank == root { &sum } else { own }, || "reduce_in_place".to_owned());
+    received.copy_from_slice(own);
+    comm.reduce(own, &mut received, Op::Sum, 0)?;
+    assert_same(&received, if rank == 0 { &sum } else { own }, || "reduce".to_owned());
+
+    received.copy_from_slice(own);
+    comm.bcast(&mut received, 1)?;
+    assert_same(&received, &of_ranks[1], || "bcast".to_owned());
+
+    let expected: Vec<T> = vectors(salt, size, length);
+    let mut all: Vec<T> = vector(1, 1, size * length);
+    comm.allgather(own, &mut all)?;
+    assert_same(&all, &expected, || "allgather".to_owned());
+    let mut part = own.clone();
+    comm.scatter(if rank == 1 { &all[..] } else { &[] }, &mut part, 1)?;
+    assert_same(&part, own, || "scatter".to_owned());
+    let mut all: Vec<T> = vector(2, 2, size * length);
+    comm.gather(own, &mut all, root)?;
+    let before = vector(2, 2, size * length);
+    assert_same(&all, if rank == root { &expected } else { &before }, || "gather".to_owned());
+
+    let blocks = Blocks::packed((0..size).map(|rank| length - rank * 1000).collect::<Vec<_>>());
+    let mut all: Vec<T> = vector(3, 3, blocks.total());
+    comm.allgatherv(&own[..blocks.count(rank)], &mut all, &blocks)?;
+    for other in 0..size {
+        assert_same(&all[blocks.range(other)], &of_ranks[other][..blocks.count(other)], || "allgatherv".to_owned());
+    }
+    Ok(())
+}
+
+fn more_than_two_gibibytes(comm: &Communicator) -> Outcome {
+    const BYTES: usize = (1 << 31) + 40;
+    const MARKS: [usize; 6] = [0, (1 << 30) - 1, 1 << 30, (1 << 31) - 1, 1 << 31, BYTES - 1];
+    // Memory that nobody writes takes no room, so that this needs little more than one such buffer.
+    let mut buffer = vec![0u8; BYTES];
+    if comm.rank() == 0 {
+        MARKS.into_iter().zip(1..).for_each(|(at, mark)| buffer[at] = mark);
+        comm.send(&buffer, 1, Tag(0))?;
+        return Ok(());
+    }
+    let status = comm.recv(&mut buffer, 0, Tag(0))?;
+    assert_eq!(status.count(), BYTES as u64);
+    for (at, mark) in MARKS.into_iter().zip(1..) {
+        assert_eq!(std::mem::take(&mut buffer[at]), mark, "byte {at}");
+    }
+    let nothing = vec![0u8; MEBIBYTE];
+    assert!(buffer.chunks(MEBIBYTE).all(|chunk| chunk == &nothing[..chunk.len()]), "bytes between the marks");
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! Ranks that disagree about a collective: `Mismatch` on every rank, naming the odd one, and the communicator
+//! stays usable.
+
+use warpcomm::{Blocks, Communicator, Element, ErrorKind, Op, Result};
+
+use super::common::still_works;
+use crate::harness::{Outcome, expect_error, expect_text};
+
+cases! {
+    counts: 2..=5;
+    types: 2..=5;
+    reductions: 2..=5;
+    roots: 2..=5;
+    operations: 2..=5;
+    blocks: 2..=5;
+    communicators_to_be_made: 2..=4;
+    two_odd_ranks: 5..=7;
+    in_a_row_without_a_pause: 2..=4;
+}
+
+/// A collective on about `n` elements of each rank, other than that of most ranks where the flag is set.
+type Call = fn(&Communicator, bool, usize) -> Result<()>;
+
+const COUNTS: &[Call] = &[
+    |comm, odd, n| comm.bcast(&mut vec![0f32; n + usize::from(odd)], 0),
+    |comm, odd, n| {
+        let n = n + usize::from(odd);
+        comm.gather(&vec![0f32; n], &mut vec![0.0; (n + 1) * comm.size()], 0)
+    },
+    |comm, odd, n| {
+        let n = n + usize::from(odd);
+        let all = vec![0f32; if comm.rank() == 0 { n * comm.size() } else { 0 }];
+        comm.scatter(&all, &mut vec![0.0; n], 0)
+    },
+    |comm, odd, n| {
+        let n = n + usize::from(odd);
+        comm.allgather(&vec![0f32; n], &mut vec![0.0; n * comm.size()])
+    },
+    |comm, odd, n| comm.allgather_in_place(&mut vec![0f32; (n + usize::from(odd)) * comm.size()]),
+    |comm, odd, n| {
+        let n = n + usize::from(odd);
+        comm.reduce(&vec![0f32; n], &mut vec![0.0; n], Op::Sum, 0)
+    },
+    |comm, odd, n| comm.reduce_in_place(&mut vec![0f32; n - usize::from(odd)], Op::Sum, 0),
+    |comm, odd, n| {
+        let n = n - usize::from(odd);
+        comm.allreduce(&vec![0f32; n], &mut vec![0.0; n], Op::Sum)
+    },
+    // MPI libraries return success and wrong data here.
+    |comm, odd, n| {
+        let n = if odd { 2 * n } else { n };
+        comm.allreduce_in_place(&mut vec![0f32; n], Op::Sum)
+    },
+    // Nothing against something, and short against long.
+    |comm, odd, n| comm.allreduce_in_place(&mut vec![0f32; if odd { 0 } else { n }], Op::Sum),
+    |comm, odd, n| comm.bcast(&mut vec![0f32; if odd { 1000 * n } else { 0 }], 0),
+];
+
+fn typed<T: Element + Default>(comm: &Communicator, n: usize, call: usize) -> Result<()> {
+    let mut own = vec![T::default(); n];
+    let mut all = vec![T::default(); n * comm.size()];
+    match call {
+        0 => comm.bcast(&mut own, 0),
+        1 => comm.gather(&own, &mut all, 0),
+        2 => comm.scatter(if comm.rank() == 0 { &all[..] } else { &[] }, &mut own, 0),
+        3 => comm.allgather(&own, &mut all),
+        4 => comm.reduce(&own, &mut all, Op::Sum, 0),
+        5 => comm.allreduce(&own, &mut all, Op::Sum),
+        _ => comm.allgatherv(&own, &mut all, &Blocks::packed(vec![n; comm.size()])),
+    }
+}
+
+macro_rules! typed_calls {
+    ($($call:literal)*) => {
+        &[$(|comm, odd, n| match odd {
+            // Of the same size, so that nothing but the type tells.
+            true => typed::<u32>(comm, n, $call),
+            false => typed::<f32>(comm, n, $call),
+        }),*]
+    };
+}
+
+const TYPES: &[Call] = typed_calls!(0 1 2 3 4 5 6);
+
+const REDUCTIONS: &[Call] = &[
+    |comm, odd, n| comm.allreduce_in_place(&mut vec![0u8; n], if odd { Op::Max } else { Op::Sum }),
+    |comm, odd, n| {
+        let op = if odd { Op::Prod } else { Op::Min };
+        comm.allreduce(&vec![0f64; n], &mut vec![0.0; n], op)
+    },
+    |comm, odd, n| comm.reduce_in_place(&mut vec![0i64; n], if odd { Op::BitAnd } else { Op::BitOr }, 0),
+];
+
+const ROOTS: &[Call] = &[
+    |comm, odd, n| comm.bcast(&mut vec![0u16; n], usize::from(odd)),
+    |comm, odd, n| comm.gather(&vec![0u16; n], &mut vec![0; n * comm.size()], usize::from(odd)),
+    |comm, odd, n| {
+        let root = usize::from(odd);
+        let all = vec![0u16; if comm.rank() == root { n * comm.size() } else { 0 }];
+        comm.scatter(&all, &mut vec![0; n], root)
+    },
+    |comm, odd, n| comm.reduce(&vec![0u16; n], &mut vec![0; n], Op::Sum, usize::from(odd)),
+    |comm, odd, n| comm.reduce_in_place(&mut vec![0u16; n], Op::Max, usize::from(!odd)),
+];
+
+const OPERATIONS: &[Call] = &[
+    |comm, odd, n| match odd {
+        true => comm.barrier(),
+        false => comm.bcast(&mut vec![0u8; n], 0),
+    },
+    |comm, odd, n| match odd {
+        true => comm.allgather_in_place(&mut vec![0f32; n * comm.size()]),
+        false => comm.allreduce_in_place(&mut vec![0f32; n], Op::Sum),
+    },
+    |comm, odd, n| match odd {
+        true => comm.gather(&vec![0f32; n], &mut vec![0f32; n * comm.size()], 0),
+        false => comm.reduce(&vec![0f32; n], &mut vec![0f32; n], Op::Sum, 0),
+    },
+    |comm, odd, n| match odd {
+        true => comm.reduce_in_place(&mut vec![0f32; n], Op::Sum, 0),
+        false => comm.allreduce_in_place(&mut vec![0f32; n], Op::Sum),
+    },
+    |comm, odd, n| match odd {
+        true => comm.duplicate().map(drop),
+        false => comm.allreduce_in_place(&mut vec![0f32; n], Op::Sum),
+    },
+    |comm, odd, n| match odd {
+        true => comm.bcast(&mut vec![0f32; n], 0),
+        false => comm.split(Some(0), 0).map(drop),
+    },
+    |comm, odd, n| match odd {
+        true => comm.allgatherv_in_place(&mut vec![0f32; n * comm.size()], &Blocks::packed(vec![n; comm.size()])),
+        false => comm.barrier(),
+    },
+];
+
+fn disagree(comm: &Communicator, calls: &[Call]) -> Outcome {
+    for length in [2, 1500, 9000] {
+        for odd in [0, comm.size() - 1] {
+            for (position, call) in calls.iter().enumerate() {
+                println!("call {position}, rank {odd} is odd, {length} elements");
+                let error = expect_error(call(comm, comm.rank() == odd, length), ErrorKind::Mismatch);
+                // Of two ranks each is as odd as the other.
+                if comm.size() > 2 {
+                    expect_text(&error, &[&format!("rank {odd} ")]);
+                }
+            }
+            still_works(comm)?;
+        }
+    }
+    Ok(())
+}
+
+fn counts(comm: &Communicator) -> Outcome {
+    disagree(comm, COUNTS)
+}
+
+fn types(comm: &Communicator) -> Outcome {
+    disagree(comm, TYPES)
+}
+
+fn reductions(comm: &Communicator) -> Outcome {
+    disagree(comm, REDUCTIONS)
+}
+
+fn roots(comm: &Communicator) -> Outcome {
+    disagree(comm, ROOTS)
+}
+
+fn operations(comm: &Communicator) -> Outcome {
+    disagree(comm, OPERATIONS)
+}
+
+fn blocks(comm: &Communicator) -> Outcome {
+    // The odd rank expects of rank 0 one element more or less than rank 0 sends.
+    for length in [2, 1500, 9000] {
+        for odd in [1, comm.size() - 1] {
+            for more in [true, false] {
+                let mut counts = vec![length; comm.size()];
+                if comm.rank() == odd {
+                    counts[0] = if more { length + 1 } else { length - 1 };
+                }
+                let blocks = Blocks::packed(counts);
+                let mut all = vec![5u32; length * comm.size() + 1];
+                let outcome = comm.allgatherv(&vec![1u32; length], &mut all, &blocks);
+                let error = expect_error(outcome, ErrorKind::Mismatch);
+                expect_text(&error, &["allgatherv", "rank"]);
+            }
+        }
+        // The last rank sends another number of elements than its own block has.
+        let more = usize::from(comm.rank() == comm.size() - 1);
+        let mut all = vec![5u32; length * comm.size()];
+        let blocks = Blocks::packed(vec![length; comm.size()]);
+        expect_error(comm.allgatherv(&vec![1u32; length + more], &mut all, &blocks), ErrorKind::Mismatch);
+    }
+    still_works(comm)
+}
+
+fn communicators_to_be_made(comm: &Communicator) -> Outcome {
+    for odd in [0, comm.size() - 1] {
+        let outcome = match comm.rank() == odd {
+            true => comm.duplicate().map(drop),
+            false => comm.split(Some(0), 0).map(drop),
+        };
+        expect_error(outcome, ErrorKind::Mismatch);
+        still_works(&comm.duplicate()?)?;
+        still_works(comm)?;
+    }
+    Ok(())
+}
+
+fn two_odd_ranks(comm: &Communicator) -> Outcome {
+    let length = match comm.rank() {
+        1 => 4,
+        3 => 5,
+        _ => 8,
+    };
+    let error = expect_error(comm.allreduce_in_place(&mut vec![1i8; length], Op::Sum), ErrorKind::Mismatch);
+    expect_text(&error, &["rank 1 ", "rank 3 ", "4 i8", "5 i8", "8 i8"]);
+    still_works(comm)
+}
+
+fn in_a_row_without_a_pause(comm: &Communicator) -> Outcome {
+    for round in 0..200 {
+        let odd = round % (comm.size() + 1);
+        let mut buffer = vec![1u64; 3 + usize::from(odd == comm.rank())];
+        let outcome = comm.allreduce_in_place(&mut buffer, Op::Sum);
+        match odd == comm.size() {
+            true => outcome?,
+            false => drop(expect_error(outcome, ErrorKind::Mismatch)),
+        }
+    }
+    still_works(comm)
+}

@@ -1,0 +1,73 @@
+//! The cases, a module for each operation or promise.
+
+mod allgather;
+mod allgatherv;
+mod allreduce;
+mod barrier;
+mod bcast;
+mod common;
+mod communicators;
+mod concurrency;
+mod deadlock;
+mod errors;
+mod faults;
+mod gather;
+mod large;
+#[cfg(feature = "mpi")]
+mod lifecycle;
+mod mismatch;
+mod reduce;
+mod refusals;
+mod requests;
+mod scatter;
+mod scope;
+mod selftest;
+mod send_recv;
+mod sendrecv;
+mod threads;
+mod wildcards;
+
+use crate::harness::{Case, Check, Solo};
+
+/// All cases, in the order in which a job runs them.
+pub fn cases() -> Vec<Case> {
+    [
+        send_recv::CASES,
+        wildcards::CASES,
+        requests::CASES,
+        scope::CASES,
+        sendrecv::CASES,
+        barrier::CASES,
+        bcast::CASES,
+        gather::CASES,
+        scatter::CASES,
+        allgather::CASES,
+        allgatherv::CASES,
+        reduce::CASES,
+        allreduce::CASES,
+        communicators::CASES,
+        errors::CASES,
+        refusals::CASES,
+        mismatch::CASES,
+        deadlock::CASES,
+        concurrency::CASES,
+        large::CASES,
+        threads::CASES,
+        faults::CASES,
+        selftest::cases(),
+    ]
+    .concat()
+}
+
+/// The cases that need a job of their own.
+pub fn solos() -> &'static [Solo] {
+    #[cfg(feature = "mpi")]
+    return lifecycle::SOLOS;
+    #[cfg(not(feature = "mpi"))]
+    &[]
+}
+
+/// Checks of the test program itself.
+pub fn checks() -> &'static [Check] {
+    selftest::CHECKS
+}
