@@ -7,6 +7,22 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ranks=3
 
 ci/setup.sh
+if [[ -n ${MPICC-} ]]; then
+    # An MPI outside of the system's directories: the programs do not remember where its library is,
+    # and its launcher need not be the one on PATH.
+    mpicc=$(command -v "$MPICC")
+    directory=$(dirname "$mpicc")
+    for word in $("$mpicc" -show); do
+        if [[ $word == -L* ]]; then
+            export LD_LIBRARY_PATH=${word#-L}${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+        fi
+    done
+    if [[ :$PATH: != *":$directory:"* ]]; then
+        export PATH=$PATH:$directory WARPCOMM_LAUNCHER=${WARPCOMM_LAUNCHER:-$directory/mpiexec}
+    fi
+    # The build of the bindings does not notice another MPICC by itself.
+    export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/mpi${mpicc//[^A-Za-z0-9]/-}
+fi
 cargo build --release --features cli --bins --example matvec --example sum
 
 python=target/venv/bin/python

@@ -1,47 +1,24 @@
-//! The examples, run as a user runs them: their results for several numbers of ranks, and that bad
-//! input ends them with status 1 and one line that names the file and the reason.
+//! The examples, run as a user runs them: what they print and compute for several numbers of ranks.
 
 use std::path::Path;
 
-use tempfile::TempDir;
-
 #[path = "examples/arrays.rs"]
 mod arrays;
+#[path = "examples/bad_input.rs"]
+mod bad_input;
 #[path = "examples/job.rs"]
 mod job;
 #[cfg(feature = "mpi")]
 #[allow(dead_code, reason = "the command uses more of it")]
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
-#[path = "examples/npy.rs"]
-mod npy;
+#[path = "examples/npy_files.rs"]
+mod npy_files;
 
-use arrays::{Real, check_product, load, raw, save, save_fortran, write_problem};
+use arrays::{Files, Real, check_product, load, save, write_problem};
 use job::{run, run_threads};
 
 const RANKS: [usize; 5] = [1, 2, 3, 5, 7];
-
-/// A directory for one test and the files in it.
-struct Files(TempDir);
-
-impl Files {
-    fn new() -> Files {
-        Files(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.path().join(name).display().to_string()
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> String {
-        std::fs::write(self.path().join(name), bytes).unwrap();
-        self.file(name)
-    }
-}
 
 #[test]
 fn hello_names_every_rank_in_order() {
@@ -198,197 +175,7 @@ fn sum_of_files_of_each_type() {
 }
 
 #[test]
-fn matvec_refuses_bad_matrices() {
-    let files = Files::new();
-    let numbers = [0_u8; 6 * 8];
-    let vector = files.file("x.npy");
-    save(Path::new(&vector), &[3], &[1.0; 3]);
-    let file = |name: &str, bytes: &[u8]| files.write(name, bytes);
-    let fortran = files.file("fortran.npy");
-    save_fortran(Path::new(&fortran), &[2, 3], &[1.0; 6]);
-    let two_by_three = |descr, shape| raw(1, descr, "False", shape, &numbers);
-    let good = two_by_three("'<f8'", "(2, 3)");
-
-    for (matrix, reason) in [
-        (files.file("missing.npy"), "No such file"),
-        (files.path().display().to_string(), "not a regular file"),
-        (file("empty.npy", &[]), "ends within the header"),
-        (file("other.npy", b"PK\x03\x04 something else"), "not a .npy file"),
-        (file("cut-header.npy", &good[..40]), "ends within the header"),
-        (file("cut-data.npy", &good[..good.len() - 1]), "truncated"),
-        (
-            file("syntax.npy", &raw(1, "'<f8'", "False", "(2, 3", &numbers)),
-            "malformed",
-        ),
-        (
-            file("negative.npy", &raw(1, "'<f8'", "False", "(-2, 3)", &numbers)),
-            "malformed",
-        ),
-        (
-            file("huge.npy", &two_by_three("'<f8'", "(4294967296, 4294967296)")),
-            "malformed",
-        ),
-        (
-            file("large.npy", &two_by_three("'<f8'", "(1000000000, 3)")),
-            "truncated",
-        ),
-        (
-            file("deep.npy", &raw(1, "'<f8'", "False", &"(".repeat(5000), &numbers)),
-            "malformed",
-        ),
-        (
-            file("version.npy", &raw(9, "'<f8'", "False", "(2, 3)", &numbers)),
-            "malformed",
-        ),
-        (file("complex.npy", &two_by_three("'<c16'", "(1, 3)")), "<c16"),
-        (file("integers.npy", &two_by_three("'<i8'", "(2, 3)")), "i64"),
-        (file("half.npy", &two_by_three("'<f2'", "(2, 3)")), "<f2"),
-        (
-            file("big-endian.npy", &two_by_three("'>f8'", "(2, 3)")),
-            "byte order",
-        ),
-        (
-            file("structure.npy", &two_by_three("[('a', '<f8')]", "(2, 3)")),
-            "structures",
-        ),
-        (file("objects.npy", &two_by_three("'|O'", "(2, 3)")), "|O"),
-        (fortran, "Fortran order"),
-        (file("one.npy", &two_by_three("'<f8'", "(6,)")), "1 dimensions"),
-        (
-            file("three.npy", &two_by_three("'<f8'", "(1, 2, 3)")),
-            "3 dimensions",
-        ),
-    ] {
-        for ranks in [1, 3] {
-            let outcome = run("matvec", ranks, &["--matrix", &matrix, "--vector", &vector]);
-            outcome.failure("matvec", &[&matrix, reason]);
-        }
-    }
-}
-
-#[test]
-fn matvec_refuses_bad_vectors() {
-    let files = Files::new();
-    let matrix = files.file("A.npy");
-    save(Path::new(&matrix), &[2, 3], &[1.0; 6]);
-    let vector = files.file("x.npy");
-    let vector = Path::new(&vector);
-    let refused = |parts: &[&str]| {
-        for ranks in [1, 3] {
-            let outcome = run(
-                "matvec",
-                ranks,
-                &["--matrix", &matrix, "--vector", vector.to_str().unwrap()],
-            );
-            outcome.failure("matvec", &[&["x.npy"], parts].concat());
-        }
-    };
-    refused(&["No such file"]);
-    save(vector, &[4], &[1.0; 4]);
-    refused(&["4 elements", "2x3", "needs 3"]);
-    save(vector, &[3, 1], &[1.0; 3]);
-    refused(&["2 dimensions"]);
-    save(vector, &[3], &[1.0_f32; 3]);
-    refused(&["f32", "f64"]);
-}
-
-#[test]
-fn matvec_refuses_an_out_that_cannot_be_written() {
-    let files = Files::new();
-    let out = files.file("missing/y.npy");
-    for ranks in [1, 3] {
-        run("matvec", ranks, &["--out", &out]).failure("matvec", &[&out, "No such file"]);
-    }
-    // The open succeeds, and only the last flush fails.
-    run("matvec", 3, &["--out", "/dev/full"]).failure("matvec", &["/dev/full", "No space left"]);
-}
-
-#[test]
-fn sum_refuses_bad_vectors() {
-    let files = Files::new();
-    let numbers = [0_u8; 48];
-    for (vector, reason) in [
-        (files.file("missing.npy"), "No such file"),
-        (files.write("empty.npy", &[]), "ends within the header"),
-        (
-            files.write("cut.npy", &raw(1, "'<f8'", "False", "(7,)", &numbers)),
-            "truncated",
-        ),
-        (
-            files.write("complex.npy", &raw(1, "'<c8'", "False", "(6,)", &numbers)),
-            "<c8",
-        ),
-        (
-            files.write("big-endian.npy", &raw(1, "'>i4'", "False", "(6,)", &numbers)),
-            "byte order",
-        ),
-        (
-            files.write("two.npy", &raw(1, "'<f8'", "False", "(2, 3)", &numbers)),
-            "2 dimensions",
-        ),
-        (
-            files.write("none.npy", &raw(1, "'<f8'", "False", "()", &numbers)),
-            "0 dimensions",
-        ),
-    ] {
-        for ranks in [1, 3] {
-            run("sum", ranks, &["--vector", &vector]).failure("sum", &[&vector, reason]);
-        }
-    }
-}
-
-#[test]
-fn device_buffers_are_unsupported() {
-    for example in ["pingpong", "matvec", "sum"] {
-        for ranks in [1, 3] {
-            let outcome = run(example, ranks, &["--place", "device"]);
-            outcome.failure(example, &["--place device", "not supported"]);
-        }
-    }
-}
-
-#[test]
-fn bad_options_are_one_line_too() {
-    for ranks in [1, 3] {
-        run("sum", ranks, &["--place", "moon"]).failure("sum", &["--place", "moon"]);
-        run("matvec", ranks, &["--matrix", "A.npy"]).failure("matvec", &["--vector"]);
-        run("hello", ranks, &["--loud"]).failure("hello", &["--loud"]);
-    }
-    run_threads("hello", 0, &[]).failure("hello", &["0"]);
-}
-
-#[test]
 fn help_is_no_failure_and_printed_once() {
     let stdout = run("matvec", 3, &["--help"]).success();
     assert_eq!(stdout.matches("--matrix").count(), 1, "{stdout}");
-}
-
-/// A rank that cannot read its file must not leave the others waiting.
-#[cfg(feature = "mpi")]
-#[test]
-fn a_file_that_one_rank_lacks_stops_all() {
-    let files = Files::new();
-    let directories: Vec<_> = (0..3).map(|rank| files.path().join(rank.to_string())).collect();
-    for (rank, directory) in directories.iter().enumerate() {
-        std::fs::create_dir(directory).unwrap();
-        save(&directory.join("A.npy"), &[4, 3], &[1.0; 12]);
-        if rank != 2 {
-            save(&directory.join("x.npy"), &[3], &[1.0; 3]);
-        }
-    }
-    let run = || {
-        job::run_in(
-            "matvec",
-            &directories,
-            &["--matrix", "A.npy", "--vector", "x.npy"],
-        )
-    };
-    run().failure("matvec", &["x.npy", "No such file", "(on rank 2)"]);
-    save(&directories[2].join("x.npy"), &[3], &[1.0; 3]);
-    run().success();
-    save(&directories[1].join("A.npy"), &[5, 3], &[1.0; 15]);
-    run().failure(
-        "matvec",
-        &["the matrix is not the one that rank 0 has", "(on rank 1)"],
-    );
 }

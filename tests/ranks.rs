@@ -27,6 +27,8 @@ mod harness;
 #[macro_use]
 #[path = "ranks/oracle/mod.rs"]
 mod oracle;
+#[path = "random_programs/mod.rs"]
+mod random_programs;
 #[path = "ranks/mod.rs"]
 mod suite;
 

@@ -156,8 +156,9 @@ struct Peer<'a> {
 
 impl Agreed<'_> {
     fn peer(&self, rank: usize) -> Option<&Peer<'_>> {
+        // Nobody, where frames were not exchanged directly.
         let ranks = self.peers.len() + 1;
-        let step = (rank + ranks - self.rank) % ranks;
+        let step = (rank + ranks).checked_sub(self.rank)? % ranks;
         self.peers.get(step.checked_sub(1)?)
     }
 

@@ -4,6 +4,33 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use npyz::WriterBuilder;
+use tempfile::TempDir;
+
+/// A directory for one test and the files in it.
+pub struct Files(TempDir);
+
+impl Files {
+    /// A new directory, which goes with the value.
+    pub fn new() -> Files {
+        Files(tempfile::tempdir().unwrap())
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The path of a file in it, as text.
+    pub fn file(&self, name: &str) -> String {
+        self.path().join(name).display().to_string()
+    }
+
+    /// Writes a file in it and returns its path.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> String {
+        std::fs::write(self.path().join(name), bytes).unwrap();
+        self.file(name)
+    }
+}
 
 /// An element of a matrix, with what its product may be off by.
 pub trait Real: npyz::AutoSerialize + npyz::Deserialize + Copy + Into<f64> + PartialEq {

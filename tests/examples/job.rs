@@ -81,6 +81,13 @@ pub fn run(example: &str, ranks: usize, arguments: &[&str]) -> Outcome {
     finish(title, command)
 }
 
+/// Runs an example without a launcher, so that it is one rank.
+pub fn run_alone(example: &str, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new(program(example));
+    command.args(arguments);
+    finish(format!("{example} {arguments:?} alone"), command)
+}
+
 /// Runs an example with its ranks as threads, which every build can.
 pub fn run_threads(example: &str, ranks: usize, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(program(example));

@@ -86,7 +86,7 @@ fn messages_of_many_threads(comm: &Communicator) -> Outcome {
                         let length = [3, 2000, 0, 600][(round + number as usize) % 4];
                         let salt = (1000 * number) as u64 + round as u64;
                         let own: Vec<u32> = vector(salt, comm.rank(), length);
-                        let mut received = vec![0; length];
+                        let mut received = vec![0u32; length];
                         comm.sendrecv(&own, next(comm), tag, &mut received, previous(comm), tag)?;
                         assert_same(&received, &vector(salt, previous(comm), length), || format!("thread {number}"));
                     }

@@ -17,7 +17,23 @@ cases! {
 }
 
 /// Runs on every rank, and asserts that its data are right if it succeeds.
-type Scenario = fn(&Communicator) -> Result<()>;
+type Scenario = fn(&Rank<'_>) -> Result<()>;
+
+/// A rank of a scenario.
+struct Rank<'a> {
+    comm: &'a Communicator,
+    /// Whether messages may be lost. MPI does not lose any, and a later message may be taken for a lost one.
+    loses: bool,
+}
+
+impl Rank<'_> {
+    #[track_caller]
+    fn assert_same(&self, actual: &[u32], expected: &[u32], what: &str) {
+        if !self.loses {
+            assert_same(actual, expected, || what.to_owned());
+        }
+    }
+}
 
 /// More messages than a rank sends in any scenario.
 const MANY: u64 = 60;
@@ -26,89 +42,97 @@ const SHORT: usize = 5;
 const LONG: usize = 1500;
 const IN_BLOCKS: usize = 10_000;
 
-fn bcast(comm: &Communicator, length: usize) -> Result<()> {
+fn bcast(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
     let mut buffer: Vec<u32> = if comm.rank() == 1 { vector(1, 1, length) } else { vec![0; length] };
     comm.bcast(&mut buffer, 1)?;
-    assert_same(&buffer, &vector(1, 1, length), || "bcast".to_owned());
+    on.assert_same(&buffer, &vector(1, 1, length), "bcast");
     Ok(())
 }
 
-fn reduce(comm: &Communicator, length: usize) -> Result<()> {
+fn reduce(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
     let of_ranks: Vec<Vec<u32>> = (0..comm.size()).map(|rank| vector(1, rank, length)).collect();
     let mut buffer = vec![0; length];
     comm.reduce(&of_ranks[comm.rank()], &mut buffer, Op::Sum, 0)?;
     if comm.rank() == 0 {
-        assert_same(&buffer, &folded(Op::Sum, &of_ranks).unwrap_or_default(), || "reduce".to_owned());
+        on.assert_same(&buffer, &folded(Op::Sum, &of_ranks).unwrap_or_default(), "reduce");
     }
     Ok(())
 }
 
-fn allreduce(comm: &Communicator, length: usize) -> Result<()> {
+fn allreduce(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
     let of_ranks: Vec<Vec<u32>> = (0..comm.size()).map(|rank| vector(1, rank, length)).collect();
     let mut buffer = vec![0; length];
     comm.allreduce(&of_ranks[comm.rank()], &mut buffer, Op::Sum)?;
-    assert_same(&buffer, &folded(Op::Sum, &of_ranks).unwrap_or_default(), || "allreduce".to_owned());
+    on.assert_same(&buffer, &folded(Op::Sum, &of_ranks).unwrap_or_default(), "allreduce");
     Ok(())
 }
 
-fn allgather(comm: &Communicator, length: usize) -> Result<()> {
+fn allgather(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
     let mut all = vec![0u32; length * comm.size()];
     comm.allgather(&vector::<u32>(1, comm.rank(), length), &mut all)?;
-    assert_same(&all, &vectors(1, comm.size(), length), || "allgather".to_owned());
+    on.assert_same(&all, &vectors(1, comm.size(), length), "allgather");
     Ok(())
 }
 
-fn gather(comm: &Communicator, length: usize) -> Result<()> {
+fn gather(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
     let mut all = vec![0u32; length * comm.size()];
     comm.gather(&vector::<u32>(1, comm.rank(), length), &mut all, 1)?;
     if comm.rank() == 1 {
-        assert_same(&all, &vectors(1, comm.size(), length), || "gather".to_owned());
+        on.assert_same(&all, &vectors(1, comm.size(), length), "gather");
     }
     Ok(())
 }
 
-fn scatter(comm: &Communicator, length: usize) -> Result<()> {
+fn scatter(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
     let all: Vec<u32> = if comm.rank() == 0 { vectors(1, comm.size(), length) } else { Vec::new() };
     let mut own = vec![0u32; length];
     comm.scatter(&all, &mut own, 0)?;
-    assert_same(&own, &vector(1, comm.rank(), length), || "scatter".to_owned());
+    on.assert_same(&own, &vector(1, comm.rank(), length), "scatter");
     Ok(())
 }
 
-fn allgatherv(comm: &Communicator, length: usize) -> Result<()> {
+fn allgatherv(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
     let blocks = Blocks::packed((0..comm.size()).map(|rank| length * rank).collect::<Vec<_>>());
     let mut all = vec![0u32; blocks.total()];
     comm.allgatherv(&vector::<u32>(1, comm.rank(), blocks.count(comm.rank())), &mut all, &blocks)?;
     for rank in 0..comm.size() {
-        assert_same(&all[blocks.range(rank)], &vector(1, rank, blocks.count(rank)), || "allgatherv".to_owned());
+        on.assert_same(&all[blocks.range(rank)], &vector(1, rank, blocks.count(rank)), "allgatherv");
     }
     Ok(())
 }
 
 const COLLECTIVES: &[(&str, Scenario)] = &[
-    ("barrier", |comm| comm.barrier()),
-    ("bcast in a frame", |comm| bcast(comm, SHORT)),
-    ("bcast along a tree", |comm| bcast(comm, LONG)),
-    ("bcast in blocks", |comm| bcast(comm, 70_000)),
-    ("gather in a frame", |comm| gather(comm, SHORT)),
-    ("gather", |comm| gather(comm, LONG)),
-    ("scatter in a frame", |comm| scatter(comm, SHORT)),
-    ("scatter", |comm| scatter(comm, LONG)),
-    ("allgather in a frame", |comm| allgather(comm, SHORT)),
-    ("allgather", |comm| allgather(comm, LONG)),
-    ("allgatherv in a frame", |comm| allgatherv(comm, SHORT)),
-    ("allgatherv", |comm| allgatherv(comm, LONG)),
-    ("reduce in a frame", |comm| reduce(comm, SHORT)),
-    ("reduce", |comm| reduce(comm, LONG)),
-    ("reduce in blocks", |comm| reduce(comm, IN_BLOCKS)),
-    ("allreduce in a frame", |comm| allreduce(comm, SHORT)),
-    ("allreduce", |comm| allreduce(comm, LONG)),
-    ("allreduce in blocks", |comm| allreduce(comm, IN_BLOCKS)),
-    ("duplicate", |comm| comm.duplicate().map(drop)),
-    ("split", |comm| comm.split(Some(comm.rank() as u32 % 2), 0).map(drop)),
+    ("barrier", |on| on.comm.barrier()),
+    ("bcast in a frame", |on| bcast(on, SHORT)),
+    ("bcast along a tree", |on| bcast(on, LONG)),
+    ("bcast in blocks", |on| bcast(on, 70_000)),
+    ("gather in a frame", |on| gather(on, SHORT)),
+    ("gather", |on| gather(on, LONG)),
+    ("scatter in a frame", |on| scatter(on, SHORT)),
+    ("scatter", |on| scatter(on, LONG)),
+    ("allgather in a frame", |on| allgather(on, SHORT)),
+    ("allgather", |on| allgather(on, LONG)),
+    ("allgatherv in a frame", |on| allgatherv(on, SHORT)),
+    ("allgatherv", |on| allgatherv(on, LONG)),
+    ("reduce in a frame", |on| reduce(on, SHORT)),
+    ("reduce", |on| reduce(on, LONG)),
+    ("reduce in blocks", |on| reduce(on, IN_BLOCKS)),
+    ("allreduce in a frame", |on| allreduce(on, SHORT)),
+    ("allreduce", |on| allreduce(on, LONG)),
+    ("allreduce in blocks", |on| allreduce(on, IN_BLOCKS)),
+    ("duplicate", |on| on.comm.duplicate().map(drop)),
+    ("split", |on| on.comm.split(Some(on.comm.rank() as u32 % 2), 0).map(drop)),
 ];
 
-fn from_first_to_last(comm: &Communicator, length: usize) -> Result<()> {
+fn from_first_to_last(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
     let last = comm.size() - 1;
     if comm.rank() == 0 {
         return comm.send(&vector::<u32>(1, 0, length), last, Tag(0));
@@ -116,20 +140,22 @@ fn from_first_to_last(comm: &Communicator, length: usize) -> Result<()> {
     if comm.rank() == last {
         let mut received = vec![0u32; length];
         comm.recv(&mut received, 0, Tag(0))?;
-        assert_same(&received, &vector(1, 0, length), || "recv".to_owned());
+        on.assert_same(&received, &vector(1, 0, length), "recv");
     }
     Ok(())
 }
 
-fn around_the_ring(comm: &Communicator, length: usize) -> Result<()> {
+fn around_the_ring(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
     let mut received = vec![0u32; length];
     let own: Vec<u32> = vector(1, comm.rank(), length);
     comm.sendrecv(&own, next(comm), Tag(0), &mut received, previous(comm), Tag(0))?;
-    assert_same(&received, &vector(1, previous(comm), length), || "sendrecv".to_owned());
+    on.assert_same(&received, &vector(1, previous(comm), length), "sendrecv");
     Ok(())
 }
 
-fn in_a_scope(comm: &Communicator, length: usize) -> Result<()> {
+fn in_a_scope(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
     let own: Vec<Vec<u32>> = (0..3).map(|salt| vector(salt, comm.rank(), length)).collect();
     let mut received = vec![vec![0u32; length]; 3];
     comm.scope(|scope| {
@@ -142,29 +168,33 @@ fn in_a_scope(comm: &Communicator, length: usize) -> Result<()> {
         Ok(())
     })?;
     for (buffer, salt) in received.iter().zip(0..) {
-        assert_same(buffer, &vector(salt, previous(comm), length), || "scope".to_owned());
+        on.assert_same(buffer, &vector(salt, previous(comm), length), "scope");
     }
     Ok(())
 }
 
 const MESSAGES: &[(&str, Scenario)] = &[
-    ("a short message", |comm| from_first_to_last(comm, SHORT)),
-    ("a long message", |comm| from_first_to_last(comm, LONG)),
-    ("short messages in a ring", |comm| around_the_ring(comm, SHORT)),
-    ("long messages in a ring", |comm| around_the_ring(comm, LONG)),
-    ("short messages of a scope", |comm| in_a_scope(comm, SHORT)),
-    ("long messages of a scope", |comm| in_a_scope(comm, LONG)),
+    ("a short message", |on| from_first_to_last(on, SHORT)),
+    ("a long message", |on| from_first_to_last(on, LONG)),
+    ("short messages in a ring", |on| around_the_ring(on, SHORT)),
+    ("long messages in a ring", |on| around_the_ring(on, LONG)),
+    ("short messages of a scope", |on| in_a_scope(on, SHORT)),
+    ("long messages of a scope", |on| in_a_scope(on, LONG)),
 ];
 
 /// What came of a scenario on each rank, and of two collectives behind it.
 fn outcomes(
-    config: Config,
+    config: &Config,
     ranks: usize,
     scenario: Scenario,
+    loses: bool,
 ) -> Result<Vec<(Result<()>, Result<()>)>> {
-    Communicator::threads_with(&config, ranks, |comm| {
-        let outcome = scenario(&comm);
-        (outcome, allreduce(&comm, SHORT).and_then(|()| allreduce(&comm, LONG)))
+    Communicator::threads_with(config, ranks, |comm| {
+        let on = Rank { comm: &comm, loses };
+        let outcome = scenario(&on);
+        // Both whatever became of the first, as on the other ranks.
+        let (short, long) = (allreduce(&on, SHORT), allreduce(&on, LONG));
+        (outcome, short.and(long))
     })
 }
 
@@ -172,7 +202,7 @@ fn outcomes(
 /// meet the fault any more.
 fn at_every_message(
     scenarios: &[(&str, Scenario)],
-    config: Config,
+    config: &Config,
     ranks: usize,
     action: FaultAction,
     check: impl Fn(&str, usize, Vec<(Result<()>, Result<()>)>),
@@ -184,7 +214,7 @@ fn at_every_message(
                 let name = format!("{name}, message {message} of rank {faulty}");
                 println!("{name}");
                 let fault = Fault::new(action, message, Some(faulty));
-                let outcomes = outcomes(config.clone().fault(fault), ranks, *scenario)?;
+                let outcomes = outcomes(&config.clone().fault(fault), ranks, *scenario, action == FaultAction::Drop)?;
                 if outcomes.iter().all(|(outcome, _)| outcome.is_ok()) {
                     break;
                 }
@@ -198,7 +228,7 @@ fn at_every_message(
 fn a_failed_message_of_a_collective(_: &Communicator) -> Outcome {
     // Nobody needs the deadline: it only ends a test that fails.
     let config = Config::default().timeout(Duration::from_secs(20));
-    at_every_message(COLLECTIVES, config, 3, FaultAction::Fail, |name, faulty, outcomes| {
+    at_every_message(COLLECTIVES, &config, 3, FaultAction::Fail, |name, faulty, outcomes| {
         for (rank, (outcome, after)) in outcomes.into_iter().enumerate() {
             match outcome {
                 Ok(()) => assert_ne!(rank, faulty, "{name}: the rank itself is told"),
@@ -213,7 +243,7 @@ fn a_failed_message_of_a_collective(_: &Communicator) -> Outcome {
 fn a_failed_message_between_two_ranks(_: &Communicator) -> Outcome {
     // A message that never left is one that its receiver waits for.
     let config = Config::default().timeout(Duration::from_millis(200));
-    at_every_message(MESSAGES, config, 3, FaultAction::Fail, |name, faulty, outcomes| {
+    at_every_message(MESSAGES, &config, 3, FaultAction::Fail, |name, faulty, outcomes| {
         for (rank, (outcome, _)) in outcomes.into_iter().enumerate() {
             if let Err(error) = outcome {
                 let kinds = [ErrorKind::Mpi, ErrorKind::PeerFailed, ErrorKind::Timeout];
@@ -227,13 +257,9 @@ fn a_failed_message_between_two_ranks(_: &Communicator) -> Outcome {
 fn a_lost_message(_: &Communicator) -> Outcome {
     let config = Config::default().timeout(Duration::from_millis(60));
     for scenarios in [COLLECTIVES, MESSAGES] {
-        at_every_message(scenarios, config.clone(), 2, FaultAction::Drop, |name, _, outcomes| {
-            for (rank, (outcome, _)) in outcomes.into_iter().enumerate() {
-                if let Err(error) = outcome {
-                    let kinds = [ErrorKind::PeerFailed, ErrorKind::Timeout];
-                    assert!(kinds.contains(&error.kind()), "{name}: rank {rank}: {error}");
-                }
-            }
+        at_every_message(scenarios, &config, 2, FaultAction::Drop, |name, _, outcomes| {
+            // Somebody missed it, in whatever way; what matters is that nobody hangs.
+            assert!(outcomes.iter().any(|(outcome, _)| outcome.is_err()), "{name}");
         })?;
     }
     Ok(())
@@ -243,9 +269,10 @@ fn late(action: FaultAction) -> Outcome {
     for (name, scenario) in COLLECTIVES.iter().chain(MESSAGES) {
         for faulty in 0..3 {
             for message in 1..=8 {
+                println!("{name}, message {message} of rank {faulty}");
                 let fault = Fault::new(action, message, Some(faulty));
                 for (rank, (outcome, after)) in
-                    outcomes(Config::default().fault(fault), 3, *scenario)?.into_iter().enumerate()
+                    outcomes(&Config::default().fault(fault), 3, *scenario, false)?.into_iter().enumerate()
                 {
                     let what = format!("{name}, message {message} of rank {faulty}: rank {rank}");
                     assert!(outcome.is_ok() && after.is_ok(), "{what}: {outcome:?}, {after:?}");

@@ -16,6 +16,7 @@ mod large;
 #[cfg(feature = "mpi")]
 mod lifecycle;
 mod mismatch;
+mod programs;
 mod reduce;
 mod refusals;
 mod requests;
@@ -54,6 +55,7 @@ pub fn cases() -> Vec<Case> {
         large::CASES,
         threads::CASES,
         faults::CASES,
+        programs::CASES,
         selftest::cases(),
     ]
     .concat()

@@ -123,17 +123,17 @@ fn every_kind_of_buffer(comm: &Communicator) -> Outcome {
         comm.send(&expected[3], 1, Tag(0))?;
         return Ok(());
     }
-    let mut array = [0; 4];
+    let mut array = [0i16; 4];
     comm.recv(&mut array, 0, Tag(0))?;
-    let mut vector = vec![0; 4];
+    let mut vector = vec![0i16; 4];
     comm.recv(&mut vector, 0, Tag(0))?;
     let mut boxed: Box<[i16]> = vec![0; 4].into();
     comm.recv(&mut boxed, 0, Tag(0))?;
-    let mut slice = [0; 6];
+    let mut slice = [0i16; 6];
     comm.recv(&mut slice[1..5], 0, Tag(0))?;
-    let mut again = [0; 4];
+    let mut again = [0i16; 4];
     comm.recv(&mut again, 0, Tag(0))?;
-    let mut one = 0;
+    let mut one = 0i16;
     comm.recv(&mut one, 0, Tag(0))?;
     assert_eq!((array, &vector[..], &boxed[..], again), (expected, &expected[..], &expected[..], expected));
     assert_eq!((bytes(&slice[1..5]), slice[0], slice[5], one), (bytes(&expected), 0, 0, -4));

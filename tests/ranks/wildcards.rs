@@ -95,7 +95,7 @@ fn the_earliest_receive_takes_the_message(comm: &Communicator) -> Outcome {
             assert_eq!((second[0], third[0]), (51, 60));
         } else {
             comm.barrier()?;
-            for (value, tag) in [(50, 5), (60, 6), (51, 5)] {
+            for (value, tag) in [(50u32, 5), (60, 6), (51, 5)] {
                 comm.send(&vec![value; length], 1, Tag(tag))?;
             }
         }

@@ -1,0 +1,246 @@
+//! Runs a program on a rank.
+
+use warpcomm::{Communicator, Request, Result, Source, Status, Tag};
+
+use super::model::status;
+use super::program::{Action, Message, Named, Program, Step, Way};
+use super::{Place, Seen};
+use crate::oracle::{Value, bytes, mixed, untouched, vector};
+
+/// A request that is waited for in a later step.
+struct Pending {
+    due: usize,
+    /// Where the buffer of a receive goes.
+    place: Option<Place>,
+    request: Box<dyn Waiting>,
+}
+
+/// A request of any element type.
+trait Waiting {
+    fn wait(self: Box<Self>) -> Result<(Vec<u8>, Status)>;
+}
+
+impl<T: Value> Waiting for Request<Vec<T>> {
+    fn wait(self: Box<Self>) -> Result<(Vec<u8>, Status)> {
+        let (buffer, status) = Request::wait(*self)?;
+        Ok((bytes(&buffer).to_vec(), status))
+    }
+}
+
+/// One rank in the middle of a program.
+struct Rank<'a> {
+    program: &'a Program,
+    /// The communicators that this rank has, by number.
+    communicators: Vec<Option<Communicator>>,
+    pending: Vec<Pending>,
+    seen: Seen,
+}
+
+/// Runs `program` on a rank of `world`.
+pub fn execute(program: &Program, world: &Communicator) -> Result<Seen> {
+    let mut communicators = vec![None; program.communicators.len()];
+    communicators[0] = Some(world.clone());
+    let mut rank = Rank { program, communicators, pending: Vec::new(), seen: Seen::new() };
+    for (number, step) in program.steps.iter().enumerate() {
+        rank.wait_for(number)?;
+        rank.step(number, step)?;
+    }
+    rank.wait_for(program.steps.len())?;
+    Ok(rank.seen)
+}
+
+impl Rank<'_> {
+    /// Waits for the requests that are due, in an order of this rank's own.
+    fn wait_for(&mut self, step: usize) -> Result<()> {
+        let (mut due, later): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|pending| pending.due <= step);
+        self.pending = later;
+        due.sort_by_key(|pending| mixed(pending.place.map_or(7, |(step, index)| (31 * step + index) as u64)));
+        for Pending { place, request, .. } in due {
+            let (buffer, status) = request.wait()?;
+            if let Some(place) = place {
+                self.seen.insert(place, (told(&status), buffer));
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, number: usize, step: &Step) -> Result<()> {
+        let Some(comm) = self.communicators[step.on].clone() else { return Ok(()) };
+        match &step.action {
+            Action::Barrier => comm.barrier()?,
+            Action::Duplicate(made) => {
+                let twin = comm.duplicate()?;
+                self.seen.insert((number, 0), (format!("rank {} of {}", twin.rank(), twin.size()), Vec::new()));
+                self.communicators[*made] = Some(twin);
+            }
+            Action::Split(first, wishes) => {
+                let (color, key) = wishes[comm.rank()];
+                let part = comm.split(color, key)?;
+                let text = part.as_ref().map(|part| format!("rank {} of {}", part.rank(), part.size()));
+                self.seen.insert((number, 0), (text.unwrap_or_else(|| "none".to_owned()), Vec::new()));
+                if let Some(color) = color {
+                    let before = (0..color).filter(|before| wishes.iter().any(|wish| wish.0 == Some(*before)));
+                    self.communicators[first + before.count()] = part;
+                }
+            }
+            Action::Drop => self.communicators[step.on] = None,
+            Action::Collective(collective) => {
+                let after = with_element!(collective.dtype, T => collective.run::<T>(&comm, step.salt))?;
+                self.seen.insert((number, 0), ("after".to_owned(), after));
+            }
+            Action::Messages(Way::Blocking, messages) => self.blocking(number, step.salt, &comm, messages)?,
+            Action::Messages(Way::Requests(due), messages) => self.start(number, *due, step.salt, &comm, messages),
+            Action::Messages(Way::Scope, messages) => self.in_scope(number, step.salt, &comm, messages)?,
+            Action::Shift { by, tag, dtype, length } => {
+                let seen = with_element!(*dtype, T => shift::<T>(&comm, step.salt, *by, *tag, *length))?;
+                self.seen.insert((number, 0), seen);
+            }
+            Action::Collect { root, tag, dtype, length } => with_element!(*dtype, T => {
+                self.collect::<T>(number, step.salt, &comm, *root, *tag, *length)
+            })?,
+        }
+        debug_assert!(number < self.program.steps.len());
+        Ok(())
+    }
+
+    fn blocking(&mut self, number: usize, salt: u64, comm: &Communicator, messages: &[Message]) -> Result<()> {
+        for (index, message) in messages.iter().enumerate() {
+            let salt = salt ^ index as u64;
+            if message.from == comm.rank() {
+                with_element!(message.dtype, T => {
+                    comm.send(&vector::<T>(salt, message.from, message.length), message.to, Tag(message.tag))
+                })?;
+            } else if message.to == comm.rank() {
+                let seen = with_element!(message.dtype, T => receive::<T>(comm, message))?;
+                self.seen.insert((number, index), seen);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, number: usize, due: usize, salt: u64, comm: &Communicator, messages: &[Message]) {
+        // Some ranks post their receives first, others their sends.
+        let receives_first = (comm.rank() + number) % 2 == 0;
+        for receives in [receives_first, !receives_first] {
+            for (index, message) in messages.iter().enumerate() {
+                let salt = salt ^ index as u64;
+                if receives && message.to == comm.rank() {
+                    let (source, tag) = wanted(message);
+                    let request: Box<dyn Waiting> = with_element!(message.dtype, T => {
+                        Box::new(comm.irecv(untouched::<T>(message.length + message.room), source, tag))
+                    });
+                    self.pending.push(Pending { due, place: Some((number, index)), request });
+                } else if !receives && message.from == comm.rank() {
+                    let request: Box<dyn Waiting> = with_element!(message.dtype, T => {
+                        Box::new(comm.isend(vector::<T>(salt, message.from, message.length), message.to, Tag(message.tag)))
+                    });
+                    self.pending.push(Pending { due, place: None, request });
+                }
+            }
+        }
+    }
+
+    fn in_scope(&mut self, number: usize, salt: u64, comm: &Communicator, messages: &[Message]) -> Result<()> {
+        let mut outgoing: Vec<Box<dyn Outgoing>> = Vec::new();
+        let mut incoming: Vec<(usize, Box<dyn Incoming>)> = Vec::new();
+        for (index, message) in messages.iter().enumerate() {
+            let salt = salt ^ index as u64;
+            if message.from == comm.rank() {
+                with_element!(message.dtype, T => {
+                    outgoing.push(Box::new((vector::<T>(salt, message.from, message.length), message.to, message.tag)));
+                });
+            }
+            if message.to == comm.rank() {
+                with_element!(message.dtype, T => {
+                    incoming.push((index, Box::new((untouched::<T>(message.length + message.room), message.clone()))));
+                });
+            }
+        }
+        comm.scope(|scope| {
+            outgoing.iter().try_for_each(|buffer| buffer.start(scope))?;
+            incoming.iter_mut().try_for_each(|(_, buffer)| buffer.start(scope))
+        })?;
+        for (index, buffer) in incoming {
+            let message = &messages[index];
+            let text = status(message.from, message.tag, message.length);
+            self.seen.insert((number, index), (text, buffer.bytes()));
+        }
+        Ok(())
+    }
+
+    fn collect<T: Value>(
+        &mut self,
+        number: usize,
+        salt: u64,
+        comm: &Communicator,
+        root: usize,
+        tag: i32,
+        length: usize,
+    ) -> Result<()> {
+        if comm.rank() != root {
+            return comm.send(&vector::<T>(salt, comm.rank(), length), root, Tag(tag));
+        }
+        for _ in 1..comm.size() {
+            let mut buffer: Vec<T> = untouched(length);
+            let status = comm.recv(&mut buffer, Source::Any, Tag(tag))?;
+            self.seen.insert((number, status.source()), (told(&status), bytes(&buffer).to_vec()));
+        }
+        Ok(())
+    }
+}
+
+/// A buffer of any element type that a scope sends.
+trait Outgoing {
+    fn start<'scope>(&'scope self, scope: &'scope warpcomm::Scope<'scope, '_>) -> Result<()>;
+}
+
+impl<T: Value> Outgoing for (Vec<T>, usize, i32) {
+    fn start<'scope>(&'scope self, scope: &'scope warpcomm::Scope<'scope, '_>) -> Result<()> {
+        scope.isend(&self.0, self.1, Tag(self.2)).map(drop)
+    }
+}
+
+/// A buffer of any element type that a scope receives into.
+trait Incoming {
+    fn start<'scope>(&'scope mut self, scope: &'scope warpcomm::Scope<'scope, '_>) -> Result<()>;
+    fn bytes(&self) -> Vec<u8>;
+}
+
+impl<T: Value> Incoming for (Vec<T>, Message) {
+    fn start<'scope>(&'scope mut self, scope: &'scope warpcomm::Scope<'scope, '_>) -> Result<()> {
+        let (source, tag) = wanted(&self.1);
+        scope.irecv(&mut self.0, source, tag).map(drop)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        bytes(&self.0).to_vec()
+    }
+}
+
+/// What the receive of a message asks for.
+fn wanted(message: &Message) -> (Source, Tag) {
+    let source = match message.source {
+        Named::Yes => Source::Rank(message.from),
+        Named::Any => Source::Any,
+    };
+    (source, if message.names_tag { Tag(message.tag) } else { Tag::ANY })
+}
+
+fn told(seen: &Status) -> String {
+    status(seen.source(), seen.tag().0, seen.count() as usize)
+}
+
+fn receive<T: Value>(comm: &Communicator, message: &Message) -> Result<(String, Vec<u8>)> {
+    let mut buffer: Vec<T> = untouched(message.length + message.room);
+    let (source, tag) = wanted(message);
+    let status = comm.recv(&mut buffer, source, tag)?;
+    Ok((told(&status), bytes(&buffer).to_vec()))
+}
+
+fn shift<T: Value>(comm: &Communicator, salt: u64, by: usize, tag: i32, length: usize) -> Result<(String, Vec<u8>)> {
+    let (rank, size) = (comm.rank(), comm.size());
+    let mut buffer: Vec<T> = untouched(length);
+    let own: Vec<T> = vector(salt, rank, length);
+    let status = comm.sendrecv(&own, (rank + by) % size, Tag(tag), &mut buffer, (rank + size - by) % size, Tag(tag))?;
+    Ok((told(&status), bytes(&buffer).to_vec()))
+}

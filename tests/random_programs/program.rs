@@ -1,0 +1,252 @@
+//! What a program consists of, and how one is made up.
+
+use warpcomm::{Dtype, Op};
+
+use super::collective::{Call, Collective};
+use crate::oracle::{DTYPES, mixed};
+
+/// A program: what all ranks do, step by step.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub steps: Vec<Step>,
+    /// The members of each communicator that there will be, as ranks of the world, which is the first one.
+    pub communicators: Vec<Vec<usize>>,
+}
+
+/// Something that the members of a communicator do together.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The number of the communicator.
+    pub on: usize,
+    /// What makes the data of this step other than those of others.
+    pub salt: u64,
+    pub action: Action,
+}
+
+#[derive(Clone, Debug)]
+pub enum Action {
+    Barrier,
+    /// Makes the communicator with this number.
+    Duplicate(usize),
+    /// Makes the communicators from this number on, by each member's color and key.
+    Split(usize, Vec<(Option<u32>, i32)>),
+    /// Drops the communicator; requests on it may be pending.
+    Drop,
+    Collective(Collective),
+    Messages(Way, Vec<Message>),
+    /// Everybody sends to the rank so many places behind it, and receives, in one call.
+    Shift { by: usize, tag: i32, dtype: Dtype, length: usize },
+    /// One rank receives from all others, in whatever order they come.
+    Collect { root: usize, tag: i32, dtype: Dtype, length: usize },
+}
+
+/// How messages are sent and received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// One after the other, by blocking calls.
+    Blocking,
+    /// All at the same time, by requests that are waited for before the step with this number.
+    Requests(usize),
+    /// All at the same time, in a scope.
+    Scope,
+}
+
+/// One message; ranks are those of the communicator.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub from: usize,
+    pub to: usize,
+    /// No other message of the program has it.
+    pub tag: i32,
+    pub dtype: Dtype,
+    pub length: usize,
+    /// Elements of the receive buffer that stay as they are.
+    pub room: usize,
+    pub source: Named,
+    /// Whether the receive names the tag. Those of a sender that do not, come in its order.
+    pub names_tag: bool,
+}
+
+/// Whether a receive names its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    Yes,
+    Any,
+}
+
+/// A source of random numbers.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(1);
+        (mixed(self.0) % sides as u64) as usize
+    }
+
+    fn one_in(&mut self, sides: usize) -> bool {
+        self.roll(sides) == 0
+    }
+
+    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.roll(choices.len())]
+    }
+
+    fn length(&mut self) -> usize {
+        match self.roll(8) {
+            0 => self.roll(2),
+            1..=4 => self.roll(40),
+            5 | 6 => self.roll(700),
+            _ => 500 + self.roll(3500),
+        }
+    }
+}
+
+/// A program that is being made up.
+struct Author {
+    dice: Dice,
+    communicators: Vec<Vec<usize>>,
+    /// The communicators that are not dropped.
+    alive: Vec<usize>,
+    next_tag: i32,
+    steps: usize,
+}
+
+impl Program {
+    /// How many ranks it is for.
+    pub fn ranks(&self) -> usize {
+        self.communicators[0].len()
+    }
+
+    /// The program of so many steps that belongs to a seed.
+    pub fn new(seed: u64, ranks: usize, steps: usize) -> Program {
+        let mut author = Author {
+            dice: Dice(mixed(seed)),
+            communicators: vec![(0..ranks).collect()],
+            alive: vec![0],
+            next_tag: 0,
+            steps,
+        };
+        let steps = (0..steps).map(|number| author.step(number)).collect();
+        Program { steps, communicators: author.communicators }
+    }
+}
+
+impl Author {
+    fn step(&mut self, number: usize) -> Step {
+        let on = self.dice.of(&self.alive);
+        let size = self.communicators[on].len();
+        let action = match self.dice.roll(20) {
+            0 => Action::Barrier,
+            1 => self.duplicate(on),
+            2 => self.split(on),
+            // The world stays.
+            3 if on != 0 => {
+                self.alive.retain(|alive| *alive != on);
+                Action::Drop
+            }
+            3..=9 => Action::Collective(self.collective(size)),
+            10..=15 => self.messages(number, size),
+            16 | 17 => Action::Shift {
+                by: self.dice.roll(size),
+                tag: self.tag(),
+                dtype: self.dice.of(DTYPES),
+                length: self.dice.length(),
+            },
+            _ => Action::Collect {
+                root: self.dice.roll(size),
+                tag: self.tag(),
+                dtype: self.dice.of(DTYPES),
+                length: self.dice.length(),
+            },
+        };
+        Step { on, salt: mixed(number as u64), action }
+    }
+
+    fn tag(&mut self) -> i32 {
+        self.next_tag += 1;
+        self.next_tag
+    }
+
+    fn add(&mut self, members: Vec<usize>) {
+        self.alive.push(self.communicators.len());
+        self.communicators.push(members);
+    }
+
+    fn duplicate(&mut self, on: usize) -> Action {
+        self.add(self.communicators[on].clone());
+        Action::Duplicate(self.communicators.len() - 1)
+    }
+
+    fn split(&mut self, on: usize) -> Action {
+        let members = self.communicators[on].clone();
+        let wishes: Vec<(Option<u32>, i32)> = members
+            .iter()
+            .map(|_| ((!self.dice.one_in(6)).then_some(self.dice.roll(2) as u32), self.dice.roll(5) as i32 - 2))
+            .collect();
+        let first = self.communicators.len();
+        for color in 0..2 {
+            let mut part: Vec<usize> = (0..members.len()).filter(|member| wishes[*member].0 == Some(color)).collect();
+            // Stable, so that equal keys keep the order of ranks.
+            part.sort_by_key(|member| wishes[*member].1);
+            if !part.is_empty() {
+                self.add(part.into_iter().map(|member| members[member]).collect());
+            }
+        }
+        Action::Split(first, wishes)
+    }
+
+    fn collective(&mut self, size: usize) -> Collective {
+        let call = self.dice.of(Call::ALL);
+        let dtype = self.dice.of(DTYPES);
+        let ops: Vec<Op> = Op::ALL.iter().copied().filter(|op| op.supports(dtype)).collect();
+        let length = self.dice.length();
+        Collective {
+            call,
+            dtype,
+            op: self.dice.of(&ops),
+            root: self.dice.roll(size),
+            // A gathering multiplies it.
+            counts: (0..size).map(|_| if call.is_uneven() { self.dice.roll(length + 1) } else { length }).collect(),
+            gap: self.dice.roll(3),
+            in_place: self.dice.one_in(2),
+        }
+    }
+
+    fn messages(&mut self, number: usize, size: usize) -> Action {
+        let way = match self.dice.roll(3) {
+            0 => Way::Blocking,
+            1 => Way::Scope,
+            _ => Way::Requests(number + 1 + self.dice.roll(self.steps - number)),
+        };
+        let count = 1 + self.dice.roll(8);
+        let mut messages = Vec::new();
+        for _ in 0..count {
+            let (from, to) = (self.dice.roll(size), self.dice.roll(size));
+            // A blocking send to oneself has nobody to receive it.
+            if way == Way::Blocking && from == to {
+                continue;
+            }
+            messages.push(Message {
+                from,
+                to,
+                tag: self.tag(),
+                dtype: self.dice.of(DTYPES),
+                length: self.dice.length(),
+                room: self.dice.roll(3),
+                source: self.dice.of(&[Named::Yes, Named::Any]),
+                names_tag: true,
+            });
+        }
+        // Receives that name the source only take the next message of that sender, whichever it is.
+        for from in 0..size {
+            for to in 0..size {
+                if self.dice.one_in(3) {
+                    for message in messages.iter_mut().filter(|message| message.from == from && message.to == to) {
+                        (message.source, message.names_tag) = (Named::Yes, false);
+                    }
+                }
+            }
+        }
+        Action::Messages(way, messages)
+    }
+}

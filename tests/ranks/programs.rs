@@ -1,0 +1,26 @@
+//! Random programs, which agree with a sequential model.
+
+use warpcomm::Communicator;
+
+use crate::harness::{Failure, Outcome};
+use crate::random_programs::{Program, difference, execute, expected};
+
+cases! {
+    agree_with_the_model: 2..=4, mpi;
+}
+
+fn agree_with_the_model(comm: &Communicator) -> Outcome {
+    let count = std::env::var("WARPCOMM_TEST_PROGRAMS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    for seed in 0..count {
+        let steps = 1 + seed as usize % 30;
+        let program = Program::new(seed, comm.size(), steps);
+        println!("seed {seed}, {steps} steps");
+        let told = |why: String| Failure(format!("seed {seed}, {} ranks, {steps} steps\n{why}\n{program:#?}", program.ranks()));
+        let world = comm.duplicate()?;
+        let seen = execute(&program, &world).map_err(|error| told(format!("{error:?}")))?;
+        if let Some(difference) = difference(&seen, &expected(&program, comm.rank())) {
+            return Err(told(difference));
+        }
+    }
+    Ok(())
+}
