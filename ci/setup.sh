@@ -30,7 +30,7 @@ declare -A packages=(
     [valgrind]='valgrind'
 )
 declare -A meanings=(
-    [cargo]='Rust 1.85 or later: https://rustup.rs'
+    [cargo]='Rust 1.88 or later: https://rustup.rs'
     [compiler]='a C compiler by the name of cc'
     [mpi]='an MPI with its C headers, mpicc and mpirun on PATH (or MPICC=/path/to/mpicc)'
     [libclang]='libclang and the C headers of clang (or LIBCLANG_PATH=/directory/of/libclang.so)'
@@ -158,7 +158,7 @@ make_venv() {
         pip=(python3 -m pip)
         arguments=(--target "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')")
     fi
-    "${pip[@]}" install --quiet --no-input --disable-pip-version-check --only-binary :all: \
+    PIP_ROOT_USER_ACTION=ignore "${pip[@]}" install --quiet --no-input --disable-pip-version-check --only-binary :all: \
         "${arguments[@]}" numpy
 }
 

@@ -65,6 +65,11 @@ impl Operation {
         )
     }
 
+    /// Whether it is made of several agreements, which all ranks must go through together.
+    pub(crate) fn has_steps(self) -> bool {
+        matches!(self, Operation::Duplicate | Operation::Split | Operation::World)
+    }
+
     pub(crate) fn from_code(code: u8) -> Option<Operation> {
         Operation::ALL.get(usize::from(code)).copied()
     }

@@ -24,11 +24,14 @@ use programs::{Program, difference, execute, expected};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn count() -> u32 {
-    std::env::var("WARPCOMM_TEST_PROGRAMS").ok().and_then(|text| text.parse().ok()).unwrap_or(500)
+    std::env::var("WARPCOMM_TEST_PROGRAMS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(500)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: count(), max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: count(), max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn agree_with_the_model(
@@ -51,14 +54,21 @@ fn agrees(program: &Program, eager_limit: usize) -> Result<(), String> {
     let outcomes = thread::scope(|scope| {
         scope.spawn(move || {
             if ended.recv_timeout(DEADLINE / 2) == Err(RecvTimeoutError::Timeout) {
-                let _ = writeln!(std::io::stderr(), "eager limit {eager_limit}, stuck in {program:#?}");
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "eager limit {eager_limit}, stuck in {program:#?}"
+                );
             }
         });
         let outcomes = Communicator::threads_with(&config, program.ranks(), |comm| execute(program, &comm));
         drop(done);
         outcomes
     });
-    for (rank, seen) in outcomes.map_err(|error| error.to_string())?.into_iter().enumerate() {
+    for (rank, seen) in outcomes
+        .map_err(|error| error.to_string())?
+        .into_iter()
+        .enumerate()
+    {
         let seen = seen.map_err(|error| format!("rank {rank}: {error:?}"))?;
         if let Some(difference) = difference(&seen, &expected(program, rank)) {
             return Err(format!("rank {rank}: {difference}"));

@@ -242,7 +242,10 @@ impl<'a> Call<'a> {
             };
             // Without this frame the peer would wait for ever.
             let sent = send().or_else(|error| {
-                agreed.failure.get_or_insert(error);
+                // Between steps, what the second attempt mends must not divide the ranks.
+                if !self.operation.has_steps() {
+                    agreed.failure.get_or_insert(error);
+                }
                 send()
             });
             peer.send = Some(sent?);

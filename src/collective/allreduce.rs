@@ -42,7 +42,7 @@ impl Communicator {
     {
         let (own, result) = (send.lower(), recv.lower_mut());
         let call = Call::enter(self, Operation::Allreduce, own.bytes())?;
-        call.run(allreduce(&call, &own, &result, op))
+        call.run(allreduce(&call, &own, &result, op, Ok(())))
     }
 
     /// Folds every rank's buffer element by element into every rank's own.
@@ -56,14 +56,20 @@ impl Communicator {
     pub fn allreduce_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
         let span = buffer.lower_mut();
         let call = Call::enter(self, Operation::Allreduce, span.bytes())?;
-        call.run(allreduce(&call, &span, &span, op))
+        call.run(allreduce(&call, &span, &span, op, Ok(())))
     }
 }
 
-pub(super) async fn allreduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op) -> Result<()> {
+pub(super) async fn allreduce(
+    call: &Call<'_>,
+    own: &Span<'_>,
+    result: &Span<'_>,
+    op: Op,
+    local: Result<()>,
+) -> Result<()> {
     let algorithm = call.plan(own.bytes());
-    let mut local = op
-        .check(own.dtype())
+    let mut local = local
+        .and_then(|()| op.check(own.dtype()))
         .and_then(|()| check_room(result, own.elements()));
     let inputs = match algorithm {
         Algorithm::Frames => None,

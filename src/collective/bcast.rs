@@ -33,11 +33,12 @@ impl Communicator {
     pub fn bcast<B: BufferMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
         let span = buffer.lower_mut();
         let call = Call::enter(self, Operation::Bcast, span.bytes())?;
-        call.run(bcast(&call, &span, root))
+        call.run(bcast(&call, &span, root, Ok(())))
     }
 }
 
-pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize) -> Result<()> {
+pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize, local: Result<()>) -> Result<()> {
+    let local = local.and_then(|()| call.check_root(root));
     let algorithm = call.plan(span.bytes());
     let terms = Terms {
         dtype: Some(span.dtype()),
@@ -48,7 +49,7 @@ pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize) -> Resu
     };
     let in_frame = algorithm == Algorithm::Frames && call.rank() == root;
     let riding = (in_frame).then_some(span);
-    let mut agreed = call.agree(terms, call.check_root(root), riding).await?;
+    let mut agreed = call.agree(terms, local, riding).await?;
     match algorithm {
         Algorithm::Frames => {
             if call.rank() != root {

@@ -46,7 +46,7 @@ impl Communicator {
 }
 
 async fn duplicate(call: &Call<'_>) -> Result<Communicator> {
-    let place = call.find_place().await?;
+    let place = call.find_place(Ok(())).await?;
     let endpoint = call.endpoint();
     call.activity.waits_for(Phase::Creation);
     let made = async {

@@ -5,6 +5,7 @@ use super::agreement::Terms;
 use super::allreduce::allreduce;
 use super::bcast::bcast;
 use crate::buffer::lower::LowerMut;
+use crate::engine::Slots;
 use crate::error::{Error, Result};
 use crate::op::Op;
 
@@ -22,27 +23,38 @@ const NO_SLOT: u64 = u64::MAX;
 impl Call<'_> {
     /// Frees what all ranks have dropped of the group's communicators, and lets rank 0 choose a place for
     /// a new one.
-    pub(super) async fn find_place(&self) -> Result<Place> {
+    ///
+    /// `local` says whether this rank is ready. Nobody leaves before all know that somebody is not.
+    pub(super) async fn find_place(&self, local: Result<()>) -> Result<Place> {
         let group = &self.endpoint().group;
         let transport = self.endpoint().engine.transport();
         let told = group.dropped(self.rank() == 0);
-        let mut agreed = told;
-        let span = agreed.lower_mut();
-        let outcome = allreduce(self, &span, &span, Op::BitAnd).await;
-        drop(span);
-        match outcome {
-            Ok(()) => group.free(transport, &told, &agreed)?,
-            Err(error) => {
-                // Nothing is freed; rank 0 takes its claims back.
-                group.free(transport, &told, &[0; size_of::<crate::engine::Slots>()])?;
-                return Err(error);
-            }
-        }
+        let mut dropped = told;
         let mut choice = [NO_SLOT, 0];
         if self.rank() == 0 {
             choice = [group.take_slot().map_or(NO_SLOT, u64::from), transport.fresh()];
         }
-        bcast(self, &choice.lower_mut(), 0).await?;
+        let own_slot = choice[0];
+        let ready = {
+            let dropped = dropped.lower_mut();
+            allreduce(self, &dropped, &dropped, Op::BitAnd, local).await
+        };
+        let ready = bcast(self, &choice.lower_mut(), 0, ready).await;
+        let settled = match self.agree(Terms::NONE, ready, None).await {
+            Ok(agreed) => agreed.over(),
+            Err(error) => Err(error),
+        };
+        match settled {
+            Ok(()) => group.free(transport, &told, &dropped)?,
+            Err(error) => {
+                // Nothing is freed; rank 0 takes its claims back.
+                group.free(transport, &told, &[0; size_of::<Slots>()])?;
+                if let Ok(slot) = u32::try_from(own_slot) {
+                    group.return_slot(slot);
+                }
+                return Err(error);
+            }
+        }
         match u32::try_from(choice[0]) {
             Ok(slot) => Ok(Place {
                 slot,

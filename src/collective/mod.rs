@@ -143,12 +143,18 @@ fn check_room(span: &Span<'_>, needed: usize) -> Result<()> {
 
 /// Copies the elements of one span to the start of another, unless they are the same memory.
 fn copy(source: &Span<'_>, target: &Span<'_>) -> Result<()> {
-    debug_assert!(source.elements() <= target.elements());
     if source.pointer() == target.pointer() {
         return Ok(());
     }
-    // SAFETY: both spans are valid; the caller has checked the room. They are different borrows, one of
-    // them for writing, or blocks of one buffer that do not overlap.
+    if source.bytes() > target.bytes() {
+        return Err(Error::invalid(format!(
+            "{} bytes for a buffer of {}",
+            source.bytes(),
+            target.bytes()
+        )));
+    }
+    // SAFETY: both spans are valid and the elements fit. They are different borrows, one of them for
+    // writing, or blocks of one buffer that do not overlap.
     unsafe {
         target
             .device()?

@@ -40,7 +40,12 @@ struct Rank<'a> {
 pub fn execute(program: &Program, world: &Communicator) -> Result<Seen> {
     let mut communicators = vec![None; program.communicators.len()];
     communicators[0] = Some(world.clone());
-    let mut rank = Rank { program, communicators, pending: Vec::new(), seen: Seen::new() };
+    let mut rank = Rank {
+        program,
+        communicators,
+        pending: Vec::new(),
+        seen: Seen::new(),
+    };
     for (number, step) in program.steps.iter().enumerate() {
         rank.wait_for(number)?;
         rank.step(number, step)?;
@@ -52,9 +57,16 @@ pub fn execute(program: &Program, world: &Communicator) -> Result<Seen> {
 impl Rank<'_> {
     /// Waits for the requests that are due, in an order of this rank's own.
     fn wait_for(&mut self, step: usize) -> Result<()> {
-        let (mut due, later): (Vec<_>, Vec<_>) = self.pending.drain(..).partition(|pending| pending.due <= step);
+        let (mut due, later): (Vec<_>, Vec<_>) =
+            self.pending.drain(..).partition(|pending| pending.due <= step);
         self.pending = later;
-        due.sort_by_key(|pending| mixed(pending.place.map_or(7, |(step, index)| (31 * step + index) as u64)));
+        due.sort_by_key(|pending| {
+            mixed(
+                pending
+                    .place
+                    .map_or(7, |(step, index)| (31 * step + index) as u64),
+            )
+        });
         for Pending { place, request, .. } in due {
             let (buffer, status) = request.wait()?;
             if let Some(place) = place {
@@ -65,21 +77,32 @@ impl Rank<'_> {
     }
 
     fn step(&mut self, number: usize, step: &Step) -> Result<()> {
-        let Some(comm) = self.communicators[step.on].clone() else { return Ok(()) };
+        let Some(comm) = self.communicators[step.on].clone() else {
+            return Ok(());
+        };
         match &step.action {
             Action::Barrier => comm.barrier()?,
             Action::Duplicate(made) => {
                 let twin = comm.duplicate()?;
-                self.seen.insert((number, 0), (format!("rank {} of {}", twin.rank(), twin.size()), Vec::new()));
+                self.seen.insert(
+                    (number, 0),
+                    (format!("rank {} of {}", twin.rank(), twin.size()), Vec::new()),
+                );
                 self.communicators[*made] = Some(twin);
             }
             Action::Split(first, wishes) => {
                 let (color, key) = wishes[comm.rank()];
                 let part = comm.split(color, key)?;
-                let text = part.as_ref().map(|part| format!("rank {} of {}", part.rank(), part.size()));
-                self.seen.insert((number, 0), (text.unwrap_or_else(|| "none".to_owned()), Vec::new()));
+                let text = part
+                    .as_ref()
+                    .map(|part| format!("rank {} of {}", part.rank(), part.size()));
+                self.seen.insert(
+                    (number, 0),
+                    (text.unwrap_or_else(|| "none".to_owned()), Vec::new()),
+                );
                 if let Some(color) = color {
-                    let before = (0..color).filter(|before| wishes.iter().any(|wish| wish.0 == Some(*before)));
+                    let before =
+                        (0..color).filter(|before| wishes.iter().any(|wish| wish.0 == Some(*before)));
                     self.communicators[first + before.count()] = part;
                 }
             }
@@ -89,13 +112,25 @@ impl Rank<'_> {
                 self.seen.insert((number, 0), ("after".to_owned(), after));
             }
             Action::Messages(Way::Blocking, messages) => self.blocking(number, step.salt, &comm, messages)?,
-            Action::Messages(Way::Requests(due), messages) => self.start(number, *due, step.salt, &comm, messages),
+            Action::Messages(Way::Requests(due), messages) => {
+                self.start(number, *due, step.salt, &comm, messages)
+            }
             Action::Messages(Way::Scope, messages) => self.in_scope(number, step.salt, &comm, messages)?,
-            Action::Shift { by, tag, dtype, length } => {
+            Action::Shift {
+                by,
+                tag,
+                dtype,
+                length,
+            } => {
                 let seen = with_element!(*dtype, T => shift::<T>(&comm, step.salt, *by, *tag, *length))?;
                 self.seen.insert((number, 0), seen);
             }
-            Action::Collect { root, tag, dtype, length } => with_element!(*dtype, T => {
+            Action::Collect {
+                root,
+                tag,
+                dtype,
+                length,
+            } => with_element!(*dtype, T => {
                 self.collect::<T>(number, step.salt, &comm, *root, *tag, *length)
             })?,
         }
@@ -103,7 +138,13 @@ impl Rank<'_> {
         Ok(())
     }
 
-    fn blocking(&mut self, number: usize, salt: u64, comm: &Communicator, messages: &[Message]) -> Result<()> {
+    fn blocking(
+        &mut self,
+        number: usize,
+        salt: u64,
+        comm: &Communicator,
+        messages: &[Message],
+    ) -> Result<()> {
         for (index, message) in messages.iter().enumerate() {
             let salt = salt ^ index as u64;
             if message.from == comm.rank() {
@@ -129,18 +170,32 @@ impl Rank<'_> {
                     let request: Box<dyn Waiting> = with_element!(message.dtype, T => {
                         Box::new(comm.irecv(untouched::<T>(message.length + message.room), source, tag))
                     });
-                    self.pending.push(Pending { due, place: Some((number, index)), request });
+                    self.pending.push(Pending {
+                        due,
+                        place: Some((number, index)),
+                        request,
+                    });
                 } else if !receives && message.from == comm.rank() {
                     let request: Box<dyn Waiting> = with_element!(message.dtype, T => {
                         Box::new(comm.isend(vector::<T>(salt, message.from, message.length), message.to, Tag(message.tag)))
                     });
-                    self.pending.push(Pending { due, place: None, request });
+                    self.pending.push(Pending {
+                        due,
+                        place: None,
+                        request,
+                    });
                 }
             }
         }
     }
 
-    fn in_scope(&mut self, number: usize, salt: u64, comm: &Communicator, messages: &[Message]) -> Result<()> {
+    fn in_scope(
+        &mut self,
+        number: usize,
+        salt: u64,
+        comm: &Communicator,
+        messages: &[Message],
+    ) -> Result<()> {
         let mut outgoing: Vec<Box<dyn Outgoing>> = Vec::new();
         let mut incoming: Vec<(usize, Box<dyn Incoming>)> = Vec::new();
         for (index, message) in messages.iter().enumerate() {
@@ -158,7 +213,9 @@ impl Rank<'_> {
         }
         comm.scope(|scope| {
             outgoing.iter().try_for_each(|buffer| buffer.start(scope))?;
-            incoming.iter_mut().try_for_each(|(_, buffer)| buffer.start(scope))
+            incoming
+                .iter_mut()
+                .try_for_each(|(_, buffer)| buffer.start(scope))
         })?;
         for (index, buffer) in incoming {
             let message = &messages[index];
@@ -183,7 +240,10 @@ impl Rank<'_> {
         for _ in 1..comm.size() {
             let mut buffer: Vec<T> = untouched(length);
             let status = comm.recv(&mut buffer, Source::Any, Tag(tag))?;
-            self.seen.insert((number, status.source()), (told(&status), bytes(&buffer).to_vec()));
+            self.seen.insert(
+                (number, status.source()),
+                (told(&status), bytes(&buffer).to_vec()),
+            );
         }
         Ok(())
     }
@@ -223,7 +283,14 @@ fn wanted(message: &Message) -> (Source, Tag) {
         Named::Yes => Source::Rank(message.from),
         Named::Any => Source::Any,
     };
-    (source, if message.names_tag { Tag(message.tag) } else { Tag::ANY })
+    (
+        source,
+        if message.names_tag {
+            Tag(message.tag)
+        } else {
+            Tag::ANY
+        },
+    )
 }
 
 fn told(seen: &Status) -> String {
@@ -237,10 +304,23 @@ fn receive<T: Value>(comm: &Communicator, message: &Message) -> Result<(String, 
     Ok((told(&status), bytes(&buffer).to_vec()))
 }
 
-fn shift<T: Value>(comm: &Communicator, salt: u64, by: usize, tag: i32, length: usize) -> Result<(String, Vec<u8>)> {
+fn shift<T: Value>(
+    comm: &Communicator,
+    salt: u64,
+    by: usize,
+    tag: i32,
+    length: usize,
+) -> Result<(String, Vec<u8>)> {
     let (rank, size) = (comm.rank(), comm.size());
     let mut buffer: Vec<T> = untouched(length);
     let own: Vec<T> = vector(salt, rank, length);
-    let status = comm.sendrecv(&own, (rank + by) % size, Tag(tag), &mut buffer, (rank + size - by) % size, Tag(tag))?;
+    let status = comm.sendrecv(
+        &own,
+        (rank + by) % size,
+        Tag(tag),
+        &mut buffer,
+        (rank + size - by) % size,
+        Tag(tag),
+    )?;
     Ok((told(&status), bytes(&buffer).to_vec()))
 }

@@ -9,7 +9,9 @@ pub fn expected(program: &Program, rank: usize) -> Seen {
     let mut seen = Seen::new();
     for (number, step) in program.steps.iter().enumerate() {
         let members = &program.communicators[step.on];
-        let Some(me) = members.iter().position(|member| *member == rank) else { continue };
+        let Some(me) = members.iter().position(|member| *member == rank) else {
+            continue;
+        };
         let size = members.len();
         match &step.action {
             Action::Barrier | Action::Drop => {}
@@ -30,7 +32,11 @@ pub fn expected(program: &Program, rank: usize) -> Seen {
                 seen.insert((number, 0), ("after".to_owned(), after));
             }
             Action::Messages(_, messages) => {
-                for (index, message) in messages.iter().enumerate().filter(|(_, message)| message.to == me) {
+                for (index, message) in messages
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, message)| message.to == me)
+                {
                     let salt = step.salt ^ index as u64;
                     let after = with_element!(message.dtype, T => {
                         received::<T>(salt, message.from, message.length, message.room)
@@ -39,12 +45,22 @@ pub fn expected(program: &Program, rank: usize) -> Seen {
                     seen.insert((number, index), (text, after));
                 }
             }
-            Action::Shift { by, tag, dtype, length } => {
+            Action::Shift {
+                by,
+                tag,
+                dtype,
+                length,
+            } => {
                 let from = (me + size - by) % size;
                 let after = with_element!(*dtype, T => received::<T>(step.salt, from, *length, 0));
                 seen.insert((number, 0), (status(from, *tag, *length), after));
             }
-            Action::Collect { root, tag, dtype, length } => {
+            Action::Collect {
+                root,
+                tag,
+                dtype,
+                length,
+            } => {
                 for from in (0..size).filter(|from| me == *root && from != root) {
                     let after = with_element!(*dtype, T => received::<T>(step.salt, from, *length, 0));
                     seen.insert((number, from), (status(from, *tag, *length), after));
@@ -57,7 +73,10 @@ pub fn expected(program: &Program, rank: usize) -> Seen {
 
 /// Whether communicator `made` is one of a split that made those from `first` on.
 fn is_part(program: &Program, first: usize, made: usize, wishes: &[(Option<u32>, i32)]) -> bool {
-    let parts = [0, 1].into_iter().filter(|color| wishes.iter().any(|wish| wish.0 == Some(*color))).count();
+    let parts = [0, 1]
+        .into_iter()
+        .filter(|color| wishes.iter().any(|wish| wish.0 == Some(*color)))
+        .count();
     (first..first + parts).contains(&made) && made < program.communicators.len()
 }
 
@@ -65,7 +84,11 @@ fn is_part(program: &Program, first: usize, made: usize, wishes: &[(Option<u32>,
 pub fn place(program: &Program, made: usize, rank: usize) -> String {
     let members = &program.communicators[made];
     let position = members.iter().position(|member| *member == rank);
-    format!("rank {} of {}", position.map_or(-1, |position| position as i64), members.len())
+    format!(
+        "rank {} of {}",
+        position.map_or(-1, |position| position as i64),
+        members.len()
+    )
 }
 
 /// The words for the status of a message.

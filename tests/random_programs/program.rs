@@ -35,9 +35,19 @@ pub enum Action {
     Collective(Collective),
     Messages(Way, Vec<Message>),
     /// Everybody sends to the rank so many places behind it, and receives, in one call.
-    Shift { by: usize, tag: i32, dtype: Dtype, length: usize },
+    Shift {
+        by: usize,
+        tag: i32,
+        dtype: Dtype,
+        length: usize,
+    },
     /// One rank receives from all others, in whatever order they come.
-    Collect { root: usize, tag: i32, dtype: Dtype, length: usize },
+    Collect {
+        root: usize,
+        tag: i32,
+        dtype: Dtype,
+        length: usize,
+    },
 }
 
 /// How messages are sent and received.
@@ -127,7 +137,10 @@ impl Program {
             steps,
         };
         let steps = (0..steps).map(|number| author.step(number)).collect();
-        Program { steps, communicators: author.communicators }
+        Program {
+            steps,
+            communicators: author.communicators,
+        }
     }
 }
 
@@ -159,7 +172,11 @@ impl Author {
                 length: self.dice.length(),
             },
         };
-        Step { on, salt: mixed(number as u64), action }
+        Step {
+            on,
+            salt: mixed(number as u64),
+            action,
+        }
     }
 
     fn tag(&mut self) -> i32 {
@@ -181,11 +198,18 @@ impl Author {
         let members = self.communicators[on].clone();
         let wishes: Vec<(Option<u32>, i32)> = members
             .iter()
-            .map(|_| ((!self.dice.one_in(6)).then_some(self.dice.roll(2) as u32), self.dice.roll(5) as i32 - 2))
+            .map(|_| {
+                (
+                    (!self.dice.one_in(6)).then_some(self.dice.roll(2) as u32),
+                    self.dice.roll(5) as i32 - 2,
+                )
+            })
             .collect();
         let first = self.communicators.len();
         for color in 0..2 {
-            let mut part: Vec<usize> = (0..members.len()).filter(|member| wishes[*member].0 == Some(color)).collect();
+            let mut part: Vec<usize> = (0..members.len())
+                .filter(|member| wishes[*member].0 == Some(color))
+                .collect();
             // Stable, so that equal keys keep the order of ranks.
             part.sort_by_key(|member| wishes[*member].1);
             if !part.is_empty() {
@@ -206,7 +230,15 @@ impl Author {
             op: self.dice.of(&ops),
             root: self.dice.roll(size),
             // A gathering multiplies it.
-            counts: (0..size).map(|_| if call.is_uneven() { self.dice.roll(length + 1) } else { length }).collect(),
+            counts: (0..size)
+                .map(|_| {
+                    if call.is_uneven() {
+                        self.dice.roll(length + 1)
+                    } else {
+                        length
+                    }
+                })
+                .collect(),
             gap: self.dice.roll(3),
             in_place: self.dice.one_in(2),
         }
@@ -241,7 +273,10 @@ impl Author {
         for from in 0..size {
             for to in 0..size {
                 if self.dice.one_in(3) {
-                    for message in messages.iter_mut().filter(|message| message.from == from && message.to == to) {
+                    for message in messages
+                        .iter_mut()
+                        .filter(|message| message.from == from && message.to == to)
+                    {
                         (message.source, message.names_tag) = (Named::Yes, false);
                     }
                 }

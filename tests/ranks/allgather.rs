@@ -24,8 +24,14 @@ fn gathered<T: Value>(comm: &Communicator) -> Outcome {
         let own: Vec<T> = vector(salt, comm.rank(), length);
         let mut all: Vec<T> = untouched(size * length + TAIL);
         comm.allgather(&own, &mut all)?;
-        assert_same(&all[..size * length], &vectors(salt, size, length), || format!("{length} elements"));
-        assert_same(&all[size * length..], &untouched(all.len())[size * length..], || "the tail".to_owned());
+        assert_same(&all[..size * length], &vectors(salt, size, length), || {
+            format!("{length} elements")
+        });
+        assert_same(
+            &all[size * length..],
+            &untouched(all.len())[size * length..],
+            || "the tail".to_owned(),
+        );
     }
     covered("allgather", Some(T::DTYPE), None);
     Ok(())
@@ -43,7 +49,9 @@ fn gathered_in_place<T: Value>(comm: &Communicator) -> Outcome {
         let mut all: Vec<T> = untouched(size * length);
         all[rank * length..][..length].copy_from_slice(&vector(salt, rank, length));
         comm.allgather_in_place(&mut all)?;
-        assert_same(&all, &vectors(salt, size, length), || format!("{length} elements"));
+        assert_same(&all, &vectors(salt, size, length), || {
+            format!("{length} elements")
+        });
     }
     covered("allgather_in_place", Some(T::DTYPE), None);
     Ok(())

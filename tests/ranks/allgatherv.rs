@@ -14,8 +14,12 @@ cases! {
 
 /// Layouts of blocks of about `length` elements for `ranks` ranks.
 fn layouts(ranks: usize, length: usize) -> Vec<Blocks> {
-    let uneven: Vec<usize> = (0..ranks).map(|rank| mixed(rank as u64) as usize % (2 * length + 1)).collect();
-    let one_has_all: Vec<usize> = (0..ranks).map(|rank| if rank == ranks / 2 { length } else { 0 }).collect();
+    let uneven: Vec<usize> = (0..ranks)
+        .map(|rank| mixed(rank as u64) as usize % (2 * length + 1))
+        .collect();
+    let one_has_all: Vec<usize> = (0..ranks)
+        .map(|rank| if rank == ranks / 2 { length } else { 0 })
+        .collect();
     // From the last rank to the first, with a gap behind each block.
     let mut displacements = vec![0; ranks];
     let mut end = 1;
@@ -42,7 +46,11 @@ fn expected<T: Value>(salt: u64, blocks: &Blocks, length: usize) -> Vec<T> {
 
 /// One element more than the blocks need.
 fn needed(blocks: &Blocks) -> usize {
-    (0..blocks.len()).map(|rank| blocks.range(rank).end).max().unwrap_or(0) + 1
+    (0..blocks.len())
+        .map(|rank| blocks.range(rank).end)
+        .max()
+        .unwrap_or(0)
+        + 1
 }
 
 fn every_type_and_layout(comm: &Communicator) -> Outcome {
@@ -57,7 +65,9 @@ fn gathered<T: Value>(comm: &Communicator) -> Outcome {
             let own: Vec<T> = vector(salt, comm.rank(), blocks.count(comm.rank()));
             let mut all: Vec<T> = untouched(needed(&blocks));
             comm.allgatherv(&own, &mut all, &blocks)?;
-            assert_same(&all, &expected(salt, &blocks, needed(&blocks)), || format!("{blocks:?}"));
+            assert_same(&all, &expected(salt, &blocks, needed(&blocks)), || {
+                format!("{blocks:?}")
+            });
         }
     }
     covered("allgatherv", Some(T::DTYPE), None);
@@ -77,7 +87,9 @@ fn gathered_in_place<T: Value>(comm: &Communicator) -> Outcome {
             let mut all: Vec<T> = untouched(needed(&blocks));
             all[blocks.range(rank)].copy_from_slice(&vector(salt, rank, blocks.count(rank)));
             comm.allgatherv_in_place(&mut all, &blocks)?;
-            assert_same(&all, &expected(salt, &blocks, needed(&blocks)), || format!("{blocks:?}"));
+            assert_same(&all, &expected(salt, &blocks, needed(&blocks)), || {
+                format!("{blocks:?}")
+            });
         }
     }
     covered("allgatherv_in_place", Some(T::DTYPE), None);

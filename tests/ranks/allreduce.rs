@@ -28,8 +28,12 @@ fn reduced<T: Value>(comm: &Communicator) -> Outcome {
         for (_, op, result) in results(&of_ranks) {
             let mut buffer: Vec<T> = untouched(length + TAIL);
             comm.allreduce(&of_ranks[comm.rank()], &mut buffer, op)?;
-            assert_same(&buffer[..length], &result, || format!("{op} of {length} elements"));
-            assert_same(&buffer[length..], &untouched(length + TAIL)[length..], || "the tail".to_owned());
+            assert_same(&buffer[..length], &result, || {
+                format!("{op} of {length} elements")
+            });
+            assert_same(&buffer[length..], &untouched(length + TAIL)[length..], || {
+                "the tail".to_owned()
+            });
             covered("allreduce", Some(T::DTYPE), Some(op));
         }
     }
@@ -73,7 +77,10 @@ fn pairs_that_do_not_exist(comm: &Communicator) -> Outcome {
 fn refused<T: Value>(comm: &Communicator) -> Outcome {
     for op in missing::<T>() {
         let mut buffer: Vec<T> = untouched(2);
-        expect_error(comm.allreduce(&vector::<T>(0, 0, 2), &mut buffer, op), ErrorKind::Unsupported);
+        expect_error(
+            comm.allreduce(&vector::<T>(0, 0, 2), &mut buffer, op),
+            ErrorKind::Unsupported,
+        );
         assert_same(&buffer, &untouched(2), || "the buffer".to_owned());
         unsupported("allreduce", T::DTYPE, op);
     }
@@ -97,7 +104,15 @@ fn refused_in_place<T: Value>(comm: &Communicator) -> Outcome {
 
 fn the_remainder_is_kept(comm: &Communicator) -> Outcome {
     // Blocks of a length that the ranks do not divide lose nothing.
-    let own: Vec<u64> = (0..4096).map(|number| if number % comm.size() == comm.rank() { number as u64 } else { 0 }).collect();
+    let own: Vec<u64> = (0..4096)
+        .map(|number| {
+            if number % comm.size() == comm.rank() {
+                number as u64
+            } else {
+                0
+            }
+        })
+        .collect();
     let mut sums = vec![0; 4096];
     comm.allreduce(&own, &mut sums, Op::Sum)?;
     assert_eq!(sums.iter().sum::<u64>(), 8_386_560);

@@ -20,7 +20,10 @@ fn nobody_leaves_before_everybody_has_come(comm: &Communicator) -> Outcome {
         File::create(path(round, comm.rank()))?;
         comm.barrier()?;
         for rank in 0..comm.size() {
-            assert!(path(round, rank).exists(), "round {round}: rank {rank} had not come");
+            assert!(
+                path(round, rank).exists(),
+                "round {round}: rank {rank} had not come"
+            );
         }
     }
     covered("barrier", None, None);

@@ -20,7 +20,11 @@ fn from_every_root<T: Value>(comm: &Communicator) -> Outcome {
     for length in lengths(comm.size(), size_of::<T>()) {
         for root in 0..comm.size() {
             let expected: Vec<T> = vector(length as u64, root, length);
-            let mut buffer = if comm.rank() == root { expected.clone() } else { untouched(length) };
+            let mut buffer = if comm.rank() == root {
+                expected.clone()
+            } else {
+                untouched(length)
+            };
             comm.bcast(&mut buffer, root)?;
             assert_same(&buffer, &expected, || format!("{length} elements from {root}"));
         }
@@ -35,7 +39,11 @@ fn one_after_the_other(comm: &Communicator) -> Outcome {
         let root = round as usize % comm.size();
         let length = if round % 3 == 0 { 500 } else { 2 };
         let expected: Vec<u64> = vector(round, root, length);
-        let mut buffer = if comm.rank() == root { expected.clone() } else { vec![0; length] };
+        let mut buffer = if comm.rank() == root {
+            expected.clone()
+        } else {
+            vec![0; length]
+        };
         comm.bcast(&mut buffer, root)?;
         assert_eq!(buffer, expected, "round {round}");
     }

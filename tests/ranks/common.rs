@@ -33,7 +33,13 @@ pub fn lengths(ranks: usize, element_bytes: usize) -> Vec<usize> {
 
 /// The same, without what differs little, for operations with many variants.
 pub fn few_lengths(ranks: usize, element_bytes: usize) -> Vec<usize> {
-    vec![0, 1, ranks + 1, FRAME_BYTES / element_bytes + 1, EAGER_BYTES / element_bytes + 1]
+    vec![
+        0,
+        1,
+        ranks + 1,
+        FRAME_BYTES / element_bytes + 1,
+        EAGER_BYTES / element_bytes + 1,
+    ]
 }
 
 /// The rank behind this one, in a ring.
@@ -64,7 +70,11 @@ pub fn still_works(comm: &Communicator) -> crate::harness::Outcome {
         let mut received = vec![0; length];
         let sent = vec![comm.rank() as u32; length];
         comm.sendrecv(&sent, next(comm), Tag(77), &mut received, previous(comm), Tag(77))?;
-        assert_eq!(received, vec![previous(comm) as u32; length], "sendrecv after an error");
+        assert_eq!(
+            received,
+            vec![previous(comm) as u32; length],
+            "sendrecv after an error"
+        );
     }
     Ok(())
 }

@@ -60,7 +60,9 @@ fn a_clone_is_the_same_communicator(comm: &Communicator) -> Outcome {
 
 fn split_by_parity(comm: &Communicator) -> Outcome {
     let (rank, size) = (comm.rank(), comm.size());
-    let part = comm.split(Some(rank as u32 % 2), 0)?.expect("every rank has a color");
+    let part = comm
+        .split(Some(rank as u32 % 2), 0)?
+        .expect("every rank has a color");
     let members: Vec<usize> = (0..size).filter(|member| member % 2 == rank % 2).collect();
     assert_eq!((part.size(), members[part.rank()]), (members.len(), rank));
     let mut sum = 0u64;
@@ -74,14 +76,25 @@ fn split_by_parity(comm: &Communicator) -> Outcome {
 
 fn split_orders_by_key_and_then_by_rank(comm: &Communicator) -> Outcome {
     let (rank, size) = (comm.rank(), comm.size());
-    let reversed = comm.split(Some(0), -(rank as i32))?.expect("every rank has a color");
+    let reversed = comm
+        .split(Some(0), -(rank as i32))?
+        .expect("every rank has a color");
     assert_eq!(reversed.rank(), size - 1 - rank);
     let same = comm.split(Some(3), 5)?.expect("every rank has a color");
     assert_eq!(same.rank(), rank);
     // Halves change places; inside them, ranks keep their order.
     let half = size / 2;
-    let swapped = comm.split(Some(1), i32::from(rank < half))?.expect("every rank has a color");
-    assert_eq!(swapped.rank(), if rank < half { rank + size - half } else { rank - half });
+    let swapped = comm
+        .split(Some(1), i32::from(rank < half))?
+        .expect("every rank has a color");
+    assert_eq!(
+        swapped.rank(),
+        if rank < half {
+            rank + size - half
+        } else {
+            rank - half
+        }
+    );
     for part in [reversed, same, swapped] {
         let mut ranks = vec![0u64; size];
         part.allgather(&(rank as u64), &mut ranks)?;
@@ -104,7 +117,9 @@ fn split_leaves_ranks_out(comm: &Communicator) -> Outcome {
 }
 
 fn split_into_single_ranks(comm: &Communicator) -> Outcome {
-    let alone = comm.split(Some(comm.rank() as u32), 0)?.expect("every rank has a color");
+    let alone = comm
+        .split(Some(comm.rank() as u32), 0)?
+        .expect("every rank has a color");
     assert_eq!((alone.rank(), alone.size()), (0, 1));
     still_works(&alone)?;
     still_works(comm)
@@ -114,15 +129,21 @@ fn colors_and_keys_of_any_size(comm: &Communicator) -> Outcome {
     let color = if comm.rank() % 2 == 0 { u32::MAX } else { 1 << 31 };
     let key = if comm.rank() < 2 { i32::MAX } else { i32::MIN };
     let part = comm.split(Some(color), key)?.expect("every rank has a color");
-    let expected = (0..comm.size()).filter(|rank| rank % 2 == comm.rank() % 2).count();
+    let expected = (0..comm.size())
+        .filter(|rank| rank % 2 == comm.rank() % 2)
+        .count();
     assert_eq!(part.size(), expected);
     assert_eq!(part.rank(), if comm.rank() < 2 { expected - 1 } else { 0 });
     still_works(&part)
 }
 
 fn parts_of_parts(comm: &Communicator) -> Outcome {
-    let halves = comm.split(Some(u32::from(comm.rank() >= comm.size() / 2)), 0)?.expect("a color");
-    let quarter = halves.split(Some(halves.rank() as u32 % 2), -(halves.rank() as i32))?.expect("a color");
+    let halves = comm
+        .split(Some(u32::from(comm.rank() >= comm.size() / 2)), 0)?
+        .expect("a color");
+    let quarter = halves
+        .split(Some(halves.rank() as u32 % 2), -(halves.rank() as i32))?
+        .expect("a color");
     let twin = quarter.duplicate()?;
     // The parents may go first.
     drop(halves);
@@ -141,15 +162,15 @@ fn messages_of_parts_do_not_meet(comm: &Communicator) -> Outcome {
     let twin = part.duplicate()?;
     for length in [1, 3000] {
         if part.rank() == 0 {
-            let sends = [(&part, 1), (&twin, 2)].map(|(via, number)| {
-                via.isend(vec![10 * comm.rank() as u32 + number; length], 1, Tag(0))
-            });
+            let sends = [(&part, 1), (&twin, 2)]
+                .map(|(via, number)| via.isend(vec![10 * comm.rank() as u32 + number; length], 1, Tag(0)));
             for send in sends {
                 send.wait()?;
             }
         } else if part.rank() == 1 {
             let color = comm.rank() as u32 % 2;
-            let requests = [(&twin, 2), (&part, 1)].map(|(via, number)| (via.irecv(vec![0u32; length], 0, Tag(0)), number));
+            let requests = [(&twin, 2), (&part, 1)]
+                .map(|(via, number)| (via.irecv(vec![0u32; length], 0, Tag(0)), number));
             for (request, number) in requests {
                 assert_eq!(request.wait()?.0, vec![10 * color + number; length]);
             }

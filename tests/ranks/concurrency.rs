@@ -23,7 +23,9 @@ cases! {
 const LONG: usize = 20_000;
 
 fn joined(thread: thread::ScopedJoinHandle<'_, Outcome>) -> Outcome {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn an_operation_while_another_thread_waits_in_a_collective(comm: &Communicator) -> Outcome {
@@ -88,7 +90,9 @@ fn messages_of_many_threads(comm: &Communicator) -> Outcome {
                         let own: Vec<u32> = vector(salt, comm.rank(), length);
                         let mut received = vec![0u32; length];
                         comm.sendrecv(&own, next(comm), tag, &mut received, previous(comm), tag)?;
-                        assert_same(&received, &vector(salt, previous(comm), length), || format!("thread {number}"));
+                        assert_same(&received, &vector(salt, previous(comm), length), || {
+                            format!("thread {number}")
+                        });
                     }
                     Ok(())
                 })
@@ -111,7 +115,10 @@ fn collectives_of_many_threads_on_their_own_communicators(comm: &Communicator) -
                         own.allreduce_in_place(&mut values, Op::Sum)?;
                         let size = own.size();
                         let sum = (size * (number + round) + size * (size - 1) / 2) as u64;
-                        assert!(values.iter().all(|value| *value == sum), "thread {number}, round {round}");
+                        assert!(
+                            values.iter().all(|value| *value == sum),
+                            "thread {number}, round {round}"
+                        );
                         own.barrier()?;
                     }
                     Ok(())
@@ -141,7 +148,10 @@ fn two_threads_in_collectives_of_one_communicator(comm: &Communicator) -> Outcom
                 Ok::<u32, Failure>(refused)
             };
             let threads = [scope.spawn(enter), scope.spawn(enter)];
-            threads.into_iter().map(|thread| thread.join().expect("no panic")).sum::<Result<u32, _>>()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("no panic"))
+                .sum::<Result<u32, _>>()
         })?;
         assert_eq!(refused, 1, "one of the threads is refused");
     }
@@ -163,7 +173,9 @@ fn scopes_of_many_threads(comm: &Communicator) -> Outcome {
                             scope.irecv(&mut received, peer, Tag(number as i32))?;
                             Ok(())
                         })?;
-                        assert_same(&received, &vector(salt, peer, LONG), || format!("thread {number}"));
+                        assert_same(&received, &vector(salt, peer, LONG), || {
+                            format!("thread {number}")
+                        });
                     }
                     Ok(())
                 })
@@ -186,7 +198,9 @@ fn a_request_changes_threads(comm: &Communicator) -> Outcome {
         });
         for number in 0..20 {
             let receive = comm.irecv(vec![0u32; LONG], peer, Tag(0));
-            sender.send((number, receive)).map_err(|_| Failure("the thread is gone".to_owned()))?;
+            sender
+                .send((number, receive))
+                .map_err(|_| Failure("the thread is gone".to_owned()))?;
             comm.send(&vec![number; LONG], peer, Tag(0))?;
         }
         drop(sender);
@@ -207,7 +221,9 @@ fn threads_that_come_and_go(comm: &Communicator) -> Outcome {
             drop(send);
             Ok(())
         });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     }
     still_works(comm)
 }

@@ -28,7 +28,9 @@ const LONG: usize = 50_000;
 fn a_posted_receive_and_a_barrier(comm: &Communicator) -> Outcome {
     for round in 0..10 {
         if comm.rank() == 0 {
-            let receives: Vec<_> = others(comm).map(|other| (other, comm.irecv(vec![0u32; LONG], other, Tag(0)))).collect();
+            let receives: Vec<_> = others(comm)
+                .map(|other| (other, comm.irecv(vec![0u32; LONG], other, Tag(0))))
+                .collect();
             comm.barrier()?;
             for (other, receive) in receives {
                 assert_eq!(receive.wait()?.0, vec![other as u32 + round; LONG]);
@@ -97,7 +99,12 @@ fn head_to_head(comm: &Communicator) -> Outcome {
     const BYTES: usize = 64 << 20;
     let pattern = |rank: usize| -> Vec<u8> {
         let block: Vec<u8> = vector(3, rank, 1 << 16);
-        block.into_iter().cycle().take(1 << 20).collect::<Vec<_>>().repeat(BYTES >> 20)
+        block
+            .into_iter()
+            .cycle()
+            .take(1 << 20)
+            .collect::<Vec<_>>()
+            .repeat(BYTES >> 20)
     };
     let peer = 1 - comm.rank();
     let own = pattern(comm.rank());
@@ -124,21 +131,29 @@ fn pending_requests_during_every_collective(comm: &Communicator) -> Outcome {
     let size = comm.size();
     let own: Vec<u32> = vector(5, comm.rank(), LONG);
     // Receives are posted now, sends only at the end: collectives in between must not need them.
-    let receives: Vec<_> = (0..size).map(|other| (other, comm.irecv(vec![0u32; LONG], other, Tag(0)))).collect();
+    let receives: Vec<_> = (0..size)
+        .map(|other| (other, comm.irecv(vec![0u32; LONG], other, Tag(0))))
+        .collect();
     comm.barrier()?;
     let mut all = vec![0u32; LONG * size];
     comm.allgather(&own, &mut all)?;
     comm.bcast(&mut all, 0)?;
     let mut sums = vec![0u32; LONG];
     comm.allreduce(&own, &mut sums, Op::Sum)?;
-    let first: Vec<_> = (0..size / 2).map(|other| comm.isend(own.clone(), other, Tag(0))).collect();
+    let first: Vec<_> = (0..size / 2)
+        .map(|other| comm.isend(own.clone(), other, Tag(0)))
+        .collect();
     comm.gather(&own, &mut all, size - 1)?;
     comm.scatter(if comm.rank() == 0 { &all[..] } else { &[] }, &mut sums, 0)?;
-    let second: Vec<_> = (size / 2..size).map(|other| comm.isend(own.clone(), other, Tag(0))).collect();
+    let second: Vec<_> = (size / 2..size)
+        .map(|other| comm.isend(own.clone(), other, Tag(0)))
+        .collect();
     let twin = comm.duplicate()?;
     twin.reduce_in_place(&mut sums, Op::Max, 0)?;
     for (other, receive) in receives {
-        assert_same(&receive.wait()?.0, &vector(5, other, LONG), || format!("from {other}"));
+        assert_same(&receive.wait()?.0, &vector(5, other, LONG), || {
+            format!("from {other}")
+        });
     }
     for send in first.into_iter().chain(second) {
         send.wait()?;

@@ -34,11 +34,20 @@ fn ranks_out_of_range(comm: &Communicator) -> Outcome {
             ("recv", comm.recv(&mut [1u8], bad, tag).map(drop)),
             ("probe", comm.probe(bad, tag).map(drop)),
             ("iprobe", comm.iprobe(bad, tag).map(drop)),
-            ("sendrecv", comm.sendrecv(&[1u8], bad, tag, &mut [1u8], 0, tag).map(drop)),
-            ("sendrecv", comm.sendrecv(&[1u8], 0, tag, &mut [1u8], bad, tag).map(drop)),
+            (
+                "sendrecv",
+                comm.sendrecv(&[1u8], bad, tag, &mut [1u8], 0, tag).map(drop),
+            ),
+            (
+                "sendrecv",
+                comm.sendrecv(&[1u8], 0, tag, &mut [1u8], bad, tag).map(drop),
+            ),
         ];
         for (operation, outcome) in refused {
-            expect_text(&expect_error(outcome, ErrorKind::InvalidArgument), &[operation, &name]);
+            expect_text(
+                &expect_error(outcome, ErrorKind::InvalidArgument),
+                &[operation, &name],
+            );
         }
     }
     still_works(comm)
@@ -46,7 +55,10 @@ fn ranks_out_of_range(comm: &Communicator) -> Outcome {
 
 fn tags_out_of_range(comm: &Communicator) -> Outcome {
     for bad in [-1, -2, i32::MIN] {
-        expect_text(&expect_error(comm.send(&[1u8], 0, Tag(bad)), ErrorKind::InvalidArgument), &["send", &bad.to_string()]);
+        expect_text(
+            &expect_error(comm.send(&[1u8], 0, Tag(bad)), ErrorKind::InvalidArgument),
+            &["send", &bad.to_string()],
+        );
         if Tag(bad) != Tag::ANY {
             let mut buffer = [1u8];
             expect_error(comm.recv(&mut buffer, 0, Tag(bad)), ErrorKind::InvalidArgument);
@@ -82,15 +94,24 @@ fn a_receive_too_short(comm: &Communicator) -> Outcome {
             let outcome = comm.send(&vec![5u32; sent], 1, Tag(4));
             if sent * 4 > EAGER_BYTES {
                 let error = expect_error(outcome, ErrorKind::Truncated);
-                expect_text(&error, &["send", "to rank 1", &sent.to_string(), &(sent - 1).to_string()]);
+                expect_text(
+                    &error,
+                    &["send", "to rank 1", &sent.to_string(), &(sent - 1).to_string()],
+                );
             } else {
                 outcome?;
             }
             comm.send(&[6u32, 7], 1, Tag(4))?;
         } else {
             let mut buffer = vec![1u32; sent];
-            let error = expect_error(comm.recv(&mut buffer[..sent - 1], 0, Tag(4)), ErrorKind::Truncated);
-            expect_text(&error, &["recv", "from rank 0", &sent.to_string(), &(sent - 1).to_string()]);
+            let error = expect_error(
+                comm.recv(&mut buffer[..sent - 1], 0, Tag(4)),
+                ErrorKind::Truncated,
+            );
+            expect_text(
+                &error,
+                &["recv", "from rank 0", &sent.to_string(), &(sent - 1).to_string()],
+            );
             assert_eq!(buffer, vec![1; sent], "nothing is written");
             let mut next = [0u32; 2];
             comm.recv(&mut next, 0, Tag(4))?;
@@ -105,7 +126,10 @@ fn a_receive_of_another_type(comm: &Communicator) -> Outcome {
         if comm.rank() == 0 {
             let outcome = comm.send(&vec![5f32; length], 1, Tag(4));
             if length * 4 > EAGER_BYTES {
-                expect_text(&expect_error(outcome, ErrorKind::Mismatch), &["send", "f32", "i32"]);
+                expect_text(
+                    &expect_error(outcome, ErrorKind::Mismatch),
+                    &["send", "f32", "i32"],
+                );
             } else {
                 outcome?;
             }
@@ -127,9 +151,23 @@ fn a_receive_of_another_type(comm: &Communicator) -> Outcome {
 fn a_refused_message_among_good_ones(comm: &Communicator) -> Outcome {
     const LENGTH: usize = 3000;
     if comm.rank() == 0 {
-        let sends: Vec<_> = (0..5).map(|number| comm.isend(vec![number as u64; LENGTH], 1, Tag(number))).collect();
-        let kinds: Vec<_> = sends.into_iter().map(|send| send.wait().map(drop).map_err(|error| error.kind())).collect();
-        assert_eq!(kinds, [Ok(()), Err(ErrorKind::Truncated), Ok(()), Err(ErrorKind::Mismatch), Ok(())]);
+        let sends: Vec<_> = (0..5)
+            .map(|number| comm.isend(vec![number as u64; LENGTH], 1, Tag(number)))
+            .collect();
+        let kinds: Vec<_> = sends
+            .into_iter()
+            .map(|send| send.wait().map(drop).map_err(|error| error.kind()))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                Ok(()),
+                Err(ErrorKind::Truncated),
+                Ok(()),
+                Err(ErrorKind::Mismatch),
+                Ok(())
+            ]
+        );
     } else {
         let good = [0, 2, 4].map(|number| (number, comm.irecv(vec![9u64; LENGTH], 0, Tag(number))));
         let short = comm.irecv(vec![9u64; 2], 0, Tag(1));
@@ -150,7 +188,10 @@ fn is_poisoned(poisoned: &Communicator, healthy: &Communicator) -> Outcome {
         expect_error(each.barrier(), ErrorKind::Timeout);
         expect_error(each.recv(&mut [0u8], Source::Any, Tag(0)), ErrorKind::Timeout);
         expect_error(each.send(&[0u8], 0, Tag(0)), ErrorKind::Timeout);
-        expect_error(each.irecv(vec![0u8], Source::Any, Tag(0)).wait(), ErrorKind::Timeout);
+        expect_error(
+            each.irecv(vec![0u8], Source::Any, Tag(0)).wait(),
+            ErrorKind::Timeout,
+        );
         expect_error(each.iprobe(Source::Any, Tag(0)), ErrorKind::Timeout);
         expect_error(each.scope(|_| Ok(())), ErrorKind::Timeout);
         expect_error(each.duplicate(), ErrorKind::Timeout);
@@ -172,14 +213,24 @@ fn a_receive_times_out(comm: &Communicator) -> Outcome {
 fn a_send_times_out(comm: &Communicator) -> Outcome {
     let impatient = comm.duplicate()?.with_timeout(Some(SHORT));
     // Too long for an envelope, and nobody receives.
-    let error = expect_error(impatient.send(&[0u8; 5000], next(comm), Tag(3)), ErrorKind::Timeout);
-    expect_text(&error, &["send", &format!("to rank {}", next(comm)), "a matching receive"]);
+    let error = expect_error(
+        impatient.send(&[0u8; 5000], next(comm), Tag(3)),
+        ErrorKind::Timeout,
+    );
+    expect_text(
+        &error,
+        &["send", &format!("to rank {}", next(comm)), "a matching receive"],
+    );
     is_poisoned(&impatient, comm)
 }
 
 fn a_request_times_out(comm: &Communicator) -> Outcome {
     let impatient = comm.duplicate()?.with_timeout(Some(SHORT));
-    let (error, buffer) = impatient.irecv(vec![7u8; 3], 1 - comm.rank(), Tag(3)).wait().unwrap_err().into_parts();
+    let (error, buffer) = impatient
+        .irecv(vec![7u8; 3], 1 - comm.rank(), Tag(3))
+        .wait()
+        .unwrap_err()
+        .into_parts();
     assert_eq!((error.kind(), buffer), (ErrorKind::Timeout, Some(vec![7; 3])));
     is_poisoned(&impatient, comm)
 }
@@ -190,7 +241,10 @@ fn a_collective_times_out(comm: &Communicator) -> Outcome {
     let impatient = comm.duplicate()?.with_timeout(Some(SHORT));
     if comm.rank() != last {
         let mut sum = [0f64; 1000];
-        let error = expect_error(impatient.allreduce(&[1f64; 1000], &mut sum, warpcomm::Op::Sum), ErrorKind::Timeout);
+        let error = expect_error(
+            impatient.allreduce(&[1f64; 1000], &mut sum, warpcomm::Op::Sum),
+            ErrorKind::Timeout,
+        );
         expect_text(&error, &["allreduce", &format!("rank {last}")]);
     } else {
         expect_error(impatient.recv(&mut [0u8], 0, Tag(0)), ErrorKind::Timeout);
@@ -203,7 +257,10 @@ fn what_a_poisoned_collective_left_behind(comm: &Communicator) -> Outcome {
         let impatient = comm.duplicate()?.with_timeout(Some(SHORT));
         if comm.rank() != 0 {
             let mut sum = [0u64; 2];
-            expect_error(impatient.allreduce(&[1000 + round; 2], &mut sum, warpcomm::Op::Sum), ErrorKind::Timeout);
+            expect_error(
+                impatient.allreduce(&[1000 + round; 2], &mut sum, warpcomm::Op::Sum),
+                ErrorKind::Timeout,
+            );
         }
         drop(impatient);
         comm.barrier()?;

@@ -44,7 +44,11 @@ const IN_BLOCKS: usize = 10_000;
 
 fn bcast(on: &Rank<'_>, length: usize) -> Result<()> {
     let comm = on.comm;
-    let mut buffer: Vec<u32> = if comm.rank() == 1 { vector(1, 1, length) } else { vec![0; length] };
+    let mut buffer: Vec<u32> = if comm.rank() == 1 {
+        vector(1, 1, length)
+    } else {
+        vec![0; length]
+    };
     comm.bcast(&mut buffer, 1)?;
     on.assert_same(&buffer, &vector(1, 1, length), "bcast");
     Ok(())
@@ -66,7 +70,11 @@ fn allreduce(on: &Rank<'_>, length: usize) -> Result<()> {
     let of_ranks: Vec<Vec<u32>> = (0..comm.size()).map(|rank| vector(1, rank, length)).collect();
     let mut buffer = vec![0; length];
     comm.allreduce(&of_ranks[comm.rank()], &mut buffer, Op::Sum)?;
-    on.assert_same(&buffer, &folded(Op::Sum, &of_ranks).unwrap_or_default(), "allreduce");
+    on.assert_same(
+        &buffer,
+        &folded(Op::Sum, &of_ranks).unwrap_or_default(),
+        "allreduce",
+    );
     Ok(())
 }
 
@@ -90,7 +98,11 @@ fn gather(on: &Rank<'_>, length: usize) -> Result<()> {
 
 fn scatter(on: &Rank<'_>, length: usize) -> Result<()> {
     let comm = on.comm;
-    let all: Vec<u32> = if comm.rank() == 0 { vectors(1, comm.size(), length) } else { Vec::new() };
+    let all: Vec<u32> = if comm.rank() == 0 {
+        vectors(1, comm.size(), length)
+    } else {
+        Vec::new()
+    };
     let mut own = vec![0u32; length];
     comm.scatter(&all, &mut own, 0)?;
     on.assert_same(&own, &vector(1, comm.rank(), length), "scatter");
@@ -101,9 +113,17 @@ fn allgatherv(on: &Rank<'_>, length: usize) -> Result<()> {
     let comm = on.comm;
     let blocks = Blocks::packed((0..comm.size()).map(|rank| length * rank).collect::<Vec<_>>());
     let mut all = vec![0u32; blocks.total()];
-    comm.allgatherv(&vector::<u32>(1, comm.rank(), blocks.count(comm.rank())), &mut all, &blocks)?;
+    comm.allgatherv(
+        &vector::<u32>(1, comm.rank(), blocks.count(comm.rank())),
+        &mut all,
+        &blocks,
+    )?;
     for rank in 0..comm.size() {
-        on.assert_same(&all[blocks.range(rank)], &vector(1, rank, blocks.count(rank)), "allgatherv");
+        on.assert_same(
+            &all[blocks.range(rank)],
+            &vector(1, rank, blocks.count(rank)),
+            "allgatherv",
+        );
     }
     Ok(())
 }
@@ -128,7 +148,9 @@ const COLLECTIVES: &[(&str, Scenario)] = &[
     ("allreduce", |on| allreduce(on, LONG)),
     ("allreduce in blocks", |on| allreduce(on, IN_BLOCKS)),
     ("duplicate", |on| on.comm.duplicate().map(drop)),
-    ("split", |on| on.comm.split(Some(on.comm.rank() as u32 % 2), 0).map(drop)),
+    ("split", |on| {
+        on.comm.split(Some(on.comm.rank() as u32 % 2), 0).map(drop)
+    }),
 ];
 
 fn from_first_to_last(on: &Rank<'_>, length: usize) -> Result<()> {
@@ -210,11 +232,19 @@ fn at_every_message(
     for (name, scenario) in scenarios {
         for faulty in 0..ranks {
             for message in 1..=MANY {
-                assert!(message < MANY, "{name}: every message of rank {faulty} ends in an error");
+                assert!(
+                    message < MANY,
+                    "{name}: every message of rank {faulty} ends in an error"
+                );
                 let name = format!("{name}, message {message} of rank {faulty}");
                 println!("{name}");
                 let fault = Fault::new(action, message, Some(faulty));
-                let outcomes = outcomes(&config.clone().fault(fault), ranks, *scenario, action == FaultAction::Drop)?;
+                let outcomes = outcomes(
+                    &config.clone().fault(fault),
+                    ranks,
+                    *scenario,
+                    action == FaultAction::Drop,
+                )?;
                 if outcomes.iter().all(|(outcome, _)| outcome.is_ok()) {
                     break;
                 }
@@ -228,30 +258,51 @@ fn at_every_message(
 fn a_failed_message_of_a_collective(_: &Communicator) -> Outcome {
     // Nobody needs the deadline: it only ends a test that fails.
     let config = Config::default().timeout(Duration::from_secs(20));
-    at_every_message(COLLECTIVES, &config, 3, FaultAction::Fail, |name, faulty, outcomes| {
-        for (rank, (outcome, after)) in outcomes.into_iter().enumerate() {
-            match outcome {
-                Ok(()) => assert_ne!(rank, faulty, "{name}: the rank itself is told"),
-                Err(error) if rank == faulty => assert_eq!(error.kind(), ErrorKind::Mpi, "{name}: {error}"),
-                Err(error) => assert_eq!(error.kind(), ErrorKind::PeerFailed, "{name}: rank {rank}: {error}"),
+    at_every_message(
+        COLLECTIVES,
+        &config,
+        3,
+        FaultAction::Fail,
+        |name, faulty, outcomes| {
+            for (rank, (outcome, after)) in outcomes.into_iter().enumerate() {
+                match outcome {
+                    Ok(()) => assert_ne!(rank, faulty, "{name}: the rank itself is told"),
+                    Err(error) if rank == faulty => {
+                        assert_eq!(error.kind(), ErrorKind::Mpi, "{name}: {error}")
+                    }
+                    Err(error) => assert_eq!(
+                        error.kind(),
+                        ErrorKind::PeerFailed,
+                        "{name}: rank {rank}: {error}"
+                    ),
+                }
+                assert!(after.is_ok(), "{name}: rank {rank} afterwards: {after:?}");
             }
-            assert!(after.is_ok(), "{name}: rank {rank} afterwards: {after:?}");
-        }
-    })
+        },
+    )
 }
 
 fn a_failed_message_between_two_ranks(_: &Communicator) -> Outcome {
     // A message that never left is one that its receiver waits for.
     let config = Config::default().timeout(Duration::from_millis(200));
-    at_every_message(MESSAGES, &config, 3, FaultAction::Fail, |name, faulty, outcomes| {
-        for (rank, (outcome, _)) in outcomes.into_iter().enumerate() {
-            if let Err(error) = outcome {
-                let kinds = [ErrorKind::Mpi, ErrorKind::PeerFailed, ErrorKind::Timeout];
-                assert!(kinds.contains(&error.kind()), "{name}: rank {rank}: {error}");
-                assert!(rank == faulty || error.kind() != ErrorKind::Mpi, "{name}: rank {rank}: {error}");
+    at_every_message(
+        MESSAGES,
+        &config,
+        3,
+        FaultAction::Fail,
+        |name, faulty, outcomes| {
+            for (rank, (outcome, _)) in outcomes.into_iter().enumerate() {
+                if let Err(error) = outcome {
+                    let kinds = [ErrorKind::Mpi, ErrorKind::PeerFailed, ErrorKind::Timeout];
+                    assert!(kinds.contains(&error.kind()), "{name}: rank {rank}: {error}");
+                    assert!(
+                        rank == faulty || error.kind() != ErrorKind::Mpi,
+                        "{name}: rank {rank}: {error}"
+                    );
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 fn a_lost_message(_: &Communicator) -> Outcome {
@@ -272,7 +323,9 @@ fn late(action: FaultAction) -> Outcome {
                 println!("{name}, message {message} of rank {faulty}");
                 let fault = Fault::new(action, message, Some(faulty));
                 for (rank, (outcome, after)) in
-                    outcomes(&Config::default().fault(fault), 3, *scenario, false)?.into_iter().enumerate()
+                    outcomes(&Config::default().fault(fault), 3, *scenario, false)?
+                        .into_iter()
+                        .enumerate()
                 {
                     let what = format!("{name}, message {message} of rank {faulty}: rank {rank}");
                     assert!(outcome.is_ok() && after.is_ok(), "{what}: {outcome:?}, {after:?}");

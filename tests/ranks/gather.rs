@@ -54,7 +54,9 @@ fn in_place_to_every_root<T: Value>(comm: &Communicator) -> Outcome {
                 let mut all: Vec<T> = untouched(size * length);
                 all[rank * length..][..length].copy_from_slice(&own);
                 comm.gather_in_place(&mut all, root)?;
-                assert_same(&all, &vectors(salt, size, length), || format!("{length} elements to {root}"));
+                assert_same(&all, &vectors(salt, size, length), || {
+                    format!("{length} elements to {root}")
+                });
             } else {
                 let mut buffer = own.clone();
                 comm.gather_in_place(&mut buffer, root)?;
@@ -70,10 +72,19 @@ fn other_ranks_need_no_buffer(comm: &Communicator) -> Outcome {
     for length in [2, 3000] {
         let own: Vec<f64> = vector(1, comm.rank(), length);
         let root = comm.size() - 1;
-        let mut gathered = vec![0.0; if comm.rank() == root { comm.size() * length } else { 0 }];
+        let mut gathered = vec![
+            0.0;
+            if comm.rank() == root {
+                comm.size() * length
+            } else {
+                0
+            }
+        ];
         comm.gather(&own, &mut gathered, root)?;
         if comm.rank() == root {
-            assert_same(&gathered, &vectors(1, comm.size(), length), || format!("{length} elements"));
+            assert_same(&gathered, &vectors(1, comm.size(), length), || {
+                format!("{length} elements")
+            });
         }
     }
     Ok(())

@@ -50,10 +50,14 @@ fn every_operation<T: Value>(comm: &Communicator, length: usize) -> Outcome {
     let root = size - 1;
     received.copy_from_slice(own);
     comm.reduce_in_place(&mut received, Op::Sum, root)?;
-    assert_same(&received, if rank == root { &sum } else { own }, || "reduce_in_place".to_owned());
+    assert_same(&received, if rank == root { &sum } else { own }, || {
+        "reduce_in_place".to_owned()
+    });
     received.copy_from_slice(own);
     comm.reduce(own, &mut received, Op::Sum, 0)?;
-    assert_same(&received, if rank == 0 { &sum } else { own }, || "reduce".to_owned());
+    assert_same(&received, if rank == 0 { &sum } else { own }, || {
+        "reduce".to_owned()
+    });
 
     received.copy_from_slice(own);
     comm.bcast(&mut received, 1)?;
@@ -69,13 +73,19 @@ fn every_operation<T: Value>(comm: &Communicator, length: usize) -> Outcome {
     let mut all: Vec<T> = vector(2, 2, size * length);
     comm.gather(own, &mut all, root)?;
     let before = vector(2, 2, size * length);
-    assert_same(&all, if rank == root { &expected } else { &before }, || "gather".to_owned());
+    assert_same(&all, if rank == root { &expected } else { &before }, || {
+        "gather".to_owned()
+    });
 
     let blocks = Blocks::packed((0..size).map(|rank| length - rank * 1000).collect::<Vec<_>>());
     let mut all: Vec<T> = vector(3, 3, blocks.total());
     comm.allgatherv(&own[..blocks.count(rank)], &mut all, &blocks)?;
     for other in 0..size {
-        assert_same(&all[blocks.range(other)], &of_ranks[other][..blocks.count(other)], || "allgatherv".to_owned());
+        assert_same(
+            &all[blocks.range(other)],
+            &of_ranks[other][..blocks.count(other)],
+            || "allgatherv".to_owned(),
+        );
     }
     Ok(())
 }
@@ -86,7 +96,10 @@ fn more_than_two_gibibytes(comm: &Communicator) -> Outcome {
     // Memory that nobody writes takes no room, so that this needs little more than one such buffer.
     let mut buffer = vec![0u8; BYTES];
     if comm.rank() == 0 {
-        MARKS.into_iter().zip(1..).for_each(|(at, mark)| buffer[at] = mark);
+        MARKS
+            .into_iter()
+            .zip(1..)
+            .for_each(|(at, mark)| buffer[at] = mark);
         comm.send(&buffer, 1, Tag(0))?;
         return Ok(());
     }
@@ -96,6 +109,11 @@ fn more_than_two_gibibytes(comm: &Communicator) -> Outcome {
         assert_eq!(std::mem::take(&mut buffer[at]), mark, "byte {at}");
     }
     let nothing = vec![0u8; MEBIBYTE];
-    assert!(buffer.chunks(MEBIBYTE).all(|chunk| chunk == &nothing[..chunk.len()]), "bytes between the marks");
+    assert!(
+        buffer
+            .chunks(MEBIBYTE)
+            .all(|chunk| chunk == &nothing[..chunk.len()]),
+        "bytes between the marks"
+    );
     Ok(())
 }

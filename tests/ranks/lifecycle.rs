@@ -6,7 +6,9 @@ use std::time::Duration;
 use warpcomm::{Communicator, Config, ErrorKind, Op, Runtime, Tag, ThreadLevel};
 
 use super::common::still_works;
-use crate::harness::{Failure, Outcome, Solo, Start, expect_error, expect_text, solo_directory, wait_for_file, wait_for_release};
+use crate::harness::{
+    Failure, Outcome, Solo, Start, expect_error, expect_text, solo_directory, wait_for_file, wait_for_release,
+};
 
 /// More than any message that travels in an envelope, and than MPI takes without its receiver.
 const LONG: usize = 64 << 20;
@@ -91,7 +93,14 @@ pub const SOLOS: &[Solo] = &[
         program: a_receive_without_a_send,
         release: None,
         expect: |ended| {
-            ended.check(true, &["warpcomm: rank 0 has waited for 1", "recv from rank 1, tag 5", "waits for a matching send"])
+            ended.check(
+                true,
+                &[
+                    "warpcomm: rank 0 has waited for 1",
+                    "recv from rank 1, tag 5",
+                    "waits for a matching send",
+                ],
+            )
         },
     },
     Solo {
@@ -100,7 +109,16 @@ pub const SOLOS: &[Solo] = &[
         environment: &[("WARPCOMM_HANG_REPORT", "0.5")],
         program: a_hang_report_and_waiting_goes_on,
         release: Some("recv from rank 1, tag 6"),
-        expect: |ended| ended.check(true, &["warpcomm: rank 0 has waited for 0.", "irecv from any rank, tag 9", "received 3"]),
+        expect: |ended| {
+            ended.check(
+                true,
+                &[
+                    "warpcomm: rank 0 has waited for 0.",
+                    "irecv from any rank, tag 9",
+                    "received 3",
+                ],
+            )
+        },
     },
     Solo {
         name: "a_hang_report_of_a_collective",
@@ -134,7 +152,14 @@ pub const SOLOS: &[Solo] = &[
         program: memory_that_mpi_holds_at_the_deadline,
         release: None,
         expect: |ended| {
-            ended.check(false, &["warpcomm: rank 0 has waited for 1", "send to rank 1, tag 3", "waits for the elements to be moved"])?;
+            ended.check(
+                false,
+                &[
+                    "warpcomm: rank 0 has waited for 1",
+                    "send to rank 1, tag 3",
+                    "waits for the elements to be moved",
+                ],
+            )?;
             match ended.output.contains("returned with the memory lent") {
                 true => Err("the call returned though MPI held its memory".to_owned()),
                 false => Ok(()),
@@ -179,7 +204,10 @@ fn initialized_once() -> Outcome {
 }
 
 fn a_variable_that_cannot_be_read() -> Outcome {
-    println!("refused: {}", expect_error(Runtime::init(), ErrorKind::InvalidArgument));
+    println!(
+        "refused: {}",
+        expect_error(Runtime::init(), ErrorKind::InvalidArgument)
+    );
     Ok(())
 }
 
@@ -187,7 +215,11 @@ fn world_is_one_communicator() -> Outcome {
     let runtime = Runtime::init()?;
     let world = runtime.world()?;
     // Not collective any more, so that one rank may ask alone.
-    let again = if world.rank() == 1 { runtime.world()? } else { world.clone() };
+    let again = if world.rank() == 1 {
+        runtime.world()?
+    } else {
+        world.clone()
+    };
     still_works(&again)?;
     still_works(&world)?;
     runtime.finalize()?;
@@ -198,7 +230,8 @@ fn world_is_one_communicator() -> Outcome {
 fn rank_by_launcher() -> Result<usize, Failure> {
     let variables = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"];
     let rank = variables.into_iter().find_map(|name| std::env::var(name).ok());
-    rank.and_then(|rank| rank.parse().ok()).ok_or_else(|| Failure("the launcher does not tell the rank".to_owned()))
+    rank.and_then(|rank| rank.parse().ok())
+        .ok_or_else(|| Failure("the launcher does not tell the rank".to_owned()))
 }
 
 fn settings_that_differ() -> Outcome {
@@ -227,7 +260,9 @@ fn threads_where_mpi_allows_one() -> Outcome {
             println!("rank {} refused: {error}", world.rank());
             Ok(())
         });
-        elsewhere.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        elsewhere
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
     // Messages go on without a thread in the background.
     let peer = 1 - world.rank();
@@ -263,7 +298,10 @@ fn communicators_that_outlive_mpi() -> Outcome {
     for comm in [&world, &twin] {
         expect_error(comm.barrier(), ErrorKind::InvalidArgument);
         expect_error(comm.send(&[1u8], 0, Tag(0)), ErrorKind::InvalidArgument);
-        expect_error(comm.irecv(vec![1u8], 0, Tag(0)).wait(), ErrorKind::InvalidArgument);
+        expect_error(
+            comm.irecv(vec![1u8], 0, Tag(0)).wait(),
+            ErrorKind::InvalidArgument,
+        );
         expect_error(comm.duplicate(), ErrorKind::InvalidArgument);
     }
     Ok(())
@@ -327,7 +365,10 @@ fn survive(world: &Communicator) {
 }
 
 fn survived(ended: &crate::harness::Ended) -> Result<(), String> {
-    match ["Timeout", "PeerLost"].iter().any(|kind| ended.output.contains(&format!("survived: {kind}"))) {
+    match ["Timeout", "PeerLost"]
+        .iter()
+        .any(|kind| ended.output.contains(&format!("survived: {kind}")))
+    {
         true => Ok(()),
         false => Err(format!("no rank survived; the job ended with {}", ended.status)),
     }

@@ -129,7 +129,10 @@ const OPERATIONS: &[Call] = &[
         false => comm.split(Some(0), 0).map(drop),
     },
     |comm, odd, n| match odd {
-        true => comm.allgatherv_in_place(&mut vec![0f32; n * comm.size()], &Blocks::packed(vec![n; comm.size()])),
+        true => comm.allgatherv_in_place(
+            &mut vec![0f32; n * comm.size()],
+            &Blocks::packed(vec![n; comm.size()]),
+        ),
         false => comm.barrier(),
     },
 ];
@@ -191,7 +194,10 @@ fn blocks(comm: &Communicator) -> Outcome {
         let more = usize::from(comm.rank() == comm.size() - 1);
         let mut all = vec![5u32; length * comm.size()];
         let blocks = Blocks::packed(vec![length; comm.size()]);
-        expect_error(comm.allgatherv(&vec![1u32; length + more], &mut all, &blocks), ErrorKind::Mismatch);
+        expect_error(
+            comm.allgatherv(&vec![1u32; length + more], &mut all, &blocks),
+            ErrorKind::Mismatch,
+        );
     }
     still_works(comm)
 }
@@ -215,7 +221,10 @@ fn two_odd_ranks(comm: &Communicator) -> Outcome {
         3 => 5,
         _ => 8,
     };
-    let error = expect_error(comm.allreduce_in_place(&mut vec![1i8; length], Op::Sum), ErrorKind::Mismatch);
+    let error = expect_error(
+        comm.allreduce_in_place(&mut vec![1i8; length], Op::Sum),
+        ErrorKind::Mismatch,
+    );
     expect_text(&error, &["rank 1 ", "rank 3 ", "4 i8", "5 i8", "8 i8"]);
     still_works(comm)
 }

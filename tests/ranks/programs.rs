@@ -10,12 +10,20 @@ cases! {
 }
 
 fn agree_with_the_model(comm: &Communicator) -> Outcome {
-    let count = std::env::var("WARPCOMM_TEST_PROGRAMS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let count = std::env::var("WARPCOMM_TEST_PROGRAMS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(100);
     for seed in 0..count {
         let steps = 1 + seed as usize % 30;
         let program = Program::new(seed, comm.size(), steps);
         println!("seed {seed}, {steps} steps");
-        let told = |why: String| Failure(format!("seed {seed}, {} ranks, {steps} steps\n{why}\n{program:#?}", program.ranks()));
+        let told = |why: String| {
+            Failure(format!(
+                "seed {seed}, {} ranks, {steps} steps\n{why}\n{program:#?}",
+                program.ranks()
+            ))
+        };
         let world = comm.duplicate()?;
         let seen = execute(&program, &world).map_err(|error| told(format!("{error:?}")))?;
         if let Some(difference) = difference(&seen, &expected(&program, comm.rank())) {

@@ -17,7 +17,9 @@ cases! {
 
 /// What all ranks contribute.
 pub fn contributions<T: Value>(ranks: usize, length: usize) -> Vec<Vec<T>> {
-    (0..ranks).map(|rank| vector(length as u64, rank, length)).collect()
+    (0..ranks)
+        .map(|rank| vector(length as u64, rank, length))
+        .collect()
 }
 
 /// The operations that the type has, with their results; of long vectors for some of them only.
@@ -32,7 +34,10 @@ pub fn results<T: Value>(of_ranks: &[Vec<T>]) -> impl Iterator<Item = (usize, Op
 /// The operations that the type does not have.
 pub fn missing<T: Value>() -> impl Iterator<Item = Op> {
     let one: Vec<T> = vector(0, 0, 1);
-    Op::ALL.iter().copied().filter(move |op| T::fold(*op, &one).is_none())
+    Op::ALL
+        .iter()
+        .copied()
+        .filter(move |op| T::fold(*op, &one).is_none())
 }
 
 /// Lengths for every way in which a reduction can go.
@@ -59,7 +64,9 @@ fn reduced<T: Value>(comm: &Communicator) -> Outcome {
             if comm.rank() == root {
                 expected[..length].copy_from_slice(&result);
             }
-            assert_same(&buffer, &expected, || format!("{op} of {length} elements to {root}"));
+            assert_same(&buffer, &expected, || {
+                format!("{op} of {length} elements to {root}")
+            });
             covered("reduce", Some(T::DTYPE), Some(op));
         }
     }
@@ -78,8 +85,14 @@ fn reduced_in_place<T: Value>(comm: &Communicator) -> Outcome {
             let root = (number + length) % comm.size();
             let mut buffer = of_ranks[comm.rank()].clone();
             comm.reduce_in_place(&mut buffer, op, root)?;
-            let expected = if comm.rank() == root { &result } else { &of_ranks[comm.rank()] };
-            assert_same(&buffer, expected, || format!("{op} of {length} elements to {root}"));
+            let expected = if comm.rank() == root {
+                &result
+            } else {
+                &of_ranks[comm.rank()]
+            };
+            assert_same(&buffer, expected, || {
+                format!("{op} of {length} elements to {root}")
+            });
             covered("reduce_in_place", Some(T::DTYPE), Some(op));
         }
     }
@@ -93,7 +106,11 @@ fn every_length_and_root(comm: &Communicator) -> Outcome {
         for root in 0..comm.size() {
             let mut buffer = untouched::<f32>(length);
             comm.reduce(&of_ranks[comm.rank()], &mut buffer, Op::Sum, root)?;
-            let expected = if comm.rank() == root { result.clone() } else { untouched(length) };
+            let expected = if comm.rank() == root {
+                result.clone()
+            } else {
+                untouched(length)
+            };
             assert_same(&buffer, &expected, || format!("{length} elements to {root}"));
         }
     }

@@ -18,7 +18,9 @@ type Call = fn(&Communicator, bool, usize) -> Result<()>;
 
 /// Calls that any rank can get wrong.
 const ANYWHERE: &[(&str, Call)] = &[
-    ("bcast", |comm, bad, n| comm.bcast(&mut vec![0i32; n], if bad { comm.size() } else { 0 })),
+    ("bcast", |comm, bad, n| {
+        comm.bcast(&mut vec![0i32; n], if bad { comm.size() } else { 0 })
+    }),
     ("gather", |comm, bad, n| {
         let root = if bad { usize::MAX } else { 0 };
         comm.gather(&vec![0i32; n], &mut vec![0; n * comm.size()], root)
@@ -42,7 +44,11 @@ const ANYWHERE: &[(&str, Call)] = &[
     ("allgatherv", |comm, bad, n| {
         // A block that ends behind the buffer.
         let blocks = Blocks::packed(vec![n; comm.size()]);
-        comm.allgatherv(&vec![0i32; n], &mut vec![0; n * comm.size() - usize::from(bad)], &blocks)
+        comm.allgatherv(
+            &vec![0i32; n],
+            &mut vec![0; n * comm.size() - usize::from(bad)],
+            &blocks,
+        )
     }),
     ("allgatherv_in_place", |comm, bad, n| {
         let blocks = Blocks::packed(vec![n; comm.size()]);
@@ -55,7 +61,9 @@ const ANYWHERE: &[(&str, Call)] = &[
     ("reduce_in_place", |comm, bad, n| {
         comm.reduce_in_place(&mut vec![0i32; n], Op::Sum, comm.size() * usize::from(bad))
     }),
-    ("allreduce", |comm, bad, n| comm.allreduce(&vec![0i32; n], &mut vec![0; n - usize::from(bad)], Op::Sum)),
+    ("allreduce", |comm, bad, n| {
+        comm.allreduce(&vec![0i32; n], &mut vec![0; n - usize::from(bad)], Op::Sum)
+    }),
     ("allreduce", |comm, bad, n| match bad {
         true => comm.allreduce(&vec![0i32; n], &mut [], Op::Max),
         false => comm.allreduce(&vec![0i32; n], &mut vec![0; n], Op::Max),
@@ -78,7 +86,9 @@ const WITH_TWO_RANKS: &[(&str, Call)] = &[
         comm.allgatherv(&vec![0i32; n], &mut vec![0; n * comm.size()], &blocks)
     }),
     ("allgatherv_in_place", |comm, bad, n| {
-        let displacements = (0..comm.size()).map(|rank| if bad { 0 } else { rank * n }).collect::<Vec<_>>();
+        let displacements = (0..comm.size())
+            .map(|rank| if bad { 0 } else { rank * n })
+            .collect::<Vec<_>>();
         let blocks = Blocks::new(vec![n; comm.size()], displacements);
         comm.allgatherv_in_place(&mut vec![0i32; n * comm.size()], &blocks)
     }),
@@ -86,9 +96,27 @@ const WITH_TWO_RANKS: &[(&str, Call)] = &[
 
 /// Calls that only the root, rank 0, can get wrong.
 const AT_THE_ROOT: &[(&str, Call)] = &[
-    ("gather", |comm, bad, n| comm.gather(&vec![0i32; n], &mut vec![0; n * comm.size() - usize::from(bad)], 0)),
-    ("scatter", |comm, bad, n| comm.scatter(&vec![0i32; n * comm.size() - usize::from(bad)], &mut vec![0; n], 0)),
-    ("scatter", |comm, bad, n| comm.scatter(&vec![0i32; n * comm.size() + usize::from(bad)], &mut vec![0; n], 0)),
+    ("gather", |comm, bad, n| {
+        comm.gather(
+            &vec![0i32; n],
+            &mut vec![0; n * comm.size() - usize::from(bad)],
+            0,
+        )
+    }),
+    ("scatter", |comm, bad, n| {
+        comm.scatter(
+            &vec![0i32; n * comm.size() - usize::from(bad)],
+            &mut vec![0; n],
+            0,
+        )
+    }),
+    ("scatter", |comm, bad, n| {
+        comm.scatter(
+            &vec![0i32; n * comm.size() + usize::from(bad)],
+            &mut vec![0; n],
+            0,
+        )
+    }),
     ("reduce", |comm, bad, n| {
         let room = if comm.rank() == 0 { n - usize::from(bad) } else { 0 };
         comm.reduce(&vec![0i32; n], &mut vec![0; room], Op::Sum, 0)
@@ -113,7 +141,10 @@ fn refused(comm: &Communicator, calls: &[(&str, Call)], bad: usize, length: usiz
         let outcome = call(comm, comm.rank() == bad, length);
         if comm.rank() == bad {
             let name = operation.trim_end_matches("_in_place");
-            expect_text(&expect_error(outcome, ErrorKind::InvalidArgument), &[name, &format!("on rank {bad}")]);
+            expect_text(
+                &expect_error(outcome, ErrorKind::InvalidArgument),
+                &[name, &format!("on rank {bad}")],
+            );
         } else {
             let error = expect_error(outcome, ErrorKind::PeerFailed);
             expect_text(&error, &[&format!("rank {bad} failed")]);
@@ -168,7 +199,11 @@ fn in_a_row_without_a_pause(comm: &Communicator) -> Outcome {
     // Errors must not put the ranks out of step, whoever is early.
     for round in 0..200 {
         let bad = round % (comm.size() + 1);
-        let outcome = comm.allreduce(&[1u64; 3], &mut [0; 3][usize::from(bad == comm.rank())..], Op::Sum);
+        let outcome = comm.allreduce(
+            &[1u64; 3],
+            &mut [0; 3][usize::from(bad == comm.rank())..],
+            Op::Sum,
+        );
         match (bad == comm.size(), bad == comm.rank()) {
             (true, _) => outcome?,
             (false, true) => drop(expect_error(outcome, ErrorKind::InvalidArgument)),

@@ -33,12 +33,21 @@ fn around_the_ring<T: Value>(comm: &Communicator) -> Outcome {
         let incoming = comm.irecv(untouched::<T>(length + 2), previous(comm), Tag(3));
         let (received, status) = incoming.wait()?;
         let (sent, sent_status) = outgoing.wait()?;
-        assert_same(&received[..length], &vector(salt, previous(comm), length), || format!("{length} elements"));
-        assert_same(&received[length..], &untouched(length + 2)[length..], || "the tail".to_owned());
-        assert_same(&sent, &vector(salt, comm.rank(), length), || "the buffer that was sent".to_owned());
+        assert_same(&received[..length], &vector(salt, previous(comm), length), || {
+            format!("{length} elements")
+        });
+        assert_same(&received[length..], &untouched(length + 2)[length..], || {
+            "the tail".to_owned()
+        });
+        assert_same(&sent, &vector(salt, comm.rank(), length), || {
+            "the buffer that was sent".to_owned()
+        });
         assert_eq!((status.source(), status.tag()), (previous(comm), Tag(3)));
         assert_eq!((status.count(), status.dtype()), (length as u64, T::DTYPE));
-        assert_eq!((sent_status.source(), sent_status.count()), (next(comm), length as u64));
+        assert_eq!(
+            (sent_status.source(), sent_status.count()),
+            (next(comm), length as u64)
+        );
     }
     covered("isend", Some(T::DTYPE), None);
     covered("irecv", Some(T::DTYPE), None);
@@ -49,10 +58,12 @@ fn a_thousand_in_reverse(comm: &Communicator) -> Outcome {
     let peer = 1 - comm.rank();
     let length = |number: usize| if number % 10 == 3 { 1100 } else { 1 + number % 7 };
     let buffer = |number: usize, rank: usize| vector::<u32>(number as u64, rank, length(number));
-    let incoming: Vec<Request<Vec<u32>>> =
-        (0..1000).map(|number| comm.irecv(vec![0; length(number)], peer, Tag(number as i32 % 5))).collect();
-    let outgoing: Vec<_> =
-        (0..1000).map(|number| comm.isend(buffer(number, comm.rank()), peer, Tag(number as i32 % 5))).collect();
+    let incoming: Vec<Request<Vec<u32>>> = (0..1000)
+        .map(|number| comm.irecv(vec![0; length(number)], peer, Tag(number as i32 % 5)))
+        .collect();
+    let outgoing: Vec<_> = (0..1000)
+        .map(|number| comm.isend(buffer(number, comm.rank()), peer, Tag(number as i32 % 5)))
+        .collect();
     for (number, request) in incoming.into_iter().enumerate().rev() {
         let (received, status) = request.wait()?;
         assert_eq!(received, buffer(number, peer), "message {number}");
@@ -115,7 +126,11 @@ fn waiting_in_any_order(comm: &Communicator) -> Outcome {
     receives.rotate_left(turn);
     sends.rotate_right(turn);
     for (peer, tag, length, receive) in receives {
-        assert_eq!(receive.wait()?.0, vector::<i64>(tag as u64, peer, length), "from {peer}, tag {tag}");
+        assert_eq!(
+            receive.wait()?.0,
+            vector::<i64>(tag as u64, peer, length),
+            "from {peer}, tag {tag}"
+        );
     }
     for send in sends {
         send.wait()?;
@@ -132,11 +147,20 @@ fn bad_arguments_arrive_at_wait_with_the_buffer(comm: &Communicator) -> Outcome 
         expect_error::<(), _>(Err(error), ErrorKind::InvalidArgument)
     };
     let buffer = || vec![1u8, 2, 3];
-    expect_text(&returned(comm.isend(buffer(), size, Tag(0))), &["isend", &format!("rank {size}")]);
-    expect_text(&returned(comm.irecv(buffer(), size + 5, Tag(0))), &["irecv", &format!("rank {}", size + 5)]);
+    expect_text(
+        &returned(comm.isend(buffer(), size, Tag(0))),
+        &["isend", &format!("rank {size}")],
+    );
+    expect_text(
+        &returned(comm.irecv(buffer(), size + 5, Tag(0))),
+        &["irecv", &format!("rank {}", size + 5)],
+    );
     expect_text(&returned(comm.isend(buffer(), 0, Tag(-1))), &["isend"]);
     expect_text(&returned(comm.isend(buffer(), 0, Tag::ANY)), &["isend"]);
-    expect_text(&returned(comm.irecv(buffer(), Source::Any, Tag(-7))), &["irecv", "-7"]);
+    expect_text(
+        &returned(comm.irecv(buffer(), Source::Any, Tag(-7))),
+        &["irecv", "-7"],
+    );
     still_works(comm)
 }
 
@@ -146,14 +170,20 @@ fn a_truncated_receive_gives_its_buffer_back(comm: &Communicator) -> Outcome {
             let outcome = comm.isend(vec![1u32; length], 1, Tag(0)).wait();
             if length * size_of::<u32>() > EAGER_BYTES {
                 let (error, buffer) = outcome.unwrap_err().into_parts();
-                assert_eq!((error.kind(), buffer), (ErrorKind::Truncated, Some(vec![1; length])));
+                assert_eq!(
+                    (error.kind(), buffer),
+                    (ErrorKind::Truncated, Some(vec![1; length]))
+                );
             }
             comm.send(&[5u32], 1, Tag(0))?;
         } else {
             let first = comm.irecv(vec![7u32; length - 1], 0, Tag(0));
             let second = comm.irecv(vec![7u32; 2], 0, Tag(0));
             let (error, buffer) = first.wait().unwrap_err().into_parts();
-            assert_eq!((error.kind(), buffer), (ErrorKind::Truncated, Some(vec![7; length - 1])));
+            assert_eq!(
+                (error.kind(), buffer),
+                (ErrorKind::Truncated, Some(vec![7; length - 1]))
+            );
             expect_text(&error, &[&length.to_string(), &(length - 1).to_string()]);
             assert_eq!(second.wait()?.0, [5, 7]);
         }

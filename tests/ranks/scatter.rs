@@ -25,7 +25,9 @@ fn from_every_root<T: Value>(comm: &Communicator) -> Outcome {
             let send = if comm.rank() == root { &all[..] } else { &[] };
             let mut own: Vec<T> = untouched(length);
             comm.scatter(send, &mut own, root)?;
-            assert_same(&own, &vector(salt, comm.rank(), length), || format!("{length} elements from {root}"));
+            assert_same(&own, &vector(salt, comm.rank(), length), || {
+                format!("{length} elements from {root}")
+            });
         }
     }
     covered("scatter", Some(T::DTYPE), None);
@@ -50,7 +52,9 @@ fn in_place_from_every_root<T: Value>(comm: &Communicator) -> Outcome {
             } else {
                 let mut own: Vec<T> = untouched(length);
                 comm.scatter_in_place(&mut own, root)?;
-                assert_same(&own, &vector(salt, comm.rank(), length), || format!("{length} elements from {root}"));
+                assert_same(&own, &vector(salt, comm.rank(), length), || {
+                    format!("{length} elements from {root}")
+                });
             }
         }
     }

@@ -34,8 +34,12 @@ fn around_the_ring<T: Value>(comm: &Communicator) -> Outcome {
             scope.isend(&own, next(comm), Tag(1))?;
             Ok(())
         })?;
-        assert_same(&received[..length], &vector(salt, previous(comm), length), || format!("{length} elements"));
-        assert_same(&received[length..], &untouched(length + 1)[length..], || "the tail".to_owned());
+        assert_same(&received[..length], &vector(salt, previous(comm), length), || {
+            format!("{length} elements")
+        });
+        assert_same(&received[length..], &untouched(length + 1)[length..], || {
+            "the tail".to_owned()
+        });
     }
     covered("Scope::isend", Some(T::DTYPE), None);
     covered("Scope::irecv", Some(T::DTYPE), None);
@@ -97,7 +101,13 @@ fn an_error_that_was_waited_for_is_not_reported_again(comm: &Communicator) -> Ou
         comm.send(&[1u8, 2, 3], 1, Tag(0))?;
     } else {
         let mut short = [0u8; 2];
-        let kind = comm.scope(|scope| Ok(scope.irecv(&mut short, 0, Tag(0))?.wait().map_err(|error| error.kind()).err()))?;
+        let kind = comm.scope(|scope| {
+            Ok(scope
+                .irecv(&mut short, 0, Tag(0))?
+                .wait()
+                .map_err(|error| error.kind())
+                .err())
+        })?;
         assert_eq!(kind, Some(ErrorKind::Truncated));
     }
     still_works(comm)
@@ -143,7 +153,9 @@ fn nothing_started(comm: &Communicator) -> Outcome {
     assert_eq!(comm.scope(|_| Ok(5))?, 5);
     let failed = comm.scope(|_| comm.send(&[0u8], comm.size(), Tag(0)));
     expect_error(failed, ErrorKind::InvalidArgument);
-    let panicked = catch_unwind(AssertUnwindSafe(|| comm.scope(|_| -> Result<(), Error> { panic!("on purpose") })));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        comm.scope(|_| -> Result<(), Error> { panic!("on purpose") })
+    }));
     assert!(panicked.is_err());
     assert_eq!(others(comm).count(), comm.size() - 1);
     still_works(comm)

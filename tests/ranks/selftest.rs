@@ -85,12 +85,18 @@ pub fn cases() -> &'static [crate::harness::Case] {
     }
 }
 
-pub const CHECKS: &[Check] = &[Check { name: "harness::tells_what_fails_and_goes_on", run: tells_what_fails }];
+pub const CHECKS: &[Check] = &[Check {
+    name: "harness::tells_what_fails_and_goes_on",
+    run: tells_what_fails,
+}];
 
 fn tells_what_fails() -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
-    command.arg("deliberate::").env(VARIABLE, "1").env("WARPCOMM_TEST_DEADLINE", "2");
+    command
+        .arg("deliberate::")
+        .env(VARIABLE, "1")
+        .env("WARPCOMM_TEST_DEADLINE", "2");
     let output = command.output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut wrong = Vec::new();
@@ -100,30 +106,54 @@ fn tells_what_fails() -> Result<(), String> {
         }
     };
     expect("it fails".to_owned(), !output.status.success());
-    let worlds: &[&str] = if cfg!(feature = "mpi") { &["threads", "mpi"] } else { &["threads"] };
+    let worlds: &[&str] = if cfg!(feature = "mpi") {
+        &["threads", "mpi"]
+    } else {
+        &["threads"]
+    };
     let verdict = |name: &str, world: &str| {
         let start = format!("test deliberate::{name} [{world} np=2]");
         let line = text.lines().find(|line| line.starts_with(&start));
-        line.and_then(|line| line.split_whitespace().last()).unwrap_or("missing").to_owned()
+        line.and_then(|line| line.split_whitespace().last())
+            .unwrap_or("missing")
+            .to_owned()
     };
     for world in worlds {
         for case in deliberate::CASES {
-            let expected = if case.name.ends_with("_passes") { "ok" } else { "FAILED" };
+            let expected = if case.name.ends_with("_passes") {
+                "ok"
+            } else {
+                "FAILED"
+            };
             let found = verdict(case.name, world);
             expect(format!("{} [{world}] is {found}", case.name), found == expected);
         }
         let told = |case: &str, parts: &[&str]| {
             let section = format!("---- deliberate::{case} [{world} np=2] ----");
-            let section = text.split_once(&section).map_or("", |(_, rest)| rest.split("\n---- ").next().unwrap_or(""));
+            let section = text
+                .split_once(&section)
+                .map_or("", |(_, rest)| rest.split("\n---- ").next().unwrap_or(""));
             parts.iter().all(|part| section.contains(part))
         };
         let reasons: &[(&str, &[&str])] = &[
-            ("b_fails_on_one_rank", &["rank 0 passed", "rank 1: a reason\nof two lines"]),
+            (
+                "b_fails_on_one_rank",
+                &["rank 0 passed", "rank 1: a reason\nof two lines"],
+            ),
             (
                 "d_panics_on_one_rank_while_the_other_waits",
-                &["rank 1: panicked at", "selftest.rs", "a panic on purpose", "rank 0 did not finish", "said by rank 1"],
+                &[
+                    "rank 1: panicked at",
+                    "selftest.rs",
+                    "a panic on purpose",
+                    "rank 0 did not finish",
+                    "said by rank 1",
+                ],
             ),
-            ("f_hangs_on_one_rank", &["rank 0 passed", "rank 1: not done within 2 s"]),
+            (
+                "f_hangs_on_one_rank",
+                &["rank 0 passed", "rank 1: not done within 2 s"],
+            ),
             ("h_crashes_on_one_rank", &["rank 1 did not finish"]),
         ];
         for (case, parts) in reasons {

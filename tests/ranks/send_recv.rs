@@ -36,7 +36,9 @@ fn around_the_ring<T: Value>(comm: &Communicator) -> Outcome {
         if comm.rank() != 0 {
             comm.send(&own, next(comm), tag)?;
         }
-        assert_same(&received, &vector(salt, previous(comm), length), || format!("{length} elements"));
+        assert_same(&received, &vector(salt, previous(comm), length), || {
+            format!("{length} elements")
+        });
         assert_eq!(status.source(), previous(comm));
         assert_eq!(status.tag(), tag);
         assert_eq!(status.count(), length as u64);
@@ -81,7 +83,9 @@ fn tail_is_kept<T: Value>(comm: &Communicator) -> Outcome {
             let status = comm.recv(&mut received, 0, Tag(0))?;
             assert_eq!(status.count(), length as u64);
             assert_same(&received[..length], &sent, || "the message".to_owned());
-            assert_same(&received[length..], &untouched(length + TAIL)[length..], || "the tail".to_owned());
+            assert_same(&received[length..], &untouched(length + TAIL)[length..], || {
+                "the tail".to_owned()
+            });
         }
     }
     Ok(())
@@ -105,7 +109,11 @@ fn messages_do_not_overtake(comm: &Communicator) -> Outcome {
                 let status = comm.recv(&mut received, 0, Tag(5))?;
                 assert_eq!(status.count(), length(number) as u64, "message {number}");
                 received.truncate(length(number));
-                assert_eq!(received, vector::<u32>(number as u64, 0, length(number)), "message {number}");
+                assert_eq!(
+                    received,
+                    vector::<u32>(number as u64, 0, length(number)),
+                    "message {number}"
+                );
             }
         }
     }
@@ -135,8 +143,14 @@ fn every_kind_of_buffer(comm: &Communicator) -> Outcome {
     comm.recv(&mut again, 0, Tag(0))?;
     let mut one = 0i16;
     comm.recv(&mut one, 0, Tag(0))?;
-    assert_eq!((array, &vector[..], &boxed[..], again), (expected, &expected[..], &expected[..], expected));
-    assert_eq!((bytes(&slice[1..5]), slice[0], slice[5], one), (bytes(&expected), 0, 0, -4));
+    assert_eq!(
+        (array, &vector[..], &boxed[..], again),
+        (expected, &expected[..], &expected[..], expected)
+    );
+    assert_eq!(
+        (bytes(&slice[1..5]), slice[0], slice[5], one),
+        (bytes(&expected), 0, 0, -4)
+    );
     Ok(())
 }
 

@@ -26,8 +26,12 @@ fn around_the_ring<T: Value>(comm: &Communicator) -> Outcome {
         let own: Vec<T> = vector(salt, comm.rank(), length);
         let mut received: Vec<T> = untouched(length + 3);
         let status = comm.sendrecv(&own, next(comm), Tag(2), &mut received, previous(comm), Tag(2))?;
-        assert_same(&received[..length], &vector(salt, previous(comm), length), || format!("{length} elements"));
-        assert_same(&received[length..], &untouched(length + 3)[length..], || "the tail".to_owned());
+        assert_same(&received[..length], &vector(salt, previous(comm), length), || {
+            format!("{length} elements")
+        });
+        assert_same(&received[length..], &untouched(length + 3)[length..], || {
+            "the tail".to_owned()
+        });
         assert_eq!((status.source(), status.tag()), (previous(comm), Tag(2)));
         assert_eq!((status.count(), status.dtype()), (length as u64, T::DTYPE));
     }
@@ -69,7 +73,10 @@ fn any_source_and_any_tag(comm: &Communicator) -> Outcome {
         let own: Vec<i32> = vector(5, comm.rank(), length);
         let mut received = vec![0; length];
         let status = comm.sendrecv(&own, next(comm), tag, &mut received, Source::Any, Tag::ANY)?;
-        assert_eq!((status.source(), status.tag()), (previous(comm), Tag(40 + previous(comm) as i32)));
+        assert_eq!(
+            (status.source(), status.tag()),
+            (previous(comm), Tag(40 + previous(comm) as i32))
+        );
         assert_eq!(received, vector::<i32>(5, previous(comm), length));
         // Nobody's next message may be taken for this one.
         comm.barrier()?;
@@ -93,9 +100,15 @@ fn errors_of_both_sides(comm: &Communicator) -> Outcome {
     let peer = 1 - comm.rank();
     let mut one = [0u8];
     let bad = comm.sendrecv(&[0u8], 2, Tag(0), &mut one, peer, Tag(0));
-    expect_text(&expect_error(bad, ErrorKind::InvalidArgument), &["sendrecv", "rank 2"]);
+    expect_text(
+        &expect_error(bad, ErrorKind::InvalidArgument),
+        &["sendrecv", "rank 2"],
+    );
     let bad = comm.sendrecv(&[0u8], peer, Tag(0), &mut one, peer, Tag(-5));
-    expect_text(&expect_error(bad, ErrorKind::InvalidArgument), &["sendrecv", "-5"]);
+    expect_text(
+        &expect_error(bad, ErrorKind::InvalidArgument),
+        &["sendrecv", "-5"],
+    );
     // Both receives are too short; the messages themselves are consumed.
     for length in [2, EAGER_BYTES + 1] {
         let own = vec![1u8; length];

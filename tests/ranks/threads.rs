@@ -26,7 +26,9 @@ cases! {
 
 /// Runs ranks whose errors are the case's.
 fn run(ranks: usize, body: impl Fn(&Communicator) -> Outcome + Sync) -> Outcome {
-    Communicator::threads(ranks, |comm| body(&comm))?.into_iter().collect()
+    Communicator::threads(ranks, |comm| body(&comm))?
+        .into_iter()
+        .collect()
 }
 
 fn more_ranks_than_send_their_frames_to_each_other(_: &Communicator) -> Outcome {
@@ -36,13 +38,21 @@ fn more_ranks_than_send_their_frames_to_each_other(_: &Communicator) -> Outcome 
             reductions::<u32>(comm, 3)?;
             reductions::<f32>(comm, 400)?;
             for root in [0, 64 % ranks, ranks - 1] {
-                let mut buffer = if comm.rank() == root { vector(1, root, 100) } else { vec![0u16; 100] };
+                let mut buffer = if comm.rank() == root {
+                    vector(1, root, 100)
+                } else {
+                    vec![0u16; 100]
+                };
                 comm.bcast(&mut buffer, root)?;
                 assert_eq!(buffer, vector::<u16>(1, root, 100));
                 let own: Vec<i32> = vector(2, comm.rank(), 3);
                 let mut all = vec![0; 3 * ranks];
                 comm.gather(&own, &mut all, root)?;
-                let expected = if comm.rank() == root { vectors(2, ranks, 3) } else { vec![0; 3 * ranks] };
+                let expected = if comm.rank() == root {
+                    vectors(2, ranks, 3)
+                } else {
+                    vec![0; 3 * ranks]
+                };
                 assert_eq!(all, expected);
             }
             let mut all = vec![0u64; 2 * ranks];
@@ -50,7 +60,11 @@ fn more_ranks_than_send_their_frames_to_each_other(_: &Communicator) -> Outcome 
             assert_eq!(all, vectors::<u64>(3, ranks, 2));
             let blocks = warpcomm::Blocks::even(ranks + 5, ranks);
             let mut all = vec![0u64; ranks + 5];
-            comm.allgatherv(&vec![comm.rank() as u64; blocks.count(comm.rank())], &mut all, &blocks)?;
+            comm.allgatherv(
+                &vec![comm.rank() as u64; blocks.count(comm.rank())],
+                &mut all,
+                &blocks,
+            )?;
             assert!((0..ranks).all(|rank| all[blocks.range(rank)].iter().all(|value| *value == rank as u64)));
             let part = comm.split(Some(comm.rank() as u32 % 2), 0)?;
             part.iter().try_for_each(still_works)?;
@@ -68,7 +82,11 @@ fn reductions<T: Value>(comm: &Communicator, length: usize) -> Outcome {
     assert_same(&buffer, &sum, || "allreduce".to_owned());
     let root = comm.size() - 2;
     comm.reduce(&of_ranks[comm.rank()], &mut buffer, Op::Max, root)?;
-    let expected = if comm.rank() == root { folded(Op::Max, &of_ranks).unwrap_or_default() } else { sum };
+    let expected = if comm.rank() == root {
+        folded(Op::Max, &of_ranks).unwrap_or_default()
+    } else {
+        sum
+    };
     assert_same(&buffer, &expected, || "reduce".to_owned());
     Ok(())
 }
@@ -78,9 +96,19 @@ fn an_odd_one_among_many(_: &Communicator) -> Outcome {
         run(ranks, |comm| {
             let is_odd = comm.rank() == odd;
             let outcome = comm.allreduce_in_place(&mut vec![1i32; 5 + usize::from(is_odd)], Op::Sum);
-            expect_text(&expect_error(outcome, ErrorKind::Mismatch), &[&format!("rank {odd} "), "6 i32", "5 i32"]);
-            let outcome = if is_odd { comm.barrier() } else { comm.bcast(&mut [0u8; 500], 0) };
-            expect_text(&expect_error(outcome, ErrorKind::Mismatch), &[&format!("rank {odd} "), "barrier", "bcast"]);
+            expect_text(
+                &expect_error(outcome, ErrorKind::Mismatch),
+                &[&format!("rank {odd} "), "6 i32", "5 i32"],
+            );
+            let outcome = if is_odd {
+                comm.barrier()
+            } else {
+                comm.bcast(&mut [0u8; 500], 0)
+            };
+            expect_text(
+                &expect_error(outcome, ErrorKind::Mismatch),
+                &[&format!("rank {odd} "), "barrier", "bcast"],
+            );
             let mut blocks = vec![2; ranks];
             if is_odd {
                 blocks[1] = 3;
@@ -102,7 +130,10 @@ fn a_bad_argument_among_many(_: &Communicator) -> Outcome {
             if comm.rank() == bad {
                 expect_error(outcome, ErrorKind::InvalidArgument);
             } else {
-                expect_text(&expect_error(outcome, ErrorKind::PeerFailed), &[&format!("rank {bad} failed")]);
+                expect_text(
+                    &expect_error(outcome, ErrorKind::PeerFailed),
+                    &[&format!("rank {bad} failed")],
+                );
             }
             still_works(comm)
         })?;
@@ -134,7 +165,10 @@ fn a_panic_goes_on_in_the_caller(_: &Communicator) -> Outcome {
             })
         }));
         let payload = panic.expect_err("the panic goes on");
-        assert_eq!(payload.downcast_ref::<String>(), Some(&format!("rank {panicking} on purpose")));
+        assert_eq!(
+            payload.downcast_ref::<String>(),
+            Some(&format!("rank {panicking} on purpose"))
+        );
     }
     Ok(())
 }
@@ -143,17 +177,29 @@ fn a_panic_ends_every_wait(_: &Communicator) -> Outcome {
     type Wait = fn(&Communicator) -> Result<()>;
     let waits: &[(&str, Wait)] = &[
         ("recv", |comm| comm.recv(&mut [0u8], 1, Tag(0)).map(drop)),
-        ("recv", |comm| comm.recv(&mut [0u8], Source::Any, Tag::ANY).map(drop)),
+        ("recv", |comm| {
+            comm.recv(&mut [0u8], Source::Any, Tag::ANY).map(drop)
+        }),
         ("send", |comm| comm.send(&[0u8; 9000], 1, Tag(0))),
         ("probe", |comm| comm.probe(1, Tag(0)).map(drop)),
-        ("sendrecv", |comm| comm.sendrecv(&[0u8; 9000], 1, Tag(0), &mut [0u8], 1, Tag(0)).map(drop)),
-        ("irecv", |comm| comm.irecv(vec![0u8], 1, Tag(0)).wait().map(drop).map_err(Error::from)),
+        ("sendrecv", |comm| {
+            comm.sendrecv(&[0u8; 9000], 1, Tag(0), &mut [0u8], 1, Tag(0))
+                .map(drop)
+        }),
+        ("irecv", |comm| {
+            comm.irecv(vec![0u8], 1, Tag(0))
+                .wait()
+                .map(drop)
+                .map_err(Error::from)
+        }),
         ("irecv", |comm| {
             let mut buffer = [0u8];
             comm.scope(|scope| scope.irecv(&mut buffer, 1, Tag(0)).map(drop))
         }),
         ("barrier", |comm| comm.barrier()),
-        ("allreduce", |comm| comm.allreduce_in_place(&mut [0f32; 3000], Op::Sum)),
+        ("allreduce", |comm| {
+            comm.allreduce_in_place(&mut [0f32; 3000], Op::Sum)
+        }),
         ("duplicate", |comm| comm.duplicate().map(drop)),
     ];
     for (operation, wait) in &waits[..] {
@@ -186,7 +232,10 @@ fn an_operation_pending_at_the_end(_: &Communicator) -> Outcome {
             drop(comm.irecv(vec![0u8; 9], 0, Tag(5)));
         }
     });
-    expect_text(&expect_error(outcome, ErrorKind::InvalidArgument), &["rank 1", "pending", "irecv"]);
+    expect_text(
+        &expect_error(outcome, ErrorKind::InvalidArgument),
+        &["rank 1", "pending", "irecv"],
+    );
     Ok(())
 }
 
@@ -196,7 +245,10 @@ fn a_communicator_outlives_its_ranks(_: &Communicator) -> Outcome {
         expect_error(comm.barrier(), ErrorKind::InvalidArgument);
         expect_error(comm.send(&[1u8], 0, Tag(0)), ErrorKind::InvalidArgument);
         let (error, buffer) = twin.irecv(vec![1u8], 0, Tag(0)).wait().unwrap_err().into_parts();
-        assert_eq!((error.kind(), buffer), (ErrorKind::InvalidArgument, Some(vec![1])));
+        assert_eq!(
+            (error.kind(), buffer),
+            (ErrorKind::InvalidArgument, Some(vec![1]))
+        );
         expect_error(twin.duplicate(), ErrorKind::InvalidArgument);
         assert_eq!(comm.size(), 2);
     }

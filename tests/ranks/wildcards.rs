@@ -25,7 +25,11 @@ fn any_source_takes_one_message_of_each(comm: &Communicator) -> Outcome {
         while !missing.is_empty() {
             let mut received = vec![0; length];
             let status = comm.recv(&mut received, Source::Any, tag)?;
-            assert!(missing.contains(&status.source()), "twice from {}", status.source());
+            assert!(
+                missing.contains(&status.source()),
+                "twice from {}",
+                status.source()
+            );
             missing.retain(|source| *source != status.source());
             assert_eq!(received, vector::<u64>(9, status.source(), length));
         }
@@ -119,7 +123,9 @@ fn probed<T: Value>(comm: &Communicator) -> Outcome {
                 assert_eq!(again, Some(status));
                 let mut received: Vec<T> = untouched(status.count() as usize);
                 assert_eq!(comm.recv(&mut received, status.source(), status.tag())?, status);
-                assert_same(&received, &vector(4, sender, length), || format!("{length} elements"));
+                assert_same(&received, &vector(4, sender, length), || {
+                    format!("{length} elements")
+                });
             }
             covered("probe", Some(T::DTYPE), None);
             covered("iprobe", Some(T::DTYPE), None);

@@ -63,7 +63,11 @@ enum Progress {
 
 impl Job {
     pub fn new(setting: Setting, cases: Vec<String>) -> Job {
-        Job { setting, cases, report: OnceLock::new() }
+        Job {
+            setting,
+            cases,
+            report: OnceLock::new(),
+        }
     }
 
     pub fn report(&self) -> &Report {
@@ -81,7 +85,10 @@ impl Job {
         let report = self.report();
         match report.verdicts.get(case) {
             Some(verdict) => verdict.clone(),
-            None => Err(report.end.clone().unwrap_or_else(|| "the job did not run this case".to_owned())),
+            None => Err(report
+                .end
+                .clone()
+                .unwrap_or_else(|| "the job did not run this case".to_owned())),
         }
     }
 
@@ -106,7 +113,9 @@ impl Job {
                 remaining = &remaining[done + 1..];
             } else if done > 0 {
                 // The failure of a case before was what ended the job.
-                report.end.get_or_insert_with(|| format!("{end} before {stuck}\n{}", last_lines(&output)));
+                report
+                    .end
+                    .get_or_insert_with(|| format!("{end} before {stuck}\n{}", last_lines(&output)));
                 remaining = &remaining[done..];
             } else {
                 return Err(format!("{end} before the first case\n{}", last_lines(&output)));
@@ -120,7 +129,11 @@ impl Job {
 
     /// Runs some cases in one process or MPI job; says what was wrong with its end.
     fn attempt(&self, directory: &Path, cases: &[String]) -> Result<Option<String>, String> {
-        let Setting { world, ranks, variables } = self.setting;
+        let Setting {
+            world,
+            ranks,
+            variables,
+        } = self.setting;
         let orders = Orders {
             threads: (world == World::Threads).then_some(ranks),
             cases: cases.to_vec(),
@@ -129,7 +142,10 @@ impl Job {
         let mut environment = vec![
             (JOB_VARIABLE, directory.into()),
             (DEADLINE_VARIABLE, deadline().as_secs().to_string().into()),
-            ("WARPCOMM_HANG_REPORT", (deadline().as_secs_f64() / 2.0).to_string().into()),
+            (
+                "WARPCOMM_HANG_REPORT",
+                (deadline().as_secs_f64() / 2.0).to_string().into(),
+            ),
             ("RUST_BACKTRACE", "0".into()),
         ];
         environment.extend(variables.iter().map(|&(name, value)| (name, value.into())));
@@ -137,7 +153,9 @@ impl Job {
         let output = directory.join("output");
         // Ranks look after themselves; this is for launchers and for ranks that cannot.
         let patience = 3 * deadline();
-        let end = process::run(&mut command, &output, patience, || record::written(directory, ranks));
+        let end = process::run(&mut command, &output, patience, || {
+            record::written(directory, ranks)
+        });
         let text = || last_lines(&fs::read_to_string(&output).unwrap_or_default());
         match end.map_err(|error| format!("{command:?} cannot be started: {error}"))? {
             End::Exited(status) if status.success() => {
@@ -146,18 +164,24 @@ impl Job {
                 Ok((!unfinished.is_empty()).then(|| format!("ranks {unfinished:?} did not end\n{}", text())))
             }
             End::Exited(status) => Ok(Some(format!("the job ended with {status}"))),
-            End::Stalled => Ok(Some(format!("the job made no progress for {} s and was killed", patience.as_secs()))),
+            End::Stalled => Ok(Some(format!(
+                "the job made no progress for {} s and was killed",
+                patience.as_secs()
+            ))),
         }
     }
 
     fn progress(&self, directory: &Path, case: &str) -> Vec<Progress> {
         let of_rank = |rank| {
-            record::read(directory, rank).into_iter().fold(Progress::NotStarted, |progress, event| match event {
-                Event::Started(name) if name == case => Progress::Started,
-                Event::Passed(name) if name == case => Progress::Passed,
-                Event::Failed(name, text) if name == case => Progress::Failed(text),
-                _ => progress,
-            })
+            record::read(directory, rank).into_iter().fold(
+                Progress::NotStarted,
+                |progress, event| match event {
+                    Event::Started(name) if name == case => Progress::Started,
+                    Event::Passed(name) if name == case => Progress::Passed,
+                    Event::Failed(name, text) if name == case => Progress::Failed(text),
+                    _ => progress,
+                },
+            )
         };
         (0..self.setting.ranks).map(of_rank).collect()
     }
@@ -167,7 +191,10 @@ impl Job {
         let output = fs::read_to_string(directory.join("output")).unwrap_or_default();
         for (position, case) in cases.iter().enumerate() {
             let progress = self.progress(directory, case);
-            if progress.iter().any(|progress| matches!(progress, Progress::NotStarted | Progress::Started)) {
+            if progress
+                .iter()
+                .any(|progress| matches!(progress, Progress::NotStarted | Progress::Started))
+            {
                 return position;
             }
             let verdict = match progress.iter().all(|progress| *progress == Progress::Passed) {

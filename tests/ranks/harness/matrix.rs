@@ -44,7 +44,13 @@ const OTHERS: &[&str] = &["barrier", "duplicate", "split"];
 pub fn check(reports: &[(Setting, &Report)]) -> Result<(), String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let reasons = Reasons::read(&root.join("docs/support-reasons.md"))?;
-    let page = Page { found: found(reports), reasons, cases: Vec::new(), used: BTreeSet::new() }.written()?;
+    let page = Page {
+        found: found(reports),
+        reasons,
+        cases: Vec::new(),
+        used: BTreeSet::new(),
+    }
+    .written()?;
     let path = root.join("docs/support.md");
     if std::env::var_os(BLESS_VARIABLE).is_some_and(|value| value == "1") {
         return fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()));
@@ -91,7 +97,13 @@ impl Page {
         let mut blank = Vec::new();
         let mut tables = String::new();
         tables.push_str("\n## Moving elements\n\n");
-        self.table(&mut tables, "operation", MOVING, |row| (row.to_owned(), None), &mut blank);
+        self.table(
+            &mut tables,
+            "operation",
+            MOVING,
+            |row| (row.to_owned(), None),
+            &mut blank,
+        );
         for &operation in FOLDING {
             let _ = write!(tables, "\n## {operation}\n\n");
             let ops: Vec<&str> = Op::ALL.iter().map(|op| op.name()).collect();
@@ -103,8 +115,15 @@ impl Page {
             let cell = self.cell(operation.to_owned(), None, None, &mut blank);
             let _ = writeln!(tables, "| `{operation}` | {cell} |");
         }
-        let unused = self.reasons.0.iter().enumerate().filter(|(index, _)| !self.used.contains(index));
-        let unused: Vec<String> = unused.map(|(_, reason)| format!("a reason that no cell needs: {}", reason.text)).collect();
+        let unused = self
+            .reasons
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !self.used.contains(index));
+        let unused: Vec<String> = unused
+            .map(|(_, reason)| format!("a reason that no cell needs: {}", reason.text))
+            .collect();
         blank.extend(unused);
         if !blank.is_empty() {
             return Err(format!("the support matrix has gaps:\n{}", blank.join("\n")));
@@ -136,7 +155,8 @@ impl Page {
         let _ = writeln!(page, "|---|{}", "---|".repeat(names.len()));
         for row in rows {
             let (operation, op) = place(row);
-            let mut cell = |dtype: &&str| self.cell(operation.clone(), Some((*dtype).to_owned()), op.clone(), blank);
+            let mut cell =
+                |dtype: &&str| self.cell(operation.clone(), Some((*dtype).to_owned()), op.clone(), blank);
             let cells: Vec<String> = names.iter().map(&mut cell).collect();
             let _ = writeln!(page, "| `{row}` | {} |", cells.join(" | "));
         }
@@ -150,12 +170,27 @@ impl Page {
         op: Option<String>,
         blank: &mut Vec<String>,
     ) -> String {
-        let cell = Cell { operation, dtype, op, supported: true };
-        let refused = Cell { supported: false, ..cell.clone() };
+        let cell = Cell {
+            operation,
+            dtype,
+            op,
+            supported: true,
+        };
+        let refused = Cell {
+            supported: false,
+            ..cell.clone()
+        };
         let name = || [Some(&cell.operation), cell.op.as_ref(), cell.dtype.as_ref()];
-        let name = name().into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+        let name = name()
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(" ");
         match (self.found.get(&cell).cloned(), self.found.get(&refused)) {
-            (Some(_), Some(refused)) => blank.push(format!("{name}: {refused} found it unsupported, others did not")),
+            (Some(_), Some(refused)) => {
+                blank.push(format!("{name}: {refused} found it unsupported, others did not"))
+            }
             (Some(case), None) => {
                 let known = self.cases.iter().position(|other| *other == case);
                 let index = known.unwrap_or_else(|| {
@@ -169,9 +204,13 @@ impl Page {
                     self.used.insert(index);
                     return letter(index).to_string();
                 }
-                None => blank.push(format!("{name}: unsupported without a reason in docs/support-reasons.md")),
+                None => blank.push(format!(
+                    "{name}: unsupported without a reason in docs/support-reasons.md"
+                )),
             },
-            (None, None) => blank.push(format!("{name}: no passing test covers it in every kind of world")),
+            (None, None) => blank.push(format!(
+                "{name}: no passing test covers it in every kind of world"
+            )),
         }
         String::new()
     }
@@ -194,12 +233,21 @@ impl Reasons {
     /// Reads the rows of the table in a page: ops, element types, reason.
     fn read(path: &PathBuf) -> Result<Reasons, String> {
         let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let words = |cell: &str| cell.replace('`', " ").split_whitespace().map(str::to_owned).collect();
+        let words = |cell: &str| {
+            cell.replace('`', " ")
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect()
+        };
         let rows = text.lines().filter(|line| line.starts_with("| `"));
         let reasons = rows.map(|row| {
             let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
             match cells[..] {
-                [ops, dtypes, text] => Ok(Reason { ops: words(ops), dtypes: words(dtypes), text: text.to_owned() }),
+                [ops, dtypes, text] => Ok(Reason {
+                    ops: words(ops),
+                    dtypes: words(dtypes),
+                    text: text.to_owned(),
+                }),
                 _ => Err(format!("{}: not three cells: {row}", path.display())),
             }
         });
@@ -208,7 +256,9 @@ impl Reasons {
 
     fn of(&self, cell: &Cell) -> Option<usize> {
         let (op, dtype) = (cell.op.as_ref()?, cell.dtype.as_ref()?);
-        self.0.iter().position(|reason| reason.ops.contains(op) && reason.dtypes.contains(dtype))
+        self.0
+            .iter()
+            .position(|reason| reason.ops.contains(op) && reason.dtypes.contains(dtype))
     }
 }
 

@@ -49,6 +49,8 @@ pub fn main(cases: &[Case], solos: &'static [Solo], checks: &'static [Check]) ->
 
 /// How long a case may take on a rank.
 fn deadline() -> Duration {
-    let seconds = std::env::var(DEADLINE_VARIABLE).ok().and_then(|text| text.parse().ok());
+    let seconds = std::env::var(DEADLINE_VARIABLE)
+        .ok()
+        .and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(60))
 }

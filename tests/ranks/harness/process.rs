@@ -33,7 +33,10 @@ pub fn run(
     mut look_after: impl FnMut() -> u64,
 ) -> io::Result<End> {
     let file = File::create(output)?;
-    command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+    command
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file);
     let mut child = command.spawn()?;
     let id = child.id();
     let (sender, ended) = mpsc::channel();
@@ -43,7 +46,9 @@ pub fn run(
     loop {
         match ended.recv_timeout(TICK) {
             Ok(status) => return status.map(End::Exited),
-            Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("the waiting thread is gone")),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the waiting thread is gone"));
+            }
             Err(RecvTimeoutError::Timeout) => {}
         }
         let now = look_after();

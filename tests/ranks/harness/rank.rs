@@ -46,15 +46,23 @@ pub struct Orders {
 
 impl Orders {
     pub fn write(&self, directory: &Path) -> std::io::Result<()> {
-        let world = self.threads.map_or_else(|| "mpi".to_owned(), |ranks| ranks.to_string());
-        fs::write(directory.join("orders"), format!("{world}\n{}", self.cases.join("\n")))
+        let world = self
+            .threads
+            .map_or_else(|| "mpi".to_owned(), |ranks| ranks.to_string());
+        fs::write(
+            directory.join("orders"),
+            format!("{world}\n{}", self.cases.join("\n")),
+        )
     }
 
     fn read(directory: &Path) -> std::io::Result<Orders> {
         let text = fs::read_to_string(directory.join("orders"))?;
         let mut lines = text.lines();
         let threads = lines.next().and_then(|world| world.parse().ok());
-        Ok(Orders { threads, cases: lines.map(str::to_owned).collect() })
+        Ok(Orders {
+            threads,
+            cases: lines.map(str::to_owned).collect(),
+        })
     }
 }
 
@@ -97,13 +105,17 @@ fn ranks_as_threads(ranks: usize, cases: &[Case], directory: &Path) -> Result<()
 #[cfg(feature = "mpi")]
 fn rank_as_process(cases: &[Case], directory: &Path) -> Result<(), Failure> {
     let watchdog = Watchdog::start();
-    watchdog.watch(deadline(), || eprintln!("MPI was not initialized within the deadline"));
+    watchdog.watch(deadline(), || {
+        eprintln!("MPI was not initialized within the deadline")
+    });
     let runtime = warpcomm::Runtime::init()?;
     let world = runtime.world()?;
     let record = Arc::new(Record::open(directory, world.rank())?);
     run(&world, cases, &record, &watchdog);
     drop(world);
-    watchdog.watch(deadline(), || eprintln!("MPI was not finalized within the deadline"));
+    watchdog.watch(deadline(), || {
+        eprintln!("MPI was not finalized within the deadline")
+    });
     runtime.finalize()?;
     record.write(&Event::Ended);
     Ok(())
@@ -126,20 +138,27 @@ fn run(world: &Communicator, cases: &[Case], record: &Arc<Record>, watchdog: &Wa
         let overdue = (Arc::clone(record), name.clone());
         watchdog.watch(deadline(), move || {
             let (record, name) = overdue;
-            record.write(&Event::Failed(name, format!("not done within {} s", deadline().as_secs())));
+            record.write(&Event::Failed(
+                name,
+                format!("not done within {} s", deadline().as_secs()),
+            ));
         });
         let outcome = run_one(world, case);
         let covered = take_covered();
         let passed = outcome.is_ok();
         if passed && world.rank() == 0 {
-            covered.into_iter().for_each(|cell| record.write(&Event::Covered(cell)));
+            covered
+                .into_iter()
+                .for_each(|cell| record.write(&Event::Covered(cell)));
         }
         record.write(&match outcome {
             Ok(()) => Event::Passed(name.clone()),
             Err(Failure(text)) => Event::Failed(name.clone(), text),
         });
         // Ranks that are still in the case have watchdogs of their own.
-        watchdog.watch(2 * deadline(), || eprintln!("the other ranks did not end their case"));
+        watchdog.watch(2 * deadline(), || {
+            eprintln!("the other ranks did not end their case")
+        });
         let together = match passed {
             true => world.barrier(),
             false => world.with_timeout(Some(grace())).barrier(),
@@ -156,13 +175,16 @@ fn run(world: &Communicator, cases: &[Case], record: &Arc<Record>, watchdog: &Wa
 fn run_one(world: &Communicator, case: &Case) -> Result<(), Failure> {
     let comm = world.duplicate()?;
     PANIC.set(None);
-    catch_unwind(AssertUnwindSafe(|| (case.run)(&comm))).unwrap_or_else(|payload| Err(Failure(described(&*payload))))
+    catch_unwind(AssertUnwindSafe(|| (case.run)(&comm)))
+        .unwrap_or_else(|payload| Err(Failure(described(&*payload))))
 }
 
 /// A panic in the words of the hook, which knows the place.
 fn described(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+    let text = text
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic");
     PANIC.take().unwrap_or_else(|| text.to_owned())
 }
 

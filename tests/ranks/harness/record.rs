@@ -69,7 +69,11 @@ pub struct Record(File);
 
 impl Record {
     pub fn open(directory: &Path, rank: usize) -> std::io::Result<Record> {
-        OpenOptions::new().create(true).append(true).open(path(directory, rank)).map(Record)
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path(directory, rank))
+            .map(Record)
     }
 
     /// Writes one line, at once, so that nothing is lost if the rank dies.
@@ -86,14 +90,19 @@ fn path(directory: &Path, rank: usize) -> PathBuf {
 
 /// How many bytes all ranks have written, which grows while a job is alive.
 pub fn written(directory: &Path, ranks: usize) -> u64 {
-    (0..ranks).filter_map(|rank| fs::metadata(path(directory, rank)).ok()).map(|file| file.len()).sum()
+    (0..ranks)
+        .filter_map(|rank| fs::metadata(path(directory, rank)).ok())
+        .map(|file| file.len())
+        .sum()
 }
 
 /// What a rank has written.
 pub fn read(directory: &Path, rank: usize) -> Vec<Event> {
     let text = fs::read_to_string(path(directory, rank)).unwrap_or_default();
     // A line without its end is one whose rank died while it wrote.
-    text.split_inclusive('\n').filter_map(|line| parsed(line.strip_suffix('\n')?)).collect()
+    text.split_inclusive('\n')
+        .filter_map(|line| parsed(line.strip_suffix('\n')?))
+        .collect()
 }
 
 fn line(event: &Event) -> String {
@@ -101,9 +110,18 @@ fn line(event: &Event) -> String {
         Event::Started(case) => format!("started {case}"),
         Event::Passed(case) => format!("passed {case}"),
         Event::Failed(case, text) => format!("failed {case} {}", escaped(text)),
-        Event::Covered(Cell { operation, dtype, op, supported }) => {
+        Event::Covered(Cell {
+            operation,
+            dtype,
+            op,
+            supported,
+        }) => {
             let or_none = |name: &Option<String>| name.clone().unwrap_or_else(|| "-".to_owned());
-            format!("covered {supported} {operation} {} {}", or_none(dtype), or_none(op))
+            format!(
+                "covered {supported} {operation} {} {}",
+                or_none(dtype),
+                or_none(op)
+            )
         }
         Event::Ended => "ended".to_owned(),
     }
@@ -123,7 +141,12 @@ fn parsed(line: &str) -> Option<Event> {
             let supported = words.next()? == "true";
             let operation = words.next()?.to_owned();
             let mut name = || words.next().filter(|word| *word != "-").map(str::to_owned);
-            Some(Event::Covered(Cell { operation, dtype: name(), op: name(), supported }))
+            Some(Event::Covered(Cell {
+                operation,
+                dtype: name(),
+                op: name(),
+                supported,
+            }))
         }
         "ended" => Some(Event::Ended),
         _ => None,

@@ -53,7 +53,10 @@ pub struct Ended {
 impl Ended {
     /// Whether each of these texts was printed, and the exit status is that of a success, or not.
     pub fn check(&self, succeeded: bool, texts: &[&str]) -> Result<(), String> {
-        let missing: Vec<&&str> = texts.iter().filter(|text| !self.output.contains(**text)).collect();
+        let missing: Vec<&&str> = texts
+            .iter()
+            .filter(|text| !self.output.contains(**text))
+            .collect();
         match self.status.success() == succeeded && missing.is_empty() {
             true => Ok(()),
             false => Err(format!("it ended with {}; not printed: {missing:?}", self.status)),
@@ -76,7 +79,10 @@ impl Solo {
             0
         });
         let ended = match end.map_err(|error| error.to_string())? {
-            End::Exited(status) => Ended { status, output: read() },
+            End::Exited(status) => Ended {
+                status,
+                output: read(),
+            },
             End::Stalled => return Err(format!("it hung and was killed\n{}", read())),
         };
         (self.expect)(&ended).map_err(|why| format!("{why}\n--- printed\n{}", ended.output))
@@ -95,7 +101,9 @@ impl Solo {
             #[cfg(feature = "mpi")]
             Start::Ranks(ranks) => world::command(World::Mpi, ranks, environment),
             #[cfg(feature = "mpi")]
-            Start::Survivors(ranks) => world::command(World::Mpi, ranks, environment).and_then(leaving_survivors),
+            Start::Survivors(ranks) => {
+                world::command(World::Mpi, ranks, environment).and_then(leaving_survivors)
+            }
             #[cfg(not(feature = "mpi"))]
             _ => Err("this build has no MPI".to_owned()),
         }
@@ -108,7 +116,10 @@ fn leaving_survivors(command: Command) -> Result<Command, String> {
     use crate::launcher::{Flavour, Launcher};
 
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let option = match Launcher::find(&program, None).map_err(|error| error.to_string())?.flavour {
+    let option = match Launcher::find(&program, None)
+        .map_err(|error| error.to_string())?
+        .flavour
+    {
         Flavour::OpenMpi4 | Flavour::OpenMpi5 => "--enable-recovery",
         Flavour::Mpich | Flavour::IntelMpi => "-disable-auto-cleanup",
         Flavour::Slurm => "--kill-on-bad-exit=0",
@@ -127,7 +138,9 @@ fn leaving_survivors(command: Command) -> Result<Command, String> {
 /// Runs this process as a rank of a solo case.
 pub fn main(solos: &[Solo], name: &str) -> ExitCode {
     let watchdog = Watchdog::start();
-    watchdog.watch(deadline(), || eprintln!("the rank was not done within the deadline"));
+    watchdog.watch(deadline(), || {
+        eprintln!("the rank was not done within the deadline")
+    });
     let Some(solo) = solos.iter().find(|solo| solo.name == name) else {
         eprintln!("there is no solo case {name}");
         return ExitCode::FAILURE;

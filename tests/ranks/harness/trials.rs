@@ -45,13 +45,18 @@ pub fn main(cases: &[Case], solos: &'static [Solo], checks: &'static [Check]) ->
     arguments.test_threads = Some(1);
     let all_jobs = jobs(cases, &|_| true);
     let selected_jobs = jobs(cases, &|name| is_selected(&arguments, name));
-    let is_whole = all_jobs.iter().zip(&selected_jobs).all(|(all, selected)| all.cases.len() == selected.cases.len());
+    let is_whole = all_jobs
+        .iter()
+        .zip(&selected_jobs)
+        .all(|(all, selected)| all.cases.len() == selected.cases.len());
     let mut trials = Vec::new();
     for job in &selected_jobs {
         for case in &job.cases {
             let (job, case) = (Arc::clone(job), case.clone());
             let name = format!("{case} {}", job.setting);
-            trials.push(Trial::test(name, move || job.verdict(&case).map_err(Failed::from)));
+            trials.push(Trial::test(name, move || {
+                job.verdict(&case).map_err(Failed::from)
+            }));
         }
         let (job, name) = (Arc::clone(job), format!("job::ends {}", job.setting));
         trials.push(Trial::test(name, move || match &job.report().end {
@@ -60,17 +65,28 @@ pub fn main(cases: &[Case], solos: &'static [Solo], checks: &'static [Check]) ->
         }));
     }
     for solo in solos {
-        trials.push(Trial::test(format!("solo::{}", solo.name), move || solo.run().map_err(Failed::from)));
+        trials.push(Trial::test(format!("solo::{}", solo.name), move || {
+            solo.run().map_err(Failed::from)
+        }));
     }
     for check in checks {
-        trials.push(Trial::test(check.name, move || (check.run)().map_err(Failed::from)));
+        trials.push(Trial::test(check.name, move || {
+            (check.run)().map_err(Failed::from)
+        }));
     }
     trials.push(Trial::ignorable_test("support::page", move || {
         if !is_whole || World::ALL.len() < 2 {
-            return Ok(Completion::ignored_with("only a run of all cases, with MPI, makes the page"));
+            return Ok(Completion::ignored_with(
+                "only a run of all cases, with MPI, makes the page",
+            ));
         }
-        let reports: Vec<_> = selected_jobs.iter().map(|job| (job.setting, job.report())).collect();
-        matrix::check(&reports).map(|()| Completion::Completed).map_err(Failed::from)
+        let reports: Vec<_> = selected_jobs
+            .iter()
+            .map(|job| (job.setting, job.report()))
+            .collect();
+        matrix::check(&reports)
+            .map(|()| Completion::Completed)
+            .map_err(Failed::from)
     }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -80,7 +96,11 @@ fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
     let mut jobs = Vec::new();
     for &world in World::ALL {
         let mut add = |ranks, variables, modules: Option<&[&str]>| {
-            let setting = Setting { world, ranks, variables };
+            let setting = Setting {
+                world,
+                ranks,
+                variables,
+            };
             let names = cases
                 .iter()
                 .filter(|case| case.ranks.contains(&ranks) && exists_in(case.worlds, world))

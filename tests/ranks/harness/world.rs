@@ -50,8 +50,16 @@ pub fn command(world: World, ranks: usize, environment: Environment) -> Result<C
 
             let launcher = Launcher::find(&program, None).map_err(|error| error.to_string())?;
             let ranks = ranks.try_into().map_err(|_| "a job without ranks")?;
-            let environment = environment.into_iter().map(|(name, value)| (name.into(), value)).collect();
-            launcher.command(&Job { ranks, program: program.into(), args: Vec::new(), environment })
+            let environment = environment
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect();
+            launcher.command(&Job {
+                ranks,
+                program: program.into(),
+                args: Vec::new(),
+                environment,
+            })
         }
     };
     let _ = ranks;

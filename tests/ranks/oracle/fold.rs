@@ -31,7 +31,9 @@ fn tree<A: Copy>(leaves: &[A], combine: &impl Fn(A, A) -> A) -> A {
 
 /// A logical operation; `None` if `op` is another.
 fn logical(op: Op, truths: impl Iterator<Item = bool>) -> Option<bool> {
-    let count = truths.fold((0, 0), |(of_true, of_all), truth| (of_true + usize::from(truth), of_all + 1));
+    let count = truths.fold((0, 0), |(of_true, of_all), truth| {
+        (of_true + usize::from(truth), of_all + 1)
+    });
     match (op, count) {
         (Op::LogicalAnd, (of_true, of_all)) => Some(of_true == of_all),
         (Op::LogicalOr, (of_true, _)) => Some(of_true > 0),

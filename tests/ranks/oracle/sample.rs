@@ -75,7 +75,10 @@ floats! {
 
 impl<T: Sample> Sample for Complex<T> {
     fn sample(random: u64) -> Complex<T> {
-        Complex { re: T::sample(mixed(random ^ 1)), im: T::sample(mixed(random ^ 2)) }
+        Complex {
+            re: T::sample(mixed(random ^ 1)),
+            im: T::sample(mixed(random ^ 2)),
+        }
     }
 }
 
