@@ -46,6 +46,7 @@ impl Communicator {
 }
 
 async fn duplicate(call: &Call<'_>) -> Result<Communicator> {
+    call.begin().await?;
     let place = call.find_place(Ok(())).await?;
     let endpoint = call.endpoint();
     call.activity.waits_for(Phase::Creation);

@@ -21,6 +21,11 @@ pub(super) struct Place {
 const NO_SLOT: u64 = u64::MAX;
 
 impl Call<'_> {
+    /// Sees to it that all ranks are in this operation, so that they go through the same steps.
+    pub(super) async fn begin(&self) -> Result<()> {
+        self.agree(Terms::NONE, Ok(()), None).await?.over()
+    }
+
     /// Frees what all ranks have dropped of the group's communicators, and lets rank 0 choose a place for
     /// a new one.
     ///

@@ -45,6 +45,7 @@ const NO_COLOR: i64 = -1;
 async fn split(call: &Call<'_>, color: Option<u32>, key: i32) -> Result<Option<Communicator>> {
     let own = [color.map_or(NO_COLOR, i64::from), i64::from(key)];
     let mut wishes = vec![NO_COLOR; 2 * call.ranks()];
+    call.begin().await?;
     let told = allgather(call, &own.lower(), &wishes.lower_mut(), Ok(())).await;
     let place = call.find_place(told).await?;
     let color_of = |rank: usize| wishes[2 * rank];

@@ -12,7 +12,7 @@ use super::world::{self, World};
 use super::{DEADLINE_VARIABLE, JOB_VARIABLE, deadline};
 
 /// The most lines of output that a failure shows.
-const LINES_SHOWN: usize = 120;
+const LINES_SHOWN: usize = 60;
 
 /// Which ranks there are, and with what settings.
 #[derive(Clone, Copy, Debug)]

@@ -19,7 +19,7 @@ use super::{Case, Failure, deadline};
 
 /// How long a rank whose case has failed waits for the others to end theirs, before it leaves the job.
 fn grace() -> Duration {
-    deadline().min(Duration::from_secs(5))
+    (deadline() / 2).min(Duration::from_secs(5))
 }
 
 /// The exit status of a rank that leaves its job in the middle.
