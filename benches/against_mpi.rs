@@ -98,7 +98,9 @@ fn main() -> ExitCode {
 fn launch(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(file) = &arguments.json {
         // Better now than after the measurement.
-        let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+        let directory = file
+            .parent()
+            .filter(|directory| !directory.as_os_str().is_empty());
         if directory.is_some_and(|directory| !directory.is_dir()) {
             return Err(format!("{} is in no directory that exists", file.display()).into());
         }
@@ -108,7 +110,11 @@ fn launch(arguments: &Arguments) -> Result<(), Failure> {
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let file = scratch.path().join("measured.json");
     let mut job = Job::new(RANKS, program);
-    job.args = vec![arguments.effort().flag().into(), "--measured".into(), file.clone().into()];
+    job.args = vec![
+        arguments.effort().flag().into(),
+        "--measured".into(),
+        file.clone().into(),
+    ];
     let mut command = launcher.command(&job);
     let launch = Launch::new(&launcher, &job, &command);
     // What describes the machine is asked before the ranks make it busy.

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Activity, Endpoint, Phase, Wait};
+use crate::engine::{Activity, Endpoint, Inside, Phase, Wait};
 use crate::error::{ErrorKind, Result};
 
 /// A group of ranks that exchange messages among themselves.
@@ -83,12 +83,19 @@ impl Communicator {
         Activity::new(operation, self.rank())
     }
 
+    /// Enters an operation, for as long as the result lives: longer than the operation's future.
+    #[inline]
+    pub(crate) fn enter(&self, activity: &Activity) -> Result<Inside<'_>> {
+        self.endpoint.enter().map_err(|error| activity.name(error))
+    }
+
     /// Runs an operation to its end, under the name and deadline of this call.
     ///
     /// Everything that the operation has to check about its arguments it checks inside.
     #[inline]
     pub(crate) fn run<T: Send>(
         &self,
+        _inside: &Inside<'_>,
         activities: &[&Activity],
         operation: Pin<&mut (dyn Future<Output = Result<T>> + Send)>,
     ) -> Result<T> {
@@ -97,11 +104,7 @@ impl Communicator {
             activities,
             timeout: self.timeout,
         };
-        let outcome = self
-            .endpoint
-            .check()
-            .and_then(|()| self.endpoint.engine.block_on(&wait, operation));
-        outcome.map_err(|error| {
+        self.endpoint.engine.block_on(&wait, operation).map_err(|error| {
             if error.kind() == ErrorKind::PeerLost {
                 self.endpoint.poison_with(&error);
             }

@@ -16,7 +16,9 @@ use crate::route::Route;
 impl Communicator {
     fn move_now(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Result<Status> {
         let activity = self.message(operation, span, route);
+        let inside = self.enter(&activity)?;
         self.run(
+            &inside,
             &[&activity],
             pin!(async {
                 self.check_route(route)?;
@@ -117,7 +119,9 @@ impl Communicator {
         let (there, here) = (Route::To(dest, send_tag), Route::From(source.into(), recv_tag));
         let sending = self.message("sendrecv", &out, there);
         let receiving = self.message("sendrecv", &into, here);
+        let inside = self.enter(&receiving)?;
         self.run(
+            &inside,
             &[&receiving, &sending],
             pin!(async {
                 self.check_route(there).map_err(|error| sending.name(error))?;
@@ -205,7 +209,9 @@ impl Communicator {
     pub fn probe(&self, source: impl Into<Source>, tag: Tag) -> Result<Status> {
         let route = Route::From(source.into(), tag);
         let activity = self.message("probe", &Span::empty(Dtype::U8), route);
+        let inside = self.enter(&activity)?;
         self.run(
+            &inside,
             &[&activity],
             pin!(async {
                 self.check_route(route)?;
@@ -229,7 +235,9 @@ impl Communicator {
     pub fn iprobe(&self, source: impl Into<Source>, tag: Tag) -> Result<Option<Status>> {
         let route = Route::From(source.into(), tag);
         let activity = self.message("iprobe", &Span::empty(Dtype::U8), route);
+        let inside = self.enter(&activity)?;
         self.run(
+            &inside,
             &[&activity],
             pin!(async {
                 self.check_route(route)?;

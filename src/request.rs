@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::buffer::{Parked, Span};
 use crate::comm::Communicator;
-use crate::engine::{self, Activity, Task, task};
+use crate::engine::{self, Activity, Memory, Task, task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Status;
 use crate::route::Route;
@@ -51,10 +51,17 @@ impl<B: Send + 'static> Request<B> {
         route: Route,
     ) -> Request<B> {
         let activity = Arc::new(comm.message(operation, &span, route));
-        let checked = comm.endpoint.check().and_then(|()| comm.check_route(route));
+        let checked = comm
+            .endpoint
+            .enter()
+            .and_then(|inside| comm.check_route(route).map(|()| inside));
         let running = match checked {
             Err(error) => Running::Refused(activity.name(error), buffer.unpark()),
-            Ok(()) => Running::Started(comm.clone(), start(comm, activity, false, span, route), buffer),
+            Ok(_inside) => Running::Started(
+                comm.clone(),
+                start(comm, activity, Memory::Owned, span, route),
+                buffer,
+            ),
         };
         Request {
             running: Some(running),
@@ -68,16 +75,13 @@ impl<B: Send + 'static> Request<B> {
     /// back, unless MPI still uses it after a [`Timeout`](ErrorKind::Timeout): then it was leaked.
     pub fn wait(mut self) -> Result<(B, Status), RequestError<B>> {
         match self.running.take() {
-            Some(Running::Started(comm, task, buffer)) => {
-                let activity = &task.state().activity;
-                match comm.run(&[activity], pin!(engine::join(&task))) {
-                    Ok(status) => Ok((buffer.unpark(), status)),
-                    Err(error) => {
-                        let buffer = reclaim(&comm, &task, buffer);
-                        Err(RequestError { error, buffer })
-                    }
+            Some(Running::Started(comm, task, buffer)) => match wait(&comm, &task) {
+                Ok(status) => Ok((buffer.unpark(), status)),
+                Err(error) => {
+                    let buffer = reclaim(&comm, &task, buffer);
+                    Err(RequestError { error, buffer })
                 }
-            }
+            },
             Some(Running::Refused(error, buffer)) => Err(RequestError {
                 error,
                 buffer: Some(buffer),
@@ -102,22 +106,38 @@ impl<B: Send + 'static> Request<B> {
 pub(crate) fn start(
     comm: &Communicator,
     activity: Arc<Activity>,
-    borrows: bool,
+    memory: Memory,
     span: Span<'static>,
     route: Route,
 ) -> Arc<dyn Task> {
     let (own, about) = (comm.clone(), Arc::clone(&activity));
-    let task = task(activity, borrows, async move {
-        own.travel(&about, &span, route).await
-    });
+    let task = task(
+        activity,
+        memory,
+        async move { own.travel(&about, &span, route).await },
+    );
     comm.endpoint.engine.spawn(&task);
     task
 }
 
+/// Waits for a task and takes its outcome, which may have been there for long.
+pub(crate) fn wait(comm: &Communicator, task: &Arc<dyn Task>) -> Result<Status> {
+    let activity = &task.state().activity;
+    if task.state().is_done() {
+        if let Some(outcome) = task.state().take_outcome() {
+            return outcome.map_err(|error| activity.name(error));
+        }
+    }
+    let inside = comm.enter(activity)?;
+    comm.run(&inside, &[activity], pin!(engine::join(task)))
+}
+
 /// Whether a task is over, after a look at what has arrived.
 pub(crate) fn is_done(comm: &Communicator, task: &Arc<dyn Task>) -> bool {
-    if !task.state().is_done() && comm.endpoint.engine.check().is_ok() {
-        comm.endpoint.engine.poll_in_passing();
+    if !task.state().is_done() {
+        if let Ok(_inside) = comm.endpoint.engine.enter() {
+            comm.endpoint.engine.poll_in_passing();
+        }
     }
     task.state().is_done()
 }
@@ -125,7 +145,7 @@ pub(crate) fn is_done(comm: &Communicator, task: &Arc<dyn Task>) -> bool {
 /// The buffer of a task that failed or was given up, if nobody uses it any more.
 fn reclaim<B: Send + 'static>(comm: &Communicator, task: &Arc<dyn Task>, buffer: Parked<B>) -> Option<B> {
     let engine = &comm.endpoint.engine;
-    let free = task.state().is_done() || (engine.check().is_ok() && engine.give_up(task));
+    let free = task.state().is_done() || engine.enter().is_ok_and(|_inside| engine.give_up(task));
     if free {
         return Some(buffer.unpark());
     }

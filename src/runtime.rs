@@ -132,9 +132,9 @@ impl Runtime {
     ///
     /// # Errors
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) naming the operations that are still pending when all
-    /// ranks are here; [`Mismatch`](ErrorKind::Mismatch) if another rank is in a collective;
-    /// [`Timeout`](ErrorKind::Timeout) and [`PeerLost`](ErrorKind::PeerLost) if ranks do not come. In the
-    /// last two cases the process ends without `MPI_Finalize`, which would wait for them.
+    /// ranks are here; [`Mismatch`](ErrorKind::Mismatch) if another rank was in a collective, which it got too;
+    /// [`Timeout`](ErrorKind::Timeout) and [`PeerLost`](ErrorKind::PeerLost) if ranks do not come: then the
+    /// process ends without `MPI_Finalize`, which would wait for them.
     ///
     /// MPI standard, section 11.2.2 (`MPI_Finalize`).
     pub fn finalize(mut self) -> Result<()> {
@@ -146,23 +146,24 @@ impl Runtime {
             return Ok(());
         };
         let world = self.world.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut met = Ok(());
         let here = match world {
-            Some(world) if !Process::is_finalized() => world.agree_to_finalize(),
+            Some(world) if !Process::is_finalized() => loop {
+                match world.agree_to_finalize() {
+                    // Others were in a collective, which has failed for them; by and by they come here too.
+                    Err(error) if error.kind() == ErrorKind::Mismatch => met = met.and(Err(error)),
+                    other => break other,
+                }
+            },
             _ => Ok(()),
         };
         let pending = self.engine.stop();
-        let is_alone = here.as_ref().is_err_and(|error| {
-            // The last of these: another thread, or a poisoned communicator, which nobody can finish.
-            matches!(
-                error.kind(),
-                ErrorKind::Timeout | ErrorKind::PeerLost | ErrorKind::Unsupported
-            )
-        });
-        match is_alone {
+        // Ranks that did not come will not come to `MPI_Finalize` either.
+        match here.is_err() {
             true => process.leave(),
             false => drop(process),
         }
-        here?;
+        here.and(met)?;
         match pending.is_empty() {
             true => Ok(()),
             false => Err(Error::invalid(format!(

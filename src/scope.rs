@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
-use crate::engine::{self, Task};
+use crate::engine::{self, Memory, Task};
 use crate::error::Result;
 use crate::message::{Source, Status, Tag};
 use crate::request;
@@ -67,9 +67,7 @@ impl Communicator {
         &self,
         body: impl for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> Result<R>,
     ) -> Result<R> {
-        self.endpoint
-            .check()
-            .map_err(|error| error.at("scope", self.rank()))?;
+        drop(self.enter(&self.activity("scope"))?);
         let scope = Scope {
             comm: self.clone(),
             tasks: Mutex::default(),
@@ -130,13 +128,11 @@ impl<'scope> Scope<'scope, '_> {
 
     fn start(&self, operation: &'static str, span: Span<'static>, route: Route) -> Result<Arc<dyn Task>> {
         let activity = Arc::new(self.comm.message(operation, &span, route));
-        let checked = self
-            .comm
-            .endpoint
-            .check()
-            .and_then(|()| self.comm.check_route(route));
-        checked.map_err(|error| activity.name(error))?;
-        let task = request::start(&self.comm, activity, true, span, route);
+        let _inside = self.comm.enter(&activity)?;
+        self.comm
+            .check_route(route)
+            .map_err(|error| activity.name(error))?;
+        let task = request::start(&self.comm, activity, Memory::Borrowed, span, route);
         self.tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -154,7 +150,10 @@ impl<'scope> Scope<'scope, '_> {
         for task in &tasks {
             let activity = &task.state().activity;
             if !task.state().is_done() {
-                let waited = self.comm.run(&[activity], pin!(wait_until_over(task)));
+                let waited = self
+                    .comm
+                    .enter(activity)
+                    .and_then(|inside| self.comm.run(&inside, &[activity], pin!(wait_until_over(task))));
                 if !task.state().is_done() {
                     // The deadline has passed, or the communicator is poisoned.
                     self.comm.endpoint.engine.give_up(task);
@@ -181,9 +180,7 @@ impl<B> ScopedRequest<'_, B> {
     /// # Errors
     /// Those of the operation.
     pub fn wait(self) -> Result<(B, Status)> {
-        let status = self
-            .comm
-            .run(&[&self.task.state().activity], pin!(engine::join(&self.task)))?;
+        let status = request::wait(self.comm, &self.task)?;
         Ok((self.buffer, status))
     }
 

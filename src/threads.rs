@@ -57,7 +57,7 @@ impl Communicator {
                         .name(format!("rank {rank}"))
                         .spawn_scoped(scope, move || run_rank(world, config, rank, body));
                     spawned.map_err(|error| {
-                        world.lose(format_args!("the thread of rank {rank} could not be started"));
+                        world.lose(rank, "could not be started");
                         Error::new(
                             crate::ErrorKind::Unsupported,
                             format!("cannot start rank {rank}: {error}"),
@@ -74,13 +74,12 @@ impl Communicator {
         });
         let mut results = Vec::with_capacity(ranks);
         let mut panic = None;
-        for outcome in outcomes {
+        for (rank, outcome) in outcomes.into_iter().enumerate() {
             match outcome {
                 Ok(result) => results.push(result),
                 // The first to panic has poisoned the others, whose panics are only its consequences.
-                Err(payload) => {
-                    panic.get_or_insert(payload);
-                }
+                Err(payload) if panic.is_none() || world.first_lost() == Some(rank) => panic = Some(payload),
+                Err(_) => {}
             }
         }
         match panic {
@@ -108,7 +107,7 @@ fn run_rank<R>(
         Ok(body(Communicator::new(endpoint, config.timeout)))
     }));
     if outcome.is_err() {
-        world.lose(format_args!("rank {rank} has panicked"));
+        world.lose(rank, "has panicked");
     }
     world.end();
     // Others may need this rank's engine until they end too.

@@ -32,7 +32,11 @@ impl<'a> Allreduce<'a> {
     }
 
     fn is_summed(&self, seed: usize, how: &str) -> Result<(), Failure> {
-        let expected = |at| (0..self.comm.size()).map(|rank| content(at, rank, seed)).sum::<f64>();
+        let expected = |at| {
+            (0..self.comm.size())
+                .map(|rank| content(at, rank, seed))
+                .sum::<f64>()
+        };
         match (0..self.sum.len()).find(|&at| self.sum[at] != expected(at)) {
             None => Ok(()),
             Some(at) => Err(format!(

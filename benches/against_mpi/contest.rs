@@ -78,7 +78,7 @@ impl Plan {
                 time: Duration::ZERO,
             },
             Effort::Quick => Plan {
-                repetitions: (repetitions / 10).max(1),
+                repetitions: (repetitions / 5).max(2),
                 rounds: 50,
                 fewest_rounds: 3,
                 time: Duration::from_millis(250),

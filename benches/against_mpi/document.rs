@@ -76,7 +76,10 @@ impl Document {
     /// Describes this machine and the program as they are now.
     pub fn new(launch: Launch) -> Document {
         // `cargo bench` adds its flag itself.
-        let arguments: Vec<String> = std::env::args().skip(1).filter(|flag| flag != "--bench").collect();
+        let arguments: Vec<String> = std::env::args()
+            .skip(1)
+            .filter(|flag| flag != "--bench")
+            .collect();
         let command = ["cargo bench --bench against_mpi --".to_owned()]
             .into_iter()
             .chain(arguments)

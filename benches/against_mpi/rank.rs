@@ -74,7 +74,10 @@ fn measure(runtime: &Runtime, effort: Effort) -> Result<Option<Measured>, Failur
     table.print(|| {
         let version = env!("CARGO_PKG_VERSION");
         let library = library.lines().next().unwrap_or_default();
-        format!("warpcomm {version} against {library}, {RANKS} ranks\n\n{}", Row::heads())
+        format!(
+            "warpcomm {version} against {library}, {RANKS} ranks\n\n{}",
+            Row::heads()
+        )
     });
     for (bytes, target) in LATENCY {
         table.add("latency", target, &mut Latency::new(&comm, bytes))?;

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use crate::buffer::Span;
 use crate::comm::Communicator;
-use crate::engine::{Activity, Endpoint, InCollective};
+use crate::engine::{Activity, Endpoint, InCollective, Inside};
 use crate::error::{Error, Result};
 use crate::plan::{Algorithm, Operation, Question, plan};
 
@@ -37,17 +37,16 @@ pub(crate) struct Call<'a> {
     operation: Operation,
     activity: Activity,
     entered: InCollective<'a>,
+    inside: Inside<'a>,
 }
 
 impl<'a> Call<'a> {
     /// Enters a collective with a buffer of `bytes` bytes, for the report.
     #[inline]
     pub(crate) fn enter(comm: &'a Communicator, operation: Operation, bytes: usize) -> Result<Call<'a>> {
-        let entered = comm
-            .endpoint
-            .check()
-            .and_then(|()| comm.endpoint.enter_collective());
-        let entered = entered.map_err(|error| error.at(operation.name(), comm.rank()))?;
+        let named = |error: Error| error.at(operation.name(), comm.rank());
+        let inside = comm.endpoint.enter().map_err(named)?;
+        let entered = comm.endpoint.enter_collective().map_err(named)?;
         let mut activity = comm.activity(operation.name());
         activity.bytes = bytes;
         activity.sequence = Some(entered.sequence);
@@ -56,13 +55,14 @@ impl<'a> Call<'a> {
             operation,
             activity,
             entered,
+            inside,
         })
     }
 
     /// Runs the collective to its end.
     #[inline]
     pub(crate) fn run<T: Send>(&self, body: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        self.comm.run(&[&self.activity], pin!(body))
+        self.comm.run(&self.inside, &[&self.activity], pin!(body))
     }
 
     #[inline]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Call;
 use super::allgather::allgather;
+use super::family::Place;
 use crate::buffer::lower::{Lower, LowerMut};
 use crate::comm::Communicator;
 use crate::engine::{Endpoint, Group, Phase};
@@ -35,14 +36,27 @@ impl Communicator {
     /// ```
     pub fn split(&self, color: Option<u32>, key: i32) -> Result<Option<Communicator>> {
         let call = Call::enter(self, Operation::Split, 0)?;
-        call.run(split(&call, color, key))
+        let plan = call.run(agree_on_parts(&call, color, key))?;
+        // MPI waits for all ranks inside: nobody's operations may depend on this thread meanwhile.
+        let made = make(&call, &plan);
+        call.run(conclude(&call, plan, made))
     }
 }
 
 /// The wish of a rank that wants to be in no part.
 const NO_COLOR: i64 = -1;
 
-async fn split(call: &Call<'_>, color: Option<u32>, key: i32) -> Result<Option<Communicator>> {
+/// What becomes of this rank.
+struct Parts {
+    place: Place,
+    /// The number of this rank's part, if it is in one.
+    part: Option<u32>,
+    key: i32,
+    /// The ranks of this rank's part, in their new order.
+    members: Vec<usize>,
+}
+
+async fn agree_on_parts(call: &Call<'_>, color: Option<u32>, key: i32) -> Result<Parts> {
     let own = [color.map_or(NO_COLOR, i64::from), i64::from(key)];
     let mut wishes = vec![NO_COLOR; 2 * call.ranks()];
     call.begin().await?;
@@ -61,23 +75,34 @@ async fn split(call: &Call<'_>, color: Option<u32>, key: i32) -> Result<Option<C
         .collect();
     members.sort_by_key(|&rank| wishes[2 * rank + 1]);
     call.activity.waits_for(Phase::Creation);
-    let made = make(call, part, key, &members, place.fresh);
-    let made = call.conclude(&place, made).await?;
-    call.endpoint().group.add_part(
-        place.slot,
-        made.as_ref().map(|endpoint| Arc::clone(&endpoint.group)),
-    );
+    Ok(Parts {
+        place,
+        part,
+        key,
+        members,
+    })
+}
+
+async fn conclude(
+    call: &Call<'_>,
+    parts: Parts,
+    made: Result<Option<Arc<Endpoint>>>,
+) -> Result<Option<Communicator>> {
+    let made = call.conclude(&parts.place, made).await?;
+    let group = made.as_ref().map(|endpoint| Arc::clone(&endpoint.group));
+    call.endpoint().group.add_part(parts.place.slot, group);
     Ok(made.map(|endpoint| Communicator::new(endpoint, call.comm.timeout())))
 }
 
 /// Makes the two contexts of this rank's part. Every rank calls it: MPI waits for all inside.
-fn make(
-    call: &Call<'_>,
-    part: Option<u32>,
-    key: i32,
-    members: &[usize],
-    fresh: u64,
-) -> Result<Option<Arc<Endpoint>>> {
+fn make(call: &Call<'_>, parts: &Parts) -> Result<Option<Arc<Endpoint>>> {
+    let Parts {
+        place,
+        part,
+        key,
+        members,
+    } = parts;
+    let (part, key, fresh) = (*part, *key, place.fresh);
     let engine = &call.endpoint().engine;
     let parent = &call.endpoint().context;
     let context = |agreed: u64| engine.transport().split(parent, &Split { agreed, part, key });

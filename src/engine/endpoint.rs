@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::Engine;
 use super::envelope::Envelope;
 use super::group::Group;
 use super::slab::Slab;
 use super::tags::{Ids, Tags};
+use super::{Engine, Inside};
 use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::Context;
@@ -23,7 +23,7 @@ pub(crate) struct Endpoint {
     pub tags: Tags,
     pub(super) ids: Ids,
     pub(super) arrived: Mutex<VecDeque<Arrived>>,
-    poison: OnceLock<Error>,
+    poison: Arc<OnceLock<Error>>,
     sequence: AtomicU64,
     in_collective: AtomicBool,
 }
@@ -64,7 +64,7 @@ impl Endpoint {
             tags,
             ids: Ids::new(&tags),
             arrived: Mutex::default(),
-            poison: OnceLock::new(),
+            poison: Arc::default(),
             sequence: AtomicU64::new(0),
             in_collective: AtomicBool::new(false),
         });
@@ -83,6 +83,14 @@ impl Endpoint {
         self.context.group.len()
     }
 
+    /// Lets this thread use the communicator, until the result is dropped.
+    #[inline]
+    pub(crate) fn enter(&self) -> Result<Inside<'_>> {
+        let inside = self.engine.enter()?;
+        self.check()?;
+        Ok(inside)
+    }
+
     /// Whether this thread may use the communicator now.
     #[inline]
     pub(crate) fn check(&self) -> Result<()> {
@@ -94,6 +102,11 @@ impl Endpoint {
                 format!("the communicator is poisoned: {first}"),
             )),
         }
+    }
+
+    /// The poison, for who outlives the communicator.
+    pub(super) fn share_poison(&self) -> Arc<OnceLock<Error>> {
+        Arc::clone(&self.poison)
     }
 
     pub(crate) fn poison(&self) -> Option<&Error> {

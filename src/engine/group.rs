@@ -4,9 +4,10 @@
 //! collective, once all ranks have said that they dropped it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::Poll;
 
-use super::Endpoint;
+use super::{Endpoint, Transfer};
 use crate::error::{Error, Result};
 use crate::transport::{Context, Transport};
 
@@ -33,7 +34,12 @@ struct State {
 /// What a slot of a group holds on this rank.
 enum Child {
     /// A communicator of the group itself.
-    Communicator { alive: Weak<Endpoint>, context: Context },
+    Communicator {
+        alive: Weak<Endpoint>,
+        /// Frames and answers that nobody took may still arrive for a poisoned one: its slot is not used again.
+        poison: Arc<OnceLock<Error>>,
+        context: Context,
+    },
     /// This rank's part of a split; `None` where it is in no part.
     Part(Option<Arc<Group>>),
 }
@@ -54,6 +60,7 @@ impl Group {
         let context = endpoint.context.clone();
         let child = Child::Communicator {
             alive: Arc::downgrade(endpoint),
+            poison: endpoint.share_poison(),
             context,
         };
         self.insert(slot, child);
@@ -149,16 +156,29 @@ impl Group {
 impl Child {
     fn is_dropped(&self) -> bool {
         match self {
-            Child::Communicator { alive, .. } => alive.strong_count() == 0,
+            Child::Communicator { alive, poison, .. } => alive.strong_count() == 0 && poison.get().is_none(),
             Child::Part(part) => part.as_ref().is_none_or(|group| group.is_dropped()),
         }
     }
 
     fn free(self, transport: &dyn Transport) -> Result<()> {
         match self {
-            Child::Communicator { context, .. } => transport.free(&context),
+            Child::Communicator { context, .. } => {
+                drain(transport, &context)?;
+                transport.free(&context)
+            }
             Child::Part(Some(group)) => group.free_all(transport),
             Child::Part(None) => Ok(()),
         }
     }
+}
+
+/// Receives what was sent and never received: MPI may give the next communicator the same number on the wire.
+fn drain(transport: &dyn Transport, context: &Context) -> Result<()> {
+    while let Some(mut transfer) = Transfer::receive_unexpected(transport, context)? {
+        while let Poll::Pending = transfer.poll_once() {
+            std::thread::yield_now();
+        }
+    }
+    Ok(())
 }

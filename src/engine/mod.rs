@@ -41,7 +41,7 @@ pub(crate) use endpoint::{Endpoint, InCollective};
 pub(crate) use group::{Group, Slots};
 pub(crate) use rendezvous::{probe, receive, send};
 pub(crate) use slab::Slab;
-pub(crate) use task::{Task, task};
+pub(crate) use task::{Memory, Task, task};
 pub(crate) use transfer::Transfer;
 
 /// How long a thread that waits for another one's polling sleeps before it looks at its deadline.
@@ -65,6 +65,8 @@ pub(crate) struct Engine {
     /// The only thread that may call, where MPI allows no other.
     only_thread: Option<ThreadId>,
     stopped: AtomicBool,
+    /// Calls that may use the transport.
+    inside: AtomicUsize,
     progress: Progress,
     endpoints: Mutex<Vec<Weak<Endpoint>>>,
 }
@@ -86,6 +88,33 @@ struct Lent<'a> {
     future: std::cell::UnsafeCell<Pin<&'a mut (dyn Future<Output = ()> + Send)>>,
     activities: &'a [&'a Activity],
     done: AtomicBool,
+}
+
+/// Removes an operation that was lent, however its thread leaves it.
+struct TakenBack<'a> {
+    engine: &'a Engine,
+    entry: *const Lent<'static>,
+}
+
+impl Drop for TakenBack<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the operation is on the stack of this thread, below this value.
+        if unsafe { (*self.entry).is_done() } {
+            return;
+        }
+        let mut tasks = self.engine.tasks.take();
+        self.engine.collect_inbox(&mut tasks);
+        tasks.retain(|entry| !matches!(entry, Entry::Lent(other) if *other == self.entry));
+    }
+}
+
+/// A call that may use the transport; [`Engine::stop`] waits for it to end.
+pub(crate) struct Inside<'a>(&'a Engine);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.inside.fetch_sub(1, Ordering::Release);
+    }
 }
 
 /// For whom and how long a blocking call waits.
@@ -115,6 +144,7 @@ impl Engine {
             spins: Spins::new(),
             only_thread,
             stopped: AtomicBool::new(false),
+            inside: AtomicUsize::new(0),
             progress: Progress::default(),
             endpoints: Mutex::default(),
         })
@@ -132,17 +162,32 @@ impl Engine {
 
     #[inline]
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Keeps the engine from being stopped, until the result is dropped: after the operations of the call.
+    #[inline]
+    pub(crate) fn enter(&self) -> Result<Inside<'_>> {
+        self.inside.fetch_add(1, Ordering::SeqCst);
+        let inside = Inside(self);
+        self.check()?;
+        Ok(inside)
+    }
+
+    #[inline]
+    fn check_running(&self) -> Result<()> {
+        match self.is_stopped() {
+            true => Err(Error::invalid(
+                "MPI was finalized, or the ranks' threads have ended",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Whether this thread may use the engine now.
     #[inline]
     pub(crate) fn check(&self) -> Result<()> {
-        if self.is_stopped() {
-            return Err(Error::invalid(
-                "MPI was finalized, or the ranks' threads have ended",
-            ));
-        }
+        self.check_running()?;
         match self.only_thread {
             Some(only) if only != thread::current().id() => Err(Error::unsupported(
                 "this MPI allows calls from the thread that initialized it only (thread level below multiple)",
@@ -169,6 +214,7 @@ impl Engine {
                 std::hint::spin_loop();
                 continue;
             };
+            self.check_running()?;
             while !self.tasks.is_wanted() {
                 if let Poll::Ready(outcome) = operation.as_mut().poll(&mut context) {
                     return outcome;
@@ -196,49 +242,12 @@ impl Engine {
             activities: wait.activities,
             done: AtomicBool::new(false),
         };
-        let entry = (&raw const lent).cast::<Lent<'static>>();
-        self.add(Entry::Lent(entry));
-        let end = loop {
-            match self.tasks.wait(|| lent.is_done(), NAP) {
-                Waited::Done => break Ok(()),
-                Waited::Taken(mut tasks) => {
-                    let end = loop {
-                        self.round(&mut tasks);
-                        if lent.is_done() {
-                            break Some(Ok(()));
-                        }
-                        match patience.round(&tasks) {
-                            Err(error) => break Some(Err(error)),
-                            Ok(()) if self.tasks.is_wanted() => break None,
-                            Ok(()) => {}
-                        }
-                    };
-                    match end {
-                        Some(Ok(())) => break Ok(()),
-                        Some(Err(error)) => {
-                            self.take_back(entry, &mut tasks);
-                            break Err(error);
-                        }
-                        None => {
-                            drop(tasks);
-                            thread::yield_now();
-                        }
-                    }
-                }
-                Waited::TimedOut if patience.is_over() => {
-                    let mut tasks = self.tasks.take();
-                    if lent.is_done() {
-                        break Ok(());
-                    }
-                    if let Err(error) = patience.look(&tasks) {
-                        self.take_back(entry, &mut tasks);
-                        break Err(error);
-                    }
-                }
-                Waited::TimedOut => {}
-            }
-        };
-        end?;
+        {
+            let entry = (&raw const lent).cast::<Lent<'static>>();
+            let _taken_back = TakenBack { engine: self, entry };
+            self.add(Entry::Lent(entry));
+            self.wait_for(&lent, patience)?;
+        }
         match outcome {
             Some(outcome) => outcome,
             None => Err(Error::new(
@@ -248,10 +257,33 @@ impl Engine {
         }
     }
 
-    /// Removes an operation that was lent, before its thread leaves it.
-    fn take_back(&self, lent: *const Lent<'static>, tasks: &mut Vec<Entry>) {
-        self.collect_inbox(tasks);
-        tasks.retain(|entry| !matches!(entry, Entry::Lent(other) if *other == lent));
+    fn wait_for(&self, lent: &Lent<'_>, patience: &mut Patience<'_>) -> Result<()> {
+        loop {
+            match self.tasks.wait(|| lent.is_done(), NAP) {
+                Waited::Done => return Ok(()),
+                Waited::Taken(mut tasks) => {
+                    while !self.tasks.is_wanted() {
+                        self.check_running()?;
+                        self.round(&mut tasks);
+                        if lent.is_done() {
+                            return Ok(());
+                        }
+                        patience.round(&tasks)?;
+                    }
+                    drop(tasks);
+                    thread::yield_now();
+                }
+                Waited::TimedOut if patience.is_over() => {
+                    let tasks = self.tasks.take();
+                    if lent.is_done() {
+                        return Ok(());
+                    }
+                    self.check_running()?;
+                    patience.look(&tasks)?;
+                }
+                Waited::TimedOut => {}
+            }
+        }
     }
 
     /// Hands an operation to the engine, after its first step.
@@ -366,13 +398,15 @@ impl Engine {
         let before = tasks.len();
         tasks.retain(|entry| !matches!(entry, Entry::Task(other) if Arc::ptr_eq(other, task)));
         self.progress_finished(before - tasks.len());
-        if task.state().activity.lends() && !task.state().borrows {
+        if task.state().activity.lends() && task.state().memory == Memory::Owned {
             // The transport goes on using the buffer, which must never be freed.
             std::mem::forget(Arc::clone(task));
             return false;
         }
         // SAFETY: this thread holds the baton.
         unsafe { task.give_up() };
+        task.state()
+            .finish(Err(Error::invalid("given up before it was done")));
         true
     }
 
@@ -381,21 +415,41 @@ impl Engine {
         self.rounds.load(Ordering::Relaxed)
     }
 
-    /// Ends the engine: later calls are errors. Returns what was still pending.
+    /// Ends the engine: later calls are errors, and calls that wait end with one. Returns what was still
+    /// pending.
     pub(crate) fn stop(&self) -> Vec<String> {
-        if self.stopped.swap(true, Ordering::AcqRel) {
+        if self.stopped.swap(true, Ordering::SeqCst) {
             return Vec::new();
         }
         self.progress.stop();
+        let mut pending = Vec::new();
+        let waiting = self.inside.load(Ordering::SeqCst);
+        if waiting > 0 {
+            pending.push(format!("{waiting} calls on other threads"));
+        }
+        while self.inside.load(Ordering::SeqCst) > 0 {
+            // Whoever polls gives way, and sees that it is over.
+            drop(self.tasks.take());
+            self.tasks.announce();
+            thread::yield_now();
+        }
         let mut tasks = self.tasks.take();
         // What can end by itself has the chance to: a message may have arrived that nobody looked at.
         self.round(&mut tasks);
-        let pending = describe(&tasks, &[]);
+        let uses_a_buffer = |entry: &&Entry| match entry {
+            Entry::Task(task) => task.state().memory != Memory::Nothing,
+            Entry::Lent(_) => true,
+        };
+        pending.extend(describe(
+            &tasks.iter().filter(uses_a_buffer).cloned().collect::<Vec<_>>(),
+            &[],
+        ));
         for entry in tasks.clone() {
             if let Entry::Task(task) = entry {
                 self.give_up_held(&task, &mut tasks);
             }
         }
+        self.transport.flush();
         pending
     }
 

@@ -1,5 +1,6 @@
 //! How long a blocking call waits: spinning, yielding, the hang report, the deadline.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -86,7 +87,8 @@ impl<'a> Patience<'a> {
     pub(super) fn is_over(&mut self) -> bool {
         let waited = self.waited();
         let hang_report = self.engine.config.hang_report;
-        self.wait.endpoint.poison().is_some()
+        self.engine.is_stopped()
+            || self.wait.endpoint.poison().is_some()
             || self.engine.transport.lost().is_some()
             || self.wait.timeout.is_some_and(|timeout| waited >= timeout)
             || (!self.reported && waited >= hang_report)
@@ -146,6 +148,7 @@ impl<'a> Patience<'a> {
             text.push('\n');
         }
         // One write, so that the reports of several ranks do not mix.
-        eprint!("{text}");
+        // Where nobody reads the errors any more, there is nobody to tell.
+        let _ = std::io::stderr().write_all(text.as_bytes());
     }
 }

@@ -20,7 +20,7 @@ use super::activity::{Activity, Phase};
 use super::endpoint::{Arrived, Endpoint};
 use super::envelope::{self, ANSWER_BYTES, ENVELOPE_BYTES, Envelope, Path, Room};
 use super::slab::{SLAB_BYTES, Slab};
-use super::task::task;
+use super::task::{Memory, task};
 use super::transfer::Transfer;
 use crate::buffer::Span;
 use crate::error::{Error, ErrorKind, Peer, Result};
@@ -136,7 +136,7 @@ fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, bytes: usize, id: u32) -> Res
         own.ids.release(id);
         Err(withdrawn())
     };
-    endpoint.engine.adopt(&task(activity, false, decline));
+    endpoint.engine.adopt(&task(activity, Memory::Nothing, decline));
     Ok(())
 }
 

@@ -31,11 +31,21 @@ pub(crate) trait Task: Send + Sync {
     fn state(&self) -> &TaskState;
 }
 
+/// Whose memory the elements of a task's message are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Its own: leaked where the transport goes on using it.
+    Owned,
+    /// Of somebody who takes it back after [`Engine::give_up`](super::Engine::give_up).
+    Borrowed,
+    /// There are none: it answers for an operation that is over for its caller.
+    Nothing,
+}
+
 /// The part of a task that anybody may look at.
 pub(crate) struct TaskState {
     pub activity: Arc<Activity>,
-    /// Whether its memory belongs to somebody who waits for it to end, instead of to the task.
-    pub borrows: bool,
+    pub memory: Memory,
     done: AtomicBool,
     outcome: Mutex<Option<Result<Status>>>,
     /// What must live until the task is over.
@@ -52,16 +62,14 @@ struct Operation<F> {
 unsafe impl<F: Send> Sync for Operation<F> {}
 
 /// Makes a task of a future.
-///
-/// `borrows` says that it uses memory whose owner takes it back after [`Engine::give_up`](super::Engine::give_up).
-pub(crate) fn task<F>(activity: Arc<Activity>, borrows: bool, future: F) -> Arc<dyn Task>
+pub(crate) fn task<F>(activity: Arc<Activity>, memory: Memory, future: F) -> Arc<dyn Task>
 where
     F: Future<Output = Result<Status>> + Send + 'static,
 {
     Arc::new(Operation {
         state: TaskState {
             activity,
-            borrows,
+            memory,
             done: AtomicBool::new(false),
             outcome: Mutex::new(None),
             kept: Mutex::new(None),
@@ -98,7 +106,7 @@ impl<F: Future<Output = Result<Status>> + Send> Task for Operation<F> {
 }
 
 impl TaskState {
-    fn finish(&self, outcome: Result<Status>) {
+    pub(super) fn finish(&self, outcome: Result<Status>) {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
         let kept = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
 //! One send or receive of a transport, as a future that owns or borrows its memory.
 
 use std::future::Future;
+use std::io::Write;
 use std::pin::Pin;
 use std::task::{self, Poll};
 
@@ -193,9 +194,9 @@ impl Drop for Transfer<'_> {
             match self.slab.take() {
                 Some(slab) => std::mem::forget(slab),
                 None => {
-                    eprintln!(
-                        "warpcomm: MPI still uses memory that its owner is about to take back; \
-                         the job is aborted"
+                    // A panic here would give the memory back.
+                    let _ = std::io::stderr().write_all(
+                        b"warpcomm: MPI still uses memory that its owner is about to take back; the job is aborted\n",
                     );
                     self.transport.abort();
                 }

@@ -11,6 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// How many tests a delayed message waits, and a reordered one at most.
 const DELAY_TESTS: u32 = 100;
 
+/// How often a transport that is taken down looks whether its late messages have arrived.
+const FLUSH_TESTS: u32 = 100_000;
+
 /// A transport that mistreats some messages of its rank.
 pub(crate) struct Faulty {
     inner: Arc<dyn Transport>,
@@ -62,40 +65,36 @@ impl Faulty {
     }
 
     /// Sends what is due, and forgets late messages that have arrived.
-    fn step(&self, state: &mut State) -> Result<()> {
+    fn step(&self, state: &mut State) {
         for held in &mut state.held {
             held.tests_left = held.tests_left.saturating_sub(1);
         }
         let mut at = 0;
         while at < state.held.len() {
-            let blocked = {
-                let this = &state.held[at];
-                let earlier = state
-                    .held
-                    .iter()
-                    .take(at)
-                    .any(|other| other.same_lane(&this.context, this.dest));
-                this.tests_left > 0 || earlier
-            };
-            match blocked {
-                true => at += 1,
-                false => {
-                    if let Some(held) = state.held.remove(at) {
-                        self.release(state, held)?;
-                    }
-                }
+            let this = &state.held[at];
+            let behind = state
+                .held
+                .iter()
+                .take(at)
+                .any(|other| other.same_lane(&this.context, this.dest));
+            if this.tests_left > 0 || behind {
+                at += 1;
+            } else if let Some(held) = state.held.remove(at) {
+                self.release(state, held);
             }
         }
-        let late = std::mem::take(&mut state.late);
-        for (ticket, bytes) in late {
-            if self.inner.test(&ticket)?.is_none() {
-                state.late.push((ticket, bytes));
+        for (ticket, bytes) in std::mem::take(&mut state.late) {
+            match self.inner.test(&ticket) {
+                Ok(None) => state.late.push((ticket, bytes)),
+                Ok(Some(_)) => {}
+                // Whoever sent it believes that it has arrived; the bytes may still be read.
+                Err(_) => std::mem::forget(bytes),
             }
         }
-        Ok(())
     }
 
-    fn release(&self, state: &mut State, held: Held) -> Result<()> {
+    /// Sends a message late. If that fails it is lost, as its sender was told that it is sent.
+    fn release(&self, state: &mut State, held: Held) {
         let Held {
             context,
             dest,
@@ -104,11 +103,10 @@ impl Faulty {
             ..
         } = held;
         // SAFETY: the bytes are kept in `late` until the send has completed.
-        let posted = unsafe { self.inner.isend(&context, dest, tag, bytes.as_ptr(), bytes.len()) }?;
-        if let Posted::Pending(ticket) = posted {
+        let posted = unsafe { self.inner.isend(&context, dest, tag, bytes.as_ptr(), bytes.len()) };
+        if let Ok(Posted::Pending(ticket)) = posted {
             state.late.push((ticket, bytes));
         }
-        Ok(())
     }
 }
 
@@ -161,7 +159,7 @@ impl Transport for Faulty {
                 tests_left: if action.is_some() { DELAY_TESTS } else { 0 },
                 until_overtaken: action == Some(FaultAction::Reorder),
             });
-            self.step(&mut state)?;
+            self.step(&mut state);
             return Ok(done);
         }
         // SAFETY: the caller's promise is the same.
@@ -171,7 +169,7 @@ impl Transport for Faulty {
                 held.tests_left = 0;
             }
         }
-        self.step(&mut state)?;
+        self.step(&mut state);
         Ok(posted)
     }
 
@@ -193,13 +191,13 @@ impl Transport for Faulty {
         pointer: *mut u8,
         capacity: usize,
     ) -> Result<Option<Posted>> {
-        self.step(&mut self.state())?;
+        self.step(&mut self.state());
         // SAFETY: the caller's promise is the same.
         unsafe { self.inner.receive_unexpected(context, pointer, capacity) }
     }
 
     fn test(&self, ticket: &Ticket) -> Result<Option<Delivery>> {
-        self.step(&mut self.state())?;
+        self.step(&mut self.state());
         self.inner.test(ticket)
     }
 
@@ -216,7 +214,7 @@ impl Transport for Faulty {
     }
 
     fn created(&self, ticket: &Ticket) -> Result<Option<u64>> {
-        self.step(&mut self.state())?;
+        self.step(&mut self.state());
         self.inner.created(ticket)
     }
 
@@ -229,8 +227,8 @@ impl Transport for Faulty {
     }
 
     fn idle(&self, rounds: u32) {
-        // A rank that waits for others to end has nothing to test. An error shows at the next test.
-        let _ = self.step(&mut self.state());
+        // A rank that waits for others to end has nothing to test.
+        self.step(&mut self.state());
         self.inner.idle(rounds);
     }
 
@@ -242,25 +240,25 @@ impl Transport for Faulty {
         self.inner.lost()
     }
 
-    fn abort(&self) -> ! {
-        self.inner.abort()
-    }
-}
-
-impl Drop for Faulty {
-    /// Late is not lost: a rank that ends sends what it still holds back.
-    fn drop(&mut self) {
-        let state = std::mem::take(&mut *self.state());
-        let mut last = State {
-            late: state.late,
-            ..State::default()
-        };
-        for held in state.held {
-            let _ = self.release(&mut last, held);
+    fn flush(&self) {
+        let mut state = self.state();
+        for held in std::mem::take(&mut state.held) {
+            self.release(&mut state, held);
         }
-        for (_, bytes) in last.late {
-            // The inner transport may still read them.
+        // Small messages are gone at once; a long one whose receiver is gone is not waited for.
+        for _ in 0..FLUSH_TESTS {
+            if state.late.is_empty() {
+                break;
+            }
+            self.step(&mut state);
+            std::thread::yield_now();
+        }
+        for (_, bytes) in state.late.drain(..) {
             std::mem::forget(bytes);
         }
+    }
+
+    fn abort(&self) -> ! {
+        self.inner.abort()
     }
 }

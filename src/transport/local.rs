@@ -25,7 +25,8 @@ const NAP: Duration = Duration::from_millis(10);
 /// The ranks of one process.
 pub(crate) struct World {
     mailboxes: Box<[Mailbox]>,
-    lost: OnceLock<String>,
+    /// The rank that cannot go on, and why.
+    lost: OnceLock<(usize, String)>,
     next_context: AtomicU64,
     /// Ranks whose closure has ended.
     ended: AtomicUsize,
@@ -114,6 +115,11 @@ impl World {
         }
     }
 
+    /// The rank that was lost first.
+    pub(crate) fn first_lost(&self) -> Option<usize> {
+        self.lost.get().map(|(rank, _)| *rank)
+    }
+
     /// Says that a rank has ended.
     pub(crate) fn end(&self) {
         self.ended.fetch_add(1, Ordering::AcqRel);
@@ -128,8 +134,8 @@ impl World {
     }
 
     /// Makes every operation of every rank fail, because a rank cannot go on.
-    pub(crate) fn lose(&self, why: impl fmt::Display) {
-        let _ = self.lost.set(why.to_string());
+    pub(crate) fn lose(&self, rank: usize, why: impl fmt::Display) {
+        let _ = self.lost.set((rank, format!("rank {rank} {why}")));
         for mailbox in &self.mailboxes {
             mailbox.bell.ring();
         }
@@ -468,7 +474,7 @@ impl Transport for Local {
         self.world
             .lost
             .get()
-            .map(|why| Error::new(ErrorKind::PeerLost, why.clone()))
+            .map(|(_, why)| Error::new(ErrorKind::PeerLost, why.clone()))
     }
 
     fn abort(&self) -> ! {

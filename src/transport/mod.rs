@@ -169,6 +169,9 @@ pub(crate) trait Transport: Send + Sync {
     /// Why no operation of this rank can complete any more, where that is known.
     fn lost(&self) -> Option<Error>;
 
+    /// Sends what is held back, before the transport is taken down.
+    fn flush(&self) {}
+
     /// Ends all ranks: the last resort where the transport still holds memory that its owner is
     /// about to take back.
     fn abort(&self) -> !;

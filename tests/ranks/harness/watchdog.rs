@@ -53,6 +53,9 @@ impl Watchdog {
 /// Ends this process without a word: an abort makes MPI libraries print stack traces, and an exit runs what
 /// other threads are in the middle of.
 fn end() -> ! {
-    let _ = Command::new("kill").arg("-KILL").arg(std::process::id().to_string()).status();
+    let _ = Command::new("kill")
+        .arg("-KILL")
+        .arg(std::process::id().to_string())
+        .status();
     std::process::abort()
 }
