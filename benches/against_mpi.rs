@@ -27,6 +27,7 @@ mod raw;
 mod row;
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,6 +58,9 @@ struct Arguments {
     /// Only check that what arrives is right, without figures.
     #[arg(long)]
     test: bool,
+    /// The MPI launcher to use, by path or by name; otherwise the first that fits.
+    #[arg(long, value_name = "LAUNCHER")]
+    launcher: Option<OsString>,
     /// Measure; `cargo bench` always passes this.
     #[arg(long, hide = true)]
     bench: bool,
@@ -106,7 +110,7 @@ fn launch(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     let program = std::env::current_exe()?;
-    let launcher = Launcher::find(&program, None)?;
+    let launcher = Launcher::find(&program, arguments.launcher.as_deref())?;
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let file = scratch.path().join("measured.json");
     let mut job = Job::new(RANKS, program);

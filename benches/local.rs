@@ -107,7 +107,7 @@ fn allreduce(criterion: &mut Criterion) {
     for ranks in [1, 2, 4] {
         for bytes in [8, MIB] {
             group.throughput(Throughput::Bytes(bytes as u64));
-            group.bench_function(BenchmarkId::new(format!("{ranks} ranks"), bytes), |bencher| {
+            group.bench_function(BenchmarkId::new(format!("ranks={ranks}"), bytes), |bencher| {
                 bencher.iter_custom(|repetitions| {
                     slowest(ranks, |comm| {
                         let own = vec![1.5; bytes / size_of::<f64>()];

@@ -17,7 +17,11 @@ use crate::error::{ErrorKind, Result};
 ///
 /// After an `Err` the communicator stays usable, except after
 /// [`Timeout`](crate::ErrorKind::Timeout) and [`PeerLost`](crate::ErrorKind::PeerLost): these poison it
-/// and its clones, and every later call is an `Err` at once.
+/// and its clones, and every later call is an `Err` at once. So does an error of MPI that keeps ranks from
+/// agreeing on a collective.
+///
+/// One thread at a time may be in a collective of a communicator; another one gets
+/// [`InvalidArgument`](crate::ErrorKind::InvalidArgument), and the other ranks may wait for it.
 ///
 /// Dropping it is not collective: what MPI holds for it is freed in a later
 /// [`duplicate`](Self::duplicate) or [`split`](Self::split) of its family, when all ranks have dropped it.

@@ -132,7 +132,7 @@ impl FromStr for Fault {
     }
 }
 
-/// The settings of a [`Runtime`](crate::Runtime) or of ranks as threads.
+/// The settings of a `Runtime` or of ranks as threads.
 ///
 /// | variable | meaning | default |
 /// |---|---|---|
@@ -246,7 +246,7 @@ impl Config {
 
     /// Sets the largest message in bytes that travels with its envelope; above 4,000 it is 4,000.
     ///
-    /// All ranks must use the same limit; [`Runtime::world`](crate::Runtime::world) compares.
+    /// All ranks must use the same limit; `Runtime::world` compares.
     pub fn eager_limit(mut self, bytes: usize) -> Config {
         self.eager_limit = bytes.min(LARGEST_EAGER_LIMIT);
         self
@@ -254,8 +254,9 @@ impl Config {
 
     /// Sets whether collectives compare their arguments before they move data.
     ///
-    /// Without the comparison, unequal arguments hang or give wrong data, as with plain MPI. All
-    /// ranks must choose the same; [`Runtime::world`](crate::Runtime::world) compares.
+    /// Without the comparison, unequal arguments hang or give wrong data, as with plain MPI, and a rank whose own
+    /// arguments are bad gets its error alone while the others wait. All
+    /// ranks must choose the same; `Runtime::world` compares.
     pub fn check(mut self, check: bool) -> Config {
         self.check = check;
         self

@@ -23,9 +23,10 @@ pub enum ErrorKind {
     Mismatch,
     /// The operation exists, but not for this data type, placement, thread level or build.
     Unsupported,
-    /// The GPU or its driver reported an error.
+    /// A device reported an error: the GPU or its driver, or the host that has no more memory.
     Device,
-    /// The MPI library reported an error.
+    /// The MPI library reported an error. Where it kept ranks from agreeing on a collective, the communicator is
+    /// poisoned.
     Mpi,
     /// The deadline passed; the communicator is poisoned.
     Timeout,

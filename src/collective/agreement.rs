@@ -348,11 +348,13 @@ impl<'a> Call<'a> {
 
     async fn send_frame(&self, to: usize, bytes: &[u8]) -> Result<()> {
         let transport = self.endpoint().engine.transport();
-        let mut slab = Slab::take();
-        slab.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-        Transfer::send_slab(transport, self.private(), to, self.tag(), slab, bytes.len())?
-            .await
-            .map(drop)
+        let send = || {
+            let mut slab = Slab::take();
+            slab.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+            Transfer::send_slab(transport, self.private(), to, self.tag(), slab, bytes.len())
+        };
+        // Without this frame the peer would wait for ever.
+        send().or_else(|_| send())?.await.map(drop)
     }
 
     /// Sends to the children of this rank in the tree, which it has below `bit`.

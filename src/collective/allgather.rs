@@ -92,7 +92,11 @@ pub(super) async fn allgather(
 
 /// The block of `rank` in a buffer.
 pub(super) fn block<'a>(all: &'a Span<'_>, blocks: &Blocks, rank: usize) -> Result<Span<'a>> {
-    all.part(blocks.displacement(rank), blocks.count(rank))
+    match blocks.count(rank) {
+        // It does not matter where an empty block starts.
+        0 => all.part(0, 0),
+        count => all.part(blocks.displacement(rank), count),
+    }
 }
 
 /// Starts to send this rank's block to all others and to receive theirs.

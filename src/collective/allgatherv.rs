@@ -79,11 +79,10 @@ async fn allgatherv(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, blocks: &Bl
     let riding = (rides(own.elements())).then_some(own);
     let mut agreed = call.agree(terms, local, riding).await?;
     // Who expects another count than is sent, says so to all.
-    let counts = match ranks <= DIRECT_FRAME_RANKS {
-        true => (0..ranks).map(|other| agreed.count(other)).collect(),
+    let (counts, mut expected) = match ranks <= DIRECT_FRAME_RANKS || !call.is_checked() {
+        true => ((0..ranks).map(|other| agreed.count(other)).collect(), Ok(())),
         false => counts_of_all(call, own.elements() as u64).await?,
     };
-    let mut expected = Ok(());
     for (other, count) in counts.iter().enumerate() {
         let count = if other == rank {
             Some(own.elements() as u64)
@@ -115,16 +114,20 @@ async fn allgatherv(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, blocks: &Bl
     courier.outcome()
 }
 
-/// Every rank's count, where merged frames do not tell.
-async fn counts_of_all(call: &Call<'_>, own: u64) -> Result<Vec<Option<u64>>> {
+/// Every rank's count, where merged frames do not tell, and whether they could be exchanged.
+async fn counts_of_all(call: &Call<'_>, own: u64) -> Result<(Vec<Option<u64>>, Result<()>)> {
     let mut counts = vec![0u64; call.ranks()];
     counts[call.rank()] = own;
-    {
+    let outcome = {
         let span = counts.lower_mut();
         let mut courier = Courier::of(call);
         exchange(call, &mut courier, &span, &Blocks::packed(vec![1; call.ranks()]))?;
         courier.finish().await;
-        courier.outcome()?;
-    }
-    Ok(counts.into_iter().map(Some).collect())
+        courier.outcome()
+    };
+    let known = outcome.is_ok();
+    Ok((
+        counts.into_iter().map(|count| known.then_some(count)).collect(),
+        outcome,
+    ))
 }

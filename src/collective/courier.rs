@@ -3,6 +3,7 @@
 use super::Call;
 use super::agreement::Agreed;
 use crate::buffer::Span;
+use crate::dtype::Dtype;
 use crate::engine::{Phase, Slab, Transfer};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -20,8 +21,18 @@ pub(super) struct Courier<'a> {
 struct Incoming<'a> {
     from: usize,
     bytes: usize,
+    /// Bools from a rank with which nothing was agreed may be any bytes.
+    unchecked_bools: Option<Bools>,
     transfer: Transfer<'a>,
 }
+
+/// Received bools.
+struct Bools(*mut u8);
+
+// SAFETY: the memory is the courier's to write until its owner gets it back.
+unsafe impl Send for Bools {}
+// SAFETY: as above; a shared reference gives out nothing.
+unsafe impl Sync for Bools {}
 
 impl<'a> Courier<'a> {
     /// A courier for what was agreed on; a failure to send a frame is its first.
@@ -81,7 +92,11 @@ impl<'a> Courier<'a> {
             }
             match Transfer::send_slab(transport, private, to, tag, Slab::take(), 0) {
                 Ok(transfer) => self.sends.push(transfer),
-                Err(error) => self.note(Err(error)),
+                Err(error) => {
+                    // Not even the mark can be sent: the peer waits, and the ranks are in different places.
+                    call.endpoint().poison_with(&error);
+                    self.note(Err(error));
+                }
             }
         }
     }
@@ -105,11 +120,17 @@ impl<'a> Courier<'a> {
                 Transfer::receive_lent(transport, private, from, tag, pointer, bytes)
             };
             match posted {
-                Ok(transfer) => self.receives.push(Incoming {
-                    from,
-                    bytes,
-                    transfer,
-                }),
+                Ok(transfer) => {
+                    let is_unchecked = span.dtype() == Dtype::Bool && !call.is_checked();
+                    // SAFETY: within the span.
+                    let unchecked_bools = is_unchecked.then(|| Bools(unsafe { span.pointer().add(first) }));
+                    self.receives.push(Incoming {
+                        from,
+                        bytes,
+                        unchecked_bools,
+                        transfer,
+                    });
+                }
                 Err(error) => self.note(Err(error)),
             }
         }
@@ -120,6 +141,7 @@ impl<'a> Courier<'a> {
         for Incoming {
             from,
             bytes,
+            unchecked_bools,
             transfer,
         } in std::mem::take(&mut self.receives)
         {
@@ -132,6 +154,11 @@ impl<'a> Courier<'a> {
                 )),
                 Err(error) => Err(error),
             };
+            if let Some(Bools(pointer)) = unchecked_bools {
+                // SAFETY: the transfer is over; these bytes are the span's.
+                let bools = unsafe { std::slice::from_raw_parts_mut(pointer, bytes) };
+                bools.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+            }
             self.note(outcome);
         }
         for transfer in std::mem::take(&mut self.sends) {

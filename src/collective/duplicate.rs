@@ -59,7 +59,7 @@ async fn duplicate(call: &Call<'_>) -> Result<Communicator> {
         Endpoint::new(&endpoint.engine, context, &endpoint.group, place.slot)
     };
     let made = made.await;
-    let endpoint = call.conclude(&place, made).await?;
+    let endpoint = call.conclude(place, made).await?;
     Ok(Communicator::new(endpoint, call.comm.timeout()))
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Place {
     pub slot: u32,
     /// A number for the transport's contexts.
     pub fresh: u64,
+    /// Slots that were freed, and how that went on this rank.
+    freed: (Slots, Result<()>),
 }
 
 /// No slot was free.
@@ -49,40 +51,46 @@ impl Call<'_> {
             Ok(agreed) => agreed.over(),
             Err(error) => Err(error),
         };
-        match settled {
-            Ok(()) => group.free(transport, &told, &dropped)?,
-            Err(error) => {
-                // Nothing is freed; rank 0 takes its claims back.
-                group.free(transport, &told, &[0; size_of::<Slots>()])?;
-                if let Ok(slot) = u32::try_from(own_slot) {
-                    group.return_slot(slot);
-                }
-                return Err(error);
+        if let Err(error) = settled {
+            // Nothing is freed; rank 0 takes its claims back.
+            group.free(transport, &told, &[0; size_of::<Slots>()])?;
+            if let Ok(slot) = u32::try_from(own_slot) {
+                group.return_slot(slot);
             }
+            return Err(error);
         }
+        let freed = group.free(transport, &told, &dropped);
         match u32::try_from(choice[0]) {
             Ok(slot) => Ok(Place {
                 slot,
                 fresh: choice[1],
+                freed: (dropped, freed),
             }),
             Err(_) => Err(Error::unsupported("the ranks have too many communicators")),
         }
     }
 
     /// Tells all ranks whether this one could make its communicator; an error on one is an error on all.
-    pub(super) async fn conclude<T>(&self, place: &Place, made: Result<T>) -> Result<T> {
+    pub(super) async fn conclude<T>(&self, place: Place, made: Result<T>) -> Result<T> {
+        let Place {
+            slot,
+            freed: (slots, freed),
+            ..
+        } = place;
         let (made, local) = match made {
-            Ok(made) => (Some(made), Ok(())),
+            Ok(made) => (Some(made), freed),
             Err(error) => (None, Err(error)),
         };
         let agreed = match self.agree(Terms::NONE, local, None).await {
             Ok(agreed) => agreed.over(),
             Err(error) => Err(error),
         };
+        let group = &self.endpoint().group;
+        group.release(&slots);
         match (agreed, made) {
             (Ok(()), Some(made)) => Ok(made),
             (outcome, _) => {
-                self.endpoint().group.return_slot(place.slot);
+                group.return_slot(slot);
                 Err(outcome
                     .err()
                     .unwrap_or_else(|| Error::invalid("no communicator was made")))

@@ -88,9 +88,10 @@ async fn conclude(
     parts: Parts,
     made: Result<Option<Arc<Endpoint>>>,
 ) -> Result<Option<Communicator>> {
-    let made = call.conclude(&parts.place, made).await?;
+    let slot = parts.place.slot;
+    let made = call.conclude(parts.place, made).await?;
     let group = made.as_ref().map(|endpoint| Arc::clone(&endpoint.group));
-    call.endpoint().group.add_part(parts.place.slot, group);
+    call.endpoint().group.add_part(slot, group);
     Ok(made.map(|endpoint| Communicator::new(endpoint, call.comm.timeout())))
 }
 

@@ -118,7 +118,18 @@ impl Group {
         slots
     }
 
-    /// Frees what all ranks have dropped: `agreed` of what this rank called `told`.
+    /// Lets slots be used again, once all ranks are known to have freed what was in them.
+    pub(crate) fn release(&self, freed: &Slots) {
+        let is_in = |slot: u32| {
+            freed
+                .get(slot as usize / 8)
+                .is_some_and(|byte| byte & (1 << (slot % 8)) != 0)
+        };
+        self.state().taken.retain(|&slot| !is_in(slot));
+    }
+
+    /// Frees what all ranks have dropped: `agreed` of what this rank called `told`. Rank 0 keeps those slots
+    /// until [`release`](Self::release).
     pub(crate) fn free(&self, transport: &dyn Transport, told: &Slots, agreed: &Slots) -> Result<()> {
         let mut outcome = Ok(());
         for slot in 0..SLOTS_TOLD {
@@ -128,10 +139,12 @@ impl Group {
             }
             let child = {
                 let mut state = self.state();
-                state.taken.remove(&(slot as u32));
                 match is_in(agreed) {
                     true => state.children.remove(&(slot as u32)),
-                    false => None,
+                    false => {
+                        state.taken.remove(&(slot as u32));
+                        None
+                    }
                 }
             };
             // Every context is tried: the other ranks are there, waiting.
@@ -164,8 +177,9 @@ impl Child {
     fn free(self, transport: &dyn Transport) -> Result<()> {
         match self {
             Child::Communicator { context, .. } => {
-                drain(transport, &context)?;
-                transport.free(&context)
+                // The other ranks free it whatever became of this rank's messages.
+                let drained = drain(transport, &context);
+                drained.and(transport.free(&context))
             }
             Child::Part(Some(group)) => group.free_all(transport),
             Child::Part(None) => Ok(()),
