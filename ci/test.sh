@@ -18,7 +18,7 @@ mpich() { MPICC=mpicc.mpich CARGO_TARGET_DIR=target/mpich "$@"; }
 step formatting, lints, documentation
 cargo fmt --check
 open_mpi cargo clippy --quiet --all-targets --features cli -- -D warnings
-open_mpi cargo clippy --quiet --all-targets --no-default-features -- -D warnings
+open_mpi cargo clippy --quiet --lib --examples --no-default-features -- -D warnings
 RUSTDOCFLAGS='-D warnings' open_mpi cargo doc --quiet --no-deps
 
 step models of the shared state
@@ -26,7 +26,12 @@ RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 CARGO_TARGET_DIR=target/loom \
     cargo test --quiet --release --no-default-features --lib models
 
 step "threads only: --no-default-features"
-cargo test --no-default-features
+cargo test --no-default-features --lib --bins --examples
+cargo test --no-default-features --doc
+cargo test --no-default-features --test layers --test random_programs
+cargo test --no-default-features --test ranks -- 'threads np=3'
+cargo build --no-default-features --examples
+cargo test --no-default-features --test examples
 
 step "--no-default-features --features cuda"
 cargo test --no-default-features --features cuda --lib
@@ -34,11 +39,14 @@ cargo test --no-default-features --features cuda --lib
 step "--no-default-features --features mpi"
 open_mpi cargo test --no-default-features --features mpi --lib
 
-step "Open MPI: all features"
+step "Open MPI: everything, and ranks as threads"
 open_mpi cargo test --features cli
 
-step "MPICH: all features"
-mpich cargo test --features cli --tests
+step "MPICH: what is linked with MPI"
+mpich cargo build --features cli --bins --examples
+mpich cargo test --features cli --lib --test examples
+mpich cargo test --features cli --test ranks -- 'mpi np='
+mpich cargo test --features cli --test ranks -- 'solo::'
 
 step "benches, as a smoke test"
 open_mpi cargo bench --features cli -- --test
