@@ -259,15 +259,15 @@ async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output =
     let (mut first, mut second) = (pin!(first), pin!(second));
     let (mut one, mut two) = (None, None);
     std::future::poll_fn(|context| {
-        if one.is_none() {
-            if let Poll::Ready(output) = first.as_mut().poll(context) {
-                one = Some(output);
-            }
+        if one.is_none()
+            && let Poll::Ready(output) = first.as_mut().poll(context)
+        {
+            one = Some(output);
         }
-        if two.is_none() {
-            if let Poll::Ready(output) = second.as_mut().poll(context) {
-                two = Some(output);
-            }
+        if two.is_none()
+            && let Poll::Ready(output) = second.as_mut().poll(context)
+        {
+            two = Some(output);
         }
         match (one.take(), two.take()) {
             (Some(one), Some(two)) => Poll::Ready((one, two)),

@@ -123,10 +123,10 @@ pub(crate) fn start(
 /// Waits for a task and takes its outcome, which may have been there for long.
 pub(crate) fn wait(comm: &Communicator, task: &Arc<dyn Task>) -> Result<Status> {
     let activity = &task.state().activity;
-    if task.state().is_done() {
-        if let Some(outcome) = task.state().take_outcome() {
-            return outcome.map_err(|error| activity.name(error));
-        }
+    if task.state().is_done()
+        && let Some(outcome) = task.state().take_outcome()
+    {
+        return outcome.map_err(|error| activity.name(error));
     }
     let inside = comm.enter(activity)?;
     comm.run(&inside, &[activity], pin!(engine::join(task)))
@@ -134,10 +134,10 @@ pub(crate) fn wait(comm: &Communicator, task: &Arc<dyn Task>) -> Result<Status> 
 
 /// Whether a task is over, after a look at what has arrived.
 pub(crate) fn is_done(comm: &Communicator, task: &Arc<dyn Task>) -> bool {
-    if !task.state().is_done() {
-        if let Ok(_inside) = comm.endpoint.engine.enter() {
-            comm.endpoint.engine.poll_in_passing();
-        }
+    if !task.state().is_done()
+        && let Ok(_inside) = comm.endpoint.engine.enter()
+    {
+        comm.endpoint.engine.poll_in_passing();
     }
     task.state().is_done()
 }

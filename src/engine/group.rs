@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::task::Poll;
 
 use super::{Endpoint, Transfer};
 use crate::error::{Error, Result};
@@ -190,7 +189,7 @@ impl Child {
 /// Receives what was sent and never received: MPI may give the next communicator the same number on the wire.
 fn drain(transport: &dyn Transport, context: &Context) -> Result<()> {
     while let Some(mut transfer) = Transfer::receive_unexpected(transport, context)? {
-        while let Poll::Pending = transfer.poll_once() {
+        while transfer.poll_once().is_pending() {
             std::thread::yield_now();
         }
     }

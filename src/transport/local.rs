@@ -459,7 +459,7 @@ impl Transport for Local {
 
     fn idle(&self, rounds: u32) {
         let bell = &self.own().bell;
-        if rounds % YIELDS != 0 {
+        if !rounds.is_multiple_of(YIELDS) {
             thread::yield_now();
         } else {
             bell.sleep();

@@ -41,7 +41,7 @@ impl Random {
     }
 
     fn element<T: Oracle>(&mut self, special: &[T], special_every: u64) -> T {
-        match special_every != 0 && self.next() % special_every == 0 {
+        match special_every != 0 && self.next().is_multiple_of(special_every) {
             true => special[self.next() as usize % special.len()],
             false => T::ordinary(self.next()),
         }
