@@ -63,7 +63,9 @@ impl Process {
 
     /// The library's name and version in its own words.
     pub(crate) fn library_version(&self) -> String {
-        environment::library_version().unwrap_or_default()
+        let version = environment::library_version().unwrap_or_default();
+        // Open MPI counts the NUL at its end.
+        version.trim_end_matches('\0').trim().to_owned()
     }
 
     /// `MPI_COMM_WORLD`, to duplicate and not to be sent through.
