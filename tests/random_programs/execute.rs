@@ -161,7 +161,7 @@ impl Rank<'_> {
 
     fn start(&mut self, number: usize, due: usize, salt: u64, comm: &Communicator, messages: &[Message]) {
         // Some ranks post their receives first, others their sends.
-        let receives_first = (comm.rank() + number) % 2 == 0;
+        let receives_first = (comm.rank() + number).is_multiple_of(2);
         for receives in [receives_first, !receives_first] {
             for (index, message) in messages.iter().enumerate() {
                 let salt = salt ^ index as u64;

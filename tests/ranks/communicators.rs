@@ -48,7 +48,11 @@ fn a_duplicate_keeps_messages_apart(comm: &Communicator) -> Outcome {
 fn a_clone_is_the_same_communicator(comm: &Communicator) -> Outcome {
     let clone = comm.clone();
     // The original on some ranks and its clone on others.
-    let mine = if comm.rank() % 2 == 0 { comm } else { &clone };
+    let mine = if comm.rank().is_multiple_of(2) {
+        comm
+    } else {
+        &clone
+    };
     still_works(mine)?;
     let send = comm.isend(vec![3u8], next(comm), Tag(1));
     let mut received = [0u8];
@@ -126,7 +130,11 @@ fn split_into_single_ranks(comm: &Communicator) -> Outcome {
 }
 
 fn colors_and_keys_of_any_size(comm: &Communicator) -> Outcome {
-    let color = if comm.rank() % 2 == 0 { u32::MAX } else { 1 << 31 };
+    let color = if comm.rank().is_multiple_of(2) {
+        u32::MAX
+    } else {
+        1 << 31
+    };
     let key = if comm.rank() < 2 { i32::MAX } else { i32::MIN };
     let part = comm.split(Some(color), key)?.expect("every rank has a color");
     let expected = (0..comm.size())

@@ -12,6 +12,8 @@ mod deadlock;
 mod errors;
 mod faults;
 mod gather;
+#[cfg(feature = "mpi")]
+mod hangs;
 mod large;
 #[cfg(feature = "mpi")]
 mod lifecycle;
@@ -62,11 +64,11 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// The cases that need a job of their own.
-pub fn solos() -> &'static [Solo] {
+pub fn solos() -> Vec<&'static Solo> {
     #[cfg(feature = "mpi")]
-    return lifecycle::SOLOS;
+    return lifecycle::SOLOS.iter().chain(hangs::SOLOS).collect();
     #[cfg(not(feature = "mpi"))]
-    &[]
+    Vec::new()
 }
 
 /// Checks of the test program itself.

@@ -43,7 +43,7 @@ fn different_types_each_way(comm: &Communicator) -> Outcome {
     // Even ranks send bytes up, odd ranks send numbers down.
     let peer = comm.rank() ^ 1;
     if peer < comm.size() {
-        if comm.rank() % 2 == 0 {
+        if comm.rank().is_multiple_of(2) {
             let mut received = [0f64; 3];
             comm.sendrecv(&[1u8; 5], peer, Tag(1), &mut received, peer, Tag(2))?;
             assert_eq!(received, [0.5; 3]);
@@ -86,7 +86,7 @@ fn any_source_and_any_tag(comm: &Communicator) -> Outcome {
 
 fn different_lengths(comm: &Communicator) -> Outcome {
     // A rank sends a short message while it receives a long one, and the other way round.
-    let length = |rank: usize| if rank % 2 == 0 { 1 } else { 5000 };
+    let length = |rank: usize| if rank.is_multiple_of(2) { 1 } else { 5000 };
     let own: Vec<u32> = vector(6, comm.rank(), length(comm.rank()));
     let mut received = vec![0; 5000];
     let status = comm.sendrecv(&own, next(comm), Tag(0), &mut received, previous(comm), Tag(0))?;

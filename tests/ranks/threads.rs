@@ -202,7 +202,7 @@ fn a_panic_ends_every_wait(_: &Communicator) -> Outcome {
         }),
         ("duplicate", |comm| comm.duplicate().map(drop)),
     ];
-    for (operation, wait) in &waits[..] {
+    for (operation, wait) in waits {
         let ended = Mutex::new(Vec::new());
         let panic = catch_unwind(AssertUnwindSafe(|| {
             Communicator::threads(3, |comm| {

@@ -14,13 +14,16 @@ use super::{DEADLINE_VARIABLE, JOB_VARIABLE, deadline};
 /// The most lines of output that a failure shows.
 const LINES_SHOWN: usize = 60;
 
+/// Names and values of variables.
+pub type Variables = &'static [(&'static str, &'static str)];
+
 /// Which ranks there are, and with what settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     pub world: World,
     pub ranks: usize,
     /// Variables of the library, set in this job.
-    pub variables: &'static [(&'static str, &'static str)],
+    pub variables: Variables,
 }
 
 impl std::fmt::Display for Setting {

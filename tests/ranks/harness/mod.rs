@@ -13,6 +13,10 @@ mod matrix;
 mod process;
 mod rank;
 mod record;
+#[cfg_attr(
+    not(feature = "mpi"),
+    allow(dead_code, reason = "without MPI there are no such cases")
+)]
 mod solo;
 mod trials;
 mod watchdog;
@@ -25,7 +29,9 @@ pub use case::{Case, Outcome, Worlds};
 pub use expect::{Failure, expect_error, expect_text};
 pub use rank::job_directory;
 pub use record::{covered, unsupported};
-pub use solo::{Check, Ended, Solo, Start, solo_directory, wait_for_file, wait_for_release};
+pub use solo::{Check, Solo};
+#[cfg(feature = "mpi")]
+pub use solo::{Ended, Start, solo_directory, wait_for_file, wait_for_release};
 
 /// Names the directory of the job that this process is a rank of.
 const JOB_VARIABLE: &str = "WARPCOMM_TEST_JOB";
@@ -37,12 +43,12 @@ const DEADLINE_VARIABLE: &str = "WARPCOMM_TEST_DEADLINE";
 const BLESS_VARIABLE: &str = "WARPCOMM_BLESS";
 
 /// Runs the program in the role that its environment gives it.
-pub fn main(cases: &[Case], solos: &'static [Solo], checks: &'static [Check]) -> ExitCode {
+pub fn main(cases: &[Case], solos: Vec<&'static Solo>, checks: &'static [Check]) -> ExitCode {
     if let Some(directory) = std::env::var_os(JOB_VARIABLE) {
         return rank::main(cases, directory.as_ref());
     }
     if let Ok(name) = std::env::var(SOLO_VARIABLE) {
-        return solo::main(solos, &name);
+        return solo::main(&solos, &name);
     }
     trials::main(cases, solos, checks)
 }

@@ -136,7 +136,7 @@ fn leaving_survivors(command: Command) -> Result<Command, String> {
 }
 
 /// Runs this process as a rank of a solo case.
-pub fn main(solos: &[Solo], name: &str) -> ExitCode {
+pub fn main(solos: &[&Solo], name: &str) -> ExitCode {
     let watchdog = Watchdog::start();
     watchdog.watch(deadline(), || {
         eprintln!("the rank was not done within the deadline")

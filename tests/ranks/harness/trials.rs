@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use super::job::{Job, Setting};
+use super::job::{Job, Setting, Variables};
 use super::world::World;
 use super::{Case, Check, Solo, Worlds, matrix};
 
@@ -32,14 +32,22 @@ const MODULES_OF_EVERY_SETTING: &[&str] = &[
 ];
 
 /// Settings under which these run, with so many ranks; the level of threads means something to MPI only.
-const SETTINGS: &[(usize, &[(&str, &str)], Worlds)] = &[
+const SETTINGS: &[(usize, Variables, Worlds)] = &[
     (3, &[("WARPCOMM_CHECK", "0")], Worlds::Both),
     (3, &[("WARPCOMM_EAGER_LIMIT", "0")], Worlds::Both),
+    (
+        3,
+        &[(
+            "WARPCOMM_FAULT",
+            "delay:7,reorder:30,delay:101,reorder:500,delay:1000,delay:4000",
+        )],
+        Worlds::Both,
+    ),
     (3, &[("WARPCOMM_THREAD_LEVEL", "funneled")], Worlds::Mpi),
 ];
 
 /// Runs what the command line asks for.
-pub fn main(cases: &[Case], solos: &'static [Solo], checks: &'static [Check]) -> ExitCode {
+pub fn main(cases: &[Case], solos: Vec<&'static Solo>, checks: &'static [Check]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // A job has more ranks than there are cores already.
     arguments.test_threads = Some(1);

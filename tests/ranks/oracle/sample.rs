@@ -36,7 +36,7 @@ integers!(i8 i16 i32 i64 u8 u16 u32 u64);
 
 impl Sample for bool {
     fn sample(random: u64) -> bool {
-        (random >> 8) % 4 != 0
+        !(random >> 8).is_multiple_of(4)
     }
 }
 
