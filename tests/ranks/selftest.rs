@@ -96,7 +96,7 @@ fn tells_what_fails() -> Result<(), String> {
     command
         .arg("deliberate::")
         .env(VARIABLE, "1")
-        .env("WARPCOMM_TEST_DEADLINE", "2");
+        .env("WARPCOMM_TEST_DEADLINE", "8");
     let output = command.output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut wrong = Vec::new();
