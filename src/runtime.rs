@@ -134,7 +134,8 @@ impl Runtime {
     /// [`InvalidArgument`](ErrorKind::InvalidArgument) naming the operations that are still pending when all
     /// ranks are here; [`Mismatch`](ErrorKind::Mismatch) if another rank was in a collective, which it got too;
     /// [`Timeout`](ErrorKind::Timeout) and [`PeerLost`](ErrorKind::PeerLost) if ranks do not come: then the
-    /// process ends without `MPI_Finalize`, which would wait for them.
+    /// process ends without `MPI_Finalize`, which would wait for them. [`Unsupported`](ErrorKind::Unsupported)
+    /// from another thread than that which initialized MPI, where MPI allows no other: MPI is left as it is.
     ///
     /// MPI standard, section 11.2.2 (`MPI_Finalize`).
     pub fn finalize(mut self) -> Result<()> {
@@ -145,6 +146,10 @@ impl Runtime {
         let Some(process) = self.process.take() else {
             return Ok(());
         };
+        if let Err(error) = self.engine.check_thread() {
+            process.leave();
+            return Err(error);
+        }
         let world = self.world.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut met = Ok(());
         let here = match world {
@@ -178,7 +183,9 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         // While a panic unwinds, the other ranks do not come here.
         if thread::panicking() {
-            self.engine.stop();
+            if self.engine.check_thread().is_ok() {
+                self.engine.stop();
+            }
             if let Some(process) = self.process.take() {
                 process.leave();
             }

@@ -39,16 +39,20 @@ proptest! {
         ranks in 2usize..=5,
         steps in 1usize..=30,
         eager_limit in prop::sample::select(vec![0usize, 16, 4000]),
+        check: bool,
     ) {
         let program = Program::new(seed, ranks, steps);
-        if let Err(why) = agrees(&program, eager_limit) {
-            prop_assert!(false, "seed {seed}, {ranks} ranks, {steps} steps, eager limit {eager_limit}\n{why}\n{program:#?}");
+        if let Err(why) = agrees(&program, eager_limit, check) {
+            prop_assert!(false, "seed {seed}, {ranks} ranks, {steps} steps, eager limit {eager_limit}, check {check}\n{why}\n{program:#?}");
         }
     }
 }
 
-fn agrees(program: &Program, eager_limit: usize) -> Result<(), String> {
-    let config = Config::default().eager_limit(eager_limit).timeout(DEADLINE);
+fn agrees(program: &Program, eager_limit: usize, check: bool) -> Result<(), String> {
+    let config = Config::default()
+        .eager_limit(eager_limit)
+        .check(check)
+        .timeout(DEADLINE);
     // Should the library end the process at the deadline, this has been said before.
     let (done, ended) = mpsc::channel::<()>();
     let outcomes = thread::scope(|scope| {
@@ -56,7 +60,7 @@ fn agrees(program: &Program, eager_limit: usize) -> Result<(), String> {
             if ended.recv_timeout(DEADLINE / 2) == Err(RecvTimeoutError::Timeout) {
                 let _ = writeln!(
                     std::io::stderr(),
-                    "eager limit {eager_limit}, stuck in {program:#?}"
+                    "eager limit {eager_limit}, check {check}, stuck in {program:#?}"
                 );
             }
         });

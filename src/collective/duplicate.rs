@@ -18,7 +18,9 @@ impl Communicator {
     ///
     /// # Errors
     /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if one is in another collective;
-    /// [`Mpi`](crate::ErrorKind::Mpi) if MPI has no more communicators.
+    /// [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators, [`Unsupported`](crate::ErrorKind::Unsupported)
+    /// where its tags do not suffice for one more, and [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other
+    /// ranks, which then get none either.
     ///
     /// ```
     /// use warpcomm::{Communicator, Tag};

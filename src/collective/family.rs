@@ -35,8 +35,8 @@ impl Call<'_> {
     pub(super) async fn find_place(&self, local: Result<()>) -> Result<Place> {
         let group = &self.endpoint().group;
         let transport = self.endpoint().engine.transport();
-        let told = group.dropped(self.rank() == 0);
-        let mut dropped = told;
+        let told = group.tell();
+        let mut dropped = told.slots;
         let mut choice = [NO_SLOT, 0];
         if self.rank() == 0 {
             choice = [group.take_slot().map_or(NO_SLOT, u64::from), transport.fresh()];
@@ -52,14 +52,14 @@ impl Call<'_> {
             Err(error) => Err(error),
         };
         if let Err(error) = settled {
-            // Nothing is freed; rank 0 takes its claims back.
-            group.free(transport, &told, &[0; size_of::<Slots>()])?;
+            // Nothing is freed.
             if let Ok(slot) = u32::try_from(own_slot) {
                 group.return_slot(slot);
             }
             return Err(error);
         }
-        let freed = group.free(transport, &told, &dropped);
+        let freed = group.free(transport, &dropped);
+        drop(told);
         match u32::try_from(choice[0]) {
             Ok(slot) => Ok(Place {
                 slot,

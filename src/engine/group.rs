@@ -26,8 +26,30 @@ pub(crate) struct Group {
 #[derive(Default)]
 struct State {
     children: BTreeMap<u32, Child>,
-    /// Given out by rank 0 for communicators that are being made, or being freed.
+    /// Slots of communicators that are being made, or being freed; rank 0 gives them out.
     taken: BTreeSet<u32>,
+    /// Whether an agreement about dropped slots is under way on this rank.
+    telling: bool,
+}
+
+/// What this rank has told the others that it has dropped.
+///
+/// Only one agreement at a time has something to tell on a rank. Were slots told twice, one agreement could
+/// free what the other still means, and the slot hold something new on some ranks by then.
+pub(crate) struct Told<'a> {
+    group: &'a Group,
+    /// The slots whose contents this rank has dropped.
+    pub slots: Slots,
+    /// Whether this is the agreement that tells.
+    tells: bool,
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if self.tells {
+            self.group.state().telling = false;
+        }
+    }
 }
 
 /// What a slot of a group holds on this rank.
@@ -97,54 +119,37 @@ impl Group {
         self.state().children.values().all(Child::is_dropped)
     }
 
-    /// The slots whose contents this rank has dropped; rank 0 keeps them from other agreements until
-    /// [`free`](Self::free).
-    pub(crate) fn dropped(&self, claim: bool) -> Slots {
+    /// Tells which slots this rank has dropped, for [`free`](Self::free).
+    pub(crate) fn tell(&self) -> Told<'_> {
         let mut slots = [0; SLOTS_TOLD / 8];
         let mut state = self.state();
-        let State { children, taken } = &mut *state;
-        for (&slot, child) in children
-            .iter()
-            .take_while(|(slot, _)| (**slot as usize) < SLOTS_TOLD)
-        {
-            if child.is_dropped() && !taken.contains(&slot) {
+        let tells = !std::mem::replace(&mut state.telling, true);
+        if tells {
+            let told = state.children.range(..SLOTS_TOLD as u32);
+            for (&slot, _) in told.filter(|(_, child)| child.is_dropped()) {
                 slots[slot as usize / 8] |= 1 << (slot % 8);
-                if claim {
-                    taken.insert(slot);
-                }
             }
         }
-        slots
+        Told {
+            group: self,
+            slots,
+            tells,
+        }
     }
 
     /// Lets slots be used again, once all ranks are known to have freed what was in them.
     pub(crate) fn release(&self, freed: &Slots) {
-        let is_in = |slot: u32| {
-            freed
-                .get(slot as usize / 8)
-                .is_some_and(|byte| byte & (1 << (slot % 8)) != 0)
-        };
-        self.state().taken.retain(|&slot| !is_in(slot));
+        self.state().taken.retain(|&slot| !is_in(freed, slot));
     }
 
-    /// Frees what all ranks have dropped: `agreed` of what this rank called `told`. Rank 0 keeps those slots
-    /// until [`release`](Self::release).
-    pub(crate) fn free(&self, transport: &dyn Transport, told: &Slots, agreed: &Slots) -> Result<()> {
+    /// Frees the slots that all ranks have told; they are not used again until [`release`](Self::release).
+    pub(crate) fn free(&self, transport: &dyn Transport, agreed: &Slots) -> Result<()> {
         let mut outcome = Ok(());
-        for slot in 0..SLOTS_TOLD {
-            let is_in = |slots: &Slots| slots[slot / 8] & (1 << (slot % 8)) != 0;
-            if !is_in(told) {
-                continue;
-            }
+        for slot in (0..SLOTS_TOLD as u32).filter(|&slot| is_in(agreed, slot)) {
             let child = {
                 let mut state = self.state();
-                match is_in(agreed) {
-                    true => state.children.remove(&(slot as u32)),
-                    false => {
-                        state.taken.remove(&(slot as u32));
-                        None
-                    }
-                }
+                state.taken.insert(slot);
+                state.children.remove(&slot)
             };
             // Every context is tried: the other ranks are there, waiting.
             if let Some(child) = child {
@@ -163,6 +168,12 @@ impl Group {
         }
         outcome.and(transport.free(&self.private))
     }
+}
+
+fn is_in(slots: &Slots, slot: u32) -> bool {
+    slots
+        .get(slot as usize / 8)
+        .is_some_and(|byte| byte & (1 << (slot % 8)) != 0)
 }
 
 impl Child {

@@ -188,6 +188,12 @@ impl Engine {
     #[inline]
     pub(crate) fn check(&self) -> Result<()> {
         self.check_running()?;
+        self.check_thread()
+    }
+
+    /// Whether this is a thread from which the transport may be used.
+    #[inline]
+    pub(crate) fn check_thread(&self) -> Result<()> {
         match self.only_thread {
             Some(only) if only != thread::current().id() => Err(Error::unsupported(
                 "this MPI allows calls from the thread that initialized it only (thread level below multiple)",

@@ -7,8 +7,8 @@ use std::task::{self, Poll};
 
 use super::activity::Activity;
 use super::slab::{SLAB_BYTES, Slab};
-use crate::error::Result;
-use crate::transport::{Abandoned, Context, Delivery, Posted, Ticket, Transport};
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::{Context, Delivery, Posted, Tested, Ticket, Transport};
 
 /// A send or receive under way.
 ///
@@ -134,11 +134,23 @@ impl<'t> Transfer<'t> {
     /// The outcome, if the transport has finished; once.
     #[inline]
     pub(crate) fn poll_once(&mut self) -> Poll<Result<Delivery>> {
+        match self.poll_end() {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(Some(delivery))) => Poll::Ready(Ok(delivery)),
+            Poll::Ready(Ok(None)) => Poll::Ready(Err(taken_back())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// The end: `None` where the transfer was taken back before.
+    #[inline]
+    fn poll_end(&mut self) -> Poll<Result<Option<Delivery>>> {
         let outcome = match &self.state {
-            State::Done(delivery) => Ok(*delivery),
+            State::Done(delivery) => Ok(Some(*delivery)),
             State::Pending(ticket) => match self.transport.test(ticket) {
-                Ok(None) => return Poll::Pending,
-                Ok(Some(delivery)) => Ok(delivery),
+                Ok(Tested::Pending) => return Poll::Pending,
+                Ok(Tested::Completed(delivery)) => Ok(Some(delivery)),
+                Ok(Tested::Released) => Ok(None),
                 Err(error) => Err(error),
             },
             State::Over => return Poll::Pending,
@@ -150,32 +162,35 @@ impl<'t> Transfer<'t> {
     /// Waits for the end, or takes the transfer back when `activity` is cancelled: then `None`.
     pub(crate) async fn or_cancelled(&mut self, activity: &Activity) -> Result<Option<Delivery>> {
         std::future::poll_fn(|_| {
-            if let Poll::Ready(outcome) = self.poll_once() {
-                return Poll::Ready(outcome.map(Some));
+            let end = self.poll_end();
+            if end.is_ready() || !activity.is_cancelled() {
+                return end;
             }
-            if activity.is_cancelled() {
-                match self.abandon() {
-                    Abandoned::Released => return Poll::Ready(Ok(None)),
-                    Abandoned::Completed(delivery) => return Poll::Ready(Ok(Some(delivery))),
-                    Abandoned::Held => {}
-                }
+            match self.abandon() {
+                Tested::Pending => Poll::Pending,
+                Tested::Completed(delivery) => Poll::Ready(Ok(Some(delivery))),
+                Tested::Released => Poll::Ready(Ok(None)),
             }
-            Poll::Pending
         })
         .await
     }
 
-    fn abandon(&mut self) -> Abandoned {
+    fn abandon(&mut self) -> Tested {
         let abandoned = match &self.state {
             State::Pending(ticket) => self.transport.abandon(ticket),
-            State::Done(delivery) => Abandoned::Completed(*delivery),
-            State::Over => Abandoned::Released,
+            State::Done(delivery) => Tested::Completed(*delivery),
+            State::Over => Tested::Released,
         };
-        if abandoned != Abandoned::Held {
+        if abandoned != Tested::Pending {
             self.state = State::Over;
         }
         abandoned
     }
+}
+
+#[cold]
+fn taken_back() -> Error {
+    Error::new(ErrorKind::Mpi, "MPI has cancelled the message")
 }
 
 impl Future for Transfer<'_> {
@@ -190,7 +205,7 @@ impl Future for Transfer<'_> {
 impl Drop for Transfer<'_> {
     #[inline]
     fn drop(&mut self) {
-        if matches!(self.state, State::Pending(_)) && self.abandon() == Abandoned::Held {
+        if matches!(self.state, State::Pending(_)) && self.abandon() == Tested::Pending {
             match self.slab.take() {
                 Some(slab) => std::mem::forget(slab),
                 None => {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Abandoned, Context, Creation, Delivery, Posted, Split, Ticket, Transport};
+use super::{Context, Creation, Delivery, Posted, Split, Tested, Ticket, Transport};
 use crate::config::{Fault, FaultAction};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -85,8 +85,8 @@ impl Faulty {
         }
         for (ticket, bytes) in std::mem::take(&mut state.late) {
             match self.inner.test(&ticket) {
-                Ok(None) => state.late.push((ticket, bytes)),
-                Ok(Some(_)) => {}
+                Ok(Tested::Pending) => state.late.push((ticket, bytes)),
+                Ok(_) => {}
                 // Whoever sent it believes that it has arrived; the bytes may still be read.
                 Err(_) => std::mem::forget(bytes),
             }
@@ -196,12 +196,12 @@ impl Transport for Faulty {
         unsafe { self.inner.receive_unexpected(context, pointer, capacity) }
     }
 
-    fn test(&self, ticket: &Ticket) -> Result<Option<Delivery>> {
+    fn test(&self, ticket: &Ticket) -> Result<Tested> {
         self.step(&mut self.state());
         self.inner.test(ticket)
     }
 
-    fn abandon(&self, ticket: &Ticket) -> Abandoned {
+    fn abandon(&self, ticket: &Ticket) -> Tested {
         self.inner.abandon(ticket)
     }
 

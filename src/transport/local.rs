@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::{Abandoned, Context, Creation, Delivery, Posted, Split, Ticket, Transport};
+use super::{Context, Creation, Delivery, Posted, Split, Tested, Ticket, Transport};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A message up to this size is copied when no receive is posted for it; the sender of a larger one
@@ -402,25 +402,25 @@ impl Transport for Local {
         }
     }
 
-    fn test(&self, ticket: &Ticket) -> Result<Option<Delivery>> {
+    fn test(&self, ticket: &Ticket) -> Result<Tested> {
         let operation = operation(ticket);
         // SAFETY: the ticket owns a reference until it is used up.
-        let outcome = unsafe { &*operation }.outcome();
-        if outcome.is_some() {
-            // SAFETY: the reference made by `ticket`, given up once, as the ticket is used up now.
-            drop(unsafe { Arc::from_raw(operation) });
-        }
-        outcome.transpose()
+        let Some(outcome) = unsafe { &*operation }.outcome() else {
+            return Ok(Tested::Pending);
+        };
+        // SAFETY: the reference made by `ticket`, given up once, as the ticket is used up now.
+        drop(unsafe { Arc::from_raw(operation) });
+        outcome.map(Tested::Completed)
     }
 
-    fn abandon(&self, ticket: &Ticket) -> Abandoned {
+    fn abandon(&self, ticket: &Ticket) -> Tested {
         // SAFETY: the ticket's reference, which this call uses up.
         let operation = unsafe { Arc::from_raw(operation(ticket)) };
         // Whoever copies holds this lock, so that afterwards the operation is either queued or done.
         let mut queues = self.world.mailboxes[operation.mailbox].queues();
         match operation.outcome() {
-            Some(Ok(delivery)) => return Abandoned::Completed(delivery),
-            Some(Err(_)) => return Abandoned::Released,
+            Some(Ok(delivery)) => return Tested::Completed(delivery),
+            Some(Err(_)) => return Tested::Released,
             None => {}
         }
         queues
@@ -430,7 +430,7 @@ impl Transport for Local {
             Payload::Lent { operation: lent, .. } => !Arc::ptr_eq(lent, &operation),
             Payload::Copied(_) => true,
         });
-        Abandoned::Released
+        Tested::Released
     }
 
     fn fresh(&self) -> u64 {

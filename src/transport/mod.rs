@@ -28,8 +28,8 @@ pub(crate) struct Context {
 
 /// A send or receive that a transport has begun.
 ///
-/// It is used up by the [`test`](Transport::test) that reports its end and by the
-/// [`abandon`](Transport::abandon) that does not say [`Abandoned::Held`].
+/// It is used up by the [`test`](Transport::test) that reports its end, or the
+/// [`abandon`](Transport::abandon) whose outcome is not [`Tested::Pending`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(pub u64);
 
@@ -48,15 +48,15 @@ pub(crate) struct Delivery {
     pub bytes: usize,
 }
 
-/// What became of an operation that its owner gave up.
+/// How far a send or receive is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Abandoned {
-    /// Nothing was moved and the memory is free again.
-    Released,
-    /// It had completed.
-    Completed(Delivery),
+pub(crate) enum Tested {
     /// The transport may still read or write the memory; the ticket stays valid.
-    Held,
+    Pending,
+    /// Its message was moved.
+    Completed(Delivery),
+    /// It was taken back: nothing was moved, and the memory is free again.
+    Released,
 }
 
 /// A new context, at once or when a ticket completes.
@@ -135,11 +135,11 @@ pub(crate) trait Transport: Send + Sync {
         capacity: usize,
     ) -> Result<Option<Posted>>;
 
-    /// Says whether the operation has completed, and drives it on.
-    fn test(&self, ticket: &Ticket) -> Result<Option<Delivery>>;
+    /// Says whether the operation is over, and drives it on; an error is an end too.
+    fn test(&self, ticket: &Ticket) -> Result<Tested>;
 
-    /// Takes back an operation.
-    fn abandon(&self, ticket: &Ticket) -> Abandoned;
+    /// Takes back an operation, which is pending afterwards only where that is impossible or takes time.
+    fn abandon(&self, ticket: &Ticket) -> Tested;
 
     /// Two numbers, this and the next, that no other call on any rank gives: for contexts.
     fn fresh(&self) -> u64;

@@ -10,6 +10,7 @@ cases! {
     every_type_and_layout: 1..=7;
     every_type_and_layout_in_place: 1..=7;
     no_elements_at_all: 1..=3;
+    an_empty_block_outside_the_buffer: 1..=4;
 }
 
 /// Layouts of blocks of about `length` elements for `ranks` ranks.
@@ -101,5 +102,31 @@ fn no_elements_at_all(comm: &Communicator) -> Outcome {
     let mut nothing: [f32; 0] = [];
     comm.allgatherv(&[0f32; 0], &mut nothing, &blocks)?;
     comm.allgatherv_in_place(&mut nothing, &blocks)?;
+    Ok(())
+}
+
+fn an_empty_block_outside_the_buffer(comm: &Communicator) -> Outcome {
+    let (rank, ranks) = (comm.rank(), comm.size());
+    for length in [3, 2000] {
+        for outside in [ranks * length + 1, usize::MAX] {
+            let (mut counts, mut displacements) = (vec![length; ranks], vec![0; ranks]);
+            for (rank, displacement) in displacements.iter_mut().enumerate() {
+                *displacement = length * rank;
+            }
+            counts[ranks / 2] = 0;
+            displacements[ranks / 2] = outside;
+            let blocks = Blocks::new(counts, displacements);
+            let own: Vec<u32> = vector(1, rank, blocks.count(rank));
+            let mut all: Vec<u32> = untouched(ranks * length);
+            let mut expected = all.clone();
+            for other in (0..ranks).filter(|&other| other != ranks / 2) {
+                expected[blocks.range(other)].copy_from_slice(&vector(1, other, length));
+            }
+            comm.allgatherv(&own, &mut all, &blocks)?;
+            assert_same(&all, &expected, || format!("{blocks:?}"));
+            comm.allgatherv_in_place(&mut all, &blocks)?;
+            assert_same(&all, &expected, || format!("{blocks:?}, in place"));
+        }
+    }
     Ok(())
 }

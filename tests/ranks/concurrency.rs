@@ -1,5 +1,6 @@
 //! Several threads of a rank that use the library at the same time.
 
+use std::collections::VecDeque;
 use std::sync::mpsc;
 use std::thread;
 
@@ -18,6 +19,7 @@ cases! {
     scopes_of_many_threads: 2..=2;
     a_request_changes_threads: 2..=2;
     threads_that_come_and_go: 2..=2;
+    communicators_made_and_dropped_by_many_threads: 2..=3;
 }
 
 const LONG: usize = 20_000;
@@ -225,5 +227,32 @@ fn threads_that_come_and_go(comm: &Communicator) -> Outcome {
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     }
+    still_works(comm)
+}
+
+fn communicators_made_and_dropped_by_many_threads(comm: &Communicator) -> Outcome {
+    let parents: Vec<Communicator> = (0..3).map(|_| comm.duplicate()).collect::<Result<_, _>>()?;
+    thread::scope(|scope| {
+        let threads: Vec<_> = parents
+            .iter()
+            .enumerate()
+            .map(|(number, parent)| {
+                scope.spawn(move || -> Outcome {
+                    let mut kept = VecDeque::new();
+                    for round in 0..24 {
+                        kept.push_back(parent.duplicate()?);
+                        // All ranks have the last three, and older ones for different times.
+                        let oldest_of_all = kept.len().saturating_sub(3);
+                        still_works(&kept[oldest_of_all])?;
+                        while kept.len() > 3 + (round + number + parent.rank()) % 4 {
+                            kept.pop_front();
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        threads.into_iter().try_for_each(joined)
+    })?;
     still_works(comm)
 }

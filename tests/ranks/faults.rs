@@ -10,6 +10,7 @@ use crate::oracle::{assert_same, folded, vector, vectors};
 
 cases! {
     a_failed_message_of_a_collective: 1..=1, threads;
+    a_failed_message_among_many_ranks: 1..=1, threads;
     a_failed_message_between_two_ranks: 1..=1, threads;
     a_lost_message: 1..=1, threads;
     a_delayed_message: 1..=1, threads;
@@ -280,6 +281,40 @@ fn a_failed_message_of_a_collective(_: &Communicator) -> Outcome {
             }
         },
     )
+}
+
+fn a_failed_message_among_many_ranks(_: &Communicator) -> Outcome {
+    let config = Config::default().timeout(Duration::from_secs(20));
+    let ranks = 66;
+    let scenarios: &[(&str, Scenario)] = &[
+        ("allreduce", |on| allreduce(on, SHORT)),
+        ("allgatherv", |on| allgatherv(on, SHORT)),
+        ("duplicate", |on| on.comm.duplicate().map(drop)),
+    ];
+    for (name, scenario) in scenarios {
+        for faulty in [0, 1, 65] {
+            for message in 1..=4 {
+                println!("{name}, message {message} of rank {faulty}");
+                let fault = Fault::new(FaultAction::Fail, message, Some(faulty));
+                let outcomes = outcomes(&config.clone().fault(fault), ranks, *scenario, false)?;
+                for (rank, (outcome, after)) in outcomes.into_iter().enumerate() {
+                    let kind = if rank == faulty {
+                        ErrorKind::Mpi
+                    } else {
+                        ErrorKind::PeerFailed
+                    };
+                    // Merged frames are sent again in silence, and later messages belong to what comes after.
+                    for error in [outcome, after].into_iter().filter_map(Result::err) {
+                        let what =
+                            format!("{name}, message {message} of rank {faulty}: rank {rank}: {error}");
+                        assert_eq!(error.kind(), kind, "{what}");
+                        assert!(!error.to_string().contains("poisoned"), "{what}");
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn a_failed_message_between_two_ranks(_: &Communicator) -> Outcome {

@@ -5,7 +5,7 @@ use std::thread;
 use warpcomm::{Communicator, Config, ErrorKind, Runtime, Tag, ThreadLevel};
 
 use super::common::still_works;
-use crate::harness::{Failure, Outcome, Solo, Start, expect_error};
+use crate::harness::{Failure, Outcome, Solo, Start, expect_error, wait_for_release};
 
 pub const SOLOS: &[Solo] = &[
     Solo {
@@ -79,6 +79,38 @@ pub const SOLOS: &[Solo] = &[
         program: finalized_with_operations_pending,
         release: None,
         expect: |ended| ended.check(true, &["refused: ", "irecv from rank 0, tag 5"]),
+    },
+    Solo {
+        name: "a_barrier_where_others_finalize",
+        start: Start::Ranks(3),
+        environment: &[],
+        program: a_barrier_where_others_finalize,
+        release: None,
+        expect: |ended| ended.check(true, &["rank 0 was told", "rank 1 was told", "rank 2 was told"]),
+    },
+    Solo {
+        name: "finalized_while_another_thread_waits",
+        start: Start::Alone,
+        environment: &[("WARPCOMM_HANG_REPORT", "0.2")],
+        program: finalized_while_another_thread_waits,
+        release: Some("recv from rank 0, tag 3"),
+        expect: |ended| ended.check(true, &["1 calls on other threads", "the receive has ended"]),
+    },
+    Solo {
+        name: "finalized_on_a_thread_that_mpi_forbids",
+        start: Start::Alone,
+        environment: &[("WARPCOMM_THREAD_LEVEL", "funneled")],
+        program: finalized_on_a_thread_that_mpi_forbids,
+        release: None,
+        expect: |ended| ended.check(true, &["refused, and MPI goes on"]),
+    },
+    Solo {
+        name: "a_withdrawn_send_at_the_end",
+        start: Start::Ranks(2),
+        environment: &[],
+        program: a_withdrawn_send_at_the_end,
+        release: None,
+        expect: |ended| ended.check(true, &[]),
     },
     Solo {
         name: "communicators_that_outlive_mpi",
@@ -219,4 +251,64 @@ fn communicators_that_outlive_mpi() -> Outcome {
         expect_error(comm.duplicate(), ErrorKind::InvalidArgument);
     }
     Ok(())
+}
+
+fn a_barrier_where_others_finalize() -> Outcome {
+    let runtime = Runtime::init()?;
+    let world = runtime.world()?;
+    if world.rank() == 1 {
+        let error = expect_error(world.barrier(), ErrorKind::Mismatch);
+        println!("rank 1 was told: {error}");
+        // Now it comes, too, and the others have waited for it.
+        runtime.finalize()?;
+    } else {
+        let error = expect_error(runtime.finalize(), ErrorKind::Mismatch);
+        println!("rank {} was told: {error}", world.rank());
+    }
+    expect_error(world.barrier(), ErrorKind::InvalidArgument);
+    Ok(())
+}
+
+fn finalized_while_another_thread_waits() -> Outcome {
+    let runtime = Runtime::init()?;
+    let world = runtime.world()?;
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            expect_error(world.recv(&mut [0u8], 0, Tag(3)), ErrorKind::InvalidArgument);
+            println!("the receive has ended");
+        });
+        // Its hang report shows that it waits.
+        wait_for_release();
+        let error = expect_error(runtime.finalize(), ErrorKind::InvalidArgument);
+        println!("refused: {error}");
+        waiting
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    Ok(())
+}
+
+fn finalized_on_a_thread_that_mpi_forbids() -> Outcome {
+    let runtime = Runtime::init()?;
+    let world = runtime.world()?;
+    let refused = thread::spawn(move || expect_error(runtime.finalize(), ErrorKind::Unsupported)).join();
+    refused.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    still_works(&world)?;
+    println!("refused, and MPI goes on");
+    Ok(())
+}
+
+fn a_withdrawn_send_at_the_end() -> Outcome {
+    with_world(|world| {
+        if world.rank() == 0 {
+            let long = vec![1u8; 100_000];
+            let outcome = world.scope(|scope| -> warpcomm::Result<()> {
+                scope.isend(&long, 1, Tag(4))?;
+                world.recv(&mut [0u8; 1], 9, Tag(0)).map(drop)
+            });
+            expect_error(outcome, ErrorKind::InvalidArgument);
+        }
+        // Rank 1 never receives it; what is left of the send must not keep the job from ending.
+        Ok(())
+    })
 }

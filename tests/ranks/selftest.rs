@@ -5,7 +5,7 @@ use std::process::Command;
 
 use warpcomm::{Communicator, Tag};
 
-use crate::harness::{Check, Failure, Outcome};
+use crate::harness::{Check, Failure, Outcome, say};
 
 /// Set for the test program that has these cases.
 const VARIABLE: &str = "WARPCOMM_TEST_SELF";
@@ -41,7 +41,7 @@ mod deliberate {
     }
 
     fn d_panics_on_one_rank_while_the_other_waits(comm: &Communicator) -> Outcome {
-        eprintln!("said by rank {}", comm.rank());
+        say(&format!("said by rank {}", comm.rank()));
         match comm.rank() {
             1 => panic!("a panic on purpose"),
             _ => comm.recv(&mut [0u8], 1, Tag(0)).map(drop).map_err(Failure::from),

@@ -16,12 +16,14 @@ cases! {
     a_bad_argument_among_many: 1..=1, threads;
     values_come_back_in_the_order_of_ranks: 1..=1, threads;
     a_panic_goes_on_in_the_caller: 1..=1, threads;
+    the_panic_that_goes_on_is_the_first: 1..=1, threads;
     a_panic_ends_every_wait: 1..=1, threads;
     an_operation_pending_at_the_end: 1..=1, threads;
     a_communicator_outlives_its_ranks: 1..=1, threads;
     worlds_one_after_the_other_and_inside_each_other: 1..=1, threads;
     a_timeout_of_the_configuration: 1..=1, threads;
     every_eager_limit: 1..=1, threads;
+    bools_that_nobody_checked: 1..=1, threads;
 }
 
 /// Runs ranks whose errors are the case's.
@@ -173,6 +175,22 @@ fn a_panic_goes_on_in_the_caller(_: &Communicator) -> Outcome {
     Ok(())
 }
 
+fn the_panic_that_goes_on_is_the_first(_: &Communicator) -> Outcome {
+    for panicking in 0..3 {
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            Communicator::threads(3, |comm| {
+                if comm.rank() == panicking {
+                    std::panic::panic_any("the cause");
+                }
+                comm.barrier().expect("the consequence");
+            })
+        }));
+        let payload = panic.expect_err("the panic goes on");
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"the cause"));
+    }
+    Ok(())
+}
+
 fn a_panic_ends_every_wait(_: &Communicator) -> Outcome {
     type Wait = fn(&Communicator) -> Result<()>;
     let waits: &[(&str, Wait)] = &[
@@ -303,6 +321,41 @@ fn every_eager_limit(_: &Communicator) -> Outcome {
             still_works(&comm)
         })?;
         outcomes.into_iter().collect::<Outcome>()?;
+    }
+    Ok(())
+}
+
+/// Rust knows two bools; a peer whose type nobody compared may send any bytes.
+fn bools_that_nobody_checked(_: &Communicator) -> Outcome {
+    type Exchange<T> = fn(&Communicator, &mut [T]) -> Result<()>;
+    fn exchanges<T: Value>() -> [Exchange<T>; 4] {
+        [
+            |comm, values| comm.bcast(values, 0),
+            |comm, values| comm.allgather_in_place(values),
+            |comm, values| {
+                let (all, half) = (values.to_vec(), values.len() / 2);
+                comm.scatter(&all, &mut values[..half], 0)
+            },
+            |comm, values| comm.gather(&values[..values.len() / 2].to_vec(), values, 1),
+        ]
+    }
+    let config = Config::default().check(false);
+    for length in [6, 5000] {
+        for number in 0..exchanges::<u8>().len() {
+            let outcomes = Communicator::threads_with(&config, 2, |comm| -> Outcome {
+                if comm.rank() == 0 {
+                    exchanges::<u8>()[number](&comm, &mut vec![7; length])?;
+                } else {
+                    let mut bools = vec![false; length];
+                    exchanges::<bool>()[number](&comm, &mut bools)?;
+                    let bytes: &[u8] = bytemuck::cast_slice(&bools);
+                    assert!(bytes.contains(&1), "something was received");
+                    assert!(bytes.iter().all(|byte| *byte < 2), "exchange {number}");
+                }
+                Ok(())
+            })?;
+            outcomes.into_iter().collect::<Outcome>()?;
+        }
     }
     Ok(())
 }

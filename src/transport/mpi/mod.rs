@@ -10,8 +10,8 @@ use std::{ptr, thread};
 
 use mpi::ffi;
 
-use super::{Abandoned, Context, Creation, Delivery, Posted, Split, Ticket, Transport};
-use crate::error::{Error, Result};
+use super::{Context, Creation, Delivery, Posted, Split, Tested, Ticket, Transport};
+use crate::error::{Error, ErrorKind, Result};
 use check::check;
 
 pub(crate) use process::Process;
@@ -99,7 +99,8 @@ impl Mpi {
     }
 
     /// Tests a request; the status is what MPI filled in if it is done.
-    fn test_request(&self, request: &mut ffi::MPI_Request) -> Result<Option<ffi::MPI_Status>> {
+    #[inline]
+    fn test_request(request: &mut ffi::MPI_Request) -> Result<Option<ffi::MPI_Status>> {
         let mut done: c_int = 0;
         let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
         // SAFETY: the request is live, as its ticket was not used up; flag and status are ours.
@@ -107,6 +108,50 @@ impl Mpi {
         check(code, "MPI_Test")?;
         // SAFETY: plain integers, zeroed before MPI filled them in.
         Ok((done != 0).then(|| unsafe { status.assume_init() }))
+    }
+
+    /// Tests the request of a message.
+    #[inline]
+    fn test_message(request: &mut ffi::MPI_Request) -> Result<Tested> {
+        let Some(status) = Mpi::test_request(request)? else {
+            return Ok(Tested::Pending);
+        };
+        let mut cancelled: c_int = 0;
+        // SAFETY: the status was filled by MPI.
+        check(
+            unsafe { ffi::MPI_Test_cancelled(&status, &mut cancelled) },
+            "MPI_Test_cancelled",
+        )?;
+        match cancelled {
+            0 => Mpi::delivery(&status).map(Tested::Completed),
+            _ => Ok(Tested::Released),
+        }
+    }
+
+    /// Cancels the request of a message; MPI does not promise to cancel sends.
+    fn cancel(request: &mut ffi::MPI_Request) -> Tested {
+        // SAFETY: the request is live.
+        let code = unsafe { ffi::MPI_Cancel(request) };
+        if code != ffi::MPI_SUCCESS as c_int {
+            return Tested::Pending;
+        }
+        for _ in 0..CANCEL_TESTS {
+            match Mpi::test_message(request) {
+                Ok(Tested::Pending) => {}
+                Ok(over) => return over,
+                Err(error) if Mpi::is_pending(request, &error) => {}
+                Err(_) => return Tested::Released,
+            }
+        }
+        Tested::Pending
+    }
+
+    /// Whether the request of a failed test goes on, as receives do that a living rank could still match
+    /// (`MPIX_ERR_PROC_FAILED_PENDING`).
+    fn is_pending(request: &ffi::MPI_Request, error: &Error) -> bool {
+        // SAFETY: a constant of the MPI library.
+        let null = to_number(unsafe { ffi::RSMPI_REQUEST_NULL });
+        error.kind() == ErrorKind::PeerLost && to_number(*request) != null
     }
 
     /// Makes errors on a communicator of ours return.
@@ -224,45 +269,28 @@ impl Transport for Mpi {
         })))))
     }
 
-    fn test(&self, ticket: &Ticket) -> Result<Option<Delivery>> {
+    #[inline]
+    fn test(&self, ticket: &Ticket) -> Result<Tested> {
         let mut request = request(ticket);
-        self.test_request(&mut request)?
-            .map(|status| Mpi::delivery(&status))
-            .transpose()
+        let tested = Mpi::test_message(&mut request);
+        match &tested {
+            Err(error) if Mpi::is_pending(&request, error) => match Mpi::cancel(&mut request) {
+                Tested::Released => tested,
+                // The error comes again until MPI lets go.
+                other => Ok(other),
+            },
+            _ => tested,
+        }
     }
 
-    fn abandon(&self, ticket: &Ticket) -> Abandoned {
+    fn abandon(&self, ticket: &Ticket) -> Tested {
         let mut request = request(ticket);
-        let completed = |status: &ffi::MPI_Status| {
-            let mut cancelled: c_int = 0;
-            // SAFETY: the status was filled by MPI.
-            let code = unsafe { ffi::MPI_Test_cancelled(status, &mut cancelled) };
-            match Mpi::delivery(status) {
-                Ok(delivery) if code == ffi::MPI_SUCCESS as c_int && cancelled == 0 => {
-                    Abandoned::Completed(delivery)
-                }
-                _ => Abandoned::Released,
-            }
-        };
-        match self.test_request(&mut request) {
-            Ok(Some(status)) => return completed(&status),
-            Ok(None) => {}
-            // The request ended with an error, and its memory with it.
-            Err(_) => return Abandoned::Released,
+        match Mpi::test_message(&mut request) {
+            Ok(Tested::Pending) => Mpi::cancel(&mut request),
+            Ok(over) => over,
+            Err(error) if Mpi::is_pending(&request, &error) => Mpi::cancel(&mut request),
+            Err(_) => Tested::Released,
         }
-        // SAFETY: the request is live. MPI does not promise to cancel sends; those stay held.
-        let code = unsafe { ffi::MPI_Cancel(&mut request) };
-        if code != ffi::MPI_SUCCESS as c_int {
-            return Abandoned::Held;
-        }
-        for _ in 0..CANCEL_TESTS {
-            match self.test_request(&mut request) {
-                Ok(Some(status)) => return completed(&status),
-                Ok(None) => {}
-                Err(_) => return Abandoned::Released,
-            }
-        }
-        Abandoned::Held
     }
 
     fn fresh(&self) -> u64 {
@@ -294,7 +322,7 @@ impl Transport for Mpi {
         let pointer = ticket.0 as *mut Duplication;
         // SAFETY: made by `duplicate`, and not used up yet.
         let duplication = unsafe { &mut *pointer };
-        if self.test_request(&mut duplication.request)?.is_none() {
+        if Mpi::test_request(&mut duplication.request)?.is_none() {
             return Ok(None);
         }
         // SAFETY: the request is complete, MPI no longer knows the address.

@@ -70,7 +70,7 @@ impl Orders {
 pub fn main(cases: &[Case], directory: &Path) -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         let name = thread::current().name().unwrap_or("a thread").to_owned();
-        eprintln!("{name}: {panic}");
+        say(&format!("{name}: {panic}"));
         PANIC.set(Some(panic.to_string()));
     }));
     let _ = DIRECTORY.set(directory.to_owned());
@@ -132,7 +132,7 @@ fn run(world: &Communicator, cases: &[Case], record: &Arc<Record>, watchdog: &Wa
         let name = case.full_name();
         if world.rank() == 0 {
             // The mark that ties what is printed to its case.
-            eprintln!("{}", mark(&name));
+            say(&mark(&name));
         }
         record.write(&Event::Started(name.clone()));
         let overdue = (Arc::clone(record), name.clone());
@@ -164,9 +164,11 @@ fn run(world: &Communicator, cases: &[Case], record: &Arc<Record>, watchdog: &Wa
             false => world.with_timeout(Some(grace())).barrier(),
         };
         if let Err(error) = together {
-            eprintln!("rank {} leaves the job after {name}: {error}", world.rank());
+            say(&format!(
+                "rank {} leaves the job after {name}: {error}",
+                world.rank()
+            ));
             watchdog.watch(grace(), || ());
-            let _ = std::io::stderr().flush();
             std::process::exit(LEFT);
         }
     }
@@ -186,6 +188,11 @@ fn described(payload: &(dyn Any + Send)) -> String {
         .or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or("a panic");
     PANIC.take().unwrap_or_else(|| text.to_owned())
+}
+
+/// Prints a line in one piece, so that the lines of several ranks do not mix.
+pub fn say(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// The line that is printed when a case starts.
