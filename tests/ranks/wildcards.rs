@@ -14,6 +14,7 @@ cases! {
     probe_describes_the_message_that_comes_next: 2..=4;
     iprobe_finds_nothing_and_then_something: 2..=2;
     a_probed_message_stays_ahead_of_later_ones: 2..=2;
+    probed_messages_are_received_by_source_and_tag: 2..=4;
 }
 
 fn any_source_takes_one_message_of_each(comm: &Communicator) -> Outcome {
@@ -178,5 +179,33 @@ fn a_probed_message_stays_ahead_of_later_ones(comm: &Communicator) -> Outcome {
         order.push(received[0]);
     }
     assert_eq!(order, [0, 1, 2, 3, 5, 4]);
+    Ok(())
+}
+
+fn probed_messages_are_received_by_source_and_tag(comm: &Communicator) -> Outcome {
+    let ranks = comm.size();
+    let tags = [1, 2, 3];
+    for length in [1, 3000] {
+        if comm.rank() != 0 {
+            let contents = |tag: i32| vec![10 * comm.rank() as i32 + tag; length];
+            let sends = tags.map(|tag| comm.isend(contents(tag), 0, Tag(tag)));
+            for send in sends {
+                send.wait()?;
+            }
+            continue;
+        }
+        // Everything that came before the last of these lies in the arrived list then.
+        for source in 1..ranks {
+            comm.probe(source, Tag(3))?;
+        }
+        for source in (1..ranks).rev() {
+            for tag in tags.into_iter().rev() {
+                let mut buffer = vec![0i32; length];
+                let status = comm.recv(&mut buffer, source, Tag(tag))?;
+                assert_eq!((status.source(), status.tag()), (source, Tag(tag)));
+                assert_eq!(buffer, vec![10 * source as i32 + tag; length]);
+            }
+        }
+    }
     Ok(())
 }

@@ -118,10 +118,8 @@ impl Mpi {
         };
         let mut cancelled: c_int = 0;
         // SAFETY: the status was filled by MPI.
-        check(
-            unsafe { ffi::MPI_Test_cancelled(&status, &mut cancelled) },
-            "MPI_Test_cancelled",
-        )?;
+        let code = unsafe { ffi::MPI_Test_cancelled(&status, &mut cancelled) };
+        check(code, "MPI_Test_cancelled")?;
         match cancelled {
             0 => Mpi::delivery(&status).map(Tested::Completed),
             _ => Ok(Tested::Released),
