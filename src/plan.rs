@@ -1,73 +1,72 @@
 //! Which algorithm an operation uses: a pure function of what all ranks know alike.
 
-/// A collective operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub(crate) enum Operation {
-    Barrier,
-    Bcast,
-    Gather,
-    Scatter,
-    Allgather,
-    Allgatherv,
-    Reduce,
-    Allreduce,
-    Duplicate,
-    Split,
-    World,
-    Finalize,
+/// Stamps the table of the operations into an enum. A row is the variant, the name of the method, and what
+/// ranks do in it.
+macro_rules! operations {
+    ($($variant:ident: $name:literal, $kind:ident;)*) => {
+        /// A collective operation.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub(crate) enum Operation {
+            $($variant,)*
+        }
+
+        impl Operation {
+            const ALL: &'static [Operation] = &[$(Operation::$variant,)*];
+
+            /// The name of the method.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Operation::$variant => $name,)*
+                }
+            }
+
+            #[inline]
+            fn kind(self) -> Kind {
+                match self {
+                    $(Operation::$variant => Kind::$kind,)*
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    Barrier: "barrier", Agreement;
+    Bcast: "bcast", Data;
+    Gather: "gather", Data;
+    Scatter: "scatter", Data;
+    Allgather: "allgather", Data;
+    Allgatherv: "allgatherv", Data;
+    Reduce: "reduce", Data;
+    Allreduce: "allreduce", Data;
+    Duplicate: "duplicate", Steps;
+    Split: "split", Steps;
+    World: "world", Steps;
+    Finalize: "finalize", Agreement;
+}
+
+/// What ranks do in an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// They agree, and that is all.
+    Agreement,
+    /// They move the caller's data.
+    Data,
+    /// They agree several times, and go through it together.
+    Steps,
 }
 
 impl Operation {
-    const ALL: [Operation; 12] = [
-        Operation::Barrier,
-        Operation::Bcast,
-        Operation::Gather,
-        Operation::Scatter,
-        Operation::Allgather,
-        Operation::Allgatherv,
-        Operation::Reduce,
-        Operation::Allreduce,
-        Operation::Duplicate,
-        Operation::Split,
-        Operation::World,
-        Operation::Finalize,
-    ];
-
-    /// The name of the method.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Operation::Barrier => "barrier",
-            Operation::Bcast => "bcast",
-            Operation::Gather => "gather",
-            Operation::Scatter => "scatter",
-            Operation::Allgather => "allgather",
-            Operation::Allgatherv => "allgatherv",
-            Operation::Reduce => "reduce",
-            Operation::Allreduce => "allreduce",
-            Operation::Duplicate => "duplicate",
-            Operation::Split => "split",
-            Operation::World => "world",
-            Operation::Finalize => "finalize",
-        }
-    }
-
     /// Whether it moves the caller's data, and not only knowledge of the ranks about each other.
     #[inline]
     pub(crate) fn moves_data(self) -> bool {
-        !matches!(
-            self,
-            Operation::Barrier
-                | Operation::Duplicate
-                | Operation::Split
-                | Operation::World
-                | Operation::Finalize
-        )
+        self.kind() == Kind::Data
     }
 
     /// Whether it is made of several agreements, which all ranks must go through together.
     pub(crate) fn has_steps(self) -> bool {
-        matches!(self, Operation::Duplicate | Operation::Split | Operation::World)
+        self.kind() == Kind::Steps
     }
 
     pub(crate) fn from_code(code: u8) -> Option<Operation> {
@@ -149,7 +148,7 @@ mod tests {
 
     #[test]
     fn codes_are_positions() {
-        for (position, operation) in Operation::ALL.into_iter().enumerate() {
+        for (position, operation) in Operation::ALL.iter().copied().enumerate() {
             assert_eq!(operation as usize, position);
             assert_eq!(Operation::from_code(position as u8), Some(operation));
         }
