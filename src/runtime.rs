@@ -146,7 +146,9 @@ impl Runtime {
         let Some(process) = self.process.take() else {
             return Ok(());
         };
-        if let Err(error) = self.engine.check_thread() {
+        if let Err(error) = self.engine.check_thread()
+            && !Process::is_finalized()
+        {
             process.leave();
             return Err(error);
         }

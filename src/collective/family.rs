@@ -5,7 +5,7 @@ use super::agreement::Terms;
 use super::allreduce::allreduce;
 use super::bcast::bcast;
 use crate::buffer::lower::LowerMut;
-use crate::engine::Slots;
+use crate::engine::{NO_SLOTS, Slots};
 use crate::error::{Error, Result};
 use crate::op::Op;
 
@@ -35,18 +35,25 @@ impl Call<'_> {
     pub(super) async fn find_place(&self, local: Result<()>) -> Result<Place> {
         let group = &self.endpoint().group;
         let transport = self.endpoint().engine.transport();
-        let told = group.tell();
-        let mut dropped = told.slots;
-        let mut choice = [NO_SLOT, 0];
+        let mut choice = [NO_SLOT, 0, 0];
+        let mut telling = None;
         if self.rank() == 0 {
-            choice = [group.take_slot().map_or(NO_SLOT, u64::from), transport.fresh()];
+            telling = group.tell();
+            let slot = group.take_slot().map_or(NO_SLOT, u64::from);
+            choice = [slot, transport.fresh(), u64::from(telling.is_some())];
         }
         let own_slot = choice[0];
+        let ready = bcast(self, &choice.lower_mut(), 0, local).await;
+        // Behind rank 0's word, and never before.
+        let mut dropped = match &telling {
+            Some(telling) => telling.slots,
+            None if choice[2] == 1 => group.dropped(),
+            None => NO_SLOTS,
+        };
         let ready = {
             let dropped = dropped.lower_mut();
-            allreduce(self, &dropped, &dropped, Op::BitAnd, local).await
+            allreduce(self, &dropped, &dropped, Op::BitAnd, ready).await
         };
-        let ready = bcast(self, &choice.lower_mut(), 0, ready).await;
         let settled = match self.agree(Terms::NONE, ready, None).await {
             Ok(agreed) => agreed.over(),
             Err(error) => Err(error),
@@ -59,7 +66,7 @@ impl Call<'_> {
             return Err(error);
         }
         let freed = group.free(transport, &dropped);
-        drop(told);
+        drop(telling);
         match u32::try_from(choice[0]) {
             Ok(slot) => Ok(Place {
                 slot,

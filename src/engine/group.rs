@@ -16,6 +16,8 @@ const SLOTS_TOLD: usize = 2048;
 /// A bit for each of the first slots of a group.
 pub(crate) type Slots = [u8; SLOTS_TOLD / 8];
 
+pub(crate) const NO_SLOTS: Slots = [0; SLOTS_TOLD / 8];
+
 /// The communicators of one group of ranks.
 pub(crate) struct Group {
     /// Where answers, bodies and collectives of all of them travel.
@@ -28,27 +30,23 @@ struct State {
     children: BTreeMap<u32, Child>,
     /// Slots of communicators that are being made, or being freed; rank 0 gives them out.
     taken: BTreeSet<u32>,
-    /// Whether an agreement about dropped slots is under way on this rank.
+    /// Whether an agreement about dropped slots is under way; rank 0 knows.
     telling: bool,
 }
 
-/// What this rank has told the others that it has dropped.
+/// The right of an agreement to free slots, of one at a time.
 ///
-/// Only one agreement at a time has something to tell on a rank. Were slots told twice, one agreement could
-/// free what the other still means, and the slot hold something new on some ranks by then.
-pub(crate) struct Told<'a> {
+/// Rank 0 gives it out, and the others look what they have dropped after rank 0 has. Were slots told in two
+/// agreements, one could free what the other still means, and the slot hold something new on some ranks by then.
+pub(crate) struct Telling<'a> {
     group: &'a Group,
-    /// The slots whose contents this rank has dropped.
+    /// The slots whose contents rank 0 has dropped.
     pub slots: Slots,
-    /// Whether this is the agreement that tells.
-    tells: bool,
 }
 
-impl Drop for Told<'_> {
+impl Drop for Telling<'_> {
     fn drop(&mut self) {
-        if self.tells {
-            self.group.state().telling = false;
-        }
+        self.group.state().telling = false;
     }
 }
 
@@ -119,22 +117,19 @@ impl Group {
         self.state().children.values().all(Child::is_dropped)
     }
 
-    /// Tells which slots this rank has dropped, for [`free`](Self::free).
-    pub(crate) fn tell(&self) -> Told<'_> {
-        let mut slots = [0; SLOTS_TOLD / 8];
+    /// Lets an agreement of rank 0 free slots, unless another one is at it.
+    pub(crate) fn tell(&self) -> Option<Telling<'_>> {
         let mut state = self.state();
-        let tells = !std::mem::replace(&mut state.telling, true);
-        if tells {
-            let told = state.children.range(..SLOTS_TOLD as u32);
-            for (&slot, _) in told.filter(|(_, child)| child.is_dropped()) {
-                slots[slot as usize / 8] |= 1 << (slot % 8);
-            }
-        }
-        Told {
+        let is_first = !std::mem::replace(&mut state.telling, true);
+        is_first.then(|| Telling {
             group: self,
-            slots,
-            tells,
-        }
+            slots: state.dropped(),
+        })
+    }
+
+    /// The slots whose contents this rank has dropped.
+    pub(crate) fn dropped(&self) -> Slots {
+        self.state().dropped()
     }
 
     /// Lets slots be used again, once all ranks are known to have freed what was in them.
@@ -167,6 +162,17 @@ impl Group {
             outcome = outcome.and(child.free(transport));
         }
         outcome.and(transport.free(&self.private))
+    }
+}
+
+impl State {
+    fn dropped(&self) -> Slots {
+        let mut slots = NO_SLOTS;
+        let told = self.children.range(..SLOTS_TOLD as u32);
+        for (&slot, _) in told.filter(|(_, child)| child.is_dropped()) {
+            slots[slot as usize / 8] |= 1 << (slot % 8);
+        }
+        slots
     }
 }
 

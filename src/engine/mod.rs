@@ -38,7 +38,7 @@ use progress::Progress;
 
 pub(crate) use activity::{Activity, Phase};
 pub(crate) use endpoint::{Endpoint, InCollective};
-pub(crate) use group::{Group, Slots};
+pub(crate) use group::{Group, NO_SLOTS, Slots};
 pub(crate) use rendezvous::{probe, receive, send};
 pub(crate) use slab::Slab;
 pub(crate) use task::{Memory, Task, task};

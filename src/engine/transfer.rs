@@ -162,9 +162,10 @@ impl<'t> Transfer<'t> {
     /// Waits for the end, or takes the transfer back when `activity` is cancelled: then `None`.
     pub(crate) async fn or_cancelled(&mut self, activity: &Activity) -> Result<Option<Delivery>> {
         std::future::poll_fn(|_| {
-            let end = self.poll_end();
-            if end.is_ready() || !activity.is_cancelled() {
-                return end;
+            match self.poll_end() {
+                Poll::Ready(Ok(None)) if !activity.is_cancelled() => return Poll::Ready(Err(taken_back())),
+                Poll::Pending if activity.is_cancelled() => {}
+                end => return end,
             }
             match self.abandon() {
                 Tested::Pending => Poll::Pending,
@@ -188,9 +189,13 @@ impl<'t> Transfer<'t> {
     }
 }
 
+/// A transport takes back of itself only what nobody is left to complete.
 #[cold]
 fn taken_back() -> Error {
-    Error::new(ErrorKind::Mpi, "MPI has cancelled the message")
+    Error::new(
+        ErrorKind::PeerLost,
+        "a peer is lost, and MPI has cancelled the message",
+    )
 }
 
 impl Future for Transfer<'_> {

@@ -20,6 +20,7 @@ cases! {
     a_request_changes_threads: 2..=2;
     threads_that_come_and_go: 2..=2;
     communicators_made_and_dropped_by_many_threads: 2..=3;
+    more_duplicates_by_many_threads_than_mpi_has_contexts: 3..=3, mpi;
 }
 
 const LONG: usize = 20_000;
@@ -255,4 +256,19 @@ fn communicators_made_and_dropped_by_many_threads(comm: &Communicator) -> Outcom
         threads.into_iter().try_for_each(joined)
     })?;
     still_works(comm)
+}
+
+fn more_duplicates_by_many_threads_than_mpi_has_contexts(comm: &Communicator) -> Outcome {
+    let parents: Vec<Communicator> = (0..3).map(|_| comm.duplicate()).collect::<Result<_, _>>()?;
+    thread::scope(|scope| {
+        let duplicate = |parent| move || (0..1500).try_for_each(|_| Communicator::duplicate(parent).map(drop));
+        let threads: Vec<_> = parents
+            .iter()
+            .map(|parent| scope.spawn(duplicate(parent)))
+            .collect();
+        threads.into_iter().try_for_each(|thread| {
+            let outcome = thread.join();
+            Ok(outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?)
+        })
+    })
 }

@@ -11,7 +11,7 @@ use std::{ptr, thread};
 use mpi::ffi;
 
 use super::{Context, Creation, Delivery, Posted, Split, Tested, Ticket, Transport};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use check::check;
 
 pub(crate) use process::Process;
@@ -137,7 +137,7 @@ impl Mpi {
             match Mpi::test_message(request) {
                 Ok(Tested::Pending) => {}
                 Ok(over) => return over,
-                Err(error) if Mpi::is_pending(request, &error) => {}
+                Err(_) if Mpi::is_pending(request) => {}
                 Err(_) => return Tested::Released,
             }
         }
@@ -146,10 +146,10 @@ impl Mpi {
 
     /// Whether the request of a failed test goes on, as receives do that a living rank could still match
     /// (`MPIX_ERR_PROC_FAILED_PENDING`).
-    fn is_pending(request: &ffi::MPI_Request, error: &Error) -> bool {
+    fn is_pending(request: &ffi::MPI_Request) -> bool {
         // SAFETY: a constant of the MPI library.
         let null = to_number(unsafe { ffi::RSMPI_REQUEST_NULL });
-        error.kind() == ErrorKind::PeerLost && to_number(*request) != null
+        to_number(*request) != null
     }
 
     /// Makes errors on a communicator of ours return.
@@ -272,9 +272,9 @@ impl Transport for Mpi {
         let mut request = request(ticket);
         let tested = Mpi::test_message(&mut request);
         match &tested {
-            Err(error) if Mpi::is_pending(&request, error) => match Mpi::cancel(&mut request) {
+            Err(_) if Mpi::is_pending(&request) => match Mpi::cancel(&mut request) {
                 Tested::Released => tested,
-                // The error comes again until MPI lets go.
+                // The error comes again, or is that of a message taken back, when MPI lets go.
                 other => Ok(other),
             },
             _ => tested,
@@ -286,7 +286,7 @@ impl Transport for Mpi {
         match Mpi::test_message(&mut request) {
             Ok(Tested::Pending) => Mpi::cancel(&mut request),
             Ok(over) => over,
-            Err(error) if Mpi::is_pending(&request, &error) => Mpi::cancel(&mut request),
+            Err(_) if Mpi::is_pending(&request) => Mpi::cancel(&mut request),
             Err(_) => Tested::Released,
         }
     }
