@@ -261,7 +261,8 @@ fn communicators_made_and_dropped_by_many_threads(comm: &Communicator) -> Outcom
 fn more_duplicates_by_many_threads_than_mpi_has_contexts(comm: &Communicator) -> Outcome {
     let parents: Vec<Communicator> = (0..3).map(|_| comm.duplicate()).collect::<Result<_, _>>()?;
     thread::scope(|scope| {
-        let duplicate = |parent| move || (0..1500).try_for_each(|_| Communicator::duplicate(parent).map(drop));
+        let duplicate =
+            |parent| move || (0..1500).try_for_each(|_| Communicator::duplicate(parent).map(drop));
         let threads: Vec<_> = parents
             .iter()
             .map(|parent| scope.spawn(duplicate(parent)))
