@@ -1,5 +1,11 @@
 //! PTX: parsed once, then run thread by thread.
 
+mod launch;
+mod module;
+
+pub use launch::{Launch, run};
+pub use module::{Global, Kernel, Module, Parameter, Relocation};
+
 /// Why a module cannot be loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoadError {
