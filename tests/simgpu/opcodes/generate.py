@@ -13,7 +13,8 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-FAMILIES = ["integer", "logic", "floating", "approximate", "compare", "convert", "move"]
+FAMILIES = ["integer", "logic", "floating", "approximate", "compare", "convert", "move", "memory", "atomics",
+            "control", "warp", "barrier", "special"]
 
 
 def tables():
