@@ -13,6 +13,8 @@ mod machine;
 mod parts;
 #[path = "command/real.rs"]
 mod real;
+#[path = "command/sim.rs"]
+mod sim;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

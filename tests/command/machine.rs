@@ -1,8 +1,8 @@
 //! A machine with launchers that only pretend.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::RwLock;
 
@@ -75,6 +75,14 @@ impl Machine {
     /// A 64-bit program that needs the given libraries, as far as its headers go.
     pub fn elf(self, name: &str, libraries: &[&str]) -> Self {
         self.program(name, &elf_that_needs(libraries));
+        self
+    }
+
+    /// Tools of the real machine, which are otherwise not on `PATH`.
+    pub fn tools(self, names: &[&str]) -> Self {
+        for name in names {
+            symlink(Path::new("/bin").join(name), self.path("bin").join(name)).unwrap();
+        }
         self
     }
 

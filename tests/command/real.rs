@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::launcher::{LAUNCHER_VARIABLE, on_path};
@@ -15,13 +16,17 @@ const REAL: [(&str, &str); 2] = [
 
 /// A run with the real launchers on `PATH`.
 fn real_run(arguments: &[&OsStr]) -> Output {
+    output(&mut real_command(arguments))
+}
+
+fn real_command(arguments: &[&OsStr]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warpcomm"));
     command
         .arg("run")
         .args(arguments)
         .env_remove(LAUNCHER_VARIABLE)
         .env_remove("SLURM_JOB_ID");
-    output(&mut command)
+    command
 }
 
 #[test]
@@ -91,5 +96,88 @@ fn real_programs_find_the_launcher_of_their_mpi() {
         let done = real_run(&["-n".as_ref(), "3".as_ref(), program.as_os_str()]);
         assert!(done.status.success(), "{name}: {}", text(&done.stderr));
         assert_eq!(text(&done.stdout), "3 ranks\n".repeat(3), "{compiler}");
+    }
+}
+
+/// A library that pretends to be the simulated driver, and a program that loads the driver.
+const DRIVER: &str = "int simulated_for_this_test(void) { return 1; }";
+const LOADER: &str = r#"
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+static const char *loaded(const char *name) {
+    void *library = dlopen(name, RTLD_NOW);
+    return library && dlsym(library, "simulated_for_this_test") ? "simulated" : "another";
+}
+static const char *value(const char *name) {
+    return getenv(name) ? getenv(name) : "none";
+}
+int main(void) {
+    printf("%s %s %s gpus %s path %s\n", loaded("libcuda.so.1"), loaded("libcuda.so"),
+           loaded("libnvidia-ml.so.1"), value("SIMGPU_DEVICES"), value("LD_LIBRARY_PATH"));
+}
+"#;
+
+#[test]
+fn only_ranks_of_a_simulated_job_load_the_simulated_driver() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    fs::write(file("driver.c"), DRIVER).unwrap();
+    fs::write(file("loader.c"), LOADER).unwrap();
+    let compile = |arguments: &[&str]| {
+        let compiled = output(Command::new("cc").args(arguments).current_dir(directory.path()));
+        assert!(compiled.status.success(), "{}", text(&compiled.stderr));
+    };
+    compile(&["-shared", "-fPIC", "driver.c", "-o", "libsimgpu.so"]);
+    compile(&["loader.c", "-o", "loader", "-ldl"]);
+    for (name, _) in REAL {
+        let Some(path) = on_path(OsStr::new(name)) else {
+            eprintln!("not tested, since it is not installed: {name}");
+            continue;
+        };
+        // Open MPI that is started by its path puts the directory of its libraries in front of what it is told.
+        for launcher in [Path::new(name), &path] {
+            let run = |options: &[&str]| {
+                let words = [&["-n", "3", "--launcher", launcher.to_str().unwrap()], options].concat();
+                let mut words: Vec<&OsStr> = words.into_iter().map(OsStr::new).collect();
+                let loader = file("loader");
+                words.push(loader.as_os_str());
+                let mut command = real_command(&words);
+                command
+                    .env("WARPCOMM_SIMGPU", file("libsimgpu.so"))
+                    .env("LD_LIBRARY_PATH", "/of/the/caller")
+                    .env_remove("SIMGPU_DEVICES");
+                let done = output(&mut command);
+                assert!(done.status.success(), "{name}: {}", text(&done.stderr));
+                let lines: Vec<String> = text(&done.stdout).lines().map(str::to_owned).collect();
+                assert_eq!(lines.len(), 3, "{name}: {lines:?}");
+                (lines, text(&done.stderr).matches("simulated GPU").count())
+            };
+            let (simulated, said) = run(&["--sim=2"]);
+            assert_eq!(said, 1);
+            for line in simulated {
+                assert!(
+                    line.starts_with("simulated simulated simulated gpus 2 path /"),
+                    "{line}"
+                );
+                assert!(line.ends_with(":/of/the/caller"), "{line}");
+            }
+            for line in run(&["--sim", "--env", "LD_LIBRARY_PATH=/of/the/job"]).0 {
+                assert!(
+                    line.starts_with("simulated simulated simulated gpus 1 path /"),
+                    "{line}"
+                );
+                assert!(line.contains(":/of/the/job"), "{line}");
+            }
+            let (real, said) = run(&[]);
+            assert_eq!(said, 0);
+            for line in real {
+                assert!(
+                    line.starts_with("another another another gpus none path "),
+                    "{line}"
+                );
+                assert!(!line.contains("warpcomm"), "{line}");
+            }
+        }
     }
 }

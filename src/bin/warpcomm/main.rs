@@ -2,6 +2,7 @@
 
 mod launcher;
 mod run;
+mod sim;
 
 use std::process::ExitCode;
 

@@ -12,16 +12,22 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::launcher::{Job, Launcher, is_executable, on_path, shell};
+use crate::sim::simulate;
 
 const MORE_HELP: &str = "\
 Examples:
   warpcomm run -n 4 target/release/examples/hello
   warpcomm run -n 2 --env WARPCOMM_TIMEOUT=10 --dry-run ./solver --steps 100
+  warpcomm run -n 4 --sim=2 target/release/examples/matvec --place device
 
 The launcher is the first that fits the MPI library which PROGRAM is linked with: srun inside a Slurm
 allocation, then mpirun, mpiexec and their usual other names on PATH. Where there are more ranks than
 cores, it is told to share cores. The ranks on every host get the variables WARPCOMM_*, RUST_BACKTRACE
 and RUST_LOG. srun starts MPI programs by the site's default method; SLURM_MPI_TYPE chooses another.
+
+With --sim the ranks, which must all run on this host, load libsimgpu.so in place of the CUDA driver: GPU
+programs run on the CPU. The library is built by `cargo build --release -p simgpu`; it is looked for beside
+this command and in `deps` there, or it is the file that the variable WARPCOMM_SIMGPU names.
 
 The exit status is the launcher's own: 0, or what it makes of a rank that failed. It is 1 where the job
 cannot be started, and 2 where the arguments are wrong.";
@@ -45,8 +51,14 @@ pub struct Arguments {
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = OsStringValueParser::new().try_map(assignment))]
     environment: Vec<(OsString, OsString)>,
 
-    /// Print the launcher's command line instead of running it
-    #[arg(long)]
+    /// Simulate GPUs on the CPU, 1 to 16, instead of using those of the machine [default with --sim: 1]
+    #[arg(long, value_name = "GPUS", num_args = 0..=1, require_equals = true, default_missing_value = "1",
+          value_parser = clap::value_parser!(u8).range(1..=16))]
+    sim: Option<u8>,
+
+    /// Print the launcher's command line instead of running it; not with --sim, whose driver lasts as long as
+    /// the job
+    #[arg(long, conflicts_with = "sim")]
     dry_run: bool,
 
     /// The program, a path or a name on PATH, and its own arguments
@@ -88,6 +100,11 @@ fn start(arguments: &Arguments) -> Result<(), String> {
     let mut job = Job::new(arguments.ranks, program);
     job.args = program_arguments.to_vec();
     job.environment.extend(arguments.environment.iter().cloned());
+    if let Some(gpus) = arguments.sim {
+        simulate(&mut job, gpus)?;
+        let plural = if gpus == 1 { "" } else { "s" };
+        eprintln!("warpcomm run: {gpus} simulated GPU{plural}");
+    }
     let mut command = launcher.command(&job);
     if arguments.dry_run {
         let mut line = shell::line(&command).into_vec();
