@@ -78,6 +78,34 @@ impl Communicator {
         }
     }
 
+    /// The context of this rank's GPU, for buffers, streams and kernels.
+    ///
+    /// The ranks of a node take the GPUs that they see in turn, by their number on the node; where there are
+    /// more ranks than GPUs, ranks share them. A program may use other GPUs too: operations take a buffer
+    /// where it is.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) without a CUDA driver,
+    /// [`Device`](crate::ErrorKind::Device) without a GPU, or if the driver fails.
+    ///
+    /// ```no_run
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(2, |comm| {
+    ///     let stream = comm.device()?.new_stream().expect("a stream");
+    ///     let mut numbers = stream.clone_htod(&[1.0f32; 1000]).expect("memory");
+    ///     comm.allreduce_in_place(&mut numbers, Op::Sum)?;
+    ///     Ok::<_, warpcomm::Error>(stream.clone_dtoh(&numbers).expect("a copy"))
+    /// })?;
+    /// assert!(sums.into_iter().all(|sum| sum.unwrap() == [2.0; 1000]));
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    #[cfg(feature = "cuda")]
+    pub fn device(&self) -> Result<Arc<crate::device::cuda::Context>> {
+        let context = self.endpoint.engine.binding().context();
+        context.map_err(|error| error.at("device", self.rank()))
+    }
+
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.timeout
     }

@@ -28,10 +28,14 @@ pub(crate) enum Class {
 /// Passes the table of element types to another macro, behind the given arguments.
 ///
 /// This is the only place that lists element types. A row is the documentation, the variant of
-/// [`Dtype`], the Rust type and the name.
+/// [`Dtype`], the Rust type and the name. The other macro is one of this module's, or in brackets one of the
+/// caller's.
 macro_rules! rows {
     ($then:ident! { $($argument:tt)* }) => {
-        $crate::dtype::$then! {
+        $crate::dtype::rows! { [$crate::dtype::$then] { $($argument)* } }
+    };
+    ([$($then:tt)*] { $($argument:tt)* }) => {
+        $($then)*! {
             $($argument)*
             Integer {
                 /// A signed integer of 8 bits.

@@ -51,6 +51,8 @@ pub use buffer::{Blocks, Buffer, BufferMut, OwnedBuffer, OwnedBufferMut};
 pub use comm::Communicator;
 pub use config::{Config, Fault, FaultAction, ThreadLevel};
 pub use device::Place;
+#[cfg(feature = "cuda")]
+pub use device::cuda::{MemoryKind, PinnedUsage, RawSlice, cudarc, pinned_usage};
 pub use dtype::{Complex, Dtype, Element, Located};
 pub use error::{Error, ErrorKind, Result};
 pub use message::{Source, Status, Tag};

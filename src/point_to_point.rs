@@ -162,7 +162,7 @@ impl Communicator {
         let mut buffer = Parked::new(buffer);
         // SAFETY: the request keeps the buffer, whose elements stay in place and are not written, until
         // the task is over, or leaks it.
-        let span = unsafe { buffer.get_mut().lower().detach() };
+        let span = unsafe { buffer.get_mut().lower().owned() };
         Request::start(self, "isend", buffer, span, Route::To(dest, tag))
     }
 
@@ -176,7 +176,7 @@ impl Communicator {
         let mut buffer = Parked::new(buffer);
         // SAFETY: the request keeps the buffer, whose elements stay in place and are used by nobody else,
         // until the task is over, or leaks it.
-        let span = unsafe { buffer.get_mut().lower_mut().detach() };
+        let span = unsafe { buffer.get_mut().lower_mut().owned() };
         Request::start(self, "irecv", buffer, span, Route::From(source.into(), tag))
     }
 

@@ -111,11 +111,15 @@ pub(crate) fn start(
     route: Route,
 ) -> Arc<dyn Task> {
     let (own, about) = (comm.clone(), Arc::clone(&activity));
-    let task = task(
-        activity,
-        memory,
-        async move { own.travel(&about, &span, route).await },
-    );
+    let task = task(activity, memory, async move {
+        let outcome = own.travel(&about, &span, route).await;
+        // An owner takes its buffer back without asking its stream.
+        let settled = match memory {
+            Memory::Owned => span.settle().await,
+            _ => Ok(()),
+        };
+        outcome.and_then(|status| settled.map(|()| status))
+    });
     comm.endpoint.engine.spawn(&task);
     task
 }

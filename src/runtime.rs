@@ -9,9 +9,10 @@ use crate::comm::Communicator;
 use crate::config::{Config, ThreadLevel};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::Transport;
-use crate::transport::faulty::Faulty;
 use crate::transport::mpi::Process;
+#[cfg(feature = "cuda")]
+use crate::transport::mpi::node::local_rank_of_launcher;
+use crate::transport::{self, Transport};
 
 /// MPI, initialized in this process; finalized when it is dropped.
 ///
@@ -75,11 +76,15 @@ impl Runtime {
         let rank = process.world()?.rank;
         let transport: Arc<dyn Transport> = Arc::new(process.transport());
         let engine = Engine::new(
-            Faulty::wrap(transport, &config.faults, rank),
+            transport::complete(transport, &config.faults, rank),
             config.clone(),
             rank,
             only_thread,
         );
+        #[cfg(feature = "cuda")]
+        if let Some(local_rank) = local_rank_of_launcher() {
+            engine.binding().set_local_rank(local_rank);
+        }
         let stopped = Arc::clone(&engine);
         process.on_finalize(move || drop(stopped.stop()))?;
         Ok(Runtime {
@@ -113,6 +118,19 @@ impl Runtime {
                     .clone())
             }
         }
+    }
+
+    /// The context of this rank's GPU; see [`Communicator::device`].
+    ///
+    /// Most launchers tell a process its number on its node, by which the GPU is chosen; where one does not,
+    /// the GPU is known after [`world`](Self::world).
+    ///
+    /// # Errors
+    /// As for [`Communicator::device`]; [`InvalidArgument`](ErrorKind::InvalidArgument) where the GPU is not
+    /// known yet.
+    #[cfg(feature = "cuda")]
+    pub fn device(&self) -> Result<Arc<crate::device::cuda::Context>> {
+        self.engine.binding().context()
     }
 
     /// The thread level that MPI grants: below [`ThreadLevel::Multiple`] only the thread that called

@@ -8,9 +8,8 @@ use crate::comm::Communicator;
 use crate::config::Config;
 use crate::engine::{Endpoint, Engine, Group};
 use crate::error::{Error, Result};
-use crate::transport::Transport;
-use crate::transport::faulty::Faulty;
 use crate::transport::local::{Local, World};
+use crate::transport::{self, Transport};
 
 impl Communicator {
     /// Runs a closure on `ranks` threads, each a rank of one communicator; returns their values in the order
@@ -99,8 +98,10 @@ fn run_rank<R>(
         world: Arc::clone(world),
         rank,
     });
-    let transport = Faulty::wrap(local, &config.faults, rank);
+    let transport = transport::complete(local, &config.faults, rank);
     let engine = Engine::new(transport, config.clone(), rank, None);
+    #[cfg(feature = "cuda")]
+    engine.binding().set_local_rank(rank);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let (user, private) = (world.context(0, rank), world.context(1, rank));
         let endpoint = Endpoint::new(&engine, user, &Group::new(private), 0)?;

@@ -31,7 +31,8 @@ const FLOORS: &[(&str, u32)] = &[
 /// Where a foreign library may be named.
 const FENCES: &[(&str, &[&str])] = &[
     ("mpi::", &["src/transport/mpi/"]),
-    ("cudarc", &["src/device/"]),
+    // The crate's root gives it to users.
+    ("cudarc", &["src/device/", "src/lib.rs"]),
     (
         "loom",
         &[

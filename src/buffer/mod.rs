@@ -6,7 +6,6 @@ mod span;
 
 use std::sync::Arc;
 
-use crate::device::Place;
 use crate::dtype::Element;
 
 pub use blocks::Blocks;
@@ -32,7 +31,13 @@ pub(crate) mod lower {
 
 use lower::{Lower, LowerMut};
 
-/// Elements that an operation reads: `[T]`, `[T; N]`, `Vec<T>`, `Box<[T]>`, `Arc<[T]>`, or one `T`.
+/// Elements that an operation reads: `[T]`, `[T; N]`, `Vec<T>`, `Box<[T]>`, `Arc<[T]>`, or one `T`; with the
+/// feature `cuda` cudarc's `CudaSlice<T>`, `CudaView<T>`, `CudaViewMut<T>` and `PinnedHostSlice<T>`, and
+/// `RawSlice<T>`.
+///
+/// An operation on a device buffer starts behind everything in the buffer's stream, and what is put there
+/// later waits for it: nobody has to synchronize. Streams that use the buffer without cudarc's events must
+/// wait for that stream.
 ///
 /// Sealed: the library relies on what it knows of these types.
 ///
@@ -51,7 +56,7 @@ pub trait Buffer: Lower {
     type Element: Element;
 }
 
-/// Elements that an operation writes: every [`Buffer`] but `Arc<[T]>`.
+/// Elements that an operation writes: every [`Buffer`] but `Arc<[T]>` and `CudaView<T>`.
 pub trait BufferMut: Buffer + LowerMut {}
 
 impl<T: Element> Lower for [T] {
@@ -114,6 +119,3 @@ exclusive_slice! {
     [] Box<[T]>, |boxed| boxed;
     [] T, std::slice::from_mut;
 }
-
-/// Host memory is the only place yet that a span can name; see [`Place::check`].
-const HOST: Place = Place::Host;

@@ -7,7 +7,7 @@ use super::{Buffer, BufferMut};
 use crate::dtype::Element;
 
 /// A buffer that a [`Request`](crate::Request) can own while it is sent: `Vec<T>`, `Box<[T]>`,
-/// `Arc<[T]>`.
+/// `Arc<[T]>`; with the feature `cuda` `CudaSlice<T>` and `PinnedHostSlice<T>`.
 ///
 /// Sealed, like [`Buffer`].
 ///
@@ -16,7 +16,8 @@ use crate::dtype::Element;
 /// exists and is not borrowed.
 pub unsafe trait OwnedBuffer: Buffer + Send + Sized + 'static {}
 
-/// A buffer that a [`Request`](crate::Request) can own while it is received into: `Vec<T>`, `Box<[T]>`.
+/// A buffer that a [`Request`](crate::Request) can own while it is received into: every
+/// [`OwnedBuffer`] but `Arc<[T]>`.
 ///
 /// # Safety
 /// As for [`OwnedBuffer`]; and nobody else reads the elements.

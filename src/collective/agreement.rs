@@ -68,10 +68,10 @@ const CAPACITY: usize = FRAME_BYTES + FRAME_PAYLOAD_BYTES;
 const NONE: u8 = u8::MAX;
 
 impl Frame {
-    fn new(call: &Call<'_>, terms: &Terms, local: &Result<()>, riding: Option<&Span<'_>>) -> Frame {
+    fn new(call: &Call<'_>, terms: &Terms, local: &Result<()>, riding: Option<&[u8]>) -> Frame {
         let payload_bytes = match local {
             Err(error) => shortened(error.message(), FRAME_PAYLOAD_BYTES).len(),
-            Ok(()) => riding.map_or(0, Span::bytes),
+            Ok(()) => riding.map_or(0, <[u8]>::len),
         };
         debug_assert!(payload_bytes <= FRAME_PAYLOAD_BYTES);
         Frame {
@@ -204,6 +204,14 @@ impl<'a> Call<'a> {
         if !self.is_checked() || self.ranks() == 1 {
             return local.map(|()| alone);
         }
+        let mut fetched = None;
+        let (local, riding) = match (local, riding) {
+            (Ok(()), Some(span)) => match bytes_of(span, &mut fetched).await {
+                Ok(bytes) => (Ok(()), Some(bytes)),
+                Err(error) => (Err(error), None),
+            },
+            (local, _) => (local, None),
+        };
         let frame = Frame::new(self, &terms, &local, riding);
         let agreed = match self.ranks() <= DIRECT_FRAME_RANKS {
             true => self.agree_directly(alone, frame, local, riding).await,
@@ -222,7 +230,7 @@ impl<'a> Call<'a> {
         mut agreed: Agreed<'c>,
         own: Frame,
         local: Result<()>,
-        riding: Option<&Span<'_>>,
+        riding: Option<&[u8]>,
     ) -> Result<Result<Agreed<'c>>> {
         let (transport, private, tag) = (self.endpoint().engine.transport(), self.private(), self.tag());
         agreed.peers.reserve_exact(self.ranks() - 1);
@@ -237,7 +245,7 @@ impl<'a> Call<'a> {
         }
         for peer in &mut agreed.peers {
             let send = || {
-                let (slab, bytes) = written(own, &local, riding)?;
+                let (slab, bytes) = written(own, &local, riding);
                 Transfer::send_slab(transport, private, peer.rank, tag, slab, bytes)
             };
             // Without this frame the peer would wait for ever.
@@ -452,8 +460,21 @@ fn read_verdict(bytes: &[u8]) -> Result<Option<Verdict>> {
     }
 }
 
+/// The bytes of elements that ride in a frame; those on a GPU are fetched.
+async fn bytes_of<'b>(span: &'b Span<'_>, fetched: &'b mut Option<Slab>) -> Result<&'b [u8]> {
+    match span.place() {
+        // SAFETY: the elements are in host memory, and borrowed; nobody writes them before the agreement is over.
+        Place::Host => Ok(unsafe { std::slice::from_raw_parts(span.pointer(), span.bytes()) }),
+        Place::Device => {
+            let bytes = &mut fetched.insert(Slab::take()).bytes_mut()[..span.bytes()];
+            span.read(bytes).await?;
+            Ok(bytes)
+        }
+    }
+}
+
 /// A frame with what rides in it: the elements, or the text of this rank's error.
-fn written(frame: Frame, local: &Result<()>, riding: Option<&Span<'_>>) -> Result<(Slab, usize)> {
+fn written(frame: Frame, local: &Result<()>, riding: Option<&[u8]>) -> (Slab, usize) {
     let mut slab = Slab::take();
     let bytes = slab.bytes_mut();
     bytes[..FRAME_BYTES].copy_from_slice(bytemuck::bytes_of(&frame));
@@ -461,14 +482,10 @@ fn written(frame: Frame, local: &Result<()>, riding: Option<&Span<'_>>) -> Resul
     let room = &mut bytes[FRAME_BYTES..FRAME_BYTES + length];
     match (local, riding) {
         (Err(error), _) => room.copy_from_slice(&error.message().as_bytes()[..length]),
-        (Ok(()), Some(span)) => {
-            debug_assert_eq!(span.bytes(), length);
-            // SAFETY: the frame says how many bytes the span has; they fit the slab.
-            unsafe { span.device()?.copy(span.pointer(), room.as_mut_ptr(), length) }?;
-        }
+        (Ok(()), Some(riding)) => room.copy_from_slice(riding),
         (Ok(()), None) => {}
     }
-    Ok((slab, FRAME_BYTES + length))
+    (slab, FRAME_BYTES + length)
 }
 
 /// The error of a rank that is ready when another is not. A mismatch that one rank has found is everybody's.

@@ -3,7 +3,7 @@
 use super::agreement::Terms;
 use super::courier::Courier;
 use super::gather::divides;
-use super::{Call, check_room, copy, copy_bytes, times};
+use super::{Call, check_room, copy, times};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
@@ -67,7 +67,10 @@ pub(super) async fn allgather(
 ) -> Result<()> {
     let (ranks, count) = (call.ranks(), own.elements());
     let algorithm = call.plan(own.bytes());
-    let local = local.and_then(|()| check_room(all, times(count, ranks)?));
+    let local = local
+        .and_then(|()| own.check())
+        .and_then(|()| all.check())
+        .and_then(|()| check_room(all, times(count, ranks)?));
     let terms = Terms {
         dtype: Some(own.dtype()),
         count,
@@ -77,14 +80,16 @@ pub(super) async fn allgather(
     let riding = (algorithm == Algorithm::Frames).then_some(own);
     let mut agreed = call.agree(terms, local, riding).await?;
     let blocks = Blocks::packed(vec![count; ranks]);
-    copy(own, &block(all, &blocks, call.rank())?)?;
+    let copied = copy(own, &block(all, &blocks, call.rank())?).await;
     if algorithm == Algorithm::Frames {
+        copied?;
         for other in call.others() {
-            copy_bytes(agreed.payload(other), &block(all, &blocks, other)?)?;
+            block(all, &blocks, other)?.write(agreed.payload(other))?;
         }
         return agreed.over();
     }
     let mut courier = Courier::new(call, &mut agreed);
+    courier.note(copied);
     exchange(call, &mut courier, all, &blocks)?;
     courier.finish().await;
     courier.outcome()

@@ -3,7 +3,7 @@
 use super::agreement::Terms;
 use super::allgather::{block, exchange};
 use super::courier::Courier;
-use super::{Call, copy, copy_bytes};
+use super::{Call, copy};
 use crate::buffer::lower::LowerMut;
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
@@ -67,7 +67,10 @@ impl Communicator {
 
 async fn allgatherv(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, blocks: &Blocks) -> Result<()> {
     let (rank, ranks) = (call.rank(), call.ranks());
-    let local = blocks.check(ranks, all.elements());
+    let local = blocks
+        .check(ranks, all.elements())
+        .and_then(|()| own.check())
+        .and_then(|()| all.check());
     let terms = Terms {
         dtype: Some(own.dtype()),
         count: own.elements(),
@@ -97,11 +100,12 @@ async fn allgatherv(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, blocks: &Bl
     }
     let mut verdict = call.agree(Terms::NONE, expected, None).await?;
     agreed.failure = agreed.failure.take().or(verdict.failure.take());
-    copy(own, &block(all, blocks, rank)?)?;
+    let mut copied = copy(own, &block(all, blocks, rank)?).await;
     // A block travels in its frame if it fits, whatever the others do: every rank knows all counts.
     let in_frame = |other: usize| rides(blocks.count(other));
     for other in call.others().filter(|&other| in_frame(other)) {
-        copy_bytes(agreed.payload(other), &block(all, blocks, other)?)?;
+        let block = block(all, blocks, other)?;
+        copied = copied.and_then(|()| block.write(agreed.payload(other)));
     }
     let rest: Vec<usize> = (0..ranks)
         .map(|other| if in_frame(other) { 0 } else { blocks.count(other) })
@@ -109,6 +113,7 @@ async fn allgatherv(call: &Call<'_>, own: &Span<'_>, all: &Span<'_>, blocks: &Bl
     let first: Vec<usize> = (0..ranks).map(|other| blocks.displacement(other)).collect();
     let rest = Blocks::new(rest, first);
     let mut courier = Courier::new(call, &mut agreed);
+    courier.note(copied);
     exchange(call, &mut courier, all, &rest)?;
     courier.finish().await;
     courier.outcome()

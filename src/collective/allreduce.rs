@@ -70,12 +70,14 @@ pub(super) async fn allreduce(
     let algorithm = call.plan(own.bytes());
     let mut local = local
         .and_then(|()| op.check(own.dtype()))
+        .and_then(|()| own.check())
+        .and_then(|()| result.check())
         .and_then(|()| check_room(result, own.elements()));
     let inputs = match algorithm {
         Algorithm::Frames => None,
-        Algorithm::Blocks => own_or_note(Inputs::of_block(call, own), &mut local),
+        Algorithm::Blocks => own_or_note(Inputs::of_block(call, own, Some(result)), &mut local),
         Algorithm::Direct | Algorithm::Tree => {
-            own_or_note(Inputs::new(call, own, own.elements()), &mut local)
+            own_or_note(Inputs::new(call, own, Some(result), own.elements()), &mut local)
         }
     };
     let terms = Terms {
@@ -91,7 +93,7 @@ pub(super) async fn allreduce(
         (Algorithm::Blocks, Some(inputs)) => in_blocks(call, &inputs, own, result, op, &mut agreed).await,
         (_, Some(inputs)) => direct(call, &inputs, own, result, op, &mut agreed).await,
         (_, None) => {
-            fold_frames(call, &agreed, own, result, op)?;
+            fold_frames(call, &agreed, own, result, op).await?;
             agreed.over()
         }
     }
@@ -114,7 +116,7 @@ async fn direct(
     }
     courier.finish().await;
     if !courier.has_failed() {
-        courier.note(inputs.fold(call, own, result, op));
+        courier.note(inputs.fold(call, own, result, op).await);
     }
     courier.outcome()
 }
@@ -135,7 +137,8 @@ async fn in_blocks(
     // In place, the blocks that were sent are received into next.
     courier.finish().await;
     if !courier.has_failed() {
-        courier.note(inputs.fold(call, &block, &allgather::block(result, &blocks, call.rank())?, op));
+        let folded = allgather::block(result, &blocks, call.rank())?;
+        courier.note(inputs.fold(call, &block, &folded, op).await);
     }
     allgather::exchange(call, &mut courier, result, &blocks)?;
     courier.finish().await;

@@ -1,8 +1,8 @@
 //! `bcast`.
 
+use super::Call;
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
-use super::{Call, copy_bytes};
 use crate::buffer::{Blocks, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
@@ -38,7 +38,9 @@ impl Communicator {
 }
 
 pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize, local: Result<()>) -> Result<()> {
-    let local = local.and_then(|()| call.check_root(root));
+    let local = local
+        .and_then(|()| call.check_root(root))
+        .and_then(|()| span.check());
     let algorithm = call.plan(span.bytes());
     let terms = Terms {
         dtype: Some(span.dtype()),
@@ -53,7 +55,7 @@ pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize, local: 
     match algorithm {
         Algorithm::Frames => {
             if call.rank() != root {
-                copy_bytes(agreed.payload(root), span)?;
+                span.write(agreed.payload(root))?;
             }
             agreed.over()
         }

@@ -3,9 +3,13 @@
 use super::Call;
 use super::agreement::Agreed;
 use crate::buffer::Span;
+use crate::device::{Device, Fold, Lane};
 use crate::dtype::Dtype;
 use crate::engine::{Phase, Slab, Transfer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::op::Op;
+use crate::transport::LARGEST_MESSAGE_BYTES;
+use std::sync::Arc;
 
 /// Sends and receives one round of a collective's data after another.
 ///
@@ -27,12 +31,37 @@ struct Incoming<'a> {
 }
 
 /// Received bools.
-struct Bools(*mut u8);
+struct Bools {
+    pointer: *mut u8,
+    lane: Option<Arc<Lane>>,
+}
 
 // SAFETY: the memory is the courier's to write until its owner gets it back.
 unsafe impl Send for Bools {}
 // SAFETY: as above; a shared reference gives out nothing.
 unsafe impl Sync for Bools {}
+
+impl Bools {
+    /// Makes bools of any bytes: every one but 0 is true.
+    ///
+    /// # Safety
+    /// So many bytes may be written at the pointer.
+    unsafe fn normalize(&self, bytes: usize) -> Result<()> {
+        let Bools { pointer, lane } = self;
+        if let Some(lane) = lane {
+            let what = Fold {
+                op: Op::LogicalOr,
+                dtype: Dtype::Bool,
+            };
+            // SAFETY: the caller's promise. The kernel takes every byte but 0 for true.
+            return unsafe { lane.fold(what, &[pointer.cast_const()], *pointer, bytes) };
+        }
+        // SAFETY: the caller's promise.
+        let bools = unsafe { std::slice::from_raw_parts_mut(*pointer, bytes) };
+        bools.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+        Ok(())
+    }
+}
 
 impl<'a> Courier<'a> {
     /// A courier for what was agreed on; a failure to send a frame is its first.
@@ -75,13 +104,10 @@ impl<'a> Courier<'a> {
             &call.endpoint().group.private,
             call.tag(),
         );
-        for (first, bytes) in pieces(span.bytes(), transport.largest_message()) {
+        for part in pieces(span.bytes(), LARGEST_MESSAGE_BYTES) {
             if self.failure.is_none() {
                 // SAFETY: within the span; the caller's promise.
-                let sent = unsafe {
-                    let pointer = span.pointer().add(first);
-                    Transfer::send_lent(transport, private, to, tag, pointer, bytes)
-                };
+                let sent = unsafe { Transfer::send_part(transport, private, to, tag, span, part) };
                 match sent {
                     Ok(transfer) => {
                         self.sends.push(transfer);
@@ -113,17 +139,18 @@ impl<'a> Courier<'a> {
             &call.endpoint().group.private,
             call.tag(),
         );
-        for (first, bytes) in pieces(span.bytes(), transport.largest_message()) {
+        for part in pieces(span.bytes(), LARGEST_MESSAGE_BYTES) {
             // SAFETY: within the span; the caller's promise.
-            let posted = unsafe {
-                let pointer = span.pointer().add(first);
-                Transfer::receive_lent(transport, private, from, tag, pointer, bytes)
-            };
+            let posted = unsafe { Transfer::receive_part(transport, private, from, tag, span, part) };
+            let (first, bytes) = part;
             match posted {
                 Ok(transfer) => {
                     let is_unchecked = span.dtype() == Dtype::Bool && !call.is_checked();
-                    // SAFETY: within the span.
-                    let unchecked_bools = is_unchecked.then(|| Bools(unsafe { span.pointer().add(first) }));
+                    let unchecked_bools = is_unchecked.then(|| Bools {
+                        // SAFETY: within the span.
+                        pointer: unsafe { span.pointer().add(first) },
+                        lane: span.lane().cloned(),
+                    });
                     self.receives.push(Incoming {
                         from,
                         bytes,
@@ -154,10 +181,9 @@ impl<'a> Courier<'a> {
                 )),
                 Err(error) => Err(error),
             };
-            if let Some(Bools(pointer)) = unchecked_bools {
+            if let Some(bools) = unchecked_bools {
                 // SAFETY: the transfer is over; these bytes are the span's.
-                let bools = unsafe { std::slice::from_raw_parts_mut(pointer, bytes) };
-                bools.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+                self.note(unsafe { bools.normalize(bytes) });
             }
             self.note(outcome);
         }

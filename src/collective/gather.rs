@@ -2,7 +2,7 @@
 
 use super::agreement::Terms;
 use super::courier::Courier;
-use super::{Call, check_room, copy, copy_bytes, times};
+use super::{Call, check_room, copy, times};
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -87,9 +87,10 @@ async fn gather(
     let local = local
         .and_then(|()| call.check_root(root))
         .and_then(|()| match rank == root {
-            true => check_room(all, times(count, ranks)?),
+            true => all.check().and(check_room(all, times(count, ranks)?)),
             false => Ok(()),
-        });
+        })
+        .and_then(|()| own.check());
     let terms = Terms {
         dtype: Some(own.dtype()),
         root: Some(root),
@@ -100,18 +101,21 @@ async fn gather(
     let riding = (algorithm == Algorithm::Frames).then_some(own);
     let mut agreed = call.agree(terms, local, riding).await?;
     let block = |rank: usize| all.part(rank * count, count);
-    if rank == root {
-        copy(own, &block(rank)?)?;
-    }
+    let copied = match rank == root {
+        true => copy(own, &block(rank)?).await,
+        false => Ok(()),
+    };
     if algorithm == Algorithm::Frames {
+        copied?;
         if rank == root {
             for other in call.others() {
-                copy_bytes(agreed.payload(other), &block(other)?)?;
+                block(other)?.write(agreed.payload(other))?;
             }
         }
         return agreed.over();
     }
     let mut courier = Courier::new(call, &mut agreed);
+    courier.note(copied);
     if rank == root {
         for other in call.others() {
             // SAFETY: blocks do not overlap, and each is received once.

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use crate::buffer::Span;
 use crate::comm::Communicator;
+use crate::device::Place;
 use crate::engine::{Activity, Endpoint, InCollective, Inside};
 use crate::error::{Error, Result};
 use crate::plan::{Algorithm, Operation, Question, plan};
@@ -142,8 +143,8 @@ fn check_room(span: &Span<'_>, needed: usize) -> Result<()> {
 }
 
 /// Copies the elements of one span to the start of another, unless they are the same memory.
-fn copy(source: &Span<'_>, target: &Span<'_>) -> Result<()> {
-    if source.pointer() == target.pointer() {
+async fn copy(source: &Span<'_>, target: &Span<'_>) -> Result<()> {
+    if source.pointer() == target.pointer() || source.bytes() == 0 {
         return Ok(());
     }
     if source.bytes() > target.bytes() {
@@ -153,28 +154,26 @@ fn copy(source: &Span<'_>, target: &Span<'_>) -> Result<()> {
             target.bytes()
         )));
     }
-    // SAFETY: both spans are valid and the elements fit. They are different borrows, one of them for
-    // writing, or blocks of one buffer that do not overlap.
-    unsafe {
-        target
-            .device()?
-            .copy(source.pointer(), target.pointer(), source.bytes())
-    }
-}
-
-/// Copies bytes from a frame to the start of a span.
-fn copy_bytes(bytes: &[u8], target: &Span<'_>) -> Result<()> {
-    if bytes.len() > target.bytes() {
-        return Err(Error::invalid(format!(
-            "{} bytes for a buffer of {}",
-            bytes.len(),
-            target.bytes()
-        )));
-    }
-    // SAFETY: the bytes are a frame's, and fit the span, as just checked.
-    unsafe {
-        target
-            .device()?
-            .copy(bytes.as_ptr(), target.pointer(), bytes.len())
+    match (source.place(), target.place()) {
+        // SAFETY: the source's elements are in host memory, and borrowed.
+        (Place::Host, _) => {
+            target.write(unsafe { std::slice::from_raw_parts(source.pointer(), source.bytes()) })
+        }
+        (Place::Device, Place::Host) => {
+            // SAFETY: the target's elements are in host memory, borrowed for writing, and not the source's.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(target.pointer(), source.bytes()) };
+            source.read(bytes).await
+        }
+        (Place::Device, Place::Device) => {
+            target.after(source)?;
+            // SAFETY: both spans are valid and the elements fit. They are different borrows, one of them for
+            // writing, or blocks of one buffer that do not overlap.
+            unsafe {
+                target
+                    .device()
+                    .copy(source.pointer(), target.pointer(), source.bytes())
+            }?;
+            source.after(target)
+        }
     }
 }

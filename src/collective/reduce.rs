@@ -2,13 +2,14 @@
 
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
-use super::{Call, allgather, check_room};
+use super::{Call, allgather, check_room, copy};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
-use crate::device::{Fold, Scratch};
-use crate::error::Result;
+use crate::device::{Fold, Lane, Place, Scratch};
+use crate::error::{Error, Result};
 use crate::op::Op;
-use crate::plan::{Algorithm, Operation};
+use crate::plan::{Algorithm, FRAME_PAYLOAD_BYTES, Operation};
+use std::sync::Arc;
 
 impl Communicator {
     /// Folds every rank's buffer element by element into `root`'s `recv`.
@@ -60,18 +61,24 @@ impl Communicator {
 
 async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root: usize) -> Result<()> {
     let algorithm = call.plan(own.bytes());
-    let mut local = call.check_root(root).and_then(|()| op.check(own.dtype()));
-    if call.rank() == root {
-        local = local.and_then(|()| check_room(result, own.elements()));
+    let mut local = call
+        .check_root(root)
+        .and_then(|()| op.check(own.dtype()))
+        .and_then(|()| own.check());
+    let folded = (call.rank() == root).then_some(result);
+    if let Some(result) = folded {
+        local = local
+            .and_then(|()| check_room(result, own.elements()))
+            .and_then(|()| result.check());
     }
     let scratch = match (algorithm, call.rank() == root) {
         (Algorithm::Frames, _) => None,
         // Only the root folds.
         (Algorithm::Direct | Algorithm::Tree, false) => None,
         (Algorithm::Direct | Algorithm::Tree, true) => {
-            own_or_note(Inputs::new(call, own, own.elements()), &mut local)
+            own_or_note(Inputs::new(call, own, folded, own.elements()), &mut local)
         }
-        (Algorithm::Blocks, _) => own_or_note(Inputs::of_block(call, own), &mut local),
+        (Algorithm::Blocks, _) => own_or_note(Inputs::of_block(call, own, folded), &mut local),
     };
     let terms = Terms {
         dtype: Some(own.dtype()),
@@ -86,7 +93,7 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
     match (algorithm, scratch) {
         (Algorithm::Frames, _) => {
             if call.rank() == root {
-                fold_frames(call, &agreed, own, result, op)?;
+                fold_frames(call, &agreed, own, result, op).await?;
             }
             agreed.over()
         }
@@ -110,9 +117,12 @@ pub(super) fn own_or_note<T>(value: Result<T>, local: &mut Result<()>) -> Option
     }
 }
 
-/// Room for what the other ranks contribute to a fold.
+/// Room for what the other ranks contribute to a fold, where the fold is computed: on the GPU that this rank's
+/// elements are on, or else the result's.
 pub(super) struct Inputs {
     scratch: Scratch,
+    lane: Option<Arc<Lane>>,
+    place: Place,
     /// Bytes from one rank's contribution to the next.
     stride: usize,
 }
@@ -122,74 +132,176 @@ const LINE_BYTES: usize = 64;
 
 impl Inputs {
     /// Room for `elements` elements of each rank.
-    pub(super) fn new(call: &Call<'_>, like: &Span<'_>, elements: usize) -> Result<Inputs> {
-        let stride = (elements * like.dtype().size()).next_multiple_of(LINE_BYTES);
-        let scratch = like.device()?.scratch(stride.saturating_mul(call.ranks() - 1))?;
-        Ok(Inputs { scratch, stride })
+    pub(super) fn new(
+        call: &Call<'_>,
+        own: &Span<'_>,
+        result: Option<&Span<'_>>,
+        elements: usize,
+    ) -> Result<Inputs> {
+        let home = [Some(own), result]
+            .into_iter()
+            .flatten()
+            .find(|span| span.lane().is_some());
+        let (lane, place) = home.map_or((None, Place::Host), |home| (home.lane().cloned(), home.place()));
+        let stride = (elements * own.dtype().size()).next_multiple_of(LINE_BYTES);
+        // One room more for what is elsewhere: this rank's elements or the result, of which one is here.
+        let elsewhere = result.is_some_and(|result| !own.shares_memory(result));
+        let rooms = call.ranks() - 1 + usize::from(elsewhere);
+        let scratch = Scratch::new(lane.as_ref(), stride.saturating_mul(rooms))?;
+        Ok(Inputs {
+            scratch,
+            lane,
+            place,
+            stride,
+        })
     }
 
     /// Room for this rank's block of every rank's elements.
-    pub(super) fn of_block(call: &Call<'_>, like: &Span<'_>) -> Result<Inputs> {
-        Inputs::new(
-            call,
-            like,
-            Blocks::even(like.elements(), call.ranks()).count(call.rank()),
+    pub(super) fn of_block(call: &Call<'_>, own: &Span<'_>, result: Option<&Span<'_>>) -> Result<Inputs> {
+        let block = Blocks::even(own.elements(), call.ranks()).count(call.rank());
+        Inputs::new(call, own, result, block)
+    }
+
+    /// The elements of one contribution; `index` counts all but this rank's own.
+    fn room(&self, index: usize, like: &Span<'_>) -> Span<'_> {
+        // SAFETY: there is room for one contribution of each other rank, and one more where it is asked for.
+        let pointer = unsafe { self.scratch.pointer().add(index * self.stride) };
+        Span::scratch(
+            pointer,
+            like.elements(),
+            like.dtype(),
+            self.place,
+            self.lane.clone(),
         )
     }
 
     /// Where the contribution of `rank` lies; not this rank's own.
-    fn of(&self, call: &Call<'_>, rank: usize) -> *mut u8 {
-        let index = if rank < call.rank() { rank } else { rank - 1 };
-        // SAFETY: there is room for one contribution of each other rank.
-        unsafe { self.scratch.pointer().add(index * self.stride) }
+    fn of(&self, call: &Call<'_>, rank: usize, like: &Span<'_>) -> Span<'_> {
+        self.room(if rank < call.rank() { rank } else { rank - 1 }, like)
     }
 
     /// Starts to receive the contributions of all other ranks, of the length of `like`.
     pub(super) fn receive(&self, call: &Call<'_>, courier: &mut Courier<'_>, like: &Span<'_>) {
         for other in call.others() {
-            let room = like.at(self.of(call, other));
             // SAFETY: the room is this contribution's alone, and is read after `finish`.
-            unsafe { courier.receive(other, &room) };
+            unsafe { courier.receive(other, &self.of(call, other, like)) };
         }
     }
 
     /// Folds the contributions of all ranks into `result`, `own` being this rank's.
-    pub(super) fn fold(&self, call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op) -> Result<()> {
-        let input = |rank: usize| match rank == call.rank() {
-            true => own.pointer().cast_const(),
-            false => self.of(call, rank).cast_const(),
-        };
-        fold((0..call.ranks()).map(input).collect(), own, result, op)
+    pub(super) async fn fold(
+        &self,
+        call: &Call<'_>,
+        own: &Span<'_>,
+        result: &Span<'_>,
+        op: Op,
+    ) -> Result<()> {
+        let extra = self.room(call.ranks() - 1, own);
+        let home = Span::scratch(
+            self.scratch.pointer(),
+            0,
+            own.dtype(),
+            self.place,
+            self.lane.clone(),
+        );
+        let own_is_here = own.shares_memory(&home);
+        if !own_is_here {
+            copy(own, &extra).await?;
+        }
+        let result_is_here = result.shares_memory(&home);
+        {
+            let own = if own_is_here { own } else { &extra };
+            let target = if result_is_here { result } else { &extra };
+            let inputs = (0..call.ranks()).map(|rank| match rank == call.rank() {
+                true => own.pointer().cast_const(),
+                false => self.of(call, rank, own).pointer().cast_const(),
+            });
+            home.after(own)?;
+            home.after(target)?;
+            fold(&home, inputs.collect(), own, target, op)?;
+            own.after(&home)?;
+            target.after(&home)?;
+        }
+        match result_is_here {
+            true => Ok(()),
+            false => copy(&extra, result).await,
+        }
     }
 }
 
-/// Folds inputs of the length and type of `like`.
-fn fold(inputs: Vec<*const u8>, like: &Span<'_>, result: &Span<'_>, op: Op) -> Result<()> {
+/// Folds inputs of the length and type of `like`, all of them where `home` is.
+fn fold(home: &Span<'_>, inputs: Vec<*const u8>, like: &Span<'_>, result: &Span<'_>, op: Op) -> Result<()> {
     let what = Fold {
         op,
         dtype: like.dtype(),
     };
+    if result.elements() < like.elements() {
+        return Err(Error::invalid("a result that is shorter than its inputs"));
+    }
     // SAFETY: the inputs hold as many elements as `like`; `result` has room for as many, and is `like` itself
     // or other memory.
     unsafe {
-        like.device()?
+        home.device()
             .fold(what, &inputs, result.pointer(), like.elements())
     }
 }
 
-/// Folds contributions that were in the frames.
-pub(super) fn fold_frames(
+/// Folds contributions that were in the frames: so few that the host is done before a kernel has started.
+pub(super) async fn fold_frames(
     call: &Call<'_>,
     agreed: &Agreed<'_>,
     own: &Span<'_>,
     result: &Span<'_>,
     op: Op,
 ) -> Result<()> {
-    let input = |rank: usize| match rank == call.rank() {
-        true => own.pointer().cast_const(),
-        false => agreed.payload(rank).as_ptr(),
+    let mut rooms = [Room::default(), Room::default()];
+    let [mine, folded] = &mut rooms;
+    let bytes = own.bytes();
+    let own = match own.place() {
+        Place::Host => own.part(0, own.elements())?,
+        Place::Device => {
+            own.read(&mut mine.bytes_mut()[..bytes]).await?;
+            mine.span(own)
+        }
     };
-    fold((0..call.ranks()).map(input).collect(), own, result, op)
+    let target = match result.place() {
+        Place::Host => result.part(0, own.elements())?,
+        Place::Device => folded.span(&own),
+    };
+    {
+        let inputs = (0..call.ranks()).map(|rank| match rank == call.rank() {
+            true => own.pointer().cast_const(),
+            false => agreed.payload(rank).as_ptr(),
+        });
+        fold(&own, inputs.collect(), &own, &target, op)?;
+    }
+    match result.place() {
+        Place::Host => Ok(()),
+        // SAFETY: the fold has written the room's elements.
+        Place::Device => result.write(unsafe { std::slice::from_raw_parts(target.pointer(), bytes) }),
+    }
+}
+
+/// Host memory for what rides in a frame, aligned for every element.
+#[derive(Default)]
+#[repr(align(16))]
+struct Room([[u8; 32]; FRAME_PAYLOAD_BYTES / 32]);
+
+impl Room {
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.0.as_flattened_mut()
+    }
+
+    /// The elements of `like`, here.
+    fn span(&mut self, like: &Span<'_>) -> Span<'_> {
+        Span::scratch(
+            self.bytes_mut().as_mut_ptr(),
+            like.elements(),
+            like.dtype(),
+            Place::Host,
+            None,
+        )
+    }
 }
 
 /// Every rank sends all its elements to the root, which folds them.
@@ -208,7 +320,7 @@ async fn direct(
             inputs.receive(call, &mut courier, own);
             courier.finish().await;
             if !courier.has_failed() {
-                courier.note(inputs.fold(call, own, result, op));
+                courier.note(inputs.fold(call, own, result, op).await);
             }
         }
         None => {
@@ -238,7 +350,8 @@ async fn in_blocks(
     courier.finish().await;
     if rank == root {
         if !courier.has_failed() {
-            courier.note(inputs.fold(call, &block, &allgather::block(result, &blocks, rank)?, op));
+            let folded = allgather::block(result, &blocks, rank)?;
+            courier.note(inputs.fold(call, &block, &folded, op).await);
         }
         for other in call.others() {
             // SAFETY: blocks do not overlap; the elements that were in them have been sent.
@@ -248,9 +361,9 @@ async fn in_blocks(
         return courier.outcome();
     }
     // The buffers of other ranks stay as they are: the block is folded into the first contribution.
-    let folded = block.at(inputs.of(call, (rank + 1) % call.ranks()));
+    let folded = inputs.of(call, (rank + 1) % call.ranks(), &block);
     if !courier.has_failed() {
-        courier.note(inputs.fold(call, &block, &folded, op));
+        courier.note(inputs.fold(call, &block, &folded, op).await);
     }
     // SAFETY: nobody writes the scratch any more.
     unsafe { courier.send(root, &folded) };

@@ -3,7 +3,7 @@
 use super::agreement::Terms;
 use super::courier::Courier;
 use super::gather::divides;
-use super::{Call, copy, copy_bytes, times};
+use super::{Call, copy, times};
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -78,9 +78,10 @@ async fn scatter(
     let local = local
         .and_then(|()| call.check_root(root))
         .and_then(|()| match rank == root {
-            true => check_length(all, times(count, ranks)?),
+            true => all.check().and(check_length(all, times(count, ranks)?)),
             false => Ok(()),
-        });
+        })
+        .and_then(|()| own.check());
     // The root's frame carries all blocks.
     let algorithm = call.plan(own.bytes().saturating_mul(ranks));
     let terms = Terms {
@@ -94,23 +95,21 @@ async fn scatter(
     let riding = (in_frame).then_some(all);
     let mut agreed = call.agree(terms, local, riding).await?;
     let block = |rank: usize| all.part(rank * count, count);
-    if rank == root {
-        copy(&block(rank)?, own)?;
-    }
+    let copied = match rank == root {
+        true => copy(&block(rank)?, own).await,
+        false => Ok(()),
+    };
     if algorithm == Algorithm::Frames {
+        copied?;
         if rank != root {
             let bytes = own.bytes();
-            copy_bytes(
-                agreed
-                    .payload(root)
-                    .get(rank * bytes..(rank + 1) * bytes)
-                    .unwrap_or(&[]),
-                own,
-            )?;
+            let block = agreed.payload(root).get(rank * bytes..(rank + 1) * bytes);
+            own.write(block.unwrap_or(&[]))?;
         }
         return agreed.over();
     }
     let mut courier = Courier::new(call, &mut agreed);
+    courier.note(copied);
     if rank == root {
         for other in call.others() {
             // SAFETY: only read; the root's own block was copied before.

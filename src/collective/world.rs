@@ -8,6 +8,8 @@ use crate::engine::{Endpoint, Engine, Group};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Operation;
 use crate::transport::Context;
+#[cfg(feature = "cuda")]
+use crate::transport::mpi::node::local_rank;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,7 +29,12 @@ pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicat
     let endpoint = Endpoint::new(engine, user, &Group::new(private), 0)?;
     let comm = Communicator::new(endpoint, engine.config().timeout);
     let call = Call::enter(&comm, Operation::World, 0)?;
-    call.run(compare_settings(&call))?;
+    let _all_know_their_gpu = call.run(compare_settings(&call))?;
+    #[cfg(feature = "cuda")]
+    if !_all_know_their_gpu {
+        // No rank leaves the comparison before all are in it, so that all come here.
+        engine.binding().set_local_rank(local_rank(parent)?);
+    }
     drop(call);
     Ok(comm)
 }
@@ -46,9 +53,19 @@ fn finish<T>(creation: impl Future<Output = T>) -> T {
     }
 }
 
-async fn compare_settings(call: &Call<'_>) -> Result<()> {
-    let config = call.endpoint().engine.config();
-    let own = [config.eager_limit as u64, u64::from(config.check)];
+/// Compares the settings, and says whether every rank knows its number on its node.
+async fn compare_settings(call: &Call<'_>) -> Result<bool> {
+    let engine = &call.endpoint().engine;
+    let config = engine.config();
+    #[cfg(feature = "cuda")]
+    let knows_local_rank = engine.binding().is_known();
+    #[cfg(not(feature = "cuda"))]
+    let knows_local_rank = true;
+    let own = [
+        config.eager_limit as u64,
+        u64::from(config.check),
+        u64::from(knows_local_rank),
+    ];
     let mut all = vec![0u64; own.len() * call.ranks()];
     allgather(call, &own.lower(), &all.lower_mut(), Ok(())).await?;
     for (setting, name) in ["WARPCOMM_EAGER_LIMIT", "WARPCOMM_CHECK"].into_iter().enumerate() {
@@ -64,5 +81,5 @@ async fn compare_settings(call: &Call<'_>) -> Result<()> {
             ));
         }
     }
-    Ok(())
+    Ok(all.chunks(own.len()).all(|rank| rank.last() == Some(&1)))
 }

@@ -3,7 +3,7 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr;
 
-use super::{Device, Fold, Scratch, fold};
+use super::{Device, Fold, fold};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The memory of the process.
@@ -13,7 +13,7 @@ pub(crate) struct Host;
 const PAGE_BYTES: usize = 4096;
 
 impl Device for Host {
-    fn scratch(&self, bytes: usize) -> Result<Scratch> {
+    fn allocate(&self, bytes: usize) -> Result<*mut u8> {
         let failed = || {
             Error::new(
                 ErrorKind::Device,
@@ -23,14 +23,18 @@ impl Device for Host {
         let layout = Layout::from_size_align(bytes.max(1), PAGE_BYTES).map_err(|_| failed())?;
         // SAFETY: the layout's size is not zero.
         let pointer = unsafe { alloc(layout) };
-        if pointer.is_null() {
-            return Err(failed());
+        match pointer.is_null() {
+            true => Err(failed()),
+            false => Ok(pointer),
         }
-        Ok(Scratch {
-            pointer,
-            release,
-            bytes,
-        })
+    }
+
+    unsafe fn free(&self, pointer: *mut u8, bytes: usize) {
+        // The same layout was accepted by `allocate`.
+        if let Ok(layout) = Layout::from_size_align(bytes.max(1), PAGE_BYTES) {
+            // SAFETY: allocated with this layout, and given back once, as the caller promises.
+            unsafe { dealloc(pointer, layout) };
+        }
     }
 
     unsafe fn copy(&self, source: *const u8, target: *mut u8, bytes: usize) -> Result<()> {
@@ -42,13 +46,5 @@ impl Device for Host {
     unsafe fn fold(&self, what: Fold, inputs: &[*const u8], output: *mut u8, elements: usize) -> Result<()> {
         // SAFETY: the caller's promise is the same.
         unsafe { fold::fold(what.op, what.dtype, inputs, output, elements) }
-    }
-}
-
-fn release(pointer: *mut u8, bytes: usize) {
-    // The same layout was accepted by `scratch`.
-    if let Ok(layout) = Layout::from_size_align(bytes.max(1), PAGE_BYTES) {
-        // SAFETY: allocated by `scratch` with this layout, and released once, by the drop of its owner.
-        unsafe { dealloc(pointer, layout) };
     }
 }

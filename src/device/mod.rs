@@ -1,16 +1,25 @@
 //! Memory and arithmetic behind one private trait; a kind of memory is one file here.
 
+#[cfg(feature = "cuda")]
+pub(crate) mod cuda;
 mod fold;
 mod host;
+#[cfg(not(feature = "cuda"))]
+mod no_cuda;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::op::Op;
 
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::Lane;
 pub(crate) use host::Host;
+#[cfg(not(feature = "cuda"))]
+pub(crate) use no_cuda::Lane;
 
 /// Where a buffer lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,38 +37,28 @@ impl Place {
         self as u8
     }
 
-    /// Whether this build can operate on buffers at this place.
+    /// Whether this process can operate on buffers at this place.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported), saying why, for [`Place::Device`].
+    /// For [`Place::Device`] [`Unsupported`](crate::ErrorKind::Unsupported) where warpcomm was built without
+    /// the feature `cuda` or the machine has no CUDA driver, and [`Device`](crate::ErrorKind::Device) where
+    /// the driver finds no GPU.
+    ///
+    /// ```
+    /// assert!(warpcomm::Place::Host.check().is_ok());
+    /// ```
     #[inline]
     pub fn check(self) -> Result<()> {
         match self {
             Place::Host => Ok(()),
-            Place::Device => Err(Error::unsupported(no_device())),
+            #[cfg(feature = "cuda")]
+            Place::Device => cuda::check(),
+            #[cfg(not(feature = "cuda"))]
+            Place::Device => Err(Error::unsupported(
+                "device buffers are not supported: warpcomm was built without the feature cuda",
+            )),
         }
     }
-}
-
-fn no_device() -> String {
-    #[cfg(feature = "cuda")]
-    let driver = match cuda_driver_is_present() {
-        true => "the CUDA driver is present",
-        false => "no CUDA driver is present",
-    };
-    #[cfg(not(feature = "cuda"))]
-    let driver = "built without the feature cuda";
-    format!(
-        "device buffers are not supported by warpcomm {}; {driver}",
-        env!("CARGO_PKG_VERSION")
-    )
-}
-
-/// Asked before any other call of cudarc, each of which panics where the driver is missing.
-#[cfg(feature = "cuda")]
-fn cuda_driver_is_present() -> bool {
-    // SAFETY: looks for the driver's shared library and its entry points; has no other condition.
-    unsafe { cudarc::driver::sys::is_culib_present() }
 }
 
 impl fmt::Display for Place {
@@ -86,10 +85,17 @@ impl FromStr for Place {
 /// Memory of one kind and arithmetic on it.
 ///
 /// Pointers are given with their extent in bytes or elements; all of them lie in this device's
-/// memory.
+/// memory. What is started may still be under way when a call returns; the calls on one device take
+/// effect in the order in which they are made.
 pub(crate) trait Device: Send + Sync {
-    /// Memory for intermediate results, aligned to a page.
-    fn scratch(&self, bytes: usize) -> Result<Scratch>;
+    /// Memory for intermediate results, aligned to a cache line at least.
+    fn allocate(&self, bytes: usize) -> Result<*mut u8>;
+
+    /// Gives back what was allocated, after everything that was started before.
+    ///
+    /// # Safety
+    /// `pointer` is from [`allocate`](Self::allocate) with as many bytes, and is given back once.
+    unsafe fn free(&self, pointer: *mut u8, bytes: usize);
 
     /// Copies `bytes` bytes.
     ///
@@ -106,6 +112,15 @@ pub(crate) trait Device: Send + Sync {
     unsafe fn fold(&self, fold: Fold, inputs: &[*const u8], output: *mut u8, elements: usize) -> Result<()>;
 }
 
+/// The device of a lane; without one, the host.
+#[inline]
+pub(crate) fn device(lane: Option<&Lane>) -> &dyn Device {
+    match lane {
+        None => &Host,
+        Some(lane) => lane,
+    }
+}
+
 /// What a reduction computes: the operation and the type of its elements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fold {
@@ -116,8 +131,8 @@ pub(crate) struct Fold {
 /// Memory for intermediate results; it goes back to its device when dropped.
 pub(crate) struct Scratch {
     pointer: *mut u8,
-    release: fn(*mut u8, usize),
     bytes: usize,
+    lane: Option<Arc<Lane>>,
 }
 
 // SAFETY: the memory belongs to this value alone and is reached through `&mut` or raw pointers.
@@ -126,6 +141,15 @@ unsafe impl Send for Scratch {}
 unsafe impl Sync for Scratch {}
 
 impl Scratch {
+    /// Memory of a lane's GPU, or of the host.
+    pub(crate) fn new(lane: Option<&Arc<Lane>>, bytes: usize) -> Result<Scratch> {
+        Ok(Scratch {
+            pointer: device(lane.map(|lane| &**lane)).allocate(bytes)?,
+            bytes,
+            lane: lane.cloned(),
+        })
+    }
+
     pub(crate) fn pointer(&self) -> *mut u8 {
         self.pointer
     }
@@ -133,13 +157,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        (self.release)(self.pointer, self.bytes);
+        // SAFETY: allocated by `new` on the same device; dropped once.
+        unsafe { device(self.lane.as_deref()).free(self.pointer, self.bytes) };
     }
-}
-
-/// The device for buffers at `place`.
-#[inline]
-pub(crate) fn device(place: Place) -> Result<&'static dyn Device> {
-    place.check()?;
-    Ok(&Host)
 }

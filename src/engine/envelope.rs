@@ -31,6 +31,8 @@ pub(crate) enum Path {
     Inline,
     /// After the receiver's answer.
     Rendezvous,
+    /// Not at all: the sender could not read them.
+    Failed,
 }
 
 impl Envelope {
@@ -39,6 +41,7 @@ impl Envelope {
         let path = match path {
             Path::Inline => 0,
             Path::Rendezvous => 1,
+            Path::Failed => 2,
         };
         Envelope {
             path,
@@ -68,6 +71,8 @@ impl Envelope {
                 Ok((envelope, Path::Inline, dtype))
             }
             1 if message.len() == ENVELOPE_BYTES => Ok((envelope, Path::Rendezvous, dtype)),
+            // An envelope that was to carry elements and came alone.
+            0 | 2 if message.len() == ENVELOPE_BYTES => Ok((envelope, Path::Failed, dtype)),
             _ => Err(malformed()),
         }
     }

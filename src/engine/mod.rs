@@ -28,6 +28,8 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use crate::config::Config;
+#[cfg(feature = "cuda")]
+use crate::device::cuda::Binding;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Status;
 use crate::transport::Transport;
@@ -69,6 +71,8 @@ pub(crate) struct Engine {
     inside: AtomicUsize,
     progress: Progress,
     endpoints: Mutex<Vec<Weak<Endpoint>>>,
+    #[cfg(feature = "cuda")]
+    binding: Binding,
 }
 
 /// An operation that the polling thread drives.
@@ -147,6 +151,8 @@ impl Engine {
             inside: AtomicUsize::new(0),
             progress: Progress::default(),
             endpoints: Mutex::default(),
+            #[cfg(feature = "cuda")]
+            binding: Binding::default(),
         })
     }
 
@@ -158,6 +164,12 @@ impl Engine {
     #[inline]
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The GPU of this rank.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn binding(&self) -> &Binding {
+        &self.binding
     }
 
     #[inline]

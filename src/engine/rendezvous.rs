@@ -25,6 +25,7 @@ use super::transfer::Transfer;
 use crate::buffer::Span;
 use crate::error::{Error, ErrorKind, Peer, Result};
 use crate::message::{Source, Status, Tag};
+use crate::transport::LARGEST_MESSAGE_BYTES;
 
 /// Sends a span to `dest`.
 pub(crate) async fn send(
@@ -44,14 +45,34 @@ pub(crate) async fn send(
     };
     activity.waits_for(Phase::Envelope);
     let mut slab = Slab::take();
-    if bytes <= endpoint.engine.config().eager_limit {
+    let failed = span.check();
+    if bytes <= endpoint.engine.config().eager_limit || failed.is_err() {
         Envelope::new(Path::Inline, dtype, 0, count).write(slab.bytes_mut());
-        let payload = slab.bytes_mut()[ENVELOPE_BYTES..].as_mut_ptr();
-        // SAFETY: the span has `bytes` bytes, no more than the eager limit, for which a slab has room.
-        unsafe { span.device()?.copy(span.pointer(), payload, bytes) }?;
-        let total = ENVELOPE_BYTES + bytes;
-        Transfer::send_slab(transport, &endpoint.context, dest, tag.0, slab, total)?.await?;
-        return Ok(sent);
+        let context = &endpoint.context;
+        let transfer = if failed.is_err() {
+            // The receiver learns from an envelope without its elements that it gets none.
+            Envelope::new(Path::Failed, dtype, 0, count).write(slab.bytes_mut());
+            Transfer::send_slab(transport, context, dest, tag.0, slab, ENVELOPE_BYTES)?
+        } else if span.lane().is_some() {
+            // SAFETY: the span is borrowed until this future ends or is dropped.
+            unsafe {
+                Transfer::send_behind(
+                    transport,
+                    context,
+                    dest,
+                    tag.0,
+                    &slab.bytes()[..ENVELOPE_BYTES],
+                    span,
+                )
+            }?
+        } else {
+            let payload = slab.bytes_mut()[ENVELOPE_BYTES..].as_mut_ptr();
+            // SAFETY: the span has `bytes` bytes, no more than the eager limit, for which a slab has room.
+            unsafe { span.device().copy(span.pointer(), payload, bytes) }?;
+            Transfer::send_slab(transport, context, dest, tag.0, slab, ENVELOPE_BYTES + bytes)?
+        };
+        transfer.await?;
+        return failed.map(|()| sent);
     }
     let id = endpoint.ids.take()?;
     Envelope::new(Path::Rendezvous, dtype, id.number, count).write(slab.bytes_mut());
@@ -84,15 +105,14 @@ fn withdrawn() -> Error {
 /// Sends the elements, in several messages if the transport needs it.
 async fn send_body(endpoint: &Endpoint, span: &Span<'_>, dest: usize, tag: i32) -> Result<()> {
     let transport = endpoint.engine.transport();
-    let (bytes, largest) = (span.bytes(), transport.largest_message());
+    let bytes = span.bytes();
     let mut first = 0;
     while first < bytes {
-        let length = largest.min(bytes - first);
+        let length = LARGEST_MESSAGE_BYTES.min(bytes - first);
+        let part = (first, length);
         // SAFETY: within the span, which is borrowed until this future ends or is dropped.
-        let posted = unsafe {
-            let pointer = span.pointer().add(first);
-            Transfer::send_lent(transport, &endpoint.group.private, dest, tag, pointer, length)
-        };
+        let posted =
+            unsafe { Transfer::send_part(transport, &endpoint.group.private, dest, tag, span, part) };
         let sent = match posted {
             Ok(transfer) => transfer.await.map(drop),
             Err(error) => Err(error),
@@ -178,7 +198,9 @@ pub(crate) async fn receive(
         capacity: span.elements(),
     };
     let count = usize::try_from(envelope.count).unwrap_or(usize::MAX);
-    let fits = envelope::check_room(count, dtype, room);
+    let fits = span
+        .check()
+        .and_then(|()| envelope::check_room(count, dtype, room));
     let status = Status {
         source,
         tag: Tag(tag),
@@ -188,12 +210,13 @@ pub(crate) async fn receive(
     match path {
         Path::Inline => {
             fits.map_err(from)?;
-            let payload = slab.bytes()[ENVELOPE_BYTES..bytes].as_ptr();
-            // SAFETY: the payload has these bytes, `Envelope::read` made sure, and they fit the span.
-            unsafe {
-                span.device()?
-                    .copy(payload, span.pointer(), bytes - ENVELOPE_BYTES)
-            }?;
+            span.write(&slab.bytes()[ENVELOPE_BYTES..bytes])?;
+        }
+        Path::Failed => {
+            return Err(from(Error::new(
+                ErrorKind::PeerFailed,
+                "the sender could not send its elements",
+            )));
         }
         Path::Rendezvous => {
             let answer_tag = endpoint.tags.answer(envelope.id);
@@ -233,23 +256,15 @@ async fn receive_body(
     room: Room,
 ) -> Result<()> {
     let transport = endpoint.engine.transport();
-    let (bytes, largest) = (span.bytes(), transport.largest_message());
+    let bytes = span.bytes();
+    let mut outcome = Ok(());
     let (answer_tag, body_tag) = (endpoint.tags.answer(id), endpoint.tags.body(id));
     let mut first = 0;
     while first < bytes {
-        let length = largest.min(bytes - first);
+        let length = LARGEST_MESSAGE_BYTES.min(bytes - first);
+        let (part, private) = ((first, length), &endpoint.group.private);
         // SAFETY: within the span, which is borrowed for writing until this future ends or is dropped.
-        let posted = unsafe {
-            let pointer = span.pointer().add(first);
-            Transfer::receive_lent(
-                transport,
-                &endpoint.group.private,
-                source,
-                body_tag,
-                pointer,
-                length,
-            )
-        };
+        let posted = unsafe { Transfer::receive_part(transport, private, source, body_tag, span, part) };
         let ready = match posted {
             Ok(transfer) if first == 0 => answer(endpoint, source, answer_tag, envelope::write_go)
                 .await
@@ -266,16 +281,21 @@ async fn receive_body(
             }
             Err(error) => return Err(error),
         };
-        let delivery = transfer.await?;
-        if delivery.bytes < length {
-            return Err(Error::new(
-                ErrorKind::PeerFailed,
-                "the sender could not send the elements, or has withdrawn them",
-            ));
+        match transfer.await {
+            Ok(delivery) if delivery.bytes < length => {
+                return Err(Error::new(
+                    ErrorKind::PeerFailed,
+                    "the sender could not send the elements, or has withdrawn them",
+                ));
+            }
+            Ok(_) => {}
+            // The sender sends the rest all the same.
+            Err(error) if span.lane().is_some() => outcome = outcome.and(Err(error)),
+            Err(error) => return Err(error),
         }
         first += length;
     }
-    Ok(())
+    outcome
 }
 
 /// Where the next envelope comes from.

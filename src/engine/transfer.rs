@@ -7,8 +7,9 @@ use std::task::{self, Poll};
 
 use super::activity::Activity;
 use super::slab::{SLAB_BYTES, Slab};
+use crate::buffer::Span;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::{Context, Delivery, Posted, Tested, Ticket, Transport};
+use crate::transport::{Context, Delivery, DeviceMemory, Posted, Tested, Ticket, Transport};
 
 /// A send or receive under way.
 ///
@@ -84,39 +85,73 @@ impl<'t> Transfer<'t> {
         Ok(posted.map(|posted| Transfer::new(transport, posted, Some(slab))))
     }
 
-    /// Sends memory of the caller.
+    /// Sends a part of a span: `bytes` bytes from byte `first` on.
     ///
     /// # Safety
-    /// The memory is valid and not written until the transfer is over or was dropped.
+    /// The part is within the span, whose memory is not written until the transfer is over or was dropped.
     #[inline]
-    pub(crate) unsafe fn send_lent(
+    pub(crate) unsafe fn send_part(
         transport: &'t dyn Transport,
         context: &Context,
         dest: usize,
         tag: i32,
-        pointer: *const u8,
-        bytes: usize,
+        span: &Span<'_>,
+        (first, bytes): (usize, usize),
     ) -> Result<Transfer<'t>> {
         // SAFETY: the caller's promise; dropping the transfer early takes the memory back or ends the job.
-        let posted = unsafe { transport.isend(context, dest, tag, pointer, bytes) }?;
+        let posted = unsafe {
+            let pointer = span.pointer().add(first);
+            match device_memory(span, pointer, bytes) {
+                None => transport.isend(context, dest, tag, pointer, bytes),
+                Some(body) => transport.isend_device(context, dest, tag, &[], &body),
+            }
+        }?;
         Ok(Transfer::new(transport, posted, None))
     }
 
-    /// Receives into memory of the caller.
+    /// Sends a head, and behind it all elements of a span on a GPU. Where they cannot be read, the head is sent
+    /// alone, and the transfer ends with the error.
     ///
     /// # Safety
-    /// The memory is valid and used by nobody else until the transfer is over or was dropped.
+    /// As for [`send_part`](Self::send_part).
+    pub(crate) unsafe fn send_behind(
+        transport: &'t dyn Transport,
+        context: &Context,
+        dest: usize,
+        tag: i32,
+        head: &[u8],
+        span: &Span<'_>,
+    ) -> Result<Transfer<'t>> {
+        let posted = match device_memory(span, span.pointer(), span.bytes()) {
+            // SAFETY: the caller's promise.
+            Some(body) => unsafe { transport.isend_device(context, dest, tag, head, &body) },
+            None => Err(Error::invalid("elements that are not on a GPU")),
+        }?;
+        Ok(Transfer::new(transport, posted, None))
+    }
+
+    /// Receives into a part of a span: `bytes` bytes from byte `first` on.
+    ///
+    /// # Safety
+    /// The part is within the span, whose memory may be written and is used by nobody else until the transfer
+    /// is over or was dropped.
     #[inline]
-    pub(crate) unsafe fn receive_lent(
+    pub(crate) unsafe fn receive_part(
         transport: &'t dyn Transport,
         context: &Context,
         source: usize,
         tag: i32,
-        pointer: *mut u8,
-        capacity: usize,
+        span: &Span<'_>,
+        (first, bytes): (usize, usize),
     ) -> Result<Transfer<'t>> {
-        // SAFETY: as for `send_lent`.
-        let posted = unsafe { transport.irecv(context, Some(source), Some(tag), pointer, capacity) }?;
+        // SAFETY: as for `send_part`.
+        let posted = unsafe {
+            let pointer = span.pointer().add(first);
+            match device_memory(span, pointer, bytes) {
+                None => transport.irecv(context, Some(source), Some(tag), pointer, bytes),
+                Some(body) => transport.irecv_device(context, source, tag, &body),
+            }
+        }?;
         Ok(Transfer::new(transport, posted, None))
     }
 
@@ -187,6 +222,16 @@ impl<'t> Transfer<'t> {
         }
         abandoned
     }
+}
+
+/// A part of a span as a transport sees it, if it is on a GPU.
+#[inline]
+fn device_memory<'a>(span: &'a Span<'_>, pointer: *mut u8, bytes: usize) -> Option<DeviceMemory<'a>> {
+    span.lane().map(|lane| DeviceMemory {
+        lane,
+        address: pointer as usize,
+        bytes,
+    })
 }
 
 /// A transport takes back of itself only what nobody is left to complete.

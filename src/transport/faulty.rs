@@ -115,10 +115,6 @@ impl Transport for Faulty {
         self.inner.tag_limit()
     }
 
-    fn largest_message(&self) -> usize {
-        self.inner.largest_message()
-    }
-
     unsafe fn isend(
         &self,
         context: &Context,

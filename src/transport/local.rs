@@ -258,20 +258,16 @@ fn too_long(TooLong { bytes, capacity }: TooLong) -> Error {
 
 /// The ticket owns one reference to its operation.
 fn ticket(operation: Arc<Operation>) -> Ticket {
-    Ticket(Arc::into_raw(operation) as u64)
+    Ticket::new(Arc::into_raw(operation) as u64)
 }
 
 fn operation(ticket: &Ticket) -> *const Operation {
-    ticket.0 as *const Operation
+    ticket.number as *const Operation
 }
 
 impl Transport for Local {
     fn tag_limit(&self) -> i32 {
         i32::MAX
-    }
-
-    fn largest_message(&self) -> usize {
-        isize::MAX as usize
     }
 
     unsafe fn isend(

@@ -5,15 +5,33 @@
 //! | [`mpi`] | between processes, through MPI | |
 //! | [`local`] | between threads of one process | |
 //! | [`faulty`] | wrongly, on purpose, for tests | any other |
+//! | [`staged`] | from and to the memory of GPUs | any other |
 
 pub(crate) mod faulty;
 pub(crate) mod local;
 #[cfg(feature = "mpi")]
 pub(crate) mod mpi;
+#[cfg(feature = "cuda")]
+mod staged;
 
 use std::sync::Arc;
 
+use crate::config::Fault;
+use crate::device::Lane;
 use crate::error::{Error, Result};
+use faulty::Faulty;
+
+/// A transport between processes or threads, with everything around it that its rank needs.
+pub(crate) fn complete(base: Arc<dyn Transport>, faults: &[Fault], rank: usize) -> Arc<dyn Transport> {
+    let transport = Faulty::wrap(base, faults, rank);
+    #[cfg(feature = "cuda")]
+    let transport = staged::Staged::wrap(transport);
+    transport
+}
+
+/// The most bytes of one message; more travel in several. Small enough for MPI's counts, and for staging to
+/// hold one; large enough for nobody to notice the seams.
+pub(crate) const LARGEST_MESSAGE_BYTES: usize = 64 << 20;
 
 /// An isolated space of messages among a group of ranks.
 #[derive(Clone, Debug)]
@@ -31,7 +49,33 @@ pub(crate) struct Context {
 /// It is used up by the [`test`](Transport::test) that reports its end, or the
 /// [`abandon`](Transport::abandon) whose outcome is not [`Tested::Pending`].
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Ticket(pub u64);
+pub(crate) struct Ticket {
+    /// The transport's own name for it.
+    pub number: u64,
+    /// Whether it is of the transport that wraps another, and not of the other.
+    pub is_outer: bool,
+}
+
+impl Ticket {
+    pub(crate) fn new(number: u64) -> Ticket {
+        Ticket {
+            number,
+            is_outer: false,
+        }
+    }
+}
+
+/// Elements of a message in the memory of a GPU.
+#[cfg_attr(
+    not(feature = "cuda"),
+    expect(dead_code, reason = "there are no lanes, so there are no such elements")
+)]
+pub(crate) struct DeviceMemory<'a> {
+    /// Orders the transport's copies.
+    pub lane: &'a Arc<Lane>,
+    pub address: usize,
+    pub bytes: usize,
+}
 
 /// How far a send or receive got when it was posted.
 #[derive(Debug)]
@@ -92,9 +136,6 @@ pub(crate) trait Transport: Send + Sync {
     /// The largest tag.
     fn tag_limit(&self) -> i32;
 
-    /// The most bytes that one message may have.
-    fn largest_message(&self) -> usize;
-
     /// Starts to send.
     ///
     /// # Safety
@@ -122,6 +163,44 @@ pub(crate) trait Transport: Send + Sync {
         pointer: *mut u8,
         capacity: usize,
     ) -> Result<Posted>;
+
+    /// Starts to send `head`, which may be used again at once, and behind it memory of a GPU, which may be
+    /// written by what comes later in its lane once the send has completed.
+    ///
+    /// Fails at once as [`isend`](Self::isend) does. Where the memory cannot be read, `head` is sent alone, so
+    /// that the receiver learns of it, and the error is the end of the operation.
+    ///
+    /// # Safety
+    /// The memory is valid until the send has completed or was released, and not written meanwhile but by
+    /// what its lane orders.
+    unsafe fn isend_device(
+        &self,
+        _context: &Context,
+        _dest: usize,
+        _tag: i32,
+        _head: &[u8],
+        _body: &DeviceMemory<'_>,
+    ) -> Result<Posted> {
+        Err(no_device_memory())
+    }
+
+    /// Starts to receive from `source` a message with `tag` into memory of a GPU. When it has completed, what
+    /// comes later in the lane finds the bytes there.
+    ///
+    /// Where the memory cannot be written, the message is received all the same, and the error is the end of
+    /// the operation.
+    ///
+    /// # Safety
+    /// As for [`isend_device`](Self::isend_device), and nothing reads the memory meanwhile.
+    unsafe fn irecv_device(
+        &self,
+        _context: &Context,
+        _source: usize,
+        _tag: i32,
+        _body: &DeviceMemory<'_>,
+    ) -> Result<Posted> {
+        Err(no_device_memory())
+    }
 
     /// Starts to receive the earliest message of the context that no receive was posted for, if
     /// there is one.
@@ -175,4 +254,8 @@ pub(crate) trait Transport: Send + Sync {
     /// Ends all ranks: the last resort where the transport still holds memory that its owner is
     /// about to take back.
     fn abort(&self) -> !;
+}
+
+fn no_device_memory() -> Error {
+    Error::unsupported("this transport cannot reach the memory of GPUs")
 }

@@ -2,6 +2,8 @@
 //! call waits but those that MPI has in no other form (split, free, finalize).
 
 mod check;
+#[cfg(feature = "cuda")]
+pub(crate) mod node;
 mod process;
 
 use std::mem::{MaybeUninit, size_of};
@@ -15,10 +17,6 @@ use crate::error::{Error, Result};
 use check::check;
 
 pub(crate) use process::Process;
-
-/// The most bytes of one MPI message; larger bodies go in several. Far enough below 2^31 for every
-/// byte count that an MPI computes in an `int`.
-const LARGEST_MESSAGE: usize = 1 << 30;
 
 /// How often a cancelled receive is tested before it counts as matched: some MPIs finish the
 /// cancellation of a receive inside later calls.
@@ -75,7 +73,7 @@ fn communicator(context: &Context) -> ffi::MPI_Comm {
 
 fn request(ticket: &Ticket) -> ffi::MPI_Request {
     // SAFETY: the number of a ticket of this transport is a request.
-    unsafe { from_number(ticket.0) }
+    unsafe { from_number(ticket.number) }
 }
 
 impl Mpi {
@@ -165,10 +163,6 @@ impl Transport for Mpi {
         self.tag_limit
     }
 
-    fn largest_message(&self) -> usize {
-        LARGEST_MESSAGE
-    }
-
     unsafe fn isend(
         &self,
         context: &Context,
@@ -193,7 +187,7 @@ impl Transport for Mpi {
         };
         check(code, "MPI_Isend")?;
         // SAFETY: MPI has set it.
-        Ok(Posted::Pending(Ticket(to_number(unsafe {
+        Ok(Posted::Pending(Ticket::new(to_number(unsafe {
             request.assume_init()
         }))))
     }
@@ -221,7 +215,7 @@ impl Transport for Mpi {
         };
         check(code, "MPI_Irecv")?;
         // SAFETY: MPI has set it.
-        Ok(Posted::Pending(Ticket(to_number(unsafe {
+        Ok(Posted::Pending(Ticket::new(to_number(unsafe {
             request.assume_init()
         }))))
     }
@@ -262,7 +256,7 @@ impl Transport for Mpi {
         };
         check(code, "MPI_Imrecv")?;
         // SAFETY: MPI has set it.
-        Ok(Some(Posted::Pending(Ticket(to_number(unsafe {
+        Ok(Some(Posted::Pending(Ticket::new(to_number(unsafe {
             request.assume_init()
         })))))
     }
@@ -313,11 +307,11 @@ impl Transport for Mpi {
             )
         };
         check(code, "MPI_Comm_idup")?;
-        Ok(Creation::Pending(Ticket(Box::into_raw(duplication) as u64)))
+        Ok(Creation::Pending(Ticket::new(Box::into_raw(duplication) as u64)))
     }
 
     fn created(&self, ticket: &Ticket) -> Result<Option<u64>> {
-        let pointer = ticket.0 as *mut Duplication;
+        let pointer = ticket.number as *mut Duplication;
         // SAFETY: made by `duplicate`, and not used up yet.
         let duplication = unsafe { &mut *pointer };
         if Mpi::test_request(&mut duplication.request)?.is_none() {

@@ -1,0 +1,166 @@
+//! Page-locked host memory, which GPUs copy to and from by themselves: pooled, because locking pages takes
+//! longer than most messages.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use cudarc::driver::{result, sys};
+
+use super::failed;
+use super::gpu::Gpu;
+use super::lane::{Lane, Mark};
+use crate::error::Result;
+
+/// The smallest slab, a page.
+const SMALLEST_BYTES: usize = 4096;
+
+/// What the pool keeps at most for later; in use there may be more.
+const KEPT_BYTES: usize = 256 << 20;
+
+/// Page-locked memory of at least the size that was asked for; it goes back to the pool when dropped, and from
+/// there to the next user once the GPU is done with it.
+pub(crate) struct PinnedSlab {
+    gpu: &'static Gpu,
+    memory: Memory,
+    /// Until here a GPU uses the memory.
+    mark: Option<Mark>,
+}
+
+struct Memory {
+    pointer: *mut u8,
+    bytes: usize,
+}
+
+// SAFETY: the memory belongs to one value at a time, and is reached by raw pointers.
+unsafe impl Send for Memory {}
+// SAFETY: as above; a shared reference gives out nothing but the address.
+unsafe impl Sync for Memory {}
+
+#[derive(Default)]
+struct Pool {
+    /// By size in bytes.
+    kept: BTreeMap<usize, Vec<(Memory, Option<Mark>)>>,
+    usage: PinnedUsage,
+}
+
+/// How much page-locked host memory the library has for staging device buffers; see [`pinned_usage`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PinnedUsage {
+    /// Slabs that messages use now.
+    pub slabs_in_use: usize,
+    /// Their size in bytes.
+    pub bytes_in_use: usize,
+    /// The size in bytes of the slabs that are kept for later.
+    pub bytes_kept: usize,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    kept: BTreeMap::new(),
+    usage: PinnedUsage {
+        slabs_in_use: 0,
+        bytes_in_use: 0,
+        bytes_kept: 0,
+    },
+});
+
+fn pool() -> MutexGuard<'static, Pool> {
+    // The counts are changed together with the lists, without a panic in between.
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How much page-locked host memory this process uses for messages of device buffers, and how much it keeps.
+///
+/// Nothing is in use when no operation is pending.
+///
+/// ```
+/// assert_eq!(warpcomm::pinned_usage().slabs_in_use, 0);
+/// ```
+pub fn pinned_usage() -> PinnedUsage {
+    pool().usage
+}
+
+impl PinnedSlab {
+    /// A slab of at least `bytes` bytes.
+    pub(crate) fn take(gpu: &'static Gpu, bytes: usize) -> Result<PinnedSlab> {
+        let bytes = bytes.max(SMALLEST_BYTES).next_power_of_two();
+        let mut pool = pool();
+        let free = |(_, mark): &(Memory, Option<Mark>)| match mark {
+            None => true,
+            // A GPU that has failed does nothing any more.
+            Some(mark) => mark.is_over().unwrap_or(true),
+        };
+        let kept = pool.kept.entry(bytes).or_default();
+        let memory = match kept.iter().position(free) {
+            Some(at) => {
+                let (memory, _) = kept.swap_remove(at);
+                pool.usage.bytes_kept -= bytes;
+                memory
+            }
+            None => {
+                let allocated = || {
+                    gpu.bind()?;
+                    // SAFETY: the memory belongs to the slab, and is freed as it was allocated.
+                    unsafe { result::malloc_host(bytes, sys::CU_MEMHOSTALLOC_PORTABLE) }
+                };
+                let what = || format!("cannot allocate {bytes} bytes of page-locked memory");
+                let pointer = allocated().map_err(|error| failed(&what(), error))?.cast();
+                Memory { pointer, bytes }
+            }
+        };
+        pool.usage.slabs_in_use += 1;
+        pool.usage.bytes_in_use += bytes;
+        Ok(PinnedSlab {
+            gpu,
+            memory,
+            mark: None,
+        })
+    }
+
+    pub(crate) fn pointer(&self) -> *mut u8 {
+        self.memory.pointer
+    }
+
+    /// Says that the lane uses the slab in what was started until now.
+    pub(crate) fn used_until_here(&mut self, lane: &Lane) -> Result<()> {
+        self.mark = None;
+        self.mark = Some(lane.mark().inspect_err(|_| lane.wait())?);
+        Ok(())
+    }
+
+    /// Whether the GPU is done with the slab, and how that ended.
+    pub(crate) fn poll_free(&mut self) -> Poll<Result<()>> {
+        match self.mark.as_ref().map_or(Ok(true), Mark::is_over) {
+            Ok(false) => Poll::Pending,
+            Ok(true) => {
+                self.mark = None;
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl Drop for PinnedSlab {
+    fn drop(&mut self) {
+        let bytes = self.memory.bytes;
+        let memory = Memory { ..self.memory };
+        let mark = self.mark.take();
+        let mut pool = pool();
+        pool.usage.slabs_in_use -= 1;
+        pool.usage.bytes_in_use -= bytes;
+        if pool.usage.bytes_kept + bytes <= KEPT_BYTES {
+            pool.usage.bytes_kept += bytes;
+            pool.kept.entry(bytes).or_default().push((memory, mark));
+            return;
+        }
+        drop(pool);
+        if let Some(mark) = mark {
+            mark.wait();
+        }
+        if self.gpu.bind().is_ok() {
+            // SAFETY: allocated by `take`; nobody uses it any more. It fails where the GPU has failed.
+            let _ = unsafe { result::free_host(memory.pointer.cast()) };
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! Any transport, from and to the memory of GPUs: through page-locked memory of the host.
+//!
+//! ```text
+//! send:     GPU -copy-> pinned slab, behind the head  -inner send->
+//! receive:  -inner receive-> pinned slab -copy-> GPU
+//! ```
+//!
+//! A send goes to the inner transport when its copy is over, so it is kept back meanwhile, and so is every
+//! later message to the same rank in the same context: messages do not overtake each other. A receive has
+//! completed when its copy is in the lane.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use super::{Context, Creation, DeviceMemory, Posted, Split, Tested, Ticket, Transport};
+use crate::device::cuda::{PinnedSlab, is_anybody_waiting};
+use crate::device::{Device, Lane};
+use crate::error::{Error, Result};
+
+/// A transport that takes device memory, over one that does not.
+pub(crate) struct Staged {
+    inner: Arc<dyn Transport>,
+    /// How many entries `state` has, to pass everything by when there are none.
+    held: AtomicUsize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Sends that the inner transport does not have yet, in the order of their calls.
+    waiting: VecDeque<Arc<Operation>>,
+    /// What was given up while the inner transport still used its memory.
+    orphans: Vec<(Ticket, Memory)>,
+}
+
+/// A send or receive that this transport has begun.
+struct Operation(Mutex<Stage>);
+
+/// How far an operation is.
+enum Stage {
+    /// A send that is kept back.
+    Waiting(Outgoing),
+    /// The inner transport has it.
+    Posted {
+        ticket: Ticket,
+        memory: Memory,
+        /// Where the bytes go when they are here.
+        target: Option<Target>,
+        /// Why the operation fails, though the inner one succeeds.
+        failure: Option<Error>,
+    },
+    /// It is over.
+    Over(Result<Tested>),
+}
+
+struct Outgoing {
+    context: Context,
+    dest: usize,
+    tag: i32,
+    memory: Memory,
+    /// The length of the message in bytes, and of the part of it that is sent if the rest cannot be read.
+    bytes: usize,
+    head_bytes: usize,
+    /// Why the rest cannot be read.
+    failure: Option<Error>,
+}
+
+struct Target {
+    lane: Arc<Lane>,
+    address: usize,
+}
+
+/// The host memory of a message.
+enum Memory {
+    Pinned(PinnedSlab),
+    /// Where there is no pinned memory: to receive a message that nobody can have, or to send a head.
+    Pageable(Box<[u8]>),
+    /// The caller's.
+    Lent(*const u8),
+}
+
+// SAFETY: lent memory is the transport's until the operation is over, like the other kinds.
+unsafe impl Send for Memory {}
+
+impl Memory {
+    fn pointer(&self) -> *const u8 {
+        match self {
+            Memory::Pinned(slab) => slab.pointer(),
+            Memory::Pageable(bytes) => bytes.as_ptr(),
+            Memory::Lent(pointer) => *pointer,
+        }
+    }
+}
+
+impl Operation {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The ticket owns one reference to its operation.
+fn ticket(operation: Arc<Operation>) -> Posted {
+    Posted::Pending(Ticket {
+        number: Arc::into_raw(operation) as u64,
+        is_outer: true,
+    })
+}
+
+fn operation(ticket: &Ticket) -> *const Operation {
+    ticket.number as *const Operation
+}
+
+impl Staged {
+    /// Wraps a transport.
+    pub(super) fn wrap(inner: Arc<dyn Transport>) -> Arc<dyn Transport> {
+        Arc::new(Staged {
+            inner,
+            held: AtomicUsize::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, state: &State) {
+        self.held
+            .store(state.waiting.len() + state.orphans.len(), Ordering::Release);
+    }
+
+    /// Hands on what can go on.
+    fn drive(&self) {
+        if self.held.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut state = self.state();
+        let mut blocked: Vec<(u64, usize)> = Vec::new();
+        state.waiting.retain(|operation| {
+            let mut stage = operation.stage();
+            let Stage::Waiting(outgoing) = &mut *stage else {
+                return false;
+            };
+            let way = (outgoing.context.handle, outgoing.dest);
+            if blocked.contains(&way) || !outgoing.is_ready() {
+                blocked.push(way);
+                return true;
+            }
+            let Stage::Waiting(outgoing) = std::mem::replace(&mut *stage, Stage::Over(Ok(Tested::Released)))
+            else {
+                return false;
+            };
+            *stage = self.post(outgoing);
+            false
+        });
+        state
+            .orphans
+            .retain(|(ticket, _)| matches!(self.inner.test(ticket), Ok(Tested::Pending)));
+        self.count(&state);
+    }
+
+    /// Gives a send to the inner transport.
+    fn post(&self, outgoing: Outgoing) -> Stage {
+        let Outgoing {
+            context,
+            dest,
+            tag,
+            memory,
+            bytes,
+            head_bytes,
+            failure,
+        } = outgoing;
+        let bytes = if failure.is_some() { head_bytes } else { bytes };
+        // SAFETY: the memory is kept, or lent to this transport, until the inner send is over.
+        match unsafe { self.inner.isend(&context, dest, tag, memory.pointer(), bytes) } {
+            Ok(Posted::Pending(ticket)) => Stage::Posted {
+                ticket,
+                memory,
+                target: None,
+                failure,
+            },
+            Ok(Posted::Done(delivery)) => Stage::Over(failure.map_or(Ok(Tested::Completed(delivery)), Err)),
+            Err(error) => Stage::Over(Err(failure.unwrap_or(error))),
+        }
+    }
+
+    /// Keeps a send back until everything before it on its way is on its way.
+    fn keep_back(&self, outgoing: Outgoing) -> Posted {
+        let operation = Arc::new(Operation(Mutex::new(Stage::Waiting(outgoing))));
+        let mut state = self.state();
+        state.waiting.push_back(Arc::clone(&operation));
+        self.count(&state);
+        drop(state);
+        self.drive();
+        ticket(operation)
+    }
+
+    /// Whether a message would overtake one that is kept back.
+    fn would_overtake(&self, context: &Context, dest: usize) -> bool {
+        self.held.load(Ordering::Acquire) > 0
+            && self.state().waiting.iter().any(|operation| {
+                let stage = operation.stage();
+                matches!(&*stage, Stage::Waiting(earlier)
+                    if earlier.context.handle == context.handle && earlier.dest == dest)
+            })
+    }
+
+    /// Looks how far the operation is.
+    fn look(&self, operation: &Operation) -> Result<Tested> {
+        let mut stage = operation.stage();
+        let tested = match &*stage {
+            Stage::Waiting(_) => return Ok(Tested::Pending),
+            Stage::Posted { ticket, .. } => match self.inner.test(ticket) {
+                Ok(Tested::Pending) => return Ok(Tested::Pending),
+                tested => tested,
+            },
+            Stage::Over(_) => Ok(Tested::Released),
+        };
+        match std::mem::replace(&mut *stage, Stage::Over(Ok(Tested::Released))) {
+            Stage::Posted {
+                memory,
+                target,
+                failure,
+                ..
+            } => finish(tested, memory, target, failure),
+            Stage::Over(outcome) => outcome,
+            Stage::Waiting(_) => tested,
+        }
+    }
+}
+
+/// Ends an operation of which the inner one has ended.
+fn finish(
+    tested: Result<Tested>,
+    memory: Memory,
+    target: Option<Target>,
+    failure: Option<Error>,
+) -> Result<Tested> {
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    if let (Ok(Tested::Completed(delivery)), Some(target), Memory::Pinned(mut slab)) =
+        (&tested, target, memory)
+    {
+        // SAFETY: the slab holds that many bytes, and is kept from other users until the copy is over; whoever
+        // has started the receive promises the target.
+        unsafe {
+            target
+                .lane
+                .copy(slab.pointer(), target.address as *mut u8, delivery.bytes)
+        }?;
+        slab.used_until_here(&target.lane)?;
+    }
+    tested
+}
+
+impl Outgoing {
+    /// Whether the message is in host memory, or never will be.
+    fn is_ready(&mut self) -> bool {
+        let Memory::Pinned(slab) = &mut self.memory else {
+            return true;
+        };
+        match slab.poll_free() {
+            Poll::Pending => false,
+            Poll::Ready(outcome) => {
+                if let Err(error) = outcome {
+                    self.failure.get_or_insert(error);
+                }
+                true
+            }
+        }
+    }
+}
+
+/// Starts to copy a message to pinned memory, behind its head.
+///
+/// # Safety
+/// As for [`Transport::isend_device`].
+unsafe fn fetch(head: &[u8], body: &DeviceMemory<'_>) -> Result<PinnedSlab> {
+    let mut slab = PinnedSlab::take(body.lane.gpu(), head.len() + body.bytes)?;
+    // SAFETY: the slab has room for both, and nobody else uses it before the mark; the caller's promise.
+    unsafe {
+        std::ptr::copy_nonoverlapping(head.as_ptr(), slab.pointer(), head.len());
+        body.lane.copy(
+            body.address as *const u8,
+            slab.pointer().add(head.len()),
+            body.bytes,
+        )?;
+    }
+    slab.used_until_here(body.lane)?;
+    Ok(slab)
+}
+
+impl Transport for Staged {
+    fn tag_limit(&self) -> i32 {
+        self.inner.tag_limit()
+    }
+
+    unsafe fn isend(
+        &self,
+        context: &Context,
+        dest: usize,
+        tag: i32,
+        pointer: *const u8,
+        bytes: usize,
+    ) -> Result<Posted> {
+        self.drive();
+        if self.would_overtake(context, dest) {
+            return Ok(self.keep_back(Outgoing {
+                context: context.clone(),
+                dest,
+                tag,
+                memory: Memory::Lent(pointer),
+                bytes,
+                head_bytes: bytes,
+                failure: None,
+            }));
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.inner.isend(context, dest, tag, pointer, bytes) }
+    }
+
+    unsafe fn irecv(
+        &self,
+        context: &Context,
+        source: Option<usize>,
+        tag: Option<i32>,
+        pointer: *mut u8,
+        capacity: usize,
+    ) -> Result<Posted> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.inner.irecv(context, source, tag, pointer, capacity) }
+    }
+
+    unsafe fn isend_device(
+        &self,
+        context: &Context,
+        dest: usize,
+        tag: i32,
+        head: &[u8],
+        body: &DeviceMemory<'_>,
+    ) -> Result<Posted> {
+        // SAFETY: the caller's promise is the same.
+        let (memory, failure) = match unsafe { fetch(head, body) } {
+            Ok(slab) => (Memory::Pinned(slab), None),
+            Err(error) => (Memory::Pageable(head.into()), Some(error)),
+        };
+        Ok(self.keep_back(Outgoing {
+            context: context.clone(),
+            dest,
+            tag,
+            memory,
+            bytes: head.len() + body.bytes,
+            head_bytes: head.len(),
+            failure,
+        }))
+    }
+
+    unsafe fn irecv_device(
+        &self,
+        context: &Context,
+        source: usize,
+        tag: i32,
+        body: &DeviceMemory<'_>,
+    ) -> Result<Posted> {
+        let (memory, failure) = match PinnedSlab::take(body.lane.gpu(), body.bytes) {
+            Ok(slab) => (Memory::Pinned(slab), None),
+            Err(error) => (Memory::Pageable(vec![0; body.bytes].into()), Some(error)),
+        };
+        let pointer = memory.pointer().cast_mut();
+        // SAFETY: the memory has that many bytes and is kept until the inner receive is over.
+        let posted = unsafe {
+            self.inner
+                .irecv(context, Some(source), Some(tag), pointer, body.bytes)
+        }?;
+        let target = Some(Target {
+            lane: Arc::clone(body.lane),
+            address: body.address,
+        });
+        let stage = match posted {
+            Posted::Pending(ticket) => Stage::Posted {
+                ticket,
+                memory,
+                target,
+                failure,
+            },
+            Posted::Done(delivery) => {
+                Stage::Over(finish(Ok(Tested::Completed(delivery)), memory, target, failure))
+            }
+        };
+        Ok(ticket(Arc::new(Operation(Mutex::new(stage)))))
+    }
+
+    unsafe fn receive_unexpected(
+        &self,
+        context: &Context,
+        pointer: *mut u8,
+        capacity: usize,
+    ) -> Result<Option<Posted>> {
+        self.drive();
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.inner.receive_unexpected(context, pointer, capacity) }
+    }
+
+    fn test(&self, ticket: &Ticket) -> Result<Tested> {
+        self.drive();
+        if !ticket.is_outer {
+            return self.inner.test(ticket);
+        }
+        let operation = operation(ticket);
+        // SAFETY: the ticket owns a reference until it is used up.
+        let tested = self.look(unsafe { &*operation });
+        if !matches!(tested, Ok(Tested::Pending)) {
+            // SAFETY: the reference made by `ticket`, given up once, as the ticket is used up now.
+            drop(unsafe { Arc::from_raw(operation) });
+        }
+        tested
+    }
+
+    fn abandon(&self, ticket: &Ticket) -> Tested {
+        if !ticket.is_outer {
+            return self.inner.abandon(ticket);
+        }
+        // SAFETY: the ticket's reference, which this call uses up.
+        let operation = unsafe { Arc::from_raw(operation(ticket)) };
+        let mut state = self.state();
+        state.waiting.retain(|waiting| !Arc::ptr_eq(waiting, &operation));
+        let stage = std::mem::replace(&mut *operation.stage(), Stage::Over(Ok(Tested::Released)));
+        let tested = match stage {
+            Stage::Posted {
+                ticket,
+                memory,
+                target,
+                failure,
+            } => match self.inner.abandon(&ticket) {
+                Tested::Pending if matches!(memory, Memory::Lent(_)) => {
+                    *operation.stage() = Stage::Posted {
+                        ticket,
+                        memory,
+                        target,
+                        failure,
+                    };
+                    // The outer ticket stays valid.
+                    let _ = Arc::into_raw(operation);
+                    return Tested::Pending;
+                }
+                // Nothing of the caller's is in use, so that only this transport has to wait.
+                Tested::Pending => {
+                    state.orphans.push((ticket, memory));
+                    Tested::Released
+                }
+                tested => finish(Ok(tested), memory, target, failure).unwrap_or(Tested::Released),
+            },
+            Stage::Over(outcome) => outcome.unwrap_or(Tested::Released),
+            Stage::Waiting(_) => Tested::Released,
+        };
+        self.count(&state);
+        tested
+    }
+
+    fn fresh(&self) -> u64 {
+        self.inner.fresh()
+    }
+
+    fn duplicate(&self, parent: &Context, agreed: u64) -> Result<Creation> {
+        self.inner.duplicate(parent, agreed)
+    }
+
+    fn created(&self, ticket: &Ticket) -> Result<Option<u64>> {
+        self.drive();
+        self.inner.created(ticket)
+    }
+
+    fn split(&self, parent: &Context, split: &Split) -> Result<Option<u64>> {
+        self.inner.split(parent, split)
+    }
+
+    fn free(&self, context: &Context) -> Result<()> {
+        self.inner.free(context)
+    }
+
+    fn idle(&self, rounds: u32) {
+        self.drive();
+        match self.held.load(Ordering::Relaxed) > 0 || is_anybody_waiting() {
+            true => std::thread::yield_now(),
+            false => self.inner.idle(rounds),
+        }
+    }
+
+    fn wake(&self) {
+        self.inner.wake();
+    }
+
+    fn lost(&self) -> Option<Error> {
+        self.inner.lost()
+    }
+
+    fn flush(&self) {
+        self.drive();
+        // What nobody can complete any more may still be read by the inner transport.
+        for (_, memory) in self.state().orphans.drain(..) {
+            std::mem::forget(memory);
+        }
+        self.inner.flush();
+    }
+
+    fn abort(&self) -> ! {
+        self.inner.abort()
+    }
+}
