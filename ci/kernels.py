@@ -30,24 +30,18 @@ def package(name, file):
     sys.exit(f"the package nvidia.{name} has no {file}")
 
 
-def rows(source):
-    """The rows of a table in src: the variant, the name and what is between them or follows."""
-    return re.findall(r'^ +(\w+): (.*?)"(\w+)"(?:, ([\w ]+))?;$', (ROOT / "src" / source).read_text(), re.MULTILINE)
-
-
 def modules():
-    """The name, the source and the macros of each module."""
-    text = (ROOT / "src/dtype.rs").read_text()
-    classes = re.findall(r"^            (\w+) \{$(.*?)^            \}$", text, re.MULTILINE | re.DOTALL)
-    ops = [(variant, name, classes.split()) for variant, _, name, classes in rows("op.rs") if classes]
-    for kind, body in classes:
-        for dtype in re.findall(r'"(\w+)";', body):
-            folds = " ".join(f"FOLD({name}, {variant})" for variant, name, takes in ops if kind in takes)
-            if folds:
-                yield f"fold_{dtype}", "reduce.cu", [f"-DELEMENT={dtype}", f"-DFOLDS={folds}"]
-    for source in sorted(KERNELS.glob("*.cu")):
-        if source.name != "reduce.cu":
-            yield source.stem, source.name, []
+    """The name, the source and the macros of each module. What there is to fold is in the tables of src."""
+    row = r'^ +(\w+): "(\w+)", ([\w ]+);$'
+    ops = re.findall(row, (ROOT / "src/op.rs").read_text(), re.MULTILINE)
+    table = r"^ {12}(\w+) \{$(.*?)^ {12}\}$"
+    classes = re.findall(table, (ROOT / "src/dtype.rs").read_text(), re.MULTILINE | re.DOTALL)
+    for kind, types in classes:
+        folds = " ".join(f"FOLD({name}, {functor})" for functor, name, takes in ops if kind in takes.split())
+        for dtype in re.findall(r'"(\w+)";', types):
+            yield f"fold_{dtype}", "reduce.cu", [f"-DELEMENT={dtype}", f"-DFOLDS={folds}"]
+    yield "sum", "sum.cu", []
+    yield "matvec", "matvec.cu", []
 
 
 def compile_module(module):
@@ -74,9 +68,9 @@ def compile_module(module):
 
 
 def without_constants(ptx):
-    """The text without the variables that no kernel reads: NVRTC emits every inline constant, also its own."""
-    unread = {name for name in re.findall(r"^\.global .*? (\w+)(?:\[\d+\])?(?: = .*)?;$", ptx, re.MULTILINE) if ptx.count(name) == 1}
-    return re.sub(r"^\.global .*? (\w+)(?:\[\d+\])?(?: = .*)?;\n", lambda line: "" if line[1] in unread else line[0], ptx, flags=re.MULTILINE)
+    """The text without the variables that no kernel reads: NVRTC writes down every inline constant, also its own."""
+    variable = re.compile(r"^\.global [^;]*? (\w+)(?:\[\d+\])?(?: = [^;]*)?;\n", re.MULTILINE)
+    return variable.sub(lambda line: "" if ptx.count(line[1]) == 1 else line[0], ptx)
 
 
 def compile_all(directory):

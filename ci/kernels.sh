@@ -22,7 +22,11 @@ if [[ "$(cat "$venv/packages" 2>/dev/null)" != "${packages[*]}" ]]; then
     rm -rf "$venv"
     python3 -m venv --without-pip "$venv"
     site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    PIP_ROOT_USER_ACTION=ignore target/venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
+    # An environment of a system without ensurepip has no pip, but then the system has.
+    for pip in target/venv/bin/python python3; do
+        "$pip" -c 'import pip' 2>/dev/null && break
+    done
+    PIP_ROOT_USER_ACTION=ignore "$pip" -m pip install --quiet --no-input --disable-pip-version-check \
         --only-binary :all: --target "$site" "${packages[@]}"
     echo "${packages[*]}" >"$venv/packages"
 fi

@@ -36,12 +36,15 @@ template <class T> DEVICE Four<T> load_aligned(const T *from) {
 
 template <class T> DEVICE Four<T> load_singly(const T *from) { return {{from[0], from[1], from[2], from[3]}}; }
 
-// The first `count` of four neighbours, and zeros.
-template <class T> DEVICE Four<T> load_some(const T *from, u32 count) {
+// As many of four neighbours as `left` says, and zeros.
+template <class T> DEVICE Four<T> load_last(const T *from, u32 left, bool aligned) {
+    if (left >= 4) {
+        return aligned ? load_aligned(from) : load_singly(from);
+    }
     Four<T> four;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        four.at[i] = i < count ? from[i] : T(0);
+        four.at[i] = i < left ? from[i] : T(0);
     }
     return four;
 }
@@ -113,10 +116,10 @@ DEVICE Sum sum_segment(const T *row, const T *vector, u32 columns, u32 thread, u
     }
 #pragma unroll 1
     for (; at < columns; at += step) {
-        const Four<T> of_row = load_some(row + at, columns - at);
+        const Four<T> of_row = load_last(row + at, columns - at, row_is_aligned);
         Four<T> of_vector = of_row;
         if constexpr (Terms::has_vector) {
-            of_vector = load_some(vector + at, columns - at);
+            of_vector = load_last(vector + at, columns - at, vector_is_aligned);
         }
         add_four<Terms>(sum, of_row, of_vector);
     }
