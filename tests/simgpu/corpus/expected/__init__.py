@@ -1,0 +1,1 @@
+"""What the kernels of each source must give."""
