@@ -303,7 +303,8 @@ template <class T> struct MinLoc : Min<T> {};
 
 template <class T> struct MaxLoc : Max<T> {};
 
-// The accumulator is 0 or 1 of its type, so that logical operations are those on bits, of floats too.
+// The accumulator is 0 or 1 of its type, so that logical operations are those on bits, of floats too. A bool is 0 or 1
+// from the beginning, and so has `Min` and `Max` on bits as well.
 
 template <class T, class OnBits> struct Logical : OnBits {
     static DEVICE Accumulator<T> load(T element) { return Accumulator<T>(is_true(element)); }
