@@ -8,6 +8,9 @@
 //! the result are gathered with unequal counts. Each element of the result is computed by one rank
 //! in an order that depends on the length of the row only, so the result has the same bits for any
 //! number of ranks. Without files the data is made from a seed.
+//!
+//! With `--place device` the matrix and the vectors lie on each rank's GPU, which multiplies its rows; buffers
+//! of the GPU are sent as they are.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -16,10 +19,14 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use npyz::WriterBuilder;
+#[cfg(feature = "cuda")]
+use warpcomm::cudarc::driver::{CudaFunction, CudaSlice, PushKernelArg};
 use warpcomm::{Blocks, Dtype, Element, Op, Place};
 
 #[path = "shared/dot.rs"]
 mod dot;
+#[path = "shared/gpu.rs"]
+mod gpu;
 #[path = "shared/npy.rs"]
 mod npy;
 #[path = "shared/ranks.rs"]
@@ -133,7 +140,7 @@ impl Problem {
 
 fn multiply<T>(rank: &Rank, options: &Options, problem: &mut Problem) -> Result<(), Failure>
 where
-    T: Real + Part + Element + npyz::AutoSerialize,
+    T: Real + Part + Element + npyz::AutoSerialize + gpu::OnDevice,
 {
     let comm = &rank.comm;
     let blocks = Blocks::even(problem.rows, comm.size());
@@ -141,17 +148,12 @@ where
 
     let matrix: Vec<T> = rank.agree(problem.read_rows(mine.clone()))?;
     let mut x: Vec<T> = rank.agree(problem.read_vector(rank))?;
-    let mut part: Vec<T> = rank.agree(npy::zeroed(mine.len()))?;
     let mut y: Vec<T> = rank.agree(npy::zeroed(problem.rows))?;
-    comm.bcast(&mut x, 0)?;
-
-    comm.barrier()?;
-    let start = Instant::now();
-    for (index, element) in part.iter_mut().enumerate() {
-        *element = T::dot(row(&matrix, index, problem.columns), &x);
-    }
-    comm.allgatherv(&part, &mut y, &blocks)?;
-    let mut seconds = start.elapsed().as_secs_f64();
+    let (mut seconds, place) = match options.place {
+        #[cfg(feature = "cuda")]
+        Place::Device => on_device(rank, &blocks, &matrix, &mut x, &mut y)?,
+        _ => on_host(rank, &blocks, &matrix, &mut x, &mut y)?,
+    };
     comm.allreduce_in_place(&mut seconds, Op::Max)?;
 
     let mut largest = 0.0;
@@ -192,9 +194,150 @@ where
         problem.columns,
         problem.dtype.name(),
         comm.size(),
-        options.place,
+        place,
         rank.path,
     ))
+}
+
+/// Sends rank 0's vector `x` to all, and collects the product of all rows in `y`; returns the time of the
+/// product, and where it was computed.
+fn on_host<T: Real + Element>(
+    rank: &Rank,
+    blocks: &Blocks,
+    matrix: &[T],
+    x: &mut [T],
+    y: &mut [T],
+) -> Result<(f64, String), Failure> {
+    let comm = &rank.comm;
+    comm.bcast(x, 0)?;
+    comm.barrier()?;
+    let start = Instant::now();
+    let rows = 0..blocks.count(comm.rank());
+    let part: Vec<T> = rows.map(|index| T::dot(row(matrix, index, x.len()), x)).collect();
+    comm.allgatherv(&part, y, blocks)?;
+    Ok((start.elapsed().as_secs_f64(), "host".to_owned()))
+}
+
+/// As [`on_host`], with all buffers on the GPU.
+#[cfg(feature = "cuda")]
+fn on_device<T: Real + Element + gpu::OnDevice>(
+    rank: &Rank,
+    blocks: &Blocks,
+    matrix: &[T],
+    x: &mut Vec<T>,
+    y: &mut Vec<T>,
+) -> Result<(f64, String), Failure> {
+    let comm = &rank.comm;
+    let (rows, columns) = (blocks.count(comm.rank()), x.len());
+    let uploaded = || {
+        let gpu = gpu::Gpu::new(comm)?;
+        let product = Product::new::<T>(&gpu, rows, columns)?;
+        let buffers = (
+            gpu.upload(matrix)?,
+            gpu.upload(x)?,
+            gpu.zeroed(rows)?,
+            gpu.zeroed(y.len())?,
+        );
+        gpu.stream.synchronize().map_err(gpu::failed)?;
+        Ok((gpu.name()?, gpu, product, buffers))
+    };
+    let (name, gpu, mut product, (matrix, mut x_there, mut part, mut y_there)) = rank.agree(uploaded())?;
+
+    comm.bcast(&mut x_there.slice_mut(..columns), 0)?;
+    comm.barrier()?;
+    let start = Instant::now();
+    let launched = product.launch(&gpu, &matrix, &x_there, &mut part);
+    comm.allgatherv(&part.slice(..rows), &mut y_there.slice_mut(..y.len()), blocks)?;
+    let done = launched.and_then(|()| gpu.stream.synchronize().map_err(gpu::failed));
+    let seconds = start.elapsed().as_secs_f64();
+    rank.agree(done)?;
+
+    let downloaded = || Ok((gpu.download(&x_there, columns)?, gpu.download(&y_there, y.len())?));
+    (*x, *y) = rank.agree(downloaded())?;
+    Ok((seconds, format!("device ({name})")))
+}
+
+/// The kernels of one product, and the memory between them; see `kernels/matvec.cu`.
+#[cfg(feature = "cuda")]
+struct Product {
+    rows: usize,
+    columns: usize,
+    first: CudaFunction,
+    finish: CudaFunction,
+    /// The sums of the segments of the rows, and the sums of those, and so on.
+    sums: Vec<(usize, CudaSlice<f64>)>,
+}
+
+#[cfg(feature = "cuda")]
+impl Product {
+    /// The columns of a segment.
+    const SEGMENT: usize = 2048;
+
+    fn new<T: Element>(gpu: &gpu::Gpu, rows: usize, columns: usize) -> Result<Product, String> {
+        let kernels = gpu.load(include_str!("../kernels/ptx/matvec.ptx"))?;
+        let mut sums = Vec::new();
+        let mut left = columns;
+        while left > Product::SEGMENT {
+            left = left.div_ceil(Product::SEGMENT);
+            sums.push((left, gpu.zeroed(rows * left)?));
+        }
+        Ok(Product {
+            rows,
+            columns,
+            first: kernels.get(&format!("matvec_{}", T::DTYPE))?,
+            finish: kernels.get(&format!("matvec_finish_{}", T::DTYPE))?,
+            sums,
+        })
+    }
+
+    fn launch<T: gpu::OnDevice>(
+        &mut self,
+        gpu: &gpu::Gpu,
+        matrix: &CudaSlice<T>,
+        x: &CudaSlice<T>,
+        product: &mut CudaSlice<T>,
+    ) -> Result<(), String> {
+        let (rows, columns) = (self.rows as u64, self.columns as u64);
+        // A warp for each segment.
+        let grid = |columns: usize| gpu.grid(self.rows * columns.div_ceil(Product::SEGMENT) * 32);
+        let Some(((mut left, first), rest)) = self
+            .sums
+            .split_first_mut()
+            .map(|((n, sums), rest)| ((*n, sums), rest))
+        else {
+            let mut launch = gpu.stream.launch_builder(&self.first);
+            launch.arg(matrix).arg(x).arg(product).arg(&rows).arg(&columns);
+            // SAFETY: the arguments are those that `kernels/matvec.cu` declares, of the lengths it needs.
+            return unsafe { launch.launch(grid(self.columns)) }
+                .map(drop)
+                .map_err(gpu::failed);
+        };
+        let mut launch = gpu.stream.launch_builder(&self.first);
+        launch
+            .arg(matrix)
+            .arg(x)
+            .arg(&mut *first)
+            .arg(&rows)
+            .arg(&columns);
+        // SAFETY: as above.
+        unsafe { launch.launch(grid(self.columns)) }.map_err(gpu::failed)?;
+        let mut sums: &CudaSlice<f64> = first;
+        for (next_left, next) in rest {
+            let columns = left as u64;
+            let mut launch = gpu.stream.launch_builder(&self.finish);
+            launch.arg(sums).arg(&mut *next).arg(&rows).arg(&columns);
+            // SAFETY: as above.
+            unsafe { launch.launch(grid(left)) }.map_err(gpu::failed)?;
+            (left, sums) = (*next_left, next);
+        }
+        let columns = left as u64;
+        let mut launch = gpu.stream.launch_builder(&self.finish);
+        launch.arg(sums).arg(product).arg(&rows).arg(&columns);
+        // SAFETY: as above.
+        unsafe { launch.launch(grid(left)) }
+            .map(drop)
+            .map_err(gpu::failed)
+    }
 }
 
 fn row<T>(matrix: &[T], index: usize, columns: usize) -> &[T] {

@@ -6,14 +6,19 @@
 //! ```
 //!
 //! Without a file the numbers are 0 to 4095. Integers are added as `i64` and wrap, as NumPy's do;
-//! floating-point numbers are added as `f64`.
+//! floating-point numbers are added as `f64`. With `--place device` each rank's GPU adds up its part, and the
+//! reduction over the ranks takes the sums from there.
 
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+#[cfg(feature = "cuda")]
+use warpcomm::cudarc::driver::{CudaSlice, PushKernelArg};
 use warpcomm::{Blocks, Dtype, Element, Op, Place};
 
+#[path = "shared/gpu.rs"]
+mod gpu;
 #[path = "shared/npy.rs"]
 mod npy;
 #[path = "shared/ranks.rs"]
@@ -47,10 +52,10 @@ fn sum(rank: &Rank, options: &Options) -> Result<(), Failure> {
     let dtype = file.as_ref().map_or(Dtype::F64, Array::dtype);
     rank.agree_on("the vector", &(length, dtype))?;
     match dtype {
-        Dtype::F32 => add::<f32>(rank, &mut file, length),
-        Dtype::F64 => add::<f64>(rank, &mut file, length),
-        Dtype::I32 => add::<i32>(rank, &mut file, length),
-        _ => add::<i64>(rank, &mut file, length),
+        Dtype::F32 => add::<f32>(rank, options, &mut file, length),
+        Dtype::F64 => add::<f64>(rank, options, &mut file, length),
+        Dtype::I32 => add::<i32>(rank, options, &mut file, length),
+        _ => add::<i64>(rank, options, &mut file, length),
     }
 }
 
@@ -65,7 +70,12 @@ fn open(options: &Options) -> Result<Option<Array>, String> {
     }
 }
 
-fn add<T: Number>(rank: &Rank, file: &mut Option<Array>, length: usize) -> Result<(), Failure> {
+fn add<T: Number>(
+    rank: &Rank,
+    options: &Options,
+    file: &mut Option<Array>,
+    length: usize,
+) -> Result<(), Failure> {
     let (comm, ranks) = (&rank.comm, rank.comm.size());
     let mine = Blocks::even(length, ranks).range(comm.rank());
     let part: Vec<T> = rank.agree(match file {
@@ -73,10 +83,16 @@ fn add<T: Number>(rank: &Rank, file: &mut Option<Array>, length: usize) -> Resul
         None => Ok(mine.map(T::from_index).collect()),
     })?;
 
-    let local = [T::total(&part)];
-    let mut sum = local;
-    comm.allreduce_in_place(&mut sum, Op::Sum)?;
-    let [sum] = sum;
+    let (local, sum) = match options.place {
+        #[cfg(feature = "cuda")]
+        Place::Device => on_device(rank, &part)?,
+        _ => {
+            let local = T::total(&part);
+            let mut sum = local;
+            comm.allreduce_in_place(&mut sum, Op::Sum)?;
+            (local, sum)
+        }
+    };
 
     // It is easy to lose the remainder of the division among the ranks.
     let mut read = part.len() as u64;
@@ -85,7 +101,7 @@ fn add<T: Number>(rank: &Rank, file: &mut Option<Array>, length: usize) -> Resul
         true => Ok(()),
         false => Err(format!("the ranks have read {read} of {length} numbers")),
     })?;
-    let mut locals = local.repeat(ranks);
+    let mut locals = vec![local; ranks];
     comm.allgather(&local, &mut locals)?;
     rank.agree(match sum.is_total_of(&locals) {
         true => Ok(()),
@@ -94,8 +110,52 @@ fn add<T: Number>(rank: &Rank, file: &mut Option<Array>, length: usize) -> Resul
     rank.print(&format!("sum = {sum}"))
 }
 
+/// Adds up this rank's part on its GPU, and the sums of all ranks where they are; returns both.
+#[cfg(feature = "cuda")]
+fn on_device<T: Number>(rank: &Rank, part: &[T]) -> Result<(T::Sum, T::Sum), Failure> {
+    let comm = &rank.comm;
+    let added = || {
+        let gpu = gpu::Gpu::new(comm)?;
+        let local = total(&gpu, part)?;
+        Ok((gpu.download(&local, 1)?[0], gpu, local))
+    };
+    let (local, gpu, mut sum) = rank.agree(added())?;
+    comm.allreduce_in_place(&mut sum.slice_mut(..1), Op::Sum)?;
+    let sum = rank.agree(gpu.download(&sum, 1))?[0];
+    rank.print(&format!("place device ({})", rank.agree(gpu.name())?))?;
+    Ok((local, sum))
+}
+
+/// The sum of numbers, in segments and the sums of the segments; see `kernels/sum.cu`.
+#[cfg(feature = "cuda")]
+fn total<T: Number>(gpu: &gpu::Gpu, numbers: &[T]) -> Result<CudaSlice<T::Sum>, String> {
+    const SEGMENT: usize = 2048;
+    let kernels = gpu.load(include_str!("../kernels/ptx/sum.ptx"))?;
+    let first = kernels.get(&format!("sum_{}", T::DTYPE))?;
+    let again = kernels.get(&format!("sum_{}", T::Sum::DTYPE))?;
+    let numbers_there = gpu.upload(numbers)?;
+    let mut length = numbers.len();
+    let mut sums = gpu.zeroed(length.div_ceil(SEGMENT))?;
+    let mut launch = gpu.stream.launch_builder(&first);
+    let count = length as u64;
+    launch.arg(&numbers_there).arg(&mut sums).arg(&count);
+    // SAFETY: the arguments are those that `kernels/sum.cu` declares, of the lengths it needs.
+    unsafe { launch.launch(gpu.grid(length.div_ceil(SEGMENT) * 32)) }.map_err(gpu::failed)?;
+    length = length.div_ceil(SEGMENT);
+    while length > 1 {
+        let mut next = gpu.zeroed(length.div_ceil(SEGMENT))?;
+        let mut launch = gpu.stream.launch_builder(&again);
+        let count = length as u64;
+        launch.arg(&sums).arg(&mut next).arg(&count);
+        // SAFETY: as above.
+        unsafe { launch.launch(gpu.grid(length.div_ceil(SEGMENT) * 32)) }.map_err(gpu::failed)?;
+        (sums, length) = (next, length.div_ceil(SEGMENT));
+    }
+    Ok(sums)
+}
+
 /// A number in a file.
-trait Number: Part {
+trait Number: Part + Element + gpu::OnDevice {
     /// The type in which it is added.
     type Sum: Sum;
     fn from_index(index: usize) -> Self;
@@ -103,7 +163,7 @@ trait Number: Part {
 }
 
 /// A sum of numbers.
-trait Sum: Element + Display {
+trait Sum: Element + Display + gpu::OnDevice {
     /// Whether this is the sum of `parts`, but for rounding.
     fn is_total_of(self, parts: &[Self]) -> bool;
 }
