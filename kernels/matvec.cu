@@ -3,9 +3,9 @@
 //
 // `matvec_<dtype>(matrix, vector, product, rows, columns)` writes the product, if there are no more than 2,048 columns.
 // Otherwise it writes ceil(columns / 2048) sums per row, as f64, row by row, and the caller has them added up by
-// `matvec_finish_<dtype>(sums, product, rows, columns)`, whose `columns` is the number of sums per row. That writes the
-// product or, again for more than 2,048 columns, sums of sums to be finished in turn. The order of the additions is told
-// in segments.cuh. Without columns the product is zero.
+// `matvec_finish_<dtype>(sums, product, rows, columns)`, whose `columns` is the number of sums per row. That writes
+// the product or, again for more than 2,048 columns, sums of sums to be finished in turn. The order of the additions
+// is told in segments.cuh. Without columns the product is zero.
 //
 // Any number of blocks, of whole warps, of 256 threads at most. Pointers are aligned to their elements; no buffer
 // overlaps the one that is written.

@@ -342,8 +342,7 @@ template <class F, class T> DEVICE void fold(const Reduction &reduction, u64 ele
 // Each pointer is aligned to its elements. `output` is one of the inputs exactly or overlaps none. An input whose bit
 // in `partial_inputs` is set holds partial results: f32 for f16 and bf16, and for all other types the element type,
 // logical results being 0 and 1 of that. They are the results of complete subtrees of the canonical order, written
-// with `partial_output` other than zero. `leaves` is the number of the elements that an element of the finished output
-// is the reduction of.
+// with `partial_output` other than zero. `leaves` is how many elements each of the finished output is made of.
 #define FOLD(name, Functor)                                                                                            \
     extern "C" __global__ void __launch_bounds__(1024)                                                                 \
         fold_##name(const __grid_constant__ Inputs inputs, void *output, u64 elements, u32 count, u32 partial_inputs, u32 leaves,        \
