@@ -158,7 +158,27 @@ def contended():
         yield form
 
 
+def spellings():
+    """The scope after the space, as nvcc writes it."""
+    for scope in ("cta", "sys"):
+        for space in ("global", "shared"):
+            for operation, types in TYPES.items():
+                for type in types:
+                    width = int(type[1:])
+                    numbers = integer.pool(width)
+                    name = f"atom.{space}.{scope}.{operation}.{type}"
+                    rows = []
+                    for a, b in pick(name, numbers, numbers, count=3):
+                        rows.append(([a, b], [a, INTEGER[operation](value(a, type), value(b, type))]))
+                    yield build(name, space, width, f"{name} $d0, [CELL], $a1;", 1, 1, rows, "6.0 sm_70")
+            for width in (32, 64):
+                name = f"atom.{space}.{scope}.cas.b{width}"
+                rows = [([5, 5, 9], [5, 9]), ([5, 6, 9], [5, 5])]
+                yield build(name, space, width, f"{name} $d0, [CELL], $a1, $a2;", 2, 1, rows, "6.0 sm_70")
+
+
 def forms():
+    yield from spellings()
     yield from integers()
     yield from compare_and_swap()
     yield from floats()

@@ -187,7 +187,10 @@ def parameters():
             for a in integer.pool(width)[::4]:
                 form.row([a], [loaded(a, type)])
             yield form
-    for vector, type in ((2, "b32"), (4, "b32"), (2, "b64"), (4, "f32"), (2, "f64"), (4, "b16"), (2, "b16")):
+    vectors = [(2, t) for t in TYPES] + [(4, t) for t in TYPES if width_of(t) < 64]
+    for vector, type in vectors:
+        if width_of(type) == 8:
+            continue
         width = width_of(type)
         size = vector * width // 8
         regs = ", ".join(f"r{i}" for i in range(vector))

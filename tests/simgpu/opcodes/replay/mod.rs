@@ -5,6 +5,7 @@ pub mod case;
 pub mod coverage;
 pub mod expect;
 pub mod form;
+pub mod listings;
 
 use expect::Check;
 
