@@ -1,6 +1,6 @@
 //! One launch: a kernel over a grid.
 
-use super::{Fault, GlobalMemory, Kernel, Module};
+use super::{Fault, GlobalMemory, Kernel, Module, execute};
 
 /// A kernel, its grid and its arguments.
 pub struct Launch<'a> {
@@ -22,6 +22,5 @@ pub struct Launch<'a> {
 
 /// Runs all blocks of a launch.
 pub fn run(launch: &Launch, memory: &dyn GlobalMemory) -> Result<(), Fault> {
-    let _ = (launch.module, memory);
-    Ok(())
+    execute::run(launch, memory)
 }

@@ -1,7 +1,16 @@
 //! PTX: parsed once, then run thread by thread.
 
+mod exact;
+mod execute;
 mod launch;
+mod lower;
 mod module;
+mod number;
+mod parse;
+mod program;
+mod scan;
+mod syntax;
+mod types;
 
 pub use launch::{Launch, run};
 pub use module::{Global, Kernel, Module, Parameter, Relocation};

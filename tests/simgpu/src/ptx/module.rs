@@ -1,6 +1,12 @@
 //! A module: what a PTX text declares, decoded once and run many times.
 
+use std::sync::Arc;
+
 use super::LoadError;
+use super::lower::{Symbols, link, parameter_offsets};
+use super::parse::parse;
+use super::program::{FUNCTION_WINDOW, Program};
+use super::syntax::{Function, Initial, Space, Variable};
 
 /// A module of PTX: its kernels, and the variables that the driver must place in device memory.
 pub struct Module {
@@ -11,8 +17,29 @@ pub struct Module {
 impl Module {
     /// Parses and decodes a PTX text, all of it: what is not known is found here, not when it runs.
     pub fn parse(text: &str) -> Result<Self, LoadError> {
-        let _ = text;
-        Ok(Self { kernels: Vec::new(), globals: Vec::new() })
+        let source: Arc<str> = text.into();
+        let tree = parse(&source)?;
+        let symbols = Symbols::new(&tree)?;
+        let mut kernels = Vec::new();
+        let mut reached = vec![false; tree.functions.len()];
+        for (index, function) in tree.functions.iter().enumerate() {
+            if function.entry && function.body.is_some() {
+                let (program, local_bytes) = link(&symbols, index, &source)?;
+                for (reached, routine) in reached.iter_mut().zip(&program.by_function) {
+                    *reached |= routine.is_some();
+                }
+                kernels.push(Kernel::new(function, program, local_bytes));
+            }
+        }
+        // What no kernel calls is decoded all the same, for what it may name.
+        for (index, function) in tree.functions.iter().enumerate() {
+            if !reached[index] && function.body.is_some() {
+                link(&symbols, index, &source)?;
+            }
+        }
+        let globals = symbols.placed.iter().map(|variable| global(&symbols, variable));
+        let globals = globals.collect::<Result<_, _>>()?;
+        Ok(Self { kernels, globals })
     }
 
     /// The kernel of that name.
@@ -31,12 +58,34 @@ pub struct Kernel {
     name: String,
     parameters: Vec<Parameter>,
     parameter_bytes: usize,
-    static_shared_bytes: u32,
     local_bytes: u32,
     max_threads: Option<u32>,
+    program: Program,
 }
 
 impl Kernel {
+    fn new(function: &Function, program: Program, local_bytes: u32) -> Self {
+        let offsets = parameter_offsets(&function.formals);
+        let parameters: Vec<_> = function
+            .formals
+            .iter()
+            .zip(offsets)
+            .map(|(formal, offset)| Parameter {
+                offset,
+                bytes: formal.bytes,
+                align: formal.align,
+            })
+            .collect();
+        Self {
+            name: function.name.into(),
+            parameter_bytes: parameters.last().map_or(0, |last| last.offset + last.bytes),
+            parameters,
+            local_bytes,
+            max_threads: function.max_threads,
+            program,
+        }
+    }
+
     /// Its name as the PTX spells it.
     pub fn name(&self) -> &str {
         &self.name
@@ -54,7 +103,7 @@ impl Kernel {
 
     /// The shared memory that the kernel and what it calls declare with a size.
     pub fn static_shared_bytes(&self) -> u32 {
-        self.static_shared_bytes
+        self.program.static_shared_bytes
     }
 
     /// The local memory of a thread of the kernel, calls not counted.
@@ -65,6 +114,10 @@ impl Kernel {
     /// The largest block it was compiled for (`.maxntid`, `.reqntid`).
     pub fn max_threads(&self) -> Option<u32> {
         self.max_threads
+    }
+
+    pub(super) fn program(&self) -> &Program {
+        &self.program
     }
 }
 
@@ -106,4 +159,48 @@ pub struct Relocation {
     pub global: usize,
     /// What is added to the address.
     pub addend: u64,
+}
+
+fn global(symbols: &Symbols, variable: &Variable) -> Result<Global, LoadError> {
+    let mut initial = vec![0; variable.bytes];
+    let mut relocations = Vec::new();
+    let size = variable.element.bytes();
+    for (index, value) in variable.initial.iter().enumerate() {
+        let offset = index * size;
+        let bits = match *value {
+            Initial::Bits(bits) => bits,
+            Initial::Address { symbol, addend } if size == 8 => {
+                if let Some(&global) = symbols.globals.get(symbol) {
+                    relocations.push(Relocation {
+                        offset,
+                        global: global as usize,
+                        addend,
+                    });
+                    0
+                } else if let Some(&function) = symbols.functions.get(symbol) {
+                    FUNCTION_WINDOW + function as u64
+                } else {
+                    let line = variable.place.line;
+                    return Err(LoadError::Syntax(format!(
+                        "line {line}: `{symbol}` is not declared"
+                    )));
+                }
+            }
+            Initial::Address { symbol, .. } => {
+                let line = variable.place.line;
+                return Err(LoadError::Unknown(format!(
+                    "line {line}: part of the address of `{symbol}`"
+                )));
+            }
+        };
+        initial[offset..offset + size].copy_from_slice(&bits.to_le_bytes()[..size]);
+    }
+    Ok(Global {
+        name: variable.name.into(),
+        bytes: variable.bytes,
+        align: variable.align,
+        initial,
+        relocations,
+        constant: variable.space == Space::Const,
+    })
 }
