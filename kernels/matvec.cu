@@ -12,11 +12,11 @@
 
 #include "segments.cuh"
 
-template <class T, class Terms, class From>
+template <class T, class Terms, int together, class From>
 DEVICE void multiply(const From *__restrict__ matrix, const From *__restrict__ vector, void *__restrict__ product,
                      u64 rows, u64 columns) {
     const bool is_last = columns <= segment_columns;
-    sum_segments<f64, Terms>(matrix, vector, rows, columns, [=](u64 index, f64 sum) {
+    sum_segments<Terms, together, f64>(matrix, vector, rows, columns, [=](u64 index, f64 sum) {
         if (is_last) {
             reinterpret_cast<T *>(product)[index] = T(sum);
         } else {
@@ -25,16 +25,18 @@ DEVICE void multiply(const From *__restrict__ matrix, const From *__restrict__ v
     });
 }
 
-#define MATVEC(dtype)                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(256)                                                                  \
+#define MATVEC(dtype, together)                                                                                        \
+    extern "C" __global__ void __launch_bounds__(256, 2)                                                               \
         matvec_##dtype(const dtype *__restrict__ matrix, const dtype *__restrict__ vector, void *__restrict__ product, \
                        u64 rows, u64 columns) {                                                                        \
-        multiply<dtype, Products>(matrix, vector, product, rows, columns);                                             \
+        multiply<dtype, Products, together>(matrix, vector, product, rows, columns);                                   \
     }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(256)                                                                  \
+    extern "C" __global__ void __launch_bounds__(256, 4)                                                               \
         matvec_finish_##dtype(const f64 *__restrict__ sums, void *__restrict__ product, u64 rows, u64 columns) {       \
-        multiply<dtype, Numbers>(sums, sums, product, rows, columns);                                                  \
+        multiply<dtype, Numbers, 1>(sums, sums, product, rows, columns);                                               \
     }
 
-MATVEC(f32)
-MATVEC(f64)
+// Every element of an f32 vector is converted, which on many GPUs is slow: once for two rows. An f64 is not, and two
+// rows of it would take too many registers.
+MATVEC(f32, 2)
+MATVEC(f64, 1)

@@ -345,8 +345,8 @@ template <class F, class T> DEVICE void fold(const Reduction &reduction, u64 ele
 // with `partial_output` other than zero. `leaves` is how many elements each of the finished output is made of.
 #define FOLD(name, Functor)                                                                                            \
     extern "C" __global__ void __launch_bounds__(1024)                                                                 \
-        fold_##name(const __grid_constant__ Inputs inputs, void *output, u64 elements, u32 count, u32 partial_inputs, u32 leaves,        \
-                    u32 partial_output) {                                                                              \
+        fold_##name(const __grid_constant__ Inputs inputs, void *output, u64 elements, u32 count, u32 partial_inputs,  \
+                    u32 leaves, u32 partial_output) {                                                                  \
         fold<Functor<ELEMENT>, ELEMENT>({inputs, output, count, partial_inputs, leaves, partial_output != 0},          \
                                         elements);                                                                     \
     }

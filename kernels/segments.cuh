@@ -95,47 +95,72 @@ template <class Terms, class Sum, class T> DEVICE void add_four(Sum (&sum)[4], F
     }
 }
 
-// The sum of one segment, in each thread of its group. `columns` is that of the segment.
-template <class Sum, class Terms, class T>
-DEVICE Sum sum_segment(const T *row, const T *vector, u32 columns, u32 thread, u32 group) {
+// The sums of one segment of some rows, in each thread of its group. `columns` is that of the segment.
+template <class Terms, int rows, class Sum, class T>
+DEVICE void sum_segment(Sum (&total)[rows], const T *const (&row)[rows], const T *vector, u32 columns, u32 thread,
+                        u32 group) {
     const u32 step = 4 * group;
-    const bool row_is_aligned = is_aligned(row);
     const bool vector_is_aligned = is_aligned(vector);
-    Sum sum[4] = {};
+    bool rows_are_aligned = true;
+    Sum sum[rows][4] = {};
+#pragma unroll
+    for (int i = 0; i < rows; i++) {
+        rows_are_aligned &= is_aligned(row[i]);
+    }
     u32 at = 4 * thread;
     for (; at + (ahead - 1) * step + 4 <= columns; at += ahead * step) {
-        const Run<T> of_row = load_run(row + at, step, row_is_aligned);
-        Run<T> of_vector = of_row;
+        Run<T> of_row[rows];
+#pragma unroll
+        for (int i = 0; i < rows; i++) {
+            of_row[i] = load_run(row[i] + at, step, rows_are_aligned);
+        }
+        Run<T> of_vector = of_row[0];
         if constexpr (Terms::has_vector) {
             of_vector = load_run(vector + at, step, vector_is_aligned);
         }
 #pragma unroll
         for (int k = 0; k < ahead; k++) {
-            add_four<Terms>(sum, of_row.four[k], of_vector.four[k]);
+#pragma unroll
+            for (int i = 0; i < rows; i++) {
+                add_four<Terms>(sum[i], of_row[i].four[k], of_vector.four[k]);
+            }
         }
     }
 #pragma unroll 1
     for (; at < columns; at += step) {
-        const Four<T> of_row = load_last(row + at, columns - at, row_is_aligned);
-        Four<T> of_vector = of_row;
+        Four<T> of_row[rows];
+#pragma unroll
+        for (int i = 0; i < rows; i++) {
+            of_row[i] = load_last(row[i] + at, columns - at, rows_are_aligned);
+        }
+        Four<T> of_vector = of_row[0];
         if constexpr (Terms::has_vector) {
             of_vector = load_last(vector + at, columns - at, vector_is_aligned);
         }
-        add_four<Terms>(sum, of_row, of_vector);
+#pragma unroll
+        for (int i = 0; i < rows; i++) {
+            add_four<Terms>(sum[i], of_row[i], of_vector);
+        }
     }
-    Sum total = add(add(sum[0], sum[1]), add(sum[2], sum[3]));
+#pragma unroll
+    for (int i = 0; i < rows; i++) {
+        total[i] = add(add(sum[i][0], sum[i][1]), add(sum[i][2], sum[i][3]));
+    }
     for (u32 apart = group / 2; apart > 0; apart /= 2) {
-        total = add(total, __shfl_xor_sync(0xFFFFFFFF, total, apart));
+#pragma unroll
+        for (int i = 0; i < rows; i++) {
+            total[i] = add(total[i], __shfl_xor_sync(0xFFFFFFFF, total[i], apart));
+        }
     }
-    return total;
 }
 
-// Sums the segments of all rows: `store(index, sum)` is called once for each, row by row, `index` counting them.
+// Sums the segments of all rows: `store(index, sum)` is called once for each, `index` counting them row by row.
 //
-// Any number of blocks, of whole warps.
-template <class Sum, class Terms, class T, class Store>
+// Any number of blocks, of whole warps. A group of threads takes the same segment of `together` rows at once.
+template <class Terms, int together, class Sum, class T, class Store>
 DEVICE void sum_segments(const T *matrix, const T *vector, u64 rows, u64 columns, const Store &store) {
     const u64 segments = columns <= segment_columns ? 1 : (columns + (segment_columns - 1)) / segment_columns;
+    const u64 shares = (rows + (together - 1)) / together * segments;
     u32 group = 1;
     while (group < warp_threads && 4 * group < columns) {
         group *= 2;
@@ -145,18 +170,27 @@ DEVICE void sum_segments(const T *matrix, const T *vector, u64 rows, u64 columns
     const u64 warp = (u64(blockIdx.x) * blockDim.x + threadIdx.x) / warp_threads;
     const u64 warps = u64(gridDim.x) * blockDim.x / warp_threads;
 
-    // All threads of a warp stay in the loop together, those behind the last segment with nothing to add.
-    for (u64 first = warp * groups; first < rows * segments; first += warps * groups) {
-        const u64 index = first + lane / group;
-        const bool live = index < rows * segments;
-        const u64 row = segments == 1 ? index : index / segments;
-        const u64 column = segments == 1 ? 0 : (index - row * segments) * segment_columns;
+    // All threads of a warp stay in the loop together, those behind the last share with nothing to add.
+    for (u64 first = warp * groups; first < shares; first += warps * groups) {
+        const u64 share = first + lane / group;
+        const u64 first_row = (segments == 1 ? share : share / segments) * together;
+        const u64 segment = segments == 1 ? 0 : share - first_row / together * segments;
+        const u64 column = segment * segment_columns;
         const u64 left = columns - column;
-        const u32 mine = !live ? 0 : left < segment_columns ? left : segment_columns;
-        const Sum sum = sum_segment<Sum, Terms>(matrix + (row * columns + column), vector + column, mine,
-                                                lane % group, group);
-        if (live && lane % group == 0) {
-            store(index, sum);
+        const u32 mine = share >= shares ? 0 : left < segment_columns ? left : segment_columns;
+        // A row that there is not is read as the one before it.
+        const T *row[together];
+#pragma unroll
+        for (int i = 0; i < together; i++) {
+            row[i] = matrix + ((first_row + i < rows ? first_row + i : first_row) * columns + column);
+        }
+        Sum sum[together];
+        sum_segment<Terms>(sum, row, vector + column, mine, lane % group, group);
+#pragma unroll
+        for (int i = 0; i < together; i++) {
+            if (first_row + i < rows && lane % group == 0) {
+                store((first_row + i) * segments + segment, sum[i]);
+            }
         }
     }
 }

@@ -10,9 +10,9 @@
 #include "segments.cuh"
 
 #define SUM(dtype, Sum)                                                                                                \
-    extern "C" __global__ void __launch_bounds__(256)                                                                  \
+    extern "C" __global__ void __launch_bounds__(256, 4)                                                               \
         sum_##dtype(const dtype *__restrict__ numbers, Sum *__restrict__ sums, u64 length) {                           \
-        sum_segments<Sum, Numbers>(numbers, numbers, 1, length, [=](u64 index, Sum sum) { sums[index] = sum; });       \
+        sum_segments<Numbers, 1, Sum>(numbers, numbers, 1, length, [=](u64 index, Sum sum) { sums[index] = sum; });    \
     }
 
 SUM(f32, f64)
