@@ -31,7 +31,7 @@ DEVICE void multiply(const From *__restrict__ matrix, const From *__restrict__ v
                        u64 rows, u64 columns) {                                                                        \
         multiply<dtype, Products, together>(matrix, vector, product, rows, columns);                                   \
     }                                                                                                                  \
-    extern "C" __global__ void __launch_bounds__(256, 4)                                                               \
+    extern "C" __global__ void __launch_bounds__(256, 3)                                                               \
         matvec_finish_##dtype(const f64 *__restrict__ sums, void *__restrict__ product, u64 rows, u64 columns) {       \
         multiply<dtype, Numbers, 1>(sums, sums, product, rows, columns);                                               \
     }

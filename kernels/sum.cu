@@ -10,7 +10,7 @@
 #include "segments.cuh"
 
 #define SUM(dtype, Sum)                                                                                                \
-    extern "C" __global__ void __launch_bounds__(256, 4)                                                               \
+    extern "C" __global__ void __launch_bounds__(256, 3)                                                               \
         sum_##dtype(const dtype *__restrict__ numbers, Sum *__restrict__ sums, u64 length) {                           \
         sum_segments<Numbers, 1, Sum>(numbers, numbers, 1, length, [=](u64 index, Sum sum) { sums[index] = sum; });    \
     }
