@@ -119,28 +119,6 @@ def floats():
                 yield build(name, space, 32, text, 1, int(kind == "atom"), rows, needs)
 
 
-def wide():
-    """128 bits at once."""
-    for operation, arguments in (("exch", 2), ("cas", 4)):
-        name = f"atom.global.{operation}.b128"
-        new = "{$a2, $a3}" if operation == "exch" else "{$a4, $a5}"
-        code = ["{.reg .b128 old, new, compare;", "st.global.v2.b64 [$m], {$a0, $a1};", f"mov.b128 new, {new};"]
-        if operation == "cas":
-            code += ["mov.b128 compare, {$a2, $a3};", f"{name} old, [$m], compare, new;"]
-        else:
-            code += [f"{name} old, [$m], new;"]
-        code += ["mov.b128 {$d0, $d1}, old;", "ld.global.v2.b64 {$d2, $d3}, [$m];}"]
-        form = Form(name, code, [64] * (2 + arguments), [64] * 4, "8.3 sm_90")
-        numbers = integer.pool(64)
-        for a, b, c, d, same in pick(name, numbers, numbers, numbers, numbers, (0, 1), count=6):
-            if operation == "exch":
-                form.row([a, b, c, d], [a, b, c, d])
-            else:
-                compare = [a, b] if same else [a, b ^ 1]
-                form.row([a, b, *compare, c, d], [a, b, *([c, d] if same else [a, b])])
-        yield form
-
-
 def contended():
     """All threads of two blocks at one cell."""
     for operation in ("add", "max", "or"):
@@ -182,5 +160,4 @@ def forms():
     yield from integers()
     yield from compare_and_swap()
     yield from floats()
-    yield from wide()
     yield from contended()

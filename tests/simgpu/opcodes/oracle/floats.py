@@ -99,7 +99,7 @@ E5M2 = Format("e5m2", 5, 2)
 
 def square_root(value, rounding, format):
     """The root of a positive rational, rounded once: enough bits, and a sticky bit below them."""
-    shift = 2 * 400
+    shift = 2 * (100 + value.denominator.bit_length())
     scaled = (value.numerator << shift) // value.denominator
     root = isqrt(scaled)
     exact = root * root == scaled and scaled * value.denominator == value.numerator << shift

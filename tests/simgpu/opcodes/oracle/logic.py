@@ -109,7 +109,7 @@ def find_nth():
 
 
 def fields():
-    ends = [0, 1, 4, 8, 15, 16, 31, 32, 33, 63, 64, 65, 255, 256, 257, MASK32]
+    ends = [0, 1, 4, 8, 15, 16, 31, 32, 33, 63, 64, 65, 128, 255]
     for width in (32, 64):
         for kind in "us":
             name = f"bfe.{kind}{width}"
@@ -135,6 +135,7 @@ def fields():
                     bits = bits & ~(1 << position + i) | (a >> i & 1) << position + i
             form.row([a, b, c, d], [bits])
         yield form
+    ends += [256, 257, MASK32]
     for mode in ("clamp", "wrap"):
         reach = lambda n: n & 31 if mode == "wrap" else min(n, 32)
         for kind in "us":

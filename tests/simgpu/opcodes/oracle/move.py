@@ -38,11 +38,6 @@ def packs():
     for a in pool(64):
         form.row([a], [a >> 32])
     yield form
-    form = Form("mov.b128", ["{.reg .b128 q, r;", "mov.b128 q, {$a0, $a1};", "mov.b128 r, q;",
-                             "mov.b128 {$d0, $d1}, r;}"], [64, 64], [64, 64], "8.3 sm_70")
-    for a, b in pick("mov.b128", pool(64), pool(64), count=8):
-        form.row([a, b], [a, b])
-    yield form
 
 
 def immediates():
@@ -53,8 +48,6 @@ def immediates():
                  ("mov.f32 $d0, -0.1;", 32, 0xBDCCCCCD), ("mov.f64 $d0, 0d400921FB54442D18;", 64, 0x400921FB54442D18),
                  ("mov.f64 $d0, 0D8000000000000000;", 64, 1 << 63), ("mov.f64 $d0, 1e-3;", 64, 0x3F50624DD2F1A9FC),
                  ("mov.u64 $d0, 0xFEDCBA9876543210;", 64, 0xFEDCBA9876543210), ("mov.s64 $d0, -1;", 64, -1),
-                 ("mov.u32 $d0, (1 << 4) | 3;", 32, 19), ("mov.u32 $d0, 7 * (2 + 3) - 1;", 32, 34),
-                 ("mov.s32 $d0, -7 / 2;", 32, -3), ("mov.s32 $d0, ~5;", 32, -6), ("mov.u32 $d0, 3 > 2 ? 8 : 9;", 32, 8),
                  ("mov.u32 $d0, WARP_SZ;", 32, 32)]
     for number, (code, width, expected) in enumerate(constants):
         form = Form(f"{code.split()[0]} immediate {number}", code, [32], [width])

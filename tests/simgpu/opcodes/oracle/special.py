@@ -32,7 +32,7 @@ def forms():
             form.row([0], [mask(thread % 32)])
         yield form
     # What only has to exist, and to move one way.
-    for register in ("%smid", "%nsmid", "%warpid", "%nwarpid", "%clock", "%clock_hi", "%envreg0", "%total_smem_size",
+    for register in ("%smid", "%nsmid", "%warpid", "%nwarpid", "%clock", "%total_smem_size",
                      "%dynamic_smem_size"):
         form = Form(register, f"mov.u32 $d0, {register};", [32], [32])
         form.row([0], [0 if register == "%dynamic_smem_size" else "-"])

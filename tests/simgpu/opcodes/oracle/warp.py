@@ -43,6 +43,13 @@ def shuffles():
     for lane in LANES:
         form.row([values[lane]], [values[3] if lane < 16 else 77])
     yield form
+    # A mask may name lanes that have left.
+    form = warp("shfl.sync.idx.b32 after lanes have left",
+                ["{.reg .pred p;", ".reg .u32 l;", "mov.u32 $d0, 77;", "mov.u32 l, %laneid;", "setp.ge.u32 p, l, 20;",
+                 "@p st.global.u32 [$out], $d0;", "@p exit;", "shfl.sync.idx.b32 $d0, $a0, 3, 0x1f, -1;}"], [32], [32])
+    for lane in LANES:
+        form.row([values[lane]], [values[3] if lane < 20 else 77])
+    yield form
 
 
 def shuffle(mode, lane, b, c):
