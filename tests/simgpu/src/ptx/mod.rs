@@ -2,6 +2,7 @@
 
 mod exact;
 mod execute;
+mod expression;
 mod launch;
 mod lower;
 mod module;

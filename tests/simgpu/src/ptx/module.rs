@@ -7,6 +7,7 @@ use super::lower::{Symbols, link, parameter_offsets};
 use super::parse::parse;
 use super::program::{FUNCTION_WINDOW, Program};
 use super::syntax::{Function, Initial, Space, Variable};
+use super::types::Type;
 
 /// A module of PTX: its kernels, and the variables that the driver must place in device memory.
 pub struct Module {
@@ -169,6 +170,8 @@ fn global(symbols: &Symbols, variable: &Variable) -> Result<Global, LoadError> {
         let offset = index * size;
         let bits = match *value {
             Initial::Bits(bits) => bits,
+            Initial::Fraction(value) if variable.element == Type::F32 => (value as f32).to_bits().into(),
+            Initial::Fraction(value) => value.to_bits(),
             Initial::Address { symbol, addend } if size == 8 => {
                 if let Some(&global) = symbols.globals.get(symbol) {
                     relocations.push(Relocation {

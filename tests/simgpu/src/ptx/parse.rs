@@ -17,8 +17,9 @@ pub fn parse(text: &str) -> Result<Tree<'_>, LoadError> {
     Ok(parser.tree)
 }
 
-struct Parser<'a> {
-    scanner: Scanner<'a>,
+/// A module being parsed.
+pub struct Parser<'a> {
+    pub scanner: Scanner<'a>,
     tree: Tree<'a>,
 }
 
@@ -276,10 +277,11 @@ impl<'a> Parser<'a> {
             into.push(Initial::Address { symbol, addend });
             return Ok(());
         }
-        into.push(Initial::Bits(match self.scanner.number()? {
-            Number::Integer(bits) | Number::Float64(bits) => bits,
-            Number::Float32(bits) => bits.into(),
-        }));
+        into.push(match self.expression()? {
+            Number::Integer(bits) => Initial::Bits(bits),
+            Number::Float32(bits) => Initial::Bits(bits.into()),
+            Number::Float64(bits) => Initial::Fraction(f64::from_bits(bits)),
+        });
         Ok(())
     }
 
@@ -465,7 +467,7 @@ impl<'a> Parser<'a> {
             if !operands.is_empty() && !self.scanner.accept(b',') {
                 return Err(self.scanner.syntax("expected `,` or `;`"));
             }
-            operands.push(self.operand()?);
+            operands.push(self.operand(opcode.starts_with("call"))?);
         }
         let place = self.scanner.until_here(place);
         self.scanner.expect(b';')?;
@@ -513,18 +515,19 @@ impl<'a> Parser<'a> {
             if !operands.is_empty() {
                 self.scanner.expect(b',')?;
             }
-            operands.push(self.operand()?);
+            operands.push(self.operand(false)?);
         }
         Ok(operands)
     }
 
-    fn operand(&mut self) -> Result<Operand<'a>, LoadError> {
+    /// An operand; only a call has lists of them.
+    fn operand(&mut self, calls: bool) -> Result<Operand<'a>, LoadError> {
         let operand = match self.scanner.peek() {
             b'{' => {
                 self.scanner.accept(b'{');
                 Operand::Vector(self.operands_until(b'}')?)
             }
-            b'(' => {
+            b'(' if calls => {
                 self.scanner.accept(b'(');
                 Operand::List(self.operands_until(b')')?)
             }
@@ -555,14 +558,14 @@ impl<'a> Parser<'a> {
                 }
                 name => Operand::Name(name),
             },
-            _ => match self.scanner.number()? {
+            _ => match self.expression()? {
                 Number::Integer(bits) => Operand::Integer(bits),
                 Number::Float32(bits) => Operand::Float32(bits),
                 Number::Float64(bits) => Operand::Float64(bits),
             },
         };
         if self.scanner.accept(b'|') {
-            return Ok(Operand::Pair(Box::new(operand), Box::new(self.operand()?)));
+            return Ok(Operand::Pair(Box::new(operand), Box::new(self.operand(false)?)));
         }
         Ok(operand)
     }

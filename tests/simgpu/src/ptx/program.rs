@@ -242,6 +242,7 @@ pub enum Special {
     Warps,
     LaneMask(Lanes),
     Clock,
+    ClockHigh,
     Clock64,
     GlobalTimer,
     DynamicSharedBytes,

@@ -134,6 +134,28 @@ impl<'a> Scanner<'a> {
         Err(self.syntax(&format!("expected `{}`", what as char)))
     }
 
+    /// The byte behind the next one.
+    pub fn peek_second(&self) -> u8 {
+        self.byte(1)
+    }
+
+    /// Takes the one of these operators that comes next.
+    pub fn accept_operator(&mut self, operators: &[&'static str]) -> Option<&'static str> {
+        let rest = &self.text[self.at..];
+        let next = operators.iter().find(|operator| rest.starts_with(**operator))?;
+        // `|` also parts destinations, `||`, `<<` and their like are operators of another level.
+        let second = rest.as_bytes().get(next.len()).copied().unwrap_or(0);
+        if next.len() == 1
+            && matches!(rest.as_bytes()[0], b'|' | b'&' | b'<' | b'>')
+            && second == rest.as_bytes()[0]
+        {
+            return None;
+        }
+        self.at += next.len();
+        self.blanks();
+        Some(next)
+    }
+
     /// Whether a name comes next.
     pub fn at_name(&self) -> bool {
         of_name(self.peek()) && !self.peek().is_ascii_digit()

@@ -45,7 +45,12 @@ pub struct Variable<'a> {
 /// An element of an initial value.
 pub enum Initial<'a> {
     Bits(u64),
-    Address { symbol: &'a str, addend: u64 },
+    /// A decimal fraction, for whatever type the element has.
+    Fraction(f64),
+    Address {
+        symbol: &'a str,
+        addend: u64,
+    },
 }
 
 /// A formal parameter or a returned value of a function.

@@ -433,6 +433,7 @@ fn special(what: Special, context: &Context, index: u32, position: [u32; 3], blo
         Special::LaneMask(Lanes::Greater) => !(u32::MAX >> (31 - lane)),
         Special::LaneMask(Lanes::GreaterEqual) => u32::MAX << lane,
         Special::Clock => now() as u32,
+        Special::ClockHigh => (now() >> 32) as u32,
         Special::Clock64 | Special::GlobalTimer => return now(),
         Special::DynamicSharedBytes => context.launch.dynamic_shared_bytes,
         Special::TotalSharedBytes => {

@@ -164,7 +164,7 @@ fn extreme_of<F: Format, const MAX: bool, const PROPAGATE: bool, const FTZ: bool
 }
 
 /// The same of the magnitudes, with the sign of the product.
-fn extreme_magnitude<F: Format, const MAX: bool, const PROPAGATE: bool, const FTZ: bool>(
+pub fn extreme_magnitude<F: Format, const MAX: bool, const PROPAGATE: bool, const FTZ: bool>(
     a: u64,
     b: u64,
     _: u64,
@@ -219,6 +219,9 @@ fn rsqrt_double(a: u64, _: u64, _: u64) -> u64 {
 
 /// The 20 high bits of a reciprocal, of operands and results that are not subnormal.
 fn high_word(a: u64, f: impl Fn(f64) -> f64) -> u64 {
+    if exact::is_nan::<F64>(a) {
+        return F64::NAN;
+    }
     let a = exact::flush::<F64>(a) & !0xffff_ffff;
     canonical::<F64>(exact::flush::<F64>(f(f64::from_bits(a)).to_bits()) & !0xffff_ffff)
 }

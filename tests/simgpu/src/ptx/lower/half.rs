@@ -1,6 +1,6 @@
 //! Half precision and bfloat16 arithmetic, one value or two packed ones.
 
-use super::floating::{extreme, saturate};
+use super::floating::{extreme, extreme_magnitude, saturate};
 use super::{Lower, Modifiers};
 use crate::ptx::LoadError;
 use crate::ptx::exact::{self, Bf16, F16, F32, Format, NEAREST};
@@ -85,6 +85,19 @@ fn max_nan<F: Format, const WITH: u8>(a: u64, b: u64, _: u64) -> u64 {
     extreme::<F, true, true>(before::<F, WITH>(a), before::<F, WITH>(b))
 }
 
+fn min_magnitude<F: Format, const WITH: u8>(a: u64, b: u64, c: u64) -> u64 {
+    extreme_magnitude::<F, false, false, false>(before::<F, WITH>(a), before::<F, WITH>(b), c)
+}
+fn max_magnitude<F: Format, const WITH: u8>(a: u64, b: u64, c: u64) -> u64 {
+    extreme_magnitude::<F, true, false, false>(before::<F, WITH>(a), before::<F, WITH>(b), c)
+}
+fn min_nan_magnitude<F: Format, const WITH: u8>(a: u64, b: u64, c: u64) -> u64 {
+    extreme_magnitude::<F, false, true, false>(before::<F, WITH>(a), before::<F, WITH>(b), c)
+}
+fn max_nan_magnitude<F: Format, const WITH: u8>(a: u64, b: u64, c: u64) -> u64 {
+    extreme_magnitude::<F, true, true, false>(before::<F, WITH>(a), before::<F, WITH>(b), c)
+}
+
 /// A function of the host's doubles, rounded once more.
 fn through_double<F: Format>(a: u64, f: impl Fn(f64) -> f64) -> u64 {
     let single = f32::from_bits(exact::convert::<F, F32>(a, NEAREST) as u32);
@@ -142,6 +155,10 @@ impl<'t> Lower<'t, '_> {
         let rounded = computes && m.accept("rn");
         let ftz = base != "tanh" && m.accept("ftz");
         let nan = matches!(base, "min" | "max") && m.accept("NaN");
+        let magnitude = matches!(base, "min" | "max") && m.accept("xorsign");
+        if magnitude {
+            m.expect("abs")?;
+        }
         let sat = computes && m.accept("sat");
         let relu = base == "fma" && m.accept("relu");
         let of = m.last_type(&[Type::F16, Type::F16x2, Type::Bf16, Type::Bf16x2])?;
@@ -149,7 +166,7 @@ impl<'t> Lower<'t, '_> {
         m.require(base != "fma" || rounded)?;
         m.require(!(sat && relu) && (!bfloat || !sat))?;
         // The exponential of bfloat16 always flushes and says so.
-        m.require(!bfloat || ftz == (base == "ex2"))?;
+        m.require(!bfloat && (!ftz || base != "ex2") || ftz == (base == "ex2"))?;
         let with =
             if ftz { FTZ } else { NONE } | if sat { SAT } else { NONE } | if relu { RELU } else { NONE };
         let (f, sources) = match base {
@@ -159,6 +176,10 @@ impl<'t> Lower<'t, '_> {
             "fma" => (instance!(fma, of, with), 3),
             "neg" => (instance!(neg, of, with), 1),
             "abs" => (instance!(abs, of, with), 1),
+            "min" if nan && magnitude => (instance!(min_nan_magnitude, of, with), 2),
+            "max" if nan && magnitude => (instance!(max_nan_magnitude, of, with), 2),
+            "min" if magnitude => (instance!(min_magnitude, of, with), 2),
+            "max" if magnitude => (instance!(max_magnitude, of, with), 2),
             "min" if nan => (instance!(min_nan, of, with), 2),
             "max" if nan => (instance!(max_nan, of, with), 2),
             "min" => (instance!(min, of, with), 2),

@@ -262,6 +262,8 @@ impl<'t> Lower<'t, '_> {
         };
         m.accept_any(&SCOPES);
         let space = space(&mut m);
+        // The older order.
+        m.accept_any(&SCOPES);
         m.require(!matches!(space, AccessSpace::Local | AccessSpace::Parameter))?;
         let operation = m
             .accept_any(&[

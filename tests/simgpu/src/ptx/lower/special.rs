@@ -29,6 +29,7 @@ impl Lower<'_, '_> {
                 "%lanemask_ge" => Some(Special::LaneMask(Lanes::GreaterEqual)),
                 "%clock" => Some(Special::Clock),
                 "%clock64" => Some(Special::Clock64),
+                "%clock_hi" => Some(Special::ClockHigh),
                 "%globaltimer" => Some(Special::GlobalTimer),
                 "%dynamic_smem_size" => Some(Special::DynamicSharedBytes),
                 "%total_smem_size" => Some(Special::TotalSharedBytes),
@@ -36,7 +37,13 @@ impl Lower<'_, '_> {
                 "%smid" => Some(Special::Constant(0)),
                 "%nsmid" => Some(Special::Constant(1)),
                 "%gridid" => Some(Special::Constant(1)),
-                _ => None,
+                // What a driver puts there is its own matter: this one puts nothing.
+                _ => {
+                    let number = name
+                        .strip_prefix("%envreg")
+                        .and_then(|number| number.parse::<u32>().ok());
+                    number.filter(|&number| number < 32).map(|_| Special::Constant(0))
+                }
             },
         };
         known.ok_or_else(|| self.unknown(&format!("special register `{name}`")))
