@@ -42,6 +42,7 @@ def modules():
             yield f"fold_{dtype}", "reduce.cu", [f"-DELEMENT={dtype}", f"-DFOLDS={folds}"]
     yield "sum", "sum.cu", []
     yield "matvec", "matvec.cu", []
+    yield "heat2d", "heat2d.cu", []
 
 
 def compile_module(module):

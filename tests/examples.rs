@@ -6,6 +6,8 @@ use std::path::Path;
 mod arrays;
 #[path = "examples/bad_input.rs"]
 mod bad_input;
+#[path = "examples/heat2d.rs"]
+mod heat2d;
 #[path = "examples/job.rs"]
 mod job;
 #[cfg(feature = "mpi")]
