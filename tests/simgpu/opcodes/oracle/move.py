@@ -48,6 +48,8 @@ def immediates():
                  ("mov.f32 $d0, -0.1;", 32, 0xBDCCCCCD), ("mov.f64 $d0, 0d400921FB54442D18;", 64, 0x400921FB54442D18),
                  ("mov.f64 $d0, 0D8000000000000000;", 64, 1 << 63), ("mov.f64 $d0, 1e-3;", 64, 0x3F50624DD2F1A9FC),
                  ("mov.u64 $d0, 0xFEDCBA9876543210;", 64, 0xFEDCBA9876543210), ("mov.s64 $d0, -1;", 64, -1),
+                 ("mov.u32 $d0, (1 << 4) | 3;", 32, 19), ("mov.u32 $d0, 7 * (2 + 3) - 1;", 32, 34),
+                 ("mov.s32 $d0, -7 / 2;", 32, -3), ("mov.s32 $d0, ~5;", 32, -6), ("mov.u32 $d0, 3 > 2 ? 8 : 9;", 32, 8),
                  ("mov.u32 $d0, WARP_SZ;", 32, 32)]
     for number, (code, width, expected) in enumerate(constants):
         form = Form(f"{code.split()[0]} immediate {number}", code, [32], [width])
