@@ -401,7 +401,7 @@ mod tests {
         match *state >> 28 & 7 {
             0 => bits & 0x8000_0003,
             1 => bits & 0x80ff_ffff,
-            2 => bits & 0x8000_0000 | 0x7f80_0000 - (bits & 1),
+            2 => bits & 0x8000_0000 | (0x7f80_0000 - (bits & 1)),
             3 => bits & 0x8000_0000 | 0x3f80_0000 | bits & 0x1ff,
             _ => bits,
         }

@@ -320,7 +320,7 @@ impl<'a> Parser<'a> {
     }
 
     fn function(&mut self, place: Place, entry: bool) -> Result<Function<'a>, LoadError> {
-        while self.scanner.accept_directive(".attribute") {
+        if self.scanner.directive() == ".attribute" {
             return Err(self.scanner.unknown("`.attribute` of a function"));
         }
         let returns = if entry { Vec::new() } else { self.formals()? };

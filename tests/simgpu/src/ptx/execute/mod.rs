@@ -6,6 +6,8 @@ mod collective;
 mod memory;
 mod print;
 mod race;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::collections::VecDeque;

@@ -164,7 +164,7 @@ impl<'t> Lower<'t, '_> {
         let of = m.last_type(&[Type::F16, Type::F16x2, Type::Bf16, Type::Bf16x2])?;
         let bfloat = matches!(of, Type::Bf16 | Type::Bf16x2);
         m.require(base != "fma" || rounded)?;
-        m.require(!(sat && relu) && (!bfloat || !sat))?;
+        m.require(!sat || !relu && !bfloat)?;
         // The exponential of bfloat16 always flushes and says so.
         m.require(!bfloat && (!ftz || base != "ex2") || ftz == (base == "ex2"))?;
         let with =

@@ -155,7 +155,7 @@ impl<'t> Lower<'t, '_> {
                 self.fence(order);
                 Ok(())
             }
-            "cvta" => self.to_generic(m, s),
+            "cvta" => self.convert_address(m, s),
             "isspacep" => self.is_space(m, s),
             // Hints of what will be used.
             "prefetch" | "prefetchu" => {
@@ -339,7 +339,7 @@ impl<'t> Lower<'t, '_> {
         Ok(())
     }
 
-    fn to_generic(&mut self, mut m: Modifiers<'t>, s: &'t Statement<'t>) -> Result<(), LoadError> {
+    fn convert_address(&mut self, mut m: Modifiers<'t>, s: &'t Statement<'t>) -> Result<(), LoadError> {
         let from_generic = m.accept("to");
         let space = space(&mut m);
         m.require(space != AccessSpace::Generic)?;
