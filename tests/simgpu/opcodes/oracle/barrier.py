@@ -18,8 +18,9 @@ def exchange(name, wait, needs="6.0 sm_70"):
 
 
 def reductions():
-    for prefix, needs in (("bar", "6.0 sm_70"), ("barrier", "6.0 sm_70"), ("barrier.cta", "7.8 sm_70")):
-        for aligned in ("", ".aligned") if prefix != "bar" else ("",):
+    for prefix, needs in (("bar", "6.0 sm_70"), ("bar.cta", "7.8 sm_70"), ("barrier", "6.0 sm_70"),
+                          ("barrier.cta", "7.8 sm_70")):
+        for aligned in ("", ".aligned") if "barrier" in prefix else ("",):
             for operation in ("popc.u32", "and.pred", "or.pred"):
                 kind, result = operation.split(".")
                 name = f"{prefix}.red.{kind}{aligned}.{result}"
@@ -36,8 +37,10 @@ def reductions():
 
 def one_way():
     """The first warp arrives and goes on; the second waits for what it wrote."""
-    for prefix, needs in (("bar", "6.0 sm_70"), ("barrier", "6.0 sm_70"), ("barrier.cta", "7.8 sm_70")):
-        name = f"{prefix}.arrive"
+    for name, needs in (("bar.arrive", "6.0 sm_70"), ("bar.cta.arrive", "7.8 sm_70"), ("barrier.arrive", "6.0 sm_70"),
+                        ("barrier.cta.arrive", "7.8 sm_70"), ("barrier.arrive.aligned", "6.0 sm_70"),
+                        ("barrier.cta.arrive.aligned", "7.8 sm_70")):
+        prefix = name.split(".arrive")[0]
         code = ["{.shared .b32 cells[32];", ".reg .u32 t, l, p, base;", ".reg .pred first;", "mov.u32 t, %tid.x;",
                 "and.b32 l, t, 31;", "mov.u32 base, cells;", "mad.lo.u32 p, l, 4, base;", "setp.lt.u32 first, t, 32;",
                 "mov.u32 $d0, 0;", "@!first bra WAIT;", "st.shared.u32 [p], $a0;", f"{name} 3, 64;", "bra DONE;",

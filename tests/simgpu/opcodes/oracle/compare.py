@@ -101,7 +101,7 @@ def set_():
         for compare, function in comparisons(type).items():
             for flag in flushes(type):
                 take = FLOATS[type].flush if flag else lambda x: x
-                kinds = ("u16", "u32", type) if "f16" in type else ("u32", "s32", "f32")
+                kinds = ("u16", "s16", "u32", "s32", type) if "f16" in type else ("u32", "s32", "f32")
                 for kind in kinds:
                     name = f"set.{compare}{flag}.{kind}.{type}"
                     out = 32 if "32" in kind else 16
@@ -109,15 +109,16 @@ def set_():
                     for a, b in operands(type, name, 4):
                         form.row([a, b], [true[kind] * function(take(a), take(b))])
                     yield form
-                    if compare in ("lt", "eq", "neu"):
-                        for boolean, combine in BOOLEAN.items():
-                            name = f"set.{compare}.{boolean}{flag}.{kind}.{type}"
-                            code = ["{.reg .pred c;", "setp.ne.u32 c, $a2, 0;", f"{name} $d0, $a0, $a1, c;}}"]
-                            form = Form(name, code, [width, width, 32], [out], needs(type))
-                            for i, (a, b) in enumerate(operands(type, name, 5)):
-                                held = combine(int(function(take(a), take(b))), i & 1)
-                                form.row([a, b, i & 1], [true[kind] * held])
-                            yield form
+                    for boolean, combine in BOOLEAN.items():
+                        name = f"set.{compare}.{boolean}{flag}.{kind}.{type}"
+                        code = ["{.reg .pred c;", "setp.ne.u32 c, $a2, 0;", f"{name} $d0, $a0, $a1, c;}}"]
+                        form = Form(name, code, [width, width, 32], [out], needs(type))
+                        # Pairs that are less, equal and greater, each with both values of the third operand.
+                        a, b = operands(type, name, 1)[0]
+                        for x, y in ((a, b), (b, a), (a, a)):
+                            for c in (0, 1):
+                                form.row([x, y, c], [true[kind] * combine(int(function(take(x), take(y))), c)])
+                        yield form
     for type in ("f16", "bf16"):
         for compare, function in comparisons(type).items():
             for flag in flushes(type):

@@ -71,9 +71,7 @@ def float_to_integer():
         for target in integers_beside(source):
             for rounding in ("rni", "rzi", "rmi", "rpi"):
                 for flag in ("", ".ftz") if source == "f32" else ("",):
-                    for saturate in ("", ".sat") if rounding == "rzi" else ("",):
-                        if source == "bf16" and saturate:
-                            continue
+                    for saturate in ("", ".sat") if source != "bf16" else ("",):
                         name = f"cvt.{rounding}{flag}{saturate}.{target}.{source}"
                         needs = "7.8 sm_90" if source == "bf16" else "6.0 sm_70"
                         made = form(name, source, target, needs)
@@ -103,10 +101,14 @@ def integer_to_float():
     for target, format in FLOATS.items():
         for source in integers_beside(target):
             for rounding in ROUNDINGS:
-                for saturate in ("", ".sat") if rounding == "rn" and target != "bf16" else ("",):
-                    name = f"cvt.{rounding}{saturate}.{target}.{source}"
+                flags = ["", ".sat"] if target != "bf16" else [""]
+                # Flushing changes no result: an integer is never subnormal.
+                flags += [".ftz", ".ftz.sat"] if target == "f32" else []
+                for flag in flags:
+                    saturate = "sat" in flag
+                    name = f"cvt.{rounding}{flag}.{target}.{source}"
                     made = form(name, source, target, "7.8 sm_90" if target == "bf16" else "6.0 sm_70")
-                    numbers = integer.pool(register(source))
+                    numbers = integer.pool(register(source))[:: 4 if flag else 1]
                     ties = [(1 << format.fraction_bits + 1) + 1, (1 << format.fraction_bits + 1) + 3,
                             (1 << format.fraction_bits + 2) + 2, (1 << format.fraction_bits + 2) + 6]
                     numbers += [t for t in ties if t < 1 << register(source)]

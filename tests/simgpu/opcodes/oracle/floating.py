@@ -227,9 +227,7 @@ def extremes():
                         return None if xorsign and some else result
 
                     yield table(f"{name}{end}.f32", F32, 2, lambda a, b: apply(F32, a, b), needs)
-                    if xorsign:
-                        continue
-                    half = "7.0 sm_80"
+                    half = "7.2 sm_86" if xorsign else "7.0 sm_80"
                     yield table(f"{name}{end}.f16", F16, 2, lambda a, b: apply(F16, a, b), half)
                     yield packed(f"{name}{end}.f16x2", F16, 2, lambda a, b: apply(F16, a, b), half)
                     if not z:

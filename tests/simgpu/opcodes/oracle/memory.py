@@ -213,11 +213,16 @@ def hints():
              "prefetch.L2 [$m];"]
     codes += [f"membar.{scope};" for scope in ("cta", "gl", "sys")]
     codes += [f"fence.{order}.{scope};" for order in ("sc", "acq_rel") for scope in ("cta", "gpu", "sys")]
-    codes += [f"fence.{scope};" for scope in ("cta", "gpu", "sys")]
+    codes += ["prefetch.global.L2::evict_last [$m];", "prefetch.global.L2::evict_normal [$m];",
+              "prefetch.L2::evict_last [$m];", "prefetch.L2::evict_normal [$m];",
+              "applypriority.global.L2::evict_normal [$in], 128;", "prefetch.local.L1 [0];", "prefetch.local.L2 [0];"]
+    codes += [f"fence.{order}.cluster;" for order in ("sc", "acq_rel")]
+    codes += [f"fence.{order}.{scope};" for order in ("acquire", "release") for scope in ("cta", "gpu", "sys", "cluster")]
+    codes += [f"fence.{scope};" for scope in ("cta", "gpu", "sys", "cluster")]
     for code in codes:
-        needs = "6.0 sm_70"
-        if code.startswith("fence.") and code.count(".") == 1:
-            continue
+        newer = ("fence.acquire", "fence.release", "fence.cta", "fence.gpu", "fence.sys", "fence.cluster")
+        needs = ("8.6 sm_90" if code.startswith(newer) else "7.8 sm_90" if "cluster" in code
+                 else "7.4 sm_80" if "evict" in code else "6.0 sm_70")
         name = code.split()[0].rstrip(";")
         form = Form(name, ["st.global.u32 [$m], $a0;", code, "ld.global.u32 $d0, [$m];"], [32], [32], needs)
         form.row([0x01234567], [0x01234567])

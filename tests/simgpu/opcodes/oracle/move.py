@@ -112,7 +112,34 @@ def spaces():
         yield form
 
 
+def parameter_space():
+    """The kernel's own parameters, by a generic address."""
+    form = Form("isspacep.param", ["{.reg .b64 p;", ".reg .pred q;", "mov.u64 p, inputs;", "cvta.param.u64 p, p;",
+                                   "isspacep.param q, p;", "selp.u32 $d0, 1, 0, q;", "isspacep.param::entry q, p;",
+                                   "selp.u32 $d1, 1, 0, q;", "isspacep.param q, $m;", "selp.u32 $d2, 1, 0, q;}"],
+                [32], [32] * 3, "8.3 sm_70")
+    form.row([0], [1, 1, 0])
+    yield form
+    form = Form("cvta.param.u64", ["{.reg .b64 p;", "mov.u64 p, outputs;", "cvta.param.u64 p, p;", "ld.u64 $d0, [p];",
+                                   "cvta.to.param.u64 p, p;", "ld.param.u64 $d1, [p];", "sub.u64 $d0, $d0, $d1;",
+                                   "sub.u64 $d1, $d1, $out;}"], [32], [64, 64], "7.7 sm_70")
+    # The only row is the first: the parameter is where its output goes.
+    form.row([0], [0, 0])
+    yield form
+    form = Form("ld.param::entry.u64", ["ld.param::entry.u64 $d0, [outputs];", "sub.u64 $d0, $d0, $out;"], [32], [64],
+                "8.3 sm_70")
+    form.row([0], [0])
+    yield form
+    form = Form("isspacep.shared::cta", ["{.shared .b32 near;", ".reg .b64 p;", ".reg .pred q;", "mov.u64 p, near;",
+                                         "cvta.shared.u64 p, p;", "isspacep.shared::cta q, p;",
+                                         "selp.u32 $d0, 1, 0, q;", "isspacep.shared::cta q, $m;",
+                                         "selp.u32 $d1, 1, 0, q;}"], [32], [32, 32], "7.8 sm_70")
+    form.row([0], [1, 0])
+    yield form
+
+
 def forms():
+    yield from parameter_space()
     yield from plain()
     yield from packs()
     yield from immediates()
