@@ -124,8 +124,8 @@ impl<'a> Parser<'a> {
                 ".align" => {
                     scanner.word();
                     let value = scanner.natural()? as usize;
-                    if !value.is_power_of_two() {
-                        return Err(scanner.syntax("an alignment that is no power of two before"));
+                    if !value.is_power_of_two() || value > 1 << 12 {
+                        return Err(scanner.syntax("no alignment before"));
                     }
                     align = Some(value);
                 }
@@ -180,7 +180,7 @@ impl<'a> Parser<'a> {
                 Some(count) => Some(
                     count
                         .checked_mul(dimension)
-                        .filter(|&elements| elements < 1 << 40)
+                        .filter(|&elements| elements < 1 << 31)
                         .ok_or_else(|| self.scanner.syntax("an array too large before"))?,
                 ),
                 None => None,
@@ -336,7 +336,11 @@ impl<'a> Parser<'a> {
                 }
                 directive @ (".maxntid" | ".reqntid") => {
                     let shape = self.shape()?;
-                    max_threads = Some(shape.iter().product());
+                    max_threads = Some(
+                        shape
+                            .iter()
+                            .fold(1, |threads: u32, &extent| threads.saturating_mul(extent)),
+                    );
                     if directive == ".reqntid" {
                         required = Some(shape);
                     }

@@ -19,6 +19,11 @@ pub const FUNCTION_WINDOW: u64 = 4 << 56;
 /// The bits that tell the windows apart.
 pub const WINDOWS: u64 = 0xff << 56;
 
+/// As much local memory as a thread may have.
+pub const STACK_BYTES: usize = 512 << 10;
+/// As much shared memory as a block may declare: more than any device has.
+pub const SHARED_BYTES: usize = 1 << 20;
+
 /// The index of a slot in its function's frame.
 pub type Slot = u32;
 
@@ -168,6 +173,18 @@ pub enum Op {
     /// Stops the kernel if the slot is zero.
     CheckDivisor(Slot),
     Trap(&'static str),
+    CopyStart(Box<AsyncCopy>),
+    /// The copies started so far become a group.
+    CopyCommit,
+    /// Waits for all groups of copies but so many.
+    CopyWait(u32),
+    Allocate {
+        d: Slot,
+        size: Slot,
+        align: u32,
+    },
+    StackSave(Slot),
+    StackRestore(Slot),
     /// Lets other threads run.
     Sleep,
     Special {
@@ -190,6 +207,15 @@ pub enum Op {
     },
     Collective(Box<Collective>),
     Barrier(Box<Barrier>),
+}
+
+/// An asynchronous copy from device to shared memory.
+pub struct AsyncCopy {
+    pub to: Address,
+    pub from: Address,
+    pub bytes: u32,
+    /// How many bytes are copied; the others become zero.
+    pub source_bytes: Slot,
 }
 
 /// A call and what it passes.

@@ -3,6 +3,7 @@
 mod block;
 mod bytes;
 mod collective;
+mod copies;
 mod memory;
 mod print;
 mod race;

@@ -207,3 +207,33 @@ fn zero_divides_nothing() {
     assert!(illegal(1, "div.s32 %r3, %r1, %r1;").contains("by zero"));
     launch(1, 1, "setp.ne.u32 %p1, %r1, 0; @%p1 rem.u32 %r3, %r1, %r1;").unwrap();
 }
+
+#[test]
+fn copies_happen_when_they_are_waited_for() {
+    let copy = |wait: &str| {
+        let body = format!(
+            "st.global.u32 [%rd1], 7; st.shared.u32 [s], 3; mov.u32 %r3, s;
+            cp.async.ca.shared.global [%r3], [%rd1], 4; cp.async.commit_group; {wait}
+            ld.shared.u32 %r4, [s]; st.global.u32 [%rd1+16], %r4;"
+        );
+        launch(1, 1, &body).unwrap()[4]
+    };
+    assert_eq!(copy(""), 3);
+    assert_eq!(copy("cp.async.wait_group 1;"), 3);
+    assert_eq!(copy("cp.async.wait_group 0;"), 7);
+    assert_eq!(copy("cp.async.wait_all;"), 7);
+    // Of a source of no bytes, nothing is read.
+    let nothing = "mov.u64 %rd2, 0; mov.u32 %r3, s; mov.u32 %r5, 0;
+        cp.async.cg.shared.global [%r3], [%rd2], 16, %r5; cp.async.wait_all; ld.shared.u32 %r4, [s+12];
+        st.global.u32 [%rd1], %r4;";
+    assert_eq!(launch(1, 1, nothing).unwrap()[0], 0);
+}
+
+#[test]
+fn a_stack_of_any_size() {
+    let body = "mov.u64 %rd2, 24; stacksave.u64 %rd4; alloca.u64 %rd3, %rd2, 16; st.local.u32 [%rd3+20], 5;
+        ld.local.u32 %r3, [%rd3+20]; st.global.u32 [%rd1], %r3; stackrestore.u64 %rd4;";
+    assert_eq!(launch(1, 1, body).unwrap()[0], 5);
+    let gone = body.to_owned() + "ld.local.u32 %r3, [%rd3+20];";
+    assert!(matches!(launch(1, 1, &gone), Err(Fault::IllegalAddress(_))));
+}

@@ -3,10 +3,12 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::bytes::{self, Bytes};
+use super::copies::Copies;
 use super::memory::Memory;
 use super::{Context, print};
 use crate::ptx::program::{
-    Atomic, Call, FUNCTION_WINDOW, Held, LOCAL_WINDOW, Lanes, Op, Order, Special, Target, Update, WINDOWS,
+    Atomic, Call, FUNCTION_WINDOW, Held, LOCAL_WINDOW, Lanes, Op, Order, STACK_BYTES, Special, Target,
+    Update, WINDOWS,
 };
 use crate::ptx::{Access, Fault};
 
@@ -38,6 +40,8 @@ struct Activation {
     pc: u32,
     base: usize,
     frame: u32,
+    /// Where its local memory ends.
+    top: usize,
 }
 
 pub struct Thread {
@@ -53,10 +57,9 @@ pub struct Thread {
     /// Local memory, as far as functions are active.
     stack: Bytes,
     frame: u32,
+    copies: Copies,
 }
 
-/// As much local memory as a thread may have.
-const STACK_BYTES: usize = 512 << 10;
 /// How many instructions a thread runs before others get their turn.
 const TURN: u32 = 1 << 14;
 
@@ -73,6 +76,7 @@ impl Thread {
             callers: Vec::new(),
             stack: Bytes::default(),
             frame: 0,
+            copies: Copies::default(),
         }
     }
 
@@ -86,6 +90,7 @@ impl Thread {
         self.routine = 0;
         self.callers.clear();
         self.frame = 0;
+        self.copies.clear();
         self.stack.resize(kernel.frame_bytes as usize);
         self.stack.slice_mut().fill(0xff);
         context.push_frame(0, &mut self.registers, self.index, 0);
@@ -203,6 +208,36 @@ impl Thread {
                     }
                 }
                 Op::Trap(why) => return Err(Fault::Illegal((*why).into())),
+                Op::CopyStart(copy) => {
+                    self.copies
+                        .start(copy, frame, memory, self.index, &mut self.stack)?;
+                }
+                Op::CopyCommit => self.copies.commit(),
+                Op::CopyWait(groups) => {
+                    self.copies.wait(*groups, memory, self.index, &mut self.stack)?;
+                }
+                Op::Allocate { d, size, align } => {
+                    let (size, start) = (
+                        frame[*size as usize],
+                        self.stack.len().next_multiple_of(*align as usize),
+                    );
+                    let end = usize::try_from(size)
+                        .ok()
+                        .and_then(|size| start.checked_add(size));
+                    let end = end.filter(|&end| end <= STACK_BYTES);
+                    let end = end.ok_or_else(|| Fault::Illegal(format!("no stack for {size} bytes")))?;
+                    self.stack.resize(end);
+                    self.stack.slice_mut()[start..].fill(0xff);
+                    frame[*d as usize] = start as u64;
+                }
+                Op::StackSave(d) => frame[*d as usize] = self.stack.len() as u64,
+                Op::StackRestore(a) => {
+                    let end = frame[*a as usize] as usize;
+                    if end > self.stack.len() || end < self.frame as usize {
+                        return Err(Fault::Illegal(format!("{end:#x} is no earlier end of the stack")));
+                    }
+                    self.stack.resize(end);
+                }
                 Op::Sleep => {
                     self.pc = pc as u32;
                     return Ok(Stop::Turn);
@@ -302,11 +337,12 @@ impl Thread {
                 "a call of a function with other parameters".into(),
             ));
         }
-        let (frame, base) = (self.stack.len() as u32, self.registers.len());
-        let top = self.stack.len() + callee.frame_bytes as usize;
+        let (frame, base) = (self.stack.len().next_multiple_of(16) as u32, self.registers.len());
+        let top = frame as usize + callee.frame_bytes as usize;
         if top > STACK_BYTES || self.callers.len() > 10_000 {
             return Err(Fault::Illegal("calls too deep for the thread's stack".into()));
         }
+        let caller_top = self.stack.len();
         self.stack.resize(top);
         self.stack.slice_mut()[frame as usize..].fill(0xff);
         context.push_frame(routine, &mut self.registers, self.index, frame);
@@ -318,6 +354,7 @@ impl Thread {
             pc: after,
             base: self.base,
             frame: self.frame,
+            top: caller_top,
         });
         (self.routine, self.base, self.frame) = (routine, base, frame);
         Ok(callee.entry)
@@ -334,7 +371,7 @@ impl Thread {
             let _ = self.copy(*value, (self.base, self.frame), *to, (caller.base, caller.frame));
         }
         self.registers.truncate(self.base);
-        self.stack.resize(self.frame as usize);
+        self.stack.resize(caller.top);
         (self.routine, self.base, self.frame) = (caller.routine, caller.base, caller.frame);
     }
 

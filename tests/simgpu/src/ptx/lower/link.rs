@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Lower, SharedPlace};
 use crate::ptx::LoadError;
-use crate::ptx::program::{Instruction, Program, Relocation, Routine};
+use crate::ptx::program::{Instruction, Program, Relocation, Routine, SHARED_BYTES};
 use crate::ptx::syntax::{Item, Place, Space, Tree, Variable};
 
 /// The names that a module declares.
@@ -124,18 +124,24 @@ impl Linker {
         })
     }
 
-    /// The place of a shared variable, which it gets when it is first named.
-    pub fn shared(&mut self, variable: &Variable) -> SharedPlace {
+    /// The place of a shared variable, which it gets when it is first named; none if there is no room.
+    pub fn shared(&mut self, variable: &Variable) -> Option<SharedPlace> {
         if variable.external {
-            return SharedPlace::Dynamic(variable.align as u32);
+            return Some(SharedPlace::Dynamic(variable.align as u32));
         }
-        let bytes = &mut self.shared_bytes;
         // Variables of the same name may be in several functions; a name's place in the text is its own.
-        *self.shared.entry(variable.name.as_ptr()).or_insert_with(|| {
-            let offset = bytes.next_multiple_of(variable.align as u32);
-            *bytes = offset + variable.bytes as u32;
-            SharedPlace::Static(offset)
-        })
+        let key = variable.name.as_ptr();
+        if let Some(&place) = self.shared.get(&key) {
+            return Some(place);
+        }
+        let offset = self.shared_bytes.next_multiple_of(variable.align as u32);
+        let end = offset as usize + variable.bytes;
+        if end > SHARED_BYTES {
+            return None;
+        }
+        self.shared_bytes = end as u32;
+        self.shared.insert(key, SharedPlace::Static(offset));
+        Some(SharedPlace::Static(offset))
     }
 
     pub fn site(&mut self) -> u32 {

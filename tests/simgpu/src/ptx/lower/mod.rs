@@ -7,6 +7,7 @@ mod collective;
 mod compare;
 mod control;
 mod convert;
+mod copy;
 mod floating;
 mod half;
 mod integer;
@@ -16,6 +17,7 @@ mod modifiers;
 mod moves;
 mod operands;
 mod special;
+mod stack;
 
 use std::collections::HashMap;
 
@@ -23,7 +25,7 @@ pub use link::{Symbols, link};
 use modifiers::Modifiers;
 
 use super::LoadError;
-use super::program::{Guard, Held, Instruction, Op, Relocation, Routine, Slot, Ternary};
+use super::program::{Guard, Held, Instruction, Op, Relocation, Routine, STACK_BYTES, Slot, Ternary};
 use super::syntax::{Formal, Function, Item, Operand, Place, Space, Statement, Variable};
 use super::types::Type;
 
@@ -136,7 +138,7 @@ impl<'t, 'l> Lower<'t, 'l> {
             .returns
             .iter()
             .map(|formal| self.formal(formal))
-            .collect();
+            .collect::<Result<_, _>>()?;
         let formals = if function.entry {
             self.kernel_parameters();
             Vec::new()
@@ -145,7 +147,7 @@ impl<'t, 'l> Lower<'t, 'l> {
                 .formals
                 .iter()
                 .map(|formal| self.formal(formal))
-                .collect()
+                .collect::<Result<_, _>>()?
         };
         for item in function.body.iter().flatten() {
             self.item(item)?;
@@ -176,7 +178,7 @@ impl<'t, 'l> Lower<'t, 'l> {
         }
     }
 
-    fn formal(&mut self, formal: &'t Formal<'t>) -> Held {
+    fn formal(&mut self, formal: &'t Formal<'t>) -> Result<Held, LoadError> {
         let (local, held) = if formal.register {
             let slot = self.slot();
             (
@@ -187,7 +189,7 @@ impl<'t, 'l> Lower<'t, 'l> {
                 Held::Slot(slot),
             )
         } else {
-            let (offset, bytes) = (self.in_frame(formal.align, formal.bytes), formal.bytes as u32);
+            let (offset, bytes) = (self.in_frame(formal.align, formal.bytes)?, formal.bytes as u32);
             (
                 Local::Frame {
                     offset,
@@ -198,14 +200,25 @@ impl<'t, 'l> Lower<'t, 'l> {
             )
         };
         self.scopes[0].names.insert(formal.name, local);
-        held
+        Ok(held)
+    }
+
+    /// The place of a shared variable.
+    fn shared(&mut self, variable: &Variable) -> Result<SharedPlace, LoadError> {
+        self.linker
+            .shared(variable)
+            .ok_or_else(|| self.syntax("more shared memory than a block may have"))
     }
 
     /// Room in the frame's local memory.
-    fn in_frame(&mut self, align: usize, bytes: usize) -> u32 {
+    fn in_frame(&mut self, align: usize, bytes: usize) -> Result<u32, LoadError> {
         let offset = self.frame_bytes.next_multiple_of(align as u32);
-        self.frame_bytes = offset + bytes as u32;
-        offset
+        let end = offset as usize + bytes;
+        if end > STACK_BYTES {
+            return Err(self.syntax("more local variables than a thread may have"));
+        }
+        self.frame_bytes = end as u32;
+        Ok(offset)
     }
 
     fn item(&mut self, item: &'t Item<'t>) -> Result<(), LoadError> {
@@ -256,9 +269,6 @@ impl<'t, 'l> Lower<'t, 'l> {
 
     fn variable(&mut self, variable: &'t Variable<'t>) -> Result<(), LoadError> {
         self.place = variable.place;
-        if variable.bytes > 1 << 30 {
-            return Err(self.syntax(&format!("variable `{}` is too large", variable.name)));
-        }
         let local = match variable.space {
             Space::Local | Space::Param => {
                 if variable.count.is_some() {
@@ -267,7 +277,7 @@ impl<'t, 'l> Lower<'t, 'l> {
                 if variable.space == Space::Local {
                     self.local_bytes += variable.bytes as u32;
                 }
-                let offset = self.in_frame(variable.align, variable.bytes);
+                let offset = self.in_frame(variable.align, variable.bytes)?;
                 let parameter = variable.space == Space::Param;
                 Local::Frame {
                     offset,
@@ -275,7 +285,7 @@ impl<'t, 'l> Lower<'t, 'l> {
                     parameter,
                 }
             }
-            Space::Shared => Local::Shared(self.linker.shared(variable)),
+            Space::Shared => Local::Shared(self.shared(variable)?),
             // They are hoisted to the module's.
             Space::Global | Space::Const => return Ok(()),
         };
@@ -344,6 +354,8 @@ impl<'t, 'l> Lower<'t, 'l> {
                 self.control(base, m, s)
             }
             "call" => self.call(m, s),
+            "cp" => self.copy(m, s),
+            "alloca" | "stacksave" | "stackrestore" => self.stack(base, m, s),
             "shfl" | "vote" | "match" | "redux" | "activemask" | "elect" | "bar" | "barrier" => {
                 self.collective(base, m, s)
             }

@@ -92,7 +92,7 @@ impl<'t> Lower<'t, '_> {
                     (AccessSpace::Global, self.relocated(Relocation::Global(global), 0))
                 } else {
                     let variable = *self.symbols.shared.get(name)?;
-                    let place = self.linker.shared(variable);
+                    let place = self.linker.shared(variable)?;
                     (AccessSpace::Shared, self.shared_slot(place))
                 }
             }
@@ -155,7 +155,7 @@ impl<'t> Lower<'t, '_> {
             return Some(self.constant(FUNCTION_WINDOW + function as u64));
         }
         let variable = *self.symbols.shared.get(name)?;
-        match self.linker.shared(variable) {
+        match self.linker.shared(variable)? {
             SharedPlace::Static(start) => Some(self.constant(u64::from(start).wrapping_add(offset as u64))),
             SharedPlace::Dynamic(align) => Some(self.relocated(Relocation::Dynamic(align), offset as u64)),
         }
