@@ -170,6 +170,17 @@ impl Expected {
         }
     }
 
+    /// Makes it wrong; whether it said anything.
+    pub fn spoil(&mut self) -> bool {
+        match self {
+            Self::Bits(bits) => *bits ^= 1,
+            Self::Nan(_) => *self = Self::Bits(0),
+            Self::Near(exact, _) => *exact = 2.0 * *exact + 1.0,
+            Self::Anything => return false,
+        }
+        true
+    }
+
     fn text(&self, digits: usize) -> String {
         match self {
             Self::Bits(bits) => format!("{bits:0digits$x}"),

@@ -83,6 +83,19 @@ pub enum End {
 }
 
 impl Job {
+    /// Makes every expectation wrong; whether there was any.
+    pub fn spoil(&mut self) -> bool {
+        let mut known = false;
+        for argument in &mut self.arguments {
+            if let Argument::Buffer { checks, .. } = argument {
+                known |= checks
+                    .iter_mut()
+                    .fold(false, |known, check| check.expected.spoil() | known);
+            }
+        }
+        known
+    }
+
     /// Compares the buffers after the run, in the order of the arguments, with what is expected.
     pub fn verdict(&self, after: &[Vec<u8>]) -> Result<(), String> {
         let buffers = self.arguments.iter().filter_map(|argument| match argument {
