@@ -177,7 +177,7 @@ impl<'t> Lower<'t, '_> {
             .accept_any(&["sync", "arrive", "red"])
             .ok_or_else(|| m.unknown())?;
         let reduction = if kind == "red" { m.take() } else { "" };
-        let aligned = m.accept("aligned") || always_aligned;
+        let aligned = always_aligned || m.accept("aligned");
         let (operands, what) = match kind {
             "sync" => (&s.operands[..], Meet::Sync),
             "arrive" => (&s.operands[..], Meet::Arrive),

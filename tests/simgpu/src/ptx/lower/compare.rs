@@ -1,5 +1,6 @@
 //! Comparison and selection.
 
+use super::memory::storable;
 use super::{Lower, Modifiers};
 use crate::ptx::LoadError;
 use crate::ptx::exact::{self, Bf16, F16, F32, F64, Format};
@@ -165,13 +166,13 @@ impl<'t> Lower<'t, '_> {
             "selp" => {
                 let of = m.of_type()?;
                 m.finish()?;
-                m.require(of.bytes() > 1 && !packed(of))?;
+                m.require(of.bytes() > 1 && storable(of))?;
                 self.plain(s, of, &[of, of, Type::Pred], |a, b, p| if p != 0 { a } else { b })
             }
             _ => {
                 let ftz = m.accept("ftz");
                 let of = m.of_type()?;
-                m.require(of.bytes() > 1 && !packed(of))?;
+                m.require(of.bytes() > 1 && storable(of))?;
                 let by = m.last_type(&[Type::S32, Type::F32])?;
                 m.require(!ftz || by == Type::F32)?;
                 let f: Ternary = match (by, ftz) {
@@ -280,6 +281,8 @@ impl<'t> Lower<'t, '_> {
         };
         m.require(!packed(of) || to.bytes() == 4 && to != Type::F32)?;
         m.require(packed(of) || !packed(to))?;
+        let half = matches!(to, Type::F16 | Type::Bf16 | Type::F16x2 | Type::Bf16x2);
+        m.require(!half || to == of)?;
         let (d, a, b, with) = match (&s.operands[..], boolean) {
             ([d, a, b], None) => (d, a, b, None),
             ([d, a, b, c], Some(_)) => (d, a, b, Some(c)),

@@ -124,6 +124,15 @@ fn is_float(of: Type) -> bool {
     matches!(of, Type::F16 | Type::Bf16 | Type::F32 | Type::F64)
 }
 
+/// Whether an integer type holds all values of another.
+fn contains(outer: Type, inner: Type) -> bool {
+    match (outer.signed(), inner.signed()) {
+        (true, false) => outer.bytes() > inner.bytes(),
+        (false, true) => false,
+        _ => outer.bytes() >= inner.bytes(),
+    }
+}
+
 /// A rounding mode and whether it is one to integers.
 fn rounding(m: &mut Modifiers) -> Option<(u8, bool)> {
     m.accept_any(&["rn", "rz", "rm", "rp", "rni", "rzi", "rmi", "rpi", "rna"])
@@ -192,6 +201,9 @@ impl<'t> Lower<'t, '_> {
         let (d, register) = self.wide_destination(d, to)?;
         m.require(!ftz || from == Type::F32 || to == Type::F32)?;
         m.require(!relu || matches!(to, Type::F16 | Type::Bf16) && from == Type::F32)?;
+        m.require(!relu || !sat && matches!(rounding, Some((NEAREST | ZERO, false))))?;
+        let bfloat = from == Type::Bf16 || to == Type::Bf16;
+        m.require(!bfloat || !sat && from.bytes() > 1 && to.bytes() > 1)?;
         let mut then = |lower: &mut Self, f: Ternary, other: &[u32]| {
             let result = lower.slot();
             let mut sources = vec![value];
@@ -221,6 +233,7 @@ impl<'t> Lower<'t, '_> {
                     };
                 }
                 if sat {
+                    m.require(!contains(to, from))?;
                     with_integer!(from, from_integer!(between_integers_sat))
                 } else {
                     with_integer!(from, from_integer!(between_integers))

@@ -166,7 +166,11 @@ impl<'t> Lower<'t, '_> {
         m.require(base != "fma" || rounded)?;
         m.require(!sat || !relu && !bfloat)?;
         // The exponential of bfloat16 always flushes and says so.
-        m.require(!bfloat && (!ftz || base != "ex2") || ftz == (base == "ex2"))?;
+        m.require(if base == "ex2" {
+            ftz == bfloat
+        } else {
+            !ftz || !bfloat
+        })?;
         let with =
             if ftz { FTZ } else { NONE } | if sat { SAT } else { NONE } | if relu { RELU } else { NONE };
         let (f, sources) = match base {

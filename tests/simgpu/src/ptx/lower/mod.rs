@@ -1,5 +1,7 @@
 //! Decoding: from the syntax tree of a kernel and what it calls to a linked program.
 
+mod access;
+mod atomic;
 mod bits;
 mod calls;
 mod carry;

@@ -35,6 +35,11 @@ impl<'a> Modifiers<'a> {
         next
     }
 
+    /// Whether the modifier is next.
+    pub fn at(&self, modifier: &str) -> bool {
+        self.next().0 == modifier
+    }
+
     /// Takes the modifier if it is next.
     pub fn accept(&mut self, modifier: &str) -> bool {
         self.accept_any(&[modifier]).is_some()

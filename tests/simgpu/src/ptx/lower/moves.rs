@@ -1,5 +1,6 @@
 //! `mov`: copies, packing and unpacking.
 
+use super::memory::storable;
 use super::{Lower, Modifiers};
 use crate::ptx::LoadError;
 use crate::ptx::program::{Op, Quaternary, Slot, Ternary};
@@ -10,7 +11,7 @@ impl<'t> Lower<'t, '_> {
     pub fn moved(&mut self, mut m: Modifiers<'t>, s: &'t Statement<'t>) -> Result<(), LoadError> {
         let of = m.of_type()?;
         m.finish()?;
-        m.require(of == Type::Pred || of.bytes() > 1 && !matches!(of, Type::U16x2 | Type::S16x2))?;
+        m.require(of == Type::Pred || of.bytes() > 1 && storable(of))?;
         let [d, a] = &s.operands[..] else {
             return Err(self.wrong_operands(s));
         };
