@@ -123,6 +123,8 @@ def ends():
     yield lanes("nanosleep.u32", ["nanosleep.u32 20;", "mov.u32 $d0, $a0;"], lambda a: a, "6.3 sm_70")
     yield lanes("pragma", ['.pragma "nounroll";', "mov.u32 $d0, $a0;"], lambda a: a)
     yield lanes("loc and labels", ["FIRST:", "SECOND: mov.u32 $d0, $a0; THIRD:"], lambda a: a)
+    yield lanes("alloca.u64", ["{.reg .u64 p;", "alloca.u64 p, 16, 8;", "st.local.u32 [p+4], $a0;",
+                               "ld.local.u32 $d0, [p+4];}"], lambda a: a, "7.3 sm_70")
 
 
 def forms():

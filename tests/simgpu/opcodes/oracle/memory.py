@@ -229,6 +229,24 @@ def hints():
         yield form
 
 
+def copies():
+    """Asynchronous copies from global to shared memory, waited for."""
+    for cop, sizes in ((".ca", (4, 8, 16)), (".cg", (16,))):
+        for size in sizes:
+            name = f"cp.async{cop}.shared.global"
+            words = max(1, size // 8)
+            part = f"b{32 if size == 4 else 64}"
+            before = ["{.shared .align 16 .b8 cell[16];", ".reg .b32 s;", "mov.u32 s, cell;"]
+            loads = [f"ld.shared.{part} $d{i}, [cell+{8 * i}];" for i in range(words)]
+            for wait in (["cp.async.wait_all;"], ["cp.async.commit_group;", "cp.async.wait_group 0;"]):
+                code = [*before, f"{name} [s], [$in], {size};", *wait, *loads, "}"]
+                form = Form(f"{name} {size} {wait[-1].split()[0].split('.')[-1].rstrip(';')}", code,
+                            [64] * words, [32 if size == 4 else 64] * words, "7.0 sm_80")
+                for row in pick(form.name, *[integer.pool(64)] * words, count=3):
+                    form.row(list(row), list(row))
+                yield form
+
+
 def forms():
     yield from widths()
     yield from modifiers()
@@ -236,3 +254,4 @@ def forms():
     yield from narrow_in_wide()
     yield from parameters()
     yield from hints()
+    yield from copies()
