@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Packs target/gpu-kit: the tests, examples and benches as a machine needs them that has an NVIDIA driver and a glibc
+# not older than this machine's, but no Rust, no MPI and no network. There, target/gpu-kit/run.sh all runs everything.
+#
+# The programs are linked with the MPICH of PyPI, which runs from any directory and goes into the kit.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+mpich=5.0.2
+most_mib=60
+kit=$PWD/target/gpu-kit
+venv=$PWD/target/mpich-venv
+
+if [[ $# != 0 ]]; then
+    echo "usage: ci/gpu-kit.sh" >&2
+    exit 1
+fi
+
+ci/setup.sh
+if [[ "$(cat "$venv/version" 2>/dev/null)" != "$mpich" ]]; then
+    rm -rf "$venv"
+    python3 -m venv --without-pip "$venv"
+    # An environment of a system without ensurepip has no pip, but then the system has.
+    for pip in target/venv/bin/python python3; do
+        "$pip" -c 'import pip' 2>/dev/null && break
+    done
+    PIP_ROOT_USER_ACTION=ignore "$pip" -m pip --python "$venv/bin/python" install --quiet --no-input \
+        --disable-pip-version-check --only-binary :all: "mpich==$mpich"
+    echo "$mpich" >"$venv/version"
+fi
+
+# mpi-sys does not notice another MPI: a target directory of its own. The programs look for libraries in the kit before
+# anything else, whatever LD_LIBRARY_PATH the other machine has.
+target=${CARGO_TARGET_DIR:-$PWD/target}/gpu-kit-build
+export CARGO_TARGET_DIR=$target MPICC=$venv/bin/mpicc
+export RUSTFLAGS='-C link-arg=-Wl,--disable-new-dtags,-rpath,$ORIGIN/../mpi/lib'
+built=$target/built
+mkdir -p "$target"
+: >"$built"
+build() { cargo "$@" --message-format=json-render-diagnostics >>"$built"; }
+build build --release --features cli --bin warpcomm \
+    --example matvec --example sum --example pingpong --example heat2d --example gpu_probe
+build test --release --no-run --features cli --test ranks
+build bench --no-run --bench bandwidth
+build build --release -p simgpu --lib
+
+# Prints the file of a program or of a library that cargo has built.
+file_of() {
+    target/venv/bin/python - "$1" "$built" <<'END'
+import json, sys
+name, built = sys.argv[1:]
+found = set()
+for line in open(built):
+    message = json.loads(line)
+    if message["reason"] == "compiler-artifact":
+        files = [message["executable"]] if message["executable"] else message["filenames"]
+        found |= {file for file in files if message["target"]["name"] == name and not file.endswith((".rlib", ".rmeta"))}
+if len(found) != 1:
+    sys.exit(f"cargo has built {len(found)} files of {name}: {sorted(found)}")
+print(found.pop())
+END
+}
+
+rm -rf "$kit"
+mkdir -p "$kit"/{bin,data,mpi/bin,mpi/lib}
+for program in warpcomm matvec sum pingpong heat2d gpu_probe ranks bandwidth; do
+    cp "$(file_of "$program")" "$kit/bin/$program"
+done
+cp "$(file_of simgpu)" "$kit/bin/libsimgpu.so"
+strip "$kit"/bin/*
+cp "$venv"/bin/{mpiexec,hydra_pmi_proxy} "$kit/mpi/bin"
+cp "$venv/lib/libmpi.so.12" "$kit/mpi/lib"
+cp -r "$venv/lib/mpich" "$kit/mpi/lib"
+# Plug-ins for networks, of which the kit needs none.
+rm -r "$kit/mpi/lib/mpich/libfabric" "$kit"/mpi/lib/mpich/ucx/*_{ib,rdmacm}*
+# Rust's programs need it, and a small system may not have it.
+cp "$(cc -print-file-name=libgcc_s.so.1)" "$kit/mpi/lib"
+cp -r "$(echo "$venv"/lib/python*/site-packages/mpich-"$mpich".dist-info/licenses)" "$kit/mpi/licenses"
+target/venv/bin/python ci/gpu-kit/data.py "$kit/data"
+cp ci/gpu-kit/run.sh "$kit/run.sh"
+
+commit=$(git rev-parse HEAD)
+[[ -z $(git status --porcelain) ]] || commit+=' and changes'
+printf '{"commit": "%s", "rustc": "%s", "mpi": "MPICH %s", "glibc": "%s"}\n' "$commit" "$(rustc --version)" "$mpich" \
+    "$(getconf GNU_LIBC_VERSION)" >"$kit/kit.json"
+
+mib=$(($(du -s --apparent-size --block-size=1 "$kit" | cut -f1) / 1048576 + 1))
+echo "gpu-kit: $kit, $mib MiB"
+if ((mib > most_mib)); then
+    echo "gpu-kit: it is larger than $most_mib MiB" >&2
+    exit 1
+fi

@@ -1,0 +1,212 @@
+#!/usr/bin/env bash
+# Runs the kit on a machine with an NVIDIA GPU, or on a simulated one.
+#
+#     run.sh all|STAGE... [--sim[=GPUS]]
+#
+# Logs and JSON go to the directory $OUT (default: `out` beside this file). The exit status is 0 if all stages have
+# passed. A missing GPU is a failure; with WARPCOMM_REQUIRE_GPU=0, what needs a GPU is skipped instead.
+#
+# Needs x86-64, bash, the usual small tools (coreutils) and the driver; nothing is looked for outside of the kit.
+set -uo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+out=${OUT:-$here/out}
+ranks=3
+
+# Each stage with the most seconds it may take, what is measured first and the longest last. All together may take
+# less than their sum.
+stages=(probe sum matvec heat2d pingpong bandwidth ranks)
+declare -A limits=([probe]=30 [sum]=30 [matvec]=40 [heat2d]=60 [pingpong]=40 [bandwidth]=90 [ranks]=420)
+all_limit=520
+
+usage() {
+    echo "usage: run.sh all|STAGE... [--sim[=GPUS]]" >&2
+    echo "stages: ${stages[*]}" >&2
+    exit 2
+}
+
+chosen=()
+gpus=''
+for word in "$@"; do
+    case "$word" in
+        --sim) gpus=1 ;;
+        --sim=*) gpus=${word#--sim=} ;;
+        all) chosen+=("${stages[@]}") ;;
+        *)
+            [[ -n ${limits[$word]-} ]] || usage
+            chosen+=("$word")
+            ;;
+    esac
+done
+((${#chosen[@]} > 0)) || usage
+if [[ -n $gpus ]]; then
+    [[ $gpus =~ ^([1-9]|1[0-6])$ ]] || usage
+    # Kernels are interpreted, and perhaps on few cores.
+    for stage in "${stages[@]}"; do limits[$stage]=$((10 * limits[$stage])); done
+    all_limit=$((10 * all_limit))
+fi
+
+mkdir -p "$out" || exit 1
+out=$(cd "$out" && pwd)
+temporary=$(mktemp -d) || exit 1
+trap 'rm -rf "$temporary"' EXIT
+running=''
+trap 'kill $running 2>/dev/null; exit 130' INT TERM
+
+export PATH=$here/mpi/bin:$here/bin:$PATH WARPCOMM_LAUNCHER=$here/mpi/bin/mpiexec
+export WARPCOMM_REQUIRE_GPU=${WARPCOMM_REQUIRE_GPU:-1}
+# Tools that the tests start and that a small machine may lack.
+if ! type -P kill >/dev/null; then
+    mkdir "$temporary/bin"
+    printf '#!/bin/bash\nkill "$@"\n' >"$temporary/bin/kill"
+    chmod +x "$temporary/bin/kill"
+    PATH=$PATH:$temporary/bin
+fi
+
+# Jobs are started by the command, with --sim where it is wanted; single programs and the multi-rank suite, which
+# starts jobs itself, find the simulated driver in the same way.
+if [[ -n $gpus ]]; then
+    mkdir "$temporary/driver"
+    for name in libcuda.so.1 libcuda.so libnvidia-ml.so.1; do
+        ln -s "$here/bin/libsimgpu.so" "$temporary/driver/$name"
+    done
+fi
+job() { warpcomm run ${gpus:+"--sim=$gpus"} "$@"; }
+program() {
+    if [[ -n $gpus ]]; then
+        LD_LIBRARY_PATH=$temporary/driver${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} SIMGPU_DEVICES=$gpus "$@"
+    else
+        "$@"
+    fi
+}
+
+fail() {
+    echo "$*"
+    exit 1
+}
+
+# Stages: each prints what it does, and last the one line that the table shows.
+
+stage_probe() {
+    program gpu_probe >"$out/probe.json" || fail "no GPU can be used"
+    cat "$out/probe.json"
+    grep -m 1 '"name"' "$out/probe.json"
+}
+
+stage_sum() {
+    local dtype place sum
+    for dtype in float32 float64 int32 int64; do
+        for place in host device; do
+            sum=$(job -n "$ranks" "$here/bin/sum" --vector "$here/data/numbers-$dtype.npy" --place "$place") ||
+                fail "$dtype on the $place: the program has failed"
+            [[ $sum == "$(<"$here/data/sum-$dtype.txt")" ]] || fail "$dtype on the $place: $sum"
+        done
+    done
+    echo "$sum, as NumPy has it, for every type, host and device"
+}
+
+stage_matvec() {
+    local dtype place product expected
+    for dtype in float32 float64; do
+        for place in host device; do
+            product=$out/y-$dtype-$place.npy
+            expected=$here/data/y-$dtype.bytes
+            job -n "$ranks" "$here/bin/matvec" --matrix "$here/data/A-$dtype.npy" --vector "$here/data/x-$dtype.npy" \
+                --out "$product" --place "$place" || fail "$dtype on the $place: the program has failed"
+            tail -c "$(stat -c %s "$expected")" "$product" | cmp - "$expected" || fail "$dtype on the $place: not NumPy's"
+        done
+    done
+    job -n "$ranks" "$here/bin/matvec" --place device
+}
+
+stage_heat2d() {
+    local line count place sums=()
+    for place in host device; do
+        for count in 1 2 3 7; do
+            line=$(job -n "$count" "$here/bin/heat2d" --steps 60 --place "$place" --picture "$out/heat2d-$place.png") ||
+                fail "$count ranks on the $place: the program has failed"
+            echo "$line"
+            line=${line##*checksum }
+            sums+=("${line%%,*}")
+        done
+    done
+    [[ $(printf '%s\n' "${sums[@]}" | sort -u | wc -l) == 1 ]] || fail "the bits differ: ${sums[*]}"
+    echo "the same bits on 1, 2, 3 and 7 ranks, host and device"
+}
+
+stage_pingpong() {
+    local place
+    for place in host device; do
+        job -n 2 "$here/bin/pingpong" --place "$place" | tee "$out/pingpong-$place.txt" ||
+            fail "on the $place: the program has failed"
+    done
+    echo "largest message, device: $(tail -n 1 "$out/pingpong-device.txt" | tr -s ' ')"
+}
+
+stage_bandwidth() { program bandwidth --json "$out/bandwidth.json"; }
+
+stage_ranks() {
+    # The page that the suite compares its findings with is not in the kit.
+    program ranks --skip support::page
+}
+
+export here out ranks gpus temporary
+export -f job program fail
+for stage in "${stages[@]}"; do export -f "stage_$stage"; done
+
+# In a JSON string.
+text() { printf '%s' "$*" | tr -d '\\"' | tr -c '[:print:]' ' '; }
+
+started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+has_gpu=yes
+if [[ $WARPCOMM_REQUIRE_GPU != 1 ]] && ! program gpu_probe >/dev/null 2>&1; then
+    has_gpu=no
+fi
+rows=()
+json=()
+failed=0
+for stage in "${chosen[@]}"; do
+    log=$out/$stage.log
+    begin=$SECONDS
+    left=$((all_limit - SECONDS))
+    limit=$((limits[$stage] < left ? limits[$stage] : left))
+    if [[ $has_gpu == no && $stage != ranks ]]; then
+        outcome=skipped
+        echo "there is no GPU" >"$log"
+    elif ((limit <= 0)); then
+        outcome=FAILED
+        echo "no time is left for it" >"$log"
+    else
+        printf '== %s\n' "$stage"
+        timeout --kill-after=10 "$limit" bash -o pipefail -c "stage_$stage" >"$log" 2>&1 </dev/null &
+        running=$!
+        wait "$running"
+        status=$?
+        running=''
+        outcome=passed
+        ((status == 0)) || outcome=FAILED
+        ((status != 124 && status != 137)) || echo "not done within $limit s" >>"$log"
+        [[ $outcome == passed ]] || tail -n 40 "$log"
+    fi
+    [[ $outcome != FAILED ]] || failed=$((failed + 1))
+    seconds=$((SECONDS - begin))
+    last=$(grep -v '^[[:space:]]*$' "$log" | tail -n 1)
+    rows+=("$(printf '%-10s %-8s %5s s  %s' "$stage" "$outcome" "$seconds" "${last:0:80}")")
+    json+=("$(printf '{"stage": "%s", "outcome": "%s", "seconds": %s, "last": "%s"}' "$stage" "$outcome" "$seconds" \
+        "$(text "$last")")")
+done
+
+processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+{
+    printf '{\n"kit": %s,\n' "$(<"$here/kit.json")"
+    printf '"started": "%s",\n"simulated_gpus": %s,\n' "$started" "${gpus:-0}"
+    printf '"machine": {"processor": "%s", "cores": %s, "system": "%s", "glibc": "%s"},\n' \
+        "$(text "$processor")" "$(nproc)" "$(text "$(uname -sr)")" "$(getconf GNU_LIBC_VERSION)"
+    (IFS=,$'\n' && printf '"stages": [\n%s\n]\n}\n' "${json[*]}")
+} >"$out/results.json"
+
+echo
+[[ -z $gpus ]] || echo "on a simulated GPU:"
+printf '%s\n' "${rows[@]}"
+echo "$((${#chosen[@]} - failed)) of ${#chosen[@]} without a failure; logs and JSON are in $out"
+((failed == 0))
