@@ -91,6 +91,17 @@ def setp_pairs():
                     form.row([a | c << 16, b | d << 16],
                              [int(function(take(a), take(b))), int(function(take(c), take(d)))])
                 yield form
+                for boolean, combine in BOOLEAN.items():
+                    name = f"setp.{compare}.{boolean}{flag}.{type}x2"
+                    code = ["{.reg .pred p, q, c;", "setp.ne.u32 c, $a2, 0;", f"{name} p|q, $a0, $a1, c;",
+                            "selp.u32 $d0, 1, 0, p;", "selp.u32 $d1, 1, 0, q;}"]
+                    form = Form(name, code, [32] * 3, [32, 32], needs(type))
+                    for (a, b), (c, d) in list(zip(low, high))[:3]:
+                        for third in (0, 1):
+                            form.row([a | c << 16, b | d << 16, third],
+                                     [combine(int(function(take(a), take(b))), third),
+                                      combine(int(function(take(c), take(d))), third)])
+                    yield form
 
 
 def set_():
@@ -123,15 +134,25 @@ def set_():
         for compare, function in comparisons(type).items():
             for flag in flushes(type):
                 take = FLOATS[type].flush if flag else lambda x: x
-                for kind in (type + "x2", "u32"):
+                for kind in (type + "x2", "u32", "s32"):
                     name = f"set.{compare}{flag}.{kind}.{type}x2"
                     form = Form(name, f"{name} $d0, $a0, $a1;", [32, 32], [32], needs(type))
-                    yes = true[type] if kind != "u32" else 0xFFFF
+                    yes = true[type] if kind == type + "x2" else 0xFFFF
                     low, high = operands(type, name, 6), operands(type, name + " high", 6)
                     for (a, b), (c, d) in zip(low, high):
                         form.row([a | c << 16, b | d << 16], [yes * function(take(a), take(b))
                                                               | yes * function(take(c), take(d)) << 16])
                     yield form
+                    for boolean, combine in BOOLEAN.items():
+                        name = f"set.{compare}.{boolean}{flag}.{kind}.{type}x2"
+                        code = ["{.reg .pred c;", "setp.ne.u32 c, $a2, 0;", f"{name} $d0, $a0, $a1, c;}}"]
+                        form = Form(name, code, [32] * 3, [32], needs(type))
+                        for (a, b), (c, d) in list(zip(low, high))[:3]:
+                            for third in (0, 1):
+                                first = combine(int(function(take(a), take(b))), third)
+                                second = combine(int(function(take(c), take(d))), third)
+                                form.row([a | c << 16, b | d << 16, third], [yes * first | yes * second << 16])
+                        yield form
 
 
 def selections():
