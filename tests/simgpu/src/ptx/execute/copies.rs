@@ -2,7 +2,7 @@
 //! without waiting reads what was there before.
 
 use super::bytes::{self, Bytes};
-use super::memory::Memory;
+use super::memory::{Memory, Who};
 use crate::ptx::program::{Address, AsyncCopy};
 use crate::ptx::{Access, Fault};
 
@@ -36,7 +36,7 @@ impl Copies {
         copy: &AsyncCopy,
         frame: &[u64],
         memory: &mut Memory,
-        thread: u32,
+        who: Who,
         stack: &mut Bytes,
     ) -> Result<(), Fault> {
         let source_bytes = frame[copy.source_bytes as usize] as u32;
@@ -52,7 +52,7 @@ impl Copies {
         } else {
             // All of the source is aligned, what is not copied of it need not exist.
             let address = base.wrapping_add(copy.from.offset as u64);
-            if address % u64::from(copy.bytes) != 0 {
+            if !address.is_multiple_of(copy.bytes.into()) {
                 return Err(Fault::Misaligned(format!(
                     "a copy of {} bytes from {address:#x}",
                     copy.bytes
@@ -62,9 +62,9 @@ impl Copies {
                 offset: copy.from.offset + i64::from(source_bytes) - 1,
                 ..copy.from
             };
-            memory.place(&last, base, 1, Access::Read, thread, stack)?;
+            memory.place(&last, base, 1, Access::Read, who, stack)?;
             memory
-                .place(&copy.from, base, 1, Access::Read, thread, stack)?
+                .place(&copy.from, base, 1, Access::Read, who, stack)?
                 .pointer
         };
         self.pending.push(Pending {
@@ -88,20 +88,13 @@ impl Copies {
         &mut self,
         groups: u32,
         memory: &mut Memory,
-        thread: u32,
+        who: Who,
         stack: &mut Bytes,
     ) -> Result<(), Fault> {
         let kept = self.group.saturating_sub(groups);
         let due = self.pending.partition_point(|pending| pending.group < kept);
         for copy in self.pending.drain(..due) {
-            let place = memory.place(
-                &copy.to,
-                copy.base,
-                copy.bytes.into(),
-                Access::Write,
-                thread,
-                stack,
-            )?;
+            let place = memory.place(&copy.to, copy.base, copy.bytes.into(), Access::Write, who, stack)?;
             for byte in 0..copy.bytes as usize {
                 // SAFETY: both places were checked; the source lies in memory that lives as long as the kernel.
                 unsafe {

@@ -3,7 +3,7 @@
 
 use super::Context;
 use super::bytes::Bytes;
-use super::race::Races;
+use super::race::{Races, Touch};
 use crate::ptx::program::{
     AccessSpace, Address, FUNCTION_WINDOW, LOCAL_WINDOW, PARAMETER_WINDOW, SHARED_WINDOW, WINDOWS,
 };
@@ -109,6 +109,13 @@ pub struct Memory<'m, 'a> {
     pub context: &'m Context<'m>,
 }
 
+/// The thread that accesses memory, and its instruction.
+#[derive(Clone, Copy)]
+pub struct Who {
+    pub thread: u32,
+    pub pc: u32,
+}
+
 /// What is accessed of which space.
 pub struct Place {
     pub pointer: *mut u8,
@@ -125,9 +132,10 @@ impl Memory<'_, '_> {
         base: u64,
         bytes: u64,
         access: Access,
-        thread: u32,
+        who: Who,
         stack: &mut Bytes,
     ) -> Result<Place, Fault> {
+        let Who { thread, pc } = who;
         let mut space = at.space;
         // Shared and local addresses may be held in 32 bits; the offsets are what is signed.
         let mut address = base.wrapping_add(at.offset as u64);
@@ -168,14 +176,22 @@ impl Memory<'_, '_> {
                 let pointer = self.shared.bytes.pointer(address, bytes);
                 if pointer.is_some() {
                     let write = access == Access::Write;
-                    let raced = self.shared.races.touch(thread, address, bytes, write, at.strong);
-                    if let Err(race) = raced {
+                    let touch = Touch {
+                        thread,
+                        pc,
+                        offset: address,
+                        bytes,
+                        write,
+                        strong: at.strong,
+                    };
+                    if let Err(race) = self.shared.races.touch(touch) {
                         return Err(Fault::Illegal(format!(
                             "a race: {} of {bytes} bytes at {address:#x} of shared memory, which thread {:?} {} \
-                             and nothing orders the two",
+                             in line {}, and nothing orders the two",
                             verb(access),
                             self.context.thread_position(race.other),
                             if race.wrote { "wrote" } else { "read" },
+                            self.context.program.places[race.pc as usize].line,
                         )));
                     }
                 }

@@ -1,12 +1,12 @@
 //! `vprintf`: what kernels print goes to standard error.
 
 use super::bytes::{self, Bytes};
-use super::memory::Memory;
+use super::memory::{Memory, Who};
 use crate::ptx::program::{AccessSpace, Address};
 use crate::ptx::{Access, Fault};
 
 /// Reads a value of `size` bytes through a generic address.
-fn read(memory: &mut Memory, thread: u32, stack: &mut Bytes, address: u64, size: u8) -> Result<u64, Fault> {
+fn read(memory: &mut Memory, who: Who, stack: &mut Bytes, address: u64, size: u8) -> Result<u64, Fault> {
     let at = Address {
         space: AccessSpace::Generic,
         base: 0,
@@ -14,16 +14,16 @@ fn read(memory: &mut Memory, thread: u32, stack: &mut Bytes, address: u64, size:
         site: 0,
         strong: true,
     };
-    let place = memory.place(&at, address, size.into(), Access::Read, thread, stack)?;
+    let place = memory.place(&at, address, size.into(), Access::Read, who, stack)?;
     // SAFETY: `place` checked the address.
     Ok(unsafe { bytes::read(place.pointer, size) })
 }
 
 /// The string at a generic address.
-pub fn text(memory: &mut Memory, thread: u32, stack: &mut Bytes, address: u64) -> Result<String, Fault> {
+pub fn text(memory: &mut Memory, who: Who, stack: &mut Bytes, address: u64) -> Result<String, Fault> {
     let mut text = Vec::new();
     loop {
-        match read(memory, thread, stack, address + text.len() as u64, 1)? {
+        match read(memory, who, stack, address + text.len() as u64, 1)? {
             0 => return Ok(String::from_utf8_lossy(&text).into_owned()),
             byte => text.push(byte as u8),
         }
@@ -33,12 +33,12 @@ pub fn text(memory: &mut Memory, thread: u32, stack: &mut Bytes, address: u64) -
 /// Prints by a format the arguments in a buffer; gives how many there were.
 pub fn print(
     memory: &mut Memory,
-    thread: u32,
+    who: Who,
     stack: &mut Bytes,
     format: u64,
     mut buffer: u64,
 ) -> Result<u64, Fault> {
-    let format = text(memory, thread, stack, format)?;
+    let format = text(memory, who, stack, format)?;
     let mut output = String::new();
     let mut arguments = 0;
     let mut rest = format.chars().peekable();
@@ -68,7 +68,7 @@ pub fn print(
             4
         };
         buffer = buffer.next_multiple_of(size.into());
-        let value = read(memory, thread, stack, buffer, size)?;
+        let value = read(memory, who, stack, buffer, size)?;
         buffer += u64::from(size);
         arguments += 1;
         let written = match conversion {
@@ -80,7 +80,7 @@ pub fn print(
             'o' => format!("{value:o}"),
             'p' => format!("{value:#x}"),
             'c' => char::from(value as u8).to_string(),
-            's' => text(memory, thread, stack, value)?,
+            's' => text(memory, who, stack, value)?,
             'e' | 'E' => format!("{:e}", f64::from_bits(value)),
             _ => match flags.split_once('.').and_then(|(_, digits)| digits.parse().ok()) {
                 Some(digits) => format!("{:.digits$}", f64::from_bits(value)),

@@ -5,11 +5,24 @@
 //! block begins a new *epoch*; within an epoch threads have vector clocks, joined by warp collectives, barriers of
 //! some threads, and fences. A fence joins with all fences before it: that may hide a race, and never invents one.
 
+/// An access.
+#[derive(Clone, Copy, Debug)]
+pub struct Touch {
+    pub thread: u32,
+    pub pc: u32,
+    pub offset: u64,
+    pub bytes: u64,
+    pub write: bool,
+    pub strong: bool,
+}
+
 /// What the detector remembers of an access.
 #[derive(Clone, Copy, Default)]
 struct Mark {
     epoch: u32,
     clock: u32,
+    /// The instruction.
+    pc: u32,
     thread: u16,
     strong: bool,
 }
@@ -36,11 +49,12 @@ pub struct Races {
     fenced: Vec<u32>,
 }
 
-/// A race that was found: the other thread, and what it did.
+/// A race that was found: the other thread, what it did, and by which instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Race {
     pub other: u32,
     pub wrote: bool,
+    pub pc: u32,
 }
 
 impl Races {
@@ -81,39 +95,41 @@ impl Races {
 
     /// Notes an access; an error if it races with an earlier one.
     #[inline]
-    pub fn touch(
-        &mut self,
-        thread: u32,
-        offset: u64,
-        bytes: u64,
-        write: bool,
-        strong: bool,
-    ) -> Result<(), Race> {
+    pub fn touch(&mut self, touch: Touch) -> Result<(), Race> {
+        let Touch {
+            thread,
+            pc,
+            offset,
+            bytes,
+            write,
+            strong,
+        } = touch;
         let (first, last) = (
             offset >> self.granule_shift,
             (offset + bytes - 1) >> self.granule_shift,
         );
+        let clock = self.step[thread as usize];
         let mark = Mark {
             epoch: self.epoch,
-            clock: self.step[thread as usize],
+            clock,
+            pc,
             thread: thread as u16,
             strong,
+        };
+        let race = |with: Mark, wrote| Race {
+            other: with.thread.into(),
+            wrote,
+            pc: with.pc,
         };
         for index in first as usize..=last as usize {
             let cell = self.cells[index];
             let free = |earlier: Mark| earlier.strong && strong || self.ordered(earlier, thread);
             if !free(cell.write) {
-                return Err(Race {
-                    other: cell.write.thread.into(),
-                    wrote: true,
-                });
+                return Err(race(cell.write, true));
             }
             if write {
                 if let Some(read) = cell.reads.into_iter().find(|&read| !free(read)) {
-                    return Err(Race {
-                        other: read.thread.into(),
-                        wrote: false,
-                    });
+                    return Err(race(read, false));
                 }
                 self.cells[index].write = mark;
             } else {
@@ -187,85 +203,87 @@ mod tests {
         Races::new(64, 64, 4, cross_warp)
     }
 
+    /// Notes an access; the other thread of a race and whether that wrote.
+    fn touch(
+        races: &mut Races,
+        thread: u32,
+        range: std::ops::Range<u64>,
+        write: bool,
+        strong: bool,
+    ) -> Result<(), (u32, bool)> {
+        let bytes = range.end - range.start;
+        let touch = Touch {
+            thread,
+            pc: 0,
+            offset: range.start,
+            bytes,
+            write,
+            strong,
+        };
+        races.touch(touch).map_err(|race| (race.other, race.wrote))
+    }
+
     #[test]
     fn a_barrier_orders() {
         let mut races = detector(false);
-        races.touch(0, 0, 4, true, false).unwrap();
+        touch(&mut races, 0, 0..4, true, false).unwrap();
         races.next_epoch();
-        races.touch(40, 0, 4, false, false).unwrap();
-        assert_eq!(
-            races.touch(3, 0, 4, true, false),
-            Err(Race {
-                other: 40,
-                wrote: false
-            })
-        );
+        touch(&mut races, 40, 0..4, false, false).unwrap();
+        assert_eq!(touch(&mut races, 3, 0..4, true, false), Err((40, false)));
         races.next_epoch();
-        races.touch(3, 0, 4, true, false).unwrap();
+        touch(&mut races, 3, 0..4, true, false).unwrap();
     }
 
     #[test]
     fn without_one_it_is_a_race_unless_both_are_strong() {
         let mut races = detector(false);
-        races.touch(0, 4, 4, true, true).unwrap();
-        races.touch(1, 4, 4, true, true).unwrap();
-        assert_eq!(
-            races.touch(2, 0, 8, false, false),
-            Err(Race {
-                other: 1,
-                wrote: true
-            })
-        );
+        touch(&mut races, 0, 4..8, true, true).unwrap();
+        touch(&mut races, 1, 4..8, true, true).unwrap();
+        assert_eq!(touch(&mut races, 2, 0..8, false, false), Err((1, true)));
     }
 
     #[test]
     fn a_warp_orders_its_own_lanes_only() {
         let mut races = detector(false);
-        races.touch(0, 0, 4, true, false).unwrap();
+        touch(&mut races, 0, 0..4, true, false).unwrap();
         races.join(&(0..32).collect::<Vec<_>>());
-        races.touch(7, 0, 4, false, false).unwrap();
-        assert!(races.touch(33, 0, 4, false, false).is_err());
-        races.touch(5, 8, 4, true, false).unwrap();
+        touch(&mut races, 7, 0..4, false, false).unwrap();
+        assert!(touch(&mut races, 33, 0..4, false, false).is_err());
+        touch(&mut races, 5, 8..12, true, false).unwrap();
         races.join(&[5, 6]);
-        races.touch(6, 8, 4, false, false).unwrap();
-        assert!(races.touch(7, 8, 4, false, false).is_err());
+        touch(&mut races, 6, 8..12, false, false).unwrap();
+        assert!(touch(&mut races, 7, 8..12, false, false).is_err());
     }
 
     #[test]
     fn order_is_transitive() {
         let mut races = detector(false);
-        races.touch(0, 0, 4, true, false).unwrap();
+        touch(&mut races, 0, 0..4, true, false).unwrap();
         races.join(&[0, 1]);
         races.join(&[1, 2]);
-        races.touch(2, 0, 4, true, false).unwrap();
-        assert!(races.touch(0, 0, 4, false, false).is_err());
+        touch(&mut races, 2, 0..4, true, false).unwrap();
+        assert!(touch(&mut races, 0, 0..4, false, false).is_err());
     }
 
     #[test]
     fn fences_order_across_warps() {
         let mut races = detector(true);
-        races.touch(0, 0, 4, true, false).unwrap();
+        touch(&mut races, 0, 0..4, true, false).unwrap();
         races.release(0);
-        assert!(races.touch(40, 0, 4, false, false).is_err());
+        assert!(touch(&mut races, 40, 0..4, false, false).is_err());
         races.acquire(40);
-        races.touch(40, 0, 4, false, false).unwrap();
-        races.touch(0, 4, 4, true, false).unwrap();
-        assert!(races.touch(40, 4, 4, false, false).is_err());
+        touch(&mut races, 40, 0..4, false, false).unwrap();
+        touch(&mut races, 0, 4..8, true, false).unwrap();
+        assert!(touch(&mut races, 40, 4..8, false, false).is_err());
     }
 
     #[test]
     fn a_reader_of_another_warp_is_not_forgotten() {
         let mut races = detector(false);
-        races.touch(40, 0, 4, false, false).unwrap();
-        races.touch(0, 0, 4, false, false).unwrap();
-        races.touch(1, 0, 4, false, false).unwrap();
+        touch(&mut races, 40, 0..4, false, false).unwrap();
+        touch(&mut races, 0, 0..4, false, false).unwrap();
+        touch(&mut races, 1, 0..4, false, false).unwrap();
         races.join(&(0..32).collect::<Vec<_>>());
-        assert_eq!(
-            races.touch(2, 0, 4, true, false),
-            Err(Race {
-                other: 40,
-                wrote: false
-            })
-        );
+        assert_eq!(touch(&mut races, 2, 0..4, true, false), Err((40, false)));
     }
 }

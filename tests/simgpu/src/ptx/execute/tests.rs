@@ -83,7 +83,8 @@ fn exchange(between: &str, distance: u32) -> String {
 fn a_missing_barrier_is_a_race() {
     let what = illegal(64, &exchange("", 32));
     assert!(
-        what.contains("line 8: `st.shared.u32 [%r5], %r1`: a race: a write"),
+        what.contains("line 8: `st.shared.u32 [%r5], %r1`: a race: a write")
+            && what.contains("read in line 11"),
         "{what}"
     );
     assert!(what.contains("kernel `k`, block [0, 0, 0], thread ["), "{what}");

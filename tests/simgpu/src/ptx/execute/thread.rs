@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::bytes::{self, Bytes};
 use super::copies::Copies;
-use super::memory::Memory;
+use super::memory::{Memory, Who};
 use super::{Context, print};
 use crate::ptx::program::{
     Atomic, Call, FUNCTION_WINDOW, Held, LOCAL_WINDOW, Lanes, Op, Order, STACK_BYTES, Special, Target,
@@ -111,6 +111,10 @@ impl Thread {
             let instruction = &code[pc];
             // What goes wrong is told of the instruction it happens at.
             self.pc = pc as u32;
+            let who = Who {
+                thread: self.index,
+                pc: self.pc,
+            };
             pc += 1;
             if let Some(guard) = instruction.guard
                 && (frame[guard.slot as usize] != 0) == guard.negated
@@ -136,8 +140,7 @@ impl Thread {
                 } => {
                     let base = frame[address.base as usize];
                     let total = u64::from(*size) * u64::from(*lanes);
-                    let place =
-                        memory.place(address, base, total, Access::Read, self.index, &mut self.stack)?;
+                    let place = memory.place(address, base, total, Access::Read, who, &mut self.stack)?;
                     for (lane, &d) in d[..*lanes as usize].iter().enumerate() {
                         // SAFETY: `place` checked that the lanes are in bounds and aligned.
                         let value = unsafe { bytes::read(place.pointer.add(lane * *size as usize), *size) };
@@ -158,8 +161,7 @@ impl Thread {
                 } => {
                     let base = frame[address.base as usize];
                     let total = u64::from(*size) * u64::from(*lanes);
-                    let place =
-                        memory.place(address, base, total, Access::Write, self.index, &mut self.stack)?;
+                    let place = memory.place(address, base, total, Access::Write, who, &mut self.stack)?;
                     for (lane, &a) in a[..*lanes as usize].iter().enumerate() {
                         // SAFETY: `place` checked that the lanes are in bounds and aligned.
                         unsafe {
@@ -177,7 +179,7 @@ impl Thread {
                     pc = *target as usize;
                 }
                 Op::Atomic(atomic) => {
-                    Self::atomic(atomic, frame, memory, self.index, &mut self.stack)?;
+                    Self::atomic(atomic, frame, memory, who, &mut self.stack)?;
                 }
                 Op::Fence(order) => {
                     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
@@ -209,12 +211,11 @@ impl Thread {
                 }
                 Op::Trap(why) => return Err(Fault::Illegal((*why).into())),
                 Op::CopyStart(copy) => {
-                    self.copies
-                        .start(copy, frame, memory, self.index, &mut self.stack)?;
+                    self.copies.start(copy, frame, memory, who, &mut self.stack)?;
                 }
                 Op::CopyCommit => self.copies.commit(),
                 Op::CopyWait(groups) => {
-                    self.copies.wait(*groups, memory, self.index, &mut self.stack)?;
+                    self.copies.wait(*groups, memory, who, &mut self.stack)?;
                 }
                 Op::Allocate { d, size, align } => {
                     let (size, start) = (
@@ -268,12 +269,12 @@ impl Thread {
         atomic: &Atomic,
         frame: &mut [u64],
         memory: &mut Memory,
-        thread: u32,
+        who: Who,
         stack: &mut Bytes,
     ) -> Result<(), Fault> {
         let base = frame[atomic.address.base as usize];
         let total = u64::from(atomic.size) * u64::from(atomic.lanes);
-        let place = memory.place(&atomic.address, base, total, Access::Write, thread, stack)?;
+        let place = memory.place(&atomic.address, base, total, Access::Write, who, stack)?;
         let how = if place.device {
             atomic.update_global
         } else {
@@ -305,6 +306,10 @@ impl Thread {
     /// Enters what is called; where to go on.
     fn call(&mut self, call: &Call, memory: &mut Memory, after: u32) -> Result<u32, Fault> {
         let context = memory.context;
+        let who = Who {
+            thread: self.index,
+            pc: self.pc,
+        };
         let routine = match call.target {
             Target::Routine(routine) => routine,
             Target::Pointer(slot) => {
@@ -317,14 +322,14 @@ impl Thread {
             }
             Target::Print => {
                 let values = self.values(call);
-                let printed = print::print(memory, self.index, &mut self.stack, values[0], values[1])?;
+                let printed = print::print(memory, who, &mut self.stack, values[0], values[1])?;
                 self.give_back(call, printed);
                 return Ok(after);
             }
             Target::AssertFail => {
                 let values = self.values(call);
                 let [message, file] =
-                    [values[0], values[1]].map(|text| print::text(memory, self.index, &mut self.stack, text));
+                    [values[0], values[1]].map(|text| print::text(memory, who, &mut self.stack, text));
                 return Err(Fault::Illegal(format!(
                     "assertion `{}` failed, {}:{}",
                     message?, file?, values[2]
