@@ -1,5 +1,6 @@
 //! PTX: parsed once, then run thread by thread.
 
+mod body;
 mod exact;
 mod execute;
 mod expression;
@@ -50,7 +51,7 @@ pub enum Access {
 pub trait GlobalMemory: Sync {
     /// Where the `bytes` bytes at a device address can be touched, all of them in one live allocation.
     ///
-    /// The pointer stays valid until the kernel ends.
+    /// The pointer stays valid until the kernel ends, and is aligned to 16 bytes where the address is.
     fn resolve(&self, address: u64, bytes: u64, access: Access) -> Result<*mut u8, Fault>;
 
     /// The range around `address` that [`resolve`](Self::resolve) would accept for `access`, as (first device

@@ -1,11 +1,14 @@
 //! One block: its threads take turns until each must wait; then what they wait for is looked at.
 
+use super::barrier::Arrivals;
+use super::bytes::Bytes;
+use super::diagnosis::opcode;
 use super::memory::{Global, Memory, Shared};
 use super::race::Races;
 use super::thread::{State, Stop, Thread};
-use super::{Context, bytes::Bytes, collective, position, reworded};
+use super::{Context, collective, position};
 use crate::ptx::Fault;
-use crate::ptx::program::{Barrier, Collect, Collective, Meet, Op};
+use crate::ptx::program::{Collect, Collective, Op};
 
 /// How far a block got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,20 +18,11 @@ pub enum Outcome {
     Suspended,
 }
 
-/// The threads that arrived at one of the block's barriers.
-#[derive(Default)]
-struct Arrivals {
-    /// Each thread, where, and whether it waits there.
-    threads: Vec<(u32, u32, bool)>,
-    /// How many it needs; 0: all of the block.
-    count: u32,
-}
-
 pub struct Block {
-    position: [u32; 3],
-    threads: Vec<Thread>,
-    shared: Shared,
-    barriers: [Arrivals; 16],
+    pub position: [u32; 3],
+    pub threads: Vec<Thread>,
+    pub shared: Shared,
+    pub barriers: [Arrivals; 16],
 }
 
 /// After how many rounds of turns a block is suspended.
@@ -121,7 +115,7 @@ impl Block {
     }
 
     /// The collective that a thread waits at.
-    fn collective<'c>(&self, index: usize, context: &'c Context) -> Option<&'c Collective> {
+    pub fn collective<'c>(&self, index: usize, context: &'c Context) -> Option<&'c Collective> {
         let thread = &self.threads[index];
         match &context.program.code[thread.pc as usize].op {
             Op::Collective(collective) if thread.state == State::Collective => Some(collective),
@@ -129,7 +123,7 @@ impl Block {
         }
     }
 
-    fn mask(&mut self, index: usize, collective: &Collective) -> u32 {
+    pub fn mask(&mut self, index: usize, collective: &Collective) -> u32 {
         *self.threads[index].register(collective.mask) as u32
     }
 
@@ -146,7 +140,7 @@ impl Block {
     }
 
     /// Whether two lanes are at the same collective, as PTX has it: the same qualifiers and mask.
-    fn at_the_same(&self, a: usize, b: usize, context: &Context) -> bool {
+    pub fn at_the_same(&self, a: usize, b: usize, context: &Context) -> bool {
         let (a, b) = (self.threads[a].pc, self.threads[b].pc);
         a == b || opcode(context, a) == opcode(context, b)
     }
@@ -229,261 +223,4 @@ impl Block {
         }
         Ok(())
     }
-
-    /// A thread arrives at a barrier.
-    fn arrive(&mut self, index: u32, context: &Context) -> Result<(), Fault> {
-        let thread = &mut self.threads[index as usize];
-        let pc = thread.pc;
-        let barrier = barrier_at(context, pc);
-        let id = *thread.register(barrier.id);
-        let count = barrier.count.map(|slot| *thread.register(slot) as u32);
-        let illegal = |block: &Self, what: String| Err(block.located(Fault::Illegal(what), index, context));
-        if id > 15 {
-            return illegal(self, format!("barrier {id} of 16"));
-        }
-        if let Some(count) = count
-            && (count == 0 || count % 32 != 0)
-        {
-            return illegal(
-                self,
-                format!("a barrier of {count} threads, which is no multiple of a warp"),
-            );
-        }
-        let waits = barrier.what != Meet::Arrive;
-        let arrivals = &mut self.barriers[id as usize];
-        let expected = count.unwrap_or(0);
-        if arrivals.threads.is_empty() {
-            arrivals.count = expected;
-        } else if arrivals.count != expected {
-            let other = arrivals.count;
-            return illegal(
-                self,
-                format!("barrier {id} of {expected} threads is one of {other} for others"),
-            );
-        }
-        if arrivals.threads.iter().any(|&(other, ..)| other == index) {
-            return illegal(self, format!("the thread has arrived at barrier {id} already"));
-        }
-        arrivals.threads.push((index, pc, waits));
-        let thread = &mut self.threads[index as usize];
-        if waits {
-            thread.state = State::Barrier(id as u32);
-        } else {
-            thread.pc += 1;
-        }
-        Ok(())
-    }
-
-    /// Lets the threads of complete barriers go on; whether there were some.
-    fn meet(&mut self, context: &Context) -> Result<bool, Fault> {
-        let mut met = false;
-        for id in 0..self.barriers.len() {
-            let arrivals = &self.barriers[id];
-            if arrivals.threads.is_empty() {
-                continue;
-            }
-            let whole = arrivals.count == 0;
-            let (arrived, needed) = if whole {
-                (arrivals.threads.len() as u32, context.threads)
-            } else {
-                (self.arrived(arrivals, context), arrivals.count)
-            };
-            if arrived > needed {
-                let (index, ..) = arrivals.threads[0];
-                let what = format!("{arrived} threads at barrier {id} of {needed}");
-                return Err(self.located(Fault::Illegal(what), index, context));
-            }
-            if arrived < needed {
-                continue;
-            }
-            let threads = std::mem::take(&mut self.barriers[id].threads);
-            self.check_alignment(&threads, context)?;
-            self.reduce(&threads, context);
-            if whole {
-                self.shared.races.next_epoch();
-            } else {
-                self.shared
-                    .races
-                    .join(&threads.iter().map(|&(index, ..)| index).collect::<Vec<_>>());
-            }
-            for (index, _, waits) in threads {
-                if waits {
-                    self.threads[index as usize].state = State::Ready;
-                    self.threads[index as usize].pc += 1;
-                }
-            }
-            met = true;
-        }
-        Ok(met)
-    }
-
-    /// How many threads a barrier counts: a warp that is there with all its threads as a whole one.
-    fn arrived(&self, arrivals: &Arrivals, context: &Context) -> u32 {
-        let mut warps = [0u32; 32];
-        for &(index, ..) in &arrivals.threads {
-            warps[index as usize / 32] += 1;
-        }
-        let count = |(warp, &arrived): (usize, &u32)| {
-            let size = (context.threads - (warp as u32 * 32).min(context.threads)).min(32);
-            if arrived == size && arrived > 0 {
-                32
-            } else {
-                arrived
-            }
-        };
-        warps.iter().enumerate().map(count).sum()
-    }
-
-    /// An aligned barrier must be the same instruction for all threads of a warp.
-    fn check_alignment(&self, threads: &[(u32, u32, bool)], context: &Context) -> Result<(), Fault> {
-        let mut seen: [Option<u32>; 32] = [None; 32];
-        for &(index, pc, _) in threads {
-            let first = *seen[index as usize / 32].get_or_insert(pc);
-            if first != pc && barrier_at(context, pc).aligned {
-                let line = context.program.places[first as usize].line;
-                let what = format!("threads of one warp meet at two barriers, the other in line {line}");
-                return Err(self.located(Fault::Illegal(what), index, context));
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives the threads of a reduction its result.
-    fn reduce(&mut self, threads: &[(u32, u32, bool)], context: &Context) {
-        let reduces = |what: Meet| match what {
-            Meet::Popc { d, a } | Meet::And { d, a } | Meet::Or { d, a } => Some((d, a)),
-            Meet::Sync | Meet::Arrive => None,
-        };
-        let mut set = 0;
-        let mut asked = 0;
-        for &(index, pc, _) in threads {
-            if let Some((_, a)) = reduces(barrier_at(context, pc).what) {
-                set += u64::from(*self.threads[index as usize].register(a) != 0);
-                asked += 1;
-            }
-        }
-        for &(index, pc, _) in threads {
-            let what = barrier_at(context, pc).what;
-            let value = match what {
-                Meet::Popc { .. } => set,
-                Meet::And { .. } => u64::from(set == asked),
-                _ => u64::from(set > 0),
-            };
-            if let Some((d, _)) = reduces(what) {
-                *self.threads[index as usize].register(d) = value;
-            }
-        }
-    }
-
-    /// Why no thread can go on.
-    fn stuck(&mut self, context: &Context) -> Fault {
-        for index in 0..self.threads.len() {
-            let Some(collective) = self.collective(index, context) else {
-                continue;
-            };
-            let mask = self.mask(index, collective);
-            let first = index / 32 * 32;
-            for other in
-                (first..self.threads.len().min(first + 32)).filter(|other| mask >> (other % 32) & 1 == 1)
-            {
-                let what = match self.collective(other, context) {
-                    Some(theirs) if self.at_the_same(index, other, context) => {
-                        let theirs = self.mask(other, theirs);
-                        if theirs == mask {
-                            continue;
-                        }
-                        format!(
-                            "the lane's mask is {mask:#010x}, that of lane {} is {theirs:#010x}",
-                            other % 32
-                        )
-                    }
-                    _ => {
-                        let place = self.whereabouts(other, context);
-                        format!("the mask {mask:#010x} names lane {}, which {place}", other % 32)
-                    }
-                };
-                if self.threads[other].state != State::Exited {
-                    return self.located(Fault::Illegal(what), index as u32, context);
-                }
-            }
-        }
-        let waits = |thread: &Thread| matches!(thread.state, State::Barrier(_));
-        let Some(index) = self.threads.iter().position(waits) else {
-            return Fault::Illegal("threads that wait for one another".into());
-        };
-        let State::Barrier(id) = self.threads[index].state else {
-            return Fault::Illegal("threads that wait for one another".into());
-        };
-        let arrivals = &self.barriers[id as usize];
-        let missing = |&other: &usize| {
-            arrivals
-                .threads
-                .iter()
-                .all(|&(thread, ..)| thread as usize != other)
-        };
-        let other = (0..self.threads.len()).find(missing);
-        let who = other.map_or_else(String::new, |other| {
-            let thread = self.threads[other].position;
-            format!("; thread {thread:?} {}", self.whereabouts(other, context))
-        });
-        let what = format!(
-            "barrier {id} is not reached by all its threads: {} are there, {} needed{who}",
-            arrivals.threads.len(),
-            if arrivals.count == 0 {
-                context.threads
-            } else {
-                arrivals.count
-            },
-        );
-        self.located(Fault::Illegal(what), index as u32, context)
-    }
-
-    /// Where a thread is, for a message.
-    fn whereabouts(&self, index: usize, context: &Context) -> String {
-        let thread = &self.threads[index];
-        match thread.state {
-            State::Exited => "has exited".into(),
-            _ => {
-                let place = context.program.places[thread.pc as usize];
-                format!("waits in line {} at `{}`", place.line, text(context, thread.pc))
-            }
-        }
-    }
-
-    /// A fault with what it happened to.
-    fn located(&self, fault: Fault, index: u32, context: &Context) -> Fault {
-        let thread = &self.threads[index as usize];
-        let place = context.program.places[thread.pc as usize];
-        let (kernel, block) = (context.launch.kernel.name(), self.position);
-        reworded(fault, |what| {
-            format!(
-                "kernel `{kernel}`, block {block:?}, thread {:?}, line {}: `{}`: {what}",
-                thread.position,
-                place.line,
-                text(context, thread.pc)
-            )
-        })
-    }
-}
-
-fn barrier_at<'c>(context: &'c Context, pc: u32) -> &'c Barrier {
-    match &context.program.code[pc as usize].op {
-        Op::Barrier(barrier) => barrier,
-        _ => unreachable!("threads wait at barriers"),
-    }
-}
-
-/// The text of an instruction.
-fn text<'c>(context: &'c Context, pc: u32) -> &'c str {
-    let place = context.program.places[pc as usize];
-    &context.program.source[place.start as usize..place.end as usize]
-}
-
-/// Its opcode, without the guard and the operands.
-fn opcode<'c>(context: &'c Context, pc: u32) -> &'c str {
-    let words = text(context, pc).split_whitespace();
-    words
-        .into_iter()
-        .find(|word| !word.starts_with('@'))
-        .unwrap_or_default()
 }

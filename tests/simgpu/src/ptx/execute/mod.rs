@@ -1,9 +1,11 @@
 //! Running programs: blocks one after the other, or in turns where one waits for another.
 
+mod barrier;
 mod block;
 mod bytes;
 mod collective;
 mod copies;
+mod diagnosis;
 mod memory;
 mod print;
 mod race;
