@@ -13,6 +13,8 @@ pub struct Arrivals {
     pub threads: Vec<(u32, u32, bool)>,
     /// How many it needs; 0: all of the block.
     pub count: u32,
+    /// Whether some did not wait.
+    passed: bool,
 }
 
 impl Block {
@@ -47,10 +49,12 @@ impl Block {
                 format!("barrier {id} of {expected} threads is one of {other} for others"),
             );
         }
-        if arrivals.threads.iter().any(|&(other, ..)| other == index) {
+        // Only a thread that did not wait can come again.
+        if arrivals.passed && arrivals.threads.iter().any(|&(other, ..)| other == index) {
             return illegal(self, format!("the thread has arrived at barrier {id} already"));
         }
         arrivals.threads.push((index, pc, waits));
+        arrivals.passed |= !waits;
         let thread = &mut self.threads[index as usize];
         if waits {
             thread.state = State::Barrier(id as u32);
@@ -82,7 +86,7 @@ impl Block {
             if arrived < needed {
                 continue;
             }
-            let threads = std::mem::take(&mut self.barriers[id].threads);
+            let threads = std::mem::take(&mut self.barriers[id]).threads;
             self.check_alignment(&threads, context)?;
             self.reduce(&threads, context);
             if whole {

@@ -54,9 +54,7 @@ impl Block {
         // What no thread wrote reads as a NaN.
         self.shared.bytes.slice_mut().fill(0xff);
         self.shared.races.next_epoch();
-        for barrier in &mut self.barriers {
-            barrier.threads.clear();
-        }
+        self.barriers = Default::default();
         for thread in &mut self.threads {
             thread.start(context);
         }
@@ -103,7 +101,10 @@ impl Block {
                         self.threads[index].state = State::Collective;
                         self.check_mask(index, context)?;
                     }
-                    Stop::Barrier => self.arrive(index as u32, context)?,
+                    Stop::Barrier => {
+                        self.arrive(index as u32, context)?;
+                        turns |= self.threads[index].state == State::Ready;
+                    }
                     Stop::Exited => self.threads[index].state = State::Exited,
                 }
             }

@@ -238,3 +238,11 @@ fn a_stack_of_any_size() {
     let gone = body.to_owned() + "ld.local.u32 %r3, [%rd3+20];";
     assert!(matches!(launch(1, 1, &gone), Err(Fault::IllegalAddress(_))));
 }
+
+#[test]
+fn who_only_arrives_may_not_arrive_again() {
+    let producer = "setp.lt.u32 %p1, %r1, 32; @%p1 bra L; bar.arrive 1, 64; bar.arrive 1, 64; L:";
+    assert!(illegal(64, producer).contains("already"));
+    let both = "setp.lt.u32 %p1, %r1, 32; @%p1 bra L; bar.arrive 1, 64; ret; L: bar.sync 1, 64;";
+    launch(1, 64, both).unwrap();
+}
