@@ -5,12 +5,14 @@
 //! cargo test --test ranks                     all cases, with 1 to 7 ranks
 //! cargo test --test ranks allreduce           the cases of one operation
 //! cargo test --test ranks -- 'np=3'           one number of ranks
+//! cargo test --test ranks -- 'place=device'   buffers on GPUs, simulated ones where none is required
 //! ```
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `WARPCOMM_TEST_DEADLINE` | seconds a case may take on a rank | 60 |
 //! | `WARPCOMM_TEST_PROGRAMS` | random programs, with each number of ranks under MPI | 100 |
+//! | `WARPCOMM_REQUIRE_GPU` | `1`: device buffers are those of a real GPU, without one their cases fail | simulated GPUs |
 //! | `WARPCOMM_BLESS` | `1`: a run of all cases writes `docs/support.md` | compare |
 //! | `WARPCOMM_LAUNCHER` | the launcher, a path or a name on `PATH` | one that fits |
 //!
@@ -27,6 +29,12 @@ mod harness;
 #[macro_use]
 #[path = "ranks/oracle/mod.rs"]
 mod oracle;
+#[cfg(not(feature = "cuda"))]
+#[path = "ranks/placed/host.rs"]
+mod placed;
+#[cfg(feature = "cuda")]
+#[path = "ranks/placed/mod.rs"]
+mod placed;
 #[path = "random_programs/mod.rs"]
 mod random_programs;
 #[path = "ranks/mod.rs"]

@@ -155,8 +155,8 @@ async fn copy(source: &Span<'_>, target: &Span<'_>) -> Result<()> {
         )));
     }
     match (source.place(), target.place()) {
-        // SAFETY: the source's elements are in host memory, and borrowed.
         (Place::Host, _) => {
+            // SAFETY: the source's elements are in host memory, and borrowed.
             target.write(unsafe { std::slice::from_raw_parts(source.pointer(), source.bytes()) })
         }
         (Place::Device, Place::Host) => {

@@ -1,10 +1,11 @@
 //! `allgatherv` and `allgatherv_in_place`.
 
-use warpcomm::{Blocks, Communicator};
+use warpcomm::Blocks;
 
 use super::common::lengths;
 use crate::harness::{Outcome, covered};
 use crate::oracle::{Value, assert_same, mixed, untouched, vector};
+use crate::placed::Communicator;
 
 cases! {
     every_type_and_layout: 1..=7;

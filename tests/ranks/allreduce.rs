@@ -1,11 +1,12 @@
 //! `allreduce` and `allreduce_in_place`.
 
-use warpcomm::{Communicator, ErrorKind, Op};
+use warpcomm::{ErrorKind, Op};
 
 use super::common::lengths;
 use super::reduce::{contributions, lengths_of_ways, missing, results};
 use crate::harness::{Outcome, covered, expect_error, unsupported};
 use crate::oracle::{Value, assert_same, folded, untouched, vector};
+use crate::placed::Communicator;
 
 cases! {
     every_type_and_op: 1..=7;

@@ -2,9 +2,8 @@
 
 use std::fs::{self, File};
 
-use warpcomm::Communicator;
-
 use crate::harness::{Outcome, covered, job_directory};
+use crate::placed::Communicator;
 
 cases! {
     nobody_leaves_before_everybody_has_come: 1..=7;

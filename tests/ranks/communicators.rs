@@ -1,9 +1,10 @@
 //! `duplicate` and `split`: which ranks and messages belong together, and that contexts are freed.
 
-use warpcomm::{Communicator, Op, Source, Tag};
+use warpcomm::{Op, Source, Tag};
 
 use super::common::{next, previous, still_works};
 use crate::harness::{Outcome, covered};
+use crate::placed::Communicator;
 
 cases! {
     a_duplicate_keeps_messages_apart: 2..=3;

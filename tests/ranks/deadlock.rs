@@ -2,11 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use warpcomm::{Communicator, Error, ErrorKind, Op, Tag};
+use warpcomm::{Error, ErrorKind, Op, Tag};
 
 use super::common::{others, still_works};
 use crate::harness::{Outcome, expect_error};
 use crate::oracle::{assert_same, vector};
+use crate::placed::Communicator;
 
 cases! {
     a_posted_receive_and_a_barrier: 2..=4;

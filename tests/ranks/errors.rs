@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use warpcomm::{Communicator, ErrorKind, Source, Tag};
+use warpcomm::{ErrorKind, Source, Tag};
 
 use super::common::{EAGER_BYTES, next, others, previous, still_works};
 use crate::harness::{Outcome, expect_error, expect_text};
+use crate::placed::Communicator;
 
 cases! {
     ranks_out_of_range: 1..=3;

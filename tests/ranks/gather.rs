@@ -1,10 +1,9 @@
 //! `gather` and `gather_in_place`.
 
-use warpcomm::Communicator;
-
 use super::common::lengths;
 use crate::harness::{Outcome, covered};
 use crate::oracle::{Value, assert_same, untouched, vector, vectors};
+use crate::placed::Communicator;
 
 cases! {
     every_type_length_and_root: 1..=7;

@@ -1,10 +1,12 @@
 //! Ranks that disagree about a collective: `Mismatch` on every rank, naming the odd one, and the communicator
 //! stays usable.
 
-use warpcomm::{Blocks, Communicator, Element, ErrorKind, Op, Result};
+use warpcomm::{Blocks, ErrorKind, Op, Result};
 
 use super::common::still_works;
 use crate::harness::{Outcome, expect_error, expect_text};
+use crate::oracle::Value;
+use crate::placed::Communicator;
 
 cases! {
     counts: 2..=5;
@@ -56,7 +58,7 @@ const COUNTS: &[Call] = &[
     |comm, odd, n| comm.bcast(&mut vec![0f32; if odd { 1000 * n } else { 0 }], 0),
 ];
 
-fn typed<T: Element + Default>(comm: &Communicator, n: usize, call: usize) -> Result<()> {
+fn typed<T: Value + Default>(comm: &Communicator, n: usize, call: usize) -> Result<()> {
     let mut own = vec![T::default(); n];
     let mut all = vec![T::default(); n * comm.size()];
     match call {

@@ -1,10 +1,11 @@
 //! `reduce` and `reduce_in_place`.
 
-use warpcomm::{Communicator, ErrorKind, Op};
+use warpcomm::{ErrorKind, Op};
 
 use super::common::{LARGE_BYTES, few_lengths, lengths};
 use crate::harness::{Outcome, covered, expect_error, unsupported};
 use crate::oracle::{Value, assert_same, folded, untouched, vector};
+use crate::placed::Communicator;
 
 cases! {
     every_type_and_op: 1..=7;

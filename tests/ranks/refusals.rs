@@ -1,10 +1,11 @@
 //! Collectives in which one rank's own arguments are bad: it gets `InvalidArgument`, all others `PeerFailed`,
 //! and the communicator stays usable.
 
-use warpcomm::{Blocks, Communicator, ErrorKind, Op, Result};
+use warpcomm::{Blocks, ErrorKind, Op, Result};
 
 use super::common::still_works;
 use crate::harness::{Outcome, expect_error, expect_text};
+use crate::placed::Communicator;
 
 cases! {
     bad_arguments_on_one_rank: 1..=5;

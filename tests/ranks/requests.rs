@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use warpcomm::{Communicator, ErrorKind, Request, Source, Tag};
+use warpcomm::{ErrorKind, Source, Tag};
 
 use super::common::{EAGER_BYTES, lengths, next, previous, still_works};
 use crate::harness::{Outcome, covered, expect_error, expect_text};
 use crate::oracle::{Value, assert_same, untouched, vector};
+use crate::placed::{Communicator, Request};
 
 cases! {
     every_type_and_length: 1..=7;

@@ -2,11 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use warpcomm::{Communicator, Error, ErrorKind, Tag};
+use warpcomm::{Error, ErrorKind, Tag};
 
 use super::common::{LARGE_BYTES, lengths, next, others, previous, still_works};
 use crate::harness::{Outcome, covered, expect_error};
 use crate::oracle::{Value, assert_same, untouched, vector};
+use crate::placed::Communicator;
 
 cases! {
     every_type_and_length: 1..=7;

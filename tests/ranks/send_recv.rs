@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use warpcomm::{Communicator, Tag};
+use warpcomm::Tag;
 
 use super::common::{EAGER_BYTES, lengths, next, previous};
 use crate::harness::{Outcome, covered};
 use crate::oracle::{Value, assert_same, bytes, untouched, vector};
+use crate::placed::Communicator;
 
 cases! {
     every_type_and_length: 2..=7;

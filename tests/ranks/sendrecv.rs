@@ -1,10 +1,11 @@
 //! `sendrecv`.
 
-use warpcomm::{Communicator, ErrorKind, Source, Tag};
+use warpcomm::{ErrorKind, Source, Tag};
 
 use super::common::{EAGER_BYTES, lengths, next, previous, still_works};
 use crate::harness::{Outcome, covered, expect_error, expect_text};
 use crate::oracle::{Value, assert_same, untouched, vector};
+use crate::placed::Communicator;
 
 cases! {
     every_type_and_length: 1..=7;

@@ -1,10 +1,11 @@
 //! Receives from any source and with any tag, and probes, in MPI's order of matching.
 
-use warpcomm::{Communicator, Source, Tag};
+use warpcomm::{Source, Tag};
 
 use super::common::{EAGER_BYTES, others};
 use crate::harness::{Outcome, covered};
 use crate::oracle::{Value, assert_same, untouched, vector};
+use crate::placed::Communicator;
 
 cases! {
     any_source_takes_one_message_of_each: 2..=7;

@@ -2,9 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use warpcomm::Communicator;
-
 use super::Failure;
+use crate::placed::Communicator;
 
 /// What a case reports on a rank; it may panic as well.
 pub type Outcome = Result<(), Failure>;
@@ -40,7 +39,8 @@ impl Case {
 }
 
 /// The cases of a module, one row each: a function, the numbers of ranks it runs with and, if it does not run
-/// in all of them, the kind of world.
+/// in all of them, the kind of world. The function takes this communicator or the library's own, which only
+/// moves the buffers that it is given.
 macro_rules! cases {
     ($($name:ident: $ranks:expr $(, $world:ident)?;)*) => {
         pub const CASES: &[$crate::harness::Case] = &[$($crate::harness::Case {
@@ -48,7 +48,7 @@ macro_rules! cases {
             name: stringify!($name),
             ranks: $ranks,
             worlds: cases!(@worlds $($world)?),
-            run: $name,
+            run: |comm| $name(comm),
         },)*];
     };
     (@worlds) => { $crate::harness::Worlds::Both };

@@ -9,7 +9,7 @@ use super::process::{self, End};
 use super::rank::{Orders, mark};
 use super::record::{self, Cell, Event};
 use super::world::{self, World};
-use super::{DEADLINE_VARIABLE, JOB_VARIABLE, deadline};
+use super::{DEADLINE_VARIABLE, JOB_VARIABLE, PLACE_VARIABLE, Place, deadline, simulate};
 
 /// The most lines of output that a failure shows.
 const LINES_SHOWN: usize = 60;
@@ -22,6 +22,8 @@ pub type Variables = &'static [(&'static str, &'static str)];
 pub struct Setting {
     pub world: World,
     pub ranks: usize,
+    /// Where the buffers lie.
+    pub place: Place,
     /// Variables of the library, set in this job.
     pub variables: Variables,
 }
@@ -29,6 +31,9 @@ pub struct Setting {
 impl std::fmt::Display for Setting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "[{} np={}", self.world, self.ranks)?;
+        if self.place != Place::Host {
+            write!(f, " place={}", self.place)?;
+        }
         for (name, value) in self.variables {
             let name = name.trim_start_matches("WARPCOMM_").to_lowercase();
             write!(f, " {name}={value}")?;
@@ -135,6 +140,7 @@ impl Job {
         let Setting {
             world,
             ranks,
+            place,
             variables,
         } = self.setting;
         let orders = Orders {
@@ -149,10 +155,15 @@ impl Job {
                 "WARPCOMM_HANG_REPORT",
                 (deadline().as_secs_f64() / 2.0).to_string().into(),
             ),
+            (PLACE_VARIABLE, place.to_string().into()),
             ("RUST_BACKTRACE", "0".into()),
         ];
         environment.extend(variables.iter().map(|&(name, value)| (name, value.into())));
-        let mut command = world::command(world, ranks, environment)?;
+        let driver = match place {
+            Place::Host => None,
+            _ => simulate::driver(directory, ranks, &mut environment)?,
+        };
+        let mut command = world::command(world, ranks, environment, driver.as_deref())?;
         let output = directory.join("output");
         // Ranks look after themselves; this is for launchers and for ranks that cannot.
         let patience = 3 * deadline();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use warpcomm::{Dtype, Op};
 
 use super::BLESS_VARIABLE;
+use super::Place;
 use super::job::{Report, Setting};
 use super::record::Cell;
 use super::world::World;
@@ -67,7 +68,10 @@ pub fn check(reports: &[(Setting, &Report)]) -> Result<(), String> {
 /// A case for each cell, which covered it in every kind of world with the usual settings.
 fn found(reports: &[(Setting, &Report)]) -> BTreeMap<Cell, String> {
     let mut covered: BTreeMap<(&Cell, &String), BTreeSet<World>> = BTreeMap::new();
-    for (setting, report) in reports.iter().filter(|(setting, _)| setting.variables.is_empty()) {
+    for (setting, report) in reports
+        .iter()
+        .filter(|(setting, _)| setting.variables.is_empty() && setting.place == Place::Host)
+    {
         for (cell, cases) in &report.covered {
             for case in cases {
                 covered.entry((cell, case)).or_default().insert(setting.world);

@@ -10,9 +10,11 @@ mod case;
 mod expect;
 mod job;
 mod matrix;
+mod place;
 mod process;
 mod rank;
 mod record;
+mod simulate;
 #[cfg_attr(
     not(feature = "mpi"),
     allow(dead_code, reason = "without MPI there are no such cases")
@@ -27,6 +29,7 @@ use std::time::Duration;
 
 pub use case::{Case, Outcome, Worlds};
 pub use expect::{Failure, expect_error, expect_text};
+pub use place::Place;
 pub use rank::{job_directory, say};
 pub use record::{covered, unsupported};
 pub use solo::{Check, Solo};
@@ -39,6 +42,10 @@ const JOB_VARIABLE: &str = "WARPCOMM_TEST_JOB";
 const SOLO_VARIABLE: &str = "WARPCOMM_TEST_SOLO";
 /// The seconds that a case may take on a rank.
 const DEADLINE_VARIABLE: &str = "WARPCOMM_TEST_DEADLINE";
+/// Says where the buffers of this job's operations lie.
+const PLACE_VARIABLE: &str = "WARPCOMM_TEST_PLACE";
+/// Set to 1 where device buffers must be those of a real GPU.
+const REQUIRE_GPU_VARIABLE: &str = "WARPCOMM_REQUIRE_GPU";
 /// Set to 1 to write the page that is otherwise compared.
 const BLESS_VARIABLE: &str = "WARPCOMM_BLESS";
 

@@ -11,11 +11,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use warpcomm::{Communicator, Config};
+use warpcomm::Config;
 
 use super::record::{Event, Record, take_covered};
 use super::watchdog::Watchdog;
-use super::{Case, Failure, deadline};
+use super::{Case, Failure, PLACE_VARIABLE, Place, deadline};
+use crate::placed::{self, Stage};
 
 /// How long a rank whose case has failed waits for the others to end theirs, before it leaves the job.
 fn grace() -> Duration {
@@ -92,9 +93,15 @@ pub fn main(cases: &[Case], directory: &Path) -> ExitCode {
 }
 
 fn ranks_as_threads(ranks: usize, cases: &[Case], directory: &Path) -> Result<(), Failure> {
-    let outcomes = Communicator::threads_with(&Config::from_env()?, ranks, |world| {
+    let outcomes = warpcomm::Communicator::threads_with(&Config::from_env()?, ranks, |world| {
         let record = Arc::new(Record::open(directory, world.rank())?);
-        run(&world, cases, &record, &Watchdog::start());
+        run(
+            &world,
+            cases,
+            &placed::stage(place()?, &world)?,
+            &record,
+            &Watchdog::start(),
+        );
         Ok(record)
     })?;
     let records = outcomes.into_iter().collect::<Result<Vec<_>, Failure>>()?;
@@ -111,7 +118,13 @@ fn rank_as_process(cases: &[Case], directory: &Path) -> Result<(), Failure> {
     let runtime = warpcomm::Runtime::init()?;
     let world = runtime.world()?;
     let record = Arc::new(Record::open(directory, world.rank())?);
-    run(&world, cases, &record, &watchdog);
+    run(
+        &world,
+        cases,
+        &placed::stage(place()?, &world)?,
+        &record,
+        &watchdog,
+    );
     drop(world);
     watchdog.watch(deadline(), || {
         eprintln!("MPI was not finalized within the deadline")
@@ -126,8 +139,20 @@ fn rank_as_process(_: &[Case], _: &Path) -> Result<(), Failure> {
     Err(Failure("this build has no MPI".to_owned()))
 }
 
+/// Where the buffers of this job lie.
+fn place() -> Result<Place, Failure> {
+    let name = std::env::var(PLACE_VARIABLE).unwrap_or_default();
+    Place::named(&name).ok_or_else(|| Failure(format!("{PLACE_VARIABLE}={name:?}")))
+}
+
 /// Runs all cases on this rank.
-fn run(world: &Communicator, cases: &[Case], record: &Arc<Record>, watchdog: &Watchdog) {
+fn run(
+    world: &warpcomm::Communicator,
+    cases: &[Case],
+    stage: &Arc<Stage>,
+    record: &Arc<Record>,
+    watchdog: &Watchdog,
+) {
     for case in cases {
         let name = case.full_name();
         if world.rank() == 0 {
@@ -143,7 +168,7 @@ fn run(world: &Communicator, cases: &[Case], record: &Arc<Record>, watchdog: &Wa
                 format!("not done within {} s", deadline().as_secs()),
             ));
         });
-        let outcome = run_one(world, case);
+        let outcome = run_one(world, case, stage);
         let covered = take_covered();
         let passed = outcome.is_ok();
         if passed && world.rank() == 0 {
@@ -174,8 +199,8 @@ fn run(world: &Communicator, cases: &[Case], record: &Arc<Record>, watchdog: &Wa
     }
 }
 
-fn run_one(world: &Communicator, case: &Case) -> Result<(), Failure> {
-    let comm = world.duplicate()?;
+fn run_one(world: &warpcomm::Communicator, case: &Case, stage: &Arc<Stage>) -> Result<(), Failure> {
+    let comm = placed::place(world.duplicate()?, stage);
     PANIC.set(None);
     catch_unwind(AssertUnwindSafe(|| (case.run)(&comm)))
         .unwrap_or_else(|payload| Err(Failure(described(&*payload))))

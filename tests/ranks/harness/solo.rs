@@ -97,12 +97,12 @@ impl Solo {
         ];
         environment.extend(self.environment.iter().map(|&(name, value)| (name, value.into())));
         match self.start {
-            Start::Alone => world::command(World::Threads, 1, environment),
+            Start::Alone => world::command(World::Threads, 1, environment, None),
             #[cfg(feature = "mpi")]
-            Start::Ranks(ranks) => world::command(World::Mpi, ranks, environment),
+            Start::Ranks(ranks) => world::command(World::Mpi, ranks, environment, None),
             #[cfg(feature = "mpi")]
             Start::Survivors(ranks) => {
-                world::command(World::Mpi, ranks, environment).and_then(leaving_survivors)
+                world::command(World::Mpi, ranks, environment, None).and_then(leaving_survivors)
             }
             #[cfg(not(feature = "mpi"))]
             _ => Err("this build has no MPI".to_owned()),

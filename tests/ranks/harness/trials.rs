@@ -6,6 +6,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use super::job::{Job, Setting, Variables};
+use super::place::Place;
 use super::world::World;
 use super::{Case, Check, Solo, Worlds, matrix};
 
@@ -99,30 +100,40 @@ pub fn main(cases: &[Case], solos: Vec<&'static Solo>, checks: &'static [Check])
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// One job for each world and number of ranks, with those of its cases whose full names are selected.
+/// One job for each world, number of ranks and place of buffers, with those of its cases whose full names are
+/// selected.
 fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
     let mut jobs = Vec::new();
     for &world in World::ALL {
-        let mut add = |ranks, variables, modules: Option<&[&str]>| {
+        let mut add = |ranks, place, variables, modules: &[&[&str]]| {
             let setting = Setting {
                 world,
                 ranks,
+                place,
                 variables,
+            };
+            let is_in = |name: &String| {
+                modules.is_empty()
+                    || modules
+                        .iter()
+                        .copied()
+                        .flatten()
+                        .any(|module| is_of(name, module))
             };
             let names = cases
                 .iter()
                 .filter(|case| case.ranks.contains(&ranks) && exists_in(case.worlds, world))
                 .map(Case::full_name)
-                .filter(|name| modules.is_none_or(|modules| modules.iter().any(|module| is_of(name, module))))
+                .filter(is_in)
                 .filter(|name| is_selected(&format!("{name} {setting}")));
             jobs.push(Arc::new(Job::new(setting, names.collect())));
         };
         for ranks in 1..=MOST_RANKS {
-            add(ranks, &[], None);
+            add(ranks, Place::Host, &[], &[]);
         }
         for &(ranks, variables, worlds) in SETTINGS {
             if exists_in(worlds, world) {
-                add(ranks, variables, Some(MODULES_OF_EVERY_SETTING));
+                add(ranks, Place::Host, variables, &[MODULES_OF_EVERY_SETTING]);
             }
         }
     }

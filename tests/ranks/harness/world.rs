@@ -2,7 +2,10 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::Path;
 use std::process::Command;
+
+use super::simulate;
 
 /// How ranks are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,20 +38,27 @@ impl fmt::Display for World {
 /// Variables and their values.
 pub type Environment = Vec<(&'static str, OsString)>;
 
-/// The command that starts this program with `ranks` ranks, of which the environment says what to do.
-pub fn command(world: World, ranks: usize, environment: Environment) -> Result<Command, String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+/// The command that starts this program with `ranks` ranks, of which the environment says what to do; they
+/// find the libraries in the directory `driver` before all others.
+pub fn command(
+    world: World,
+    ranks: usize,
+    environment: Environment,
+    driver: Option<&Path>,
+) -> Result<Command, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let (program, args) = simulate::with(driver, &own);
     let mut command = match world {
         World::Threads => {
             let mut command = Command::new(program);
-            command.envs(environment);
+            command.args(args).envs(environment);
             command
         }
         #[cfg(feature = "mpi")]
         World::Mpi => {
             use crate::launcher::{Job, Launcher};
 
-            let launcher = Launcher::find(&program, None).map_err(|error| error.to_string())?;
+            let launcher = Launcher::find(&own, None).map_err(|error| error.to_string())?;
             let ranks = ranks.try_into().map_err(|_| "a job without ranks")?;
             let environment = environment
                 .into_iter()
@@ -56,8 +66,8 @@ pub fn command(world: World, ranks: usize, environment: Environment) -> Result<C
                 .collect();
             launcher.command(&Job {
                 ranks,
-                program: program.into(),
-                args: Vec::new(),
+                program,
+                args,
                 environment,
             })
         }

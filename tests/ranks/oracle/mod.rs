@@ -7,6 +7,8 @@ mod sample;
 use bytemuck::NoUninit;
 use warpcomm::{Dtype, Element};
 
+use crate::placed::Placeable;
+
 pub use fold::{Fold, folded};
 pub use sample::{Sample, mixed, sample};
 
@@ -74,9 +76,9 @@ macro_rules! list_dtypes {
 pub const DTYPES: &[Dtype] = elements!(list_dtypes! {});
 
 /// An element type with test values and the right results of its reductions.
-pub trait Value: Element + NoUninit + Sample + Fold {}
+pub trait Value: Element + NoUninit + Sample + Fold + Placeable {}
 
-impl<T: Element + NoUninit + Sample + Fold> Value for T {}
+impl<T: Element + NoUninit + Sample + Fold + Placeable> Value for T {}
 
 /// The test values of `rank`; another `salt` gives other ones.
 pub fn vector<T: Value>(salt: u64, rank: usize, length: usize) -> Vec<T> {

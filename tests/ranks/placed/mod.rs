@@ -1,0 +1,240 @@
+//! A communicator whose operations take the cases' host buffers and hand the library what the job is about:
+//! page-locked memory, device memory, or a mixture.
+//!
+//! Cases are written once, with vectors and slices. For [`Place::Host`] an operation gets just these; for the
+//! other places it gets copies, and what the library has left in a copy is copied back, also where nothing may
+//! have been written. Nothing here synchronizes, but what cudarc's copies do themselves: the library must have
+//! ordered its work with the buffer's stream.
+
+mod elements;
+#[macro_use]
+mod memory;
+mod request;
+mod scope;
+mod stage;
+
+use std::borrow::Borrow;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use warpcomm::{Blocks, Op, Result, Source, Status, Tag};
+
+use crate::harness::{Failure, Place};
+pub use elements::{Elements, ElementsMut, OwnedElements, OwnedElementsMut};
+use memory::Form;
+use memory::Memory;
+pub use request::Request;
+pub use scope::Scope;
+pub use stage::Stage;
+
+/// What the elements of device buffers must be.
+pub trait Placeable:
+    warpcomm::cudarc::driver::DeviceRepr + warpcomm::cudarc::driver::ValidAsZeroBits
+{
+}
+impl<T: warpcomm::cudarc::driver::DeviceRepr + warpcomm::cudarc::driver::ValidAsZeroBits> Placeable for T {}
+
+/// What a rank of a job needs to place buffers.
+pub fn stage(place: Place, world: &warpcomm::Communicator) -> std::result::Result<Arc<Stage>, Failure> {
+    Stage::new(place, world).map(Arc::new)
+}
+
+/// The communicator of a case.
+pub fn place(inner: warpcomm::Communicator, stage: &Arc<Stage>) -> Communicator {
+    stage.restart();
+    Communicator::new(inner, stage)
+}
+
+/// A communicator that places the buffers of its operations.
+#[derive(Clone)]
+pub struct Communicator {
+    inner: warpcomm::Communicator,
+    stage: Arc<Stage>,
+}
+
+impl Deref for Communicator {
+    type Target = warpcomm::Communicator;
+
+    fn deref(&self) -> &warpcomm::Communicator {
+        &self.inner
+    }
+}
+
+impl Borrow<warpcomm::Communicator> for Communicator {
+    fn borrow(&self) -> &warpcomm::Communicator {
+        &self.inner
+    }
+}
+
+impl std::fmt::Debug for Communicator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+/// Runs an operation that reads a buffer, from the memory that the stage chooses.
+macro_rules! read {
+    ($own:expr, $buffer:ident, $call:expr) => {{
+        let memory = $own.stage.place($buffer.elements());
+        let outcome = reading!(memory, $buffer, $buffer => $call);
+        memory.assert_unchanged($buffer.elements());
+        outcome
+    }};
+}
+
+/// The same for an operation that may write the buffer.
+macro_rules! write {
+    ($own:expr, $buffer:ident, $call:expr) => {{
+        let mut memory = $own.stage.place($buffer.elements());
+        let outcome = writing!(memory, &mut *$buffer, $buffer => $call);
+        memory.copy_back($buffer.elements_mut());
+        outcome
+    }};
+}
+
+/// The same for an operation that reads one buffer and may write another.
+macro_rules! read_and_write {
+    ($own:expr, $send:ident, $recv:ident, $call:expr) => {{
+        let source = $own.stage.place($send.elements());
+        let mut target = $own.stage.place($recv.elements());
+        let outcome = reading!(source, $send, $send => writing!(target, &mut *$recv, $recv => $call));
+        source.assert_unchanged($send.elements());
+        target.copy_back($recv.elements_mut());
+        outcome
+    }};
+}
+
+impl Communicator {
+    /// The same ranks, with buffers of a stage.
+    fn new(inner: warpcomm::Communicator, stage: &Arc<Stage>) -> Communicator {
+        Communicator {
+            inner,
+            stage: Arc::clone(stage),
+        }
+    }
+
+    fn with(&self, inner: warpcomm::Communicator) -> Communicator {
+        Communicator::new(inner, &self.stage)
+    }
+
+    pub fn duplicate(&self) -> Result<Communicator> {
+        self.inner.duplicate().map(|inner| self.with(inner))
+    }
+
+    pub fn split(&self, color: Option<u32>, key: i32) -> Result<Option<Communicator>> {
+        Ok(self.inner.split(color, key)?.map(|inner| self.with(inner)))
+    }
+
+    pub fn with_timeout(&self, timeout: Option<Duration>) -> Communicator {
+        self.with(self.inner.with_timeout(timeout))
+    }
+
+    pub fn send<B: Elements + ?Sized>(&self, buffer: &B, dest: usize, tag: Tag) -> Result<()> {
+        read!(self, buffer, self.inner.send(buffer, dest, tag))
+    }
+
+    pub fn recv<B: ElementsMut + ?Sized>(
+        &self,
+        buffer: &mut B,
+        source: impl Into<Source>,
+        tag: Tag,
+    ) -> Result<Status> {
+        let source = source.into();
+        write!(self, buffer, self.inner.recv(buffer, source, tag))
+    }
+
+    pub fn sendrecv<S: Elements + ?Sized, R: ElementsMut + ?Sized>(
+        &self,
+        send: &S,
+        dest: usize,
+        send_tag: Tag,
+        recv: &mut R,
+        source: impl Into<Source>,
+        recv_tag: Tag,
+    ) -> Result<Status> {
+        let source = source.into();
+        read_and_write!(
+            self,
+            send,
+            recv,
+            self.inner.sendrecv(send, dest, send_tag, recv, source, recv_tag)
+        )
+    }
+
+    pub fn isend<B: OwnedElements>(&self, buffer: B, dest: usize, tag: Tag) -> Request<B> {
+        Request::send(self, buffer, dest, tag)
+    }
+
+    pub fn irecv<B: OwnedElementsMut>(&self, buffer: B, source: impl Into<Source>, tag: Tag) -> Request<B> {
+        Request::receive(self, buffer, source.into(), tag)
+    }
+
+    pub fn scope<'env, R>(
+        &self,
+        body: impl for<'scope> FnOnce(Scope<'scope, 'env>) -> Result<R>,
+    ) -> Result<R> {
+        scope::run(self, body)
+    }
+
+    pub fn bcast<B: ElementsMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
+        write!(self, buffer, self.inner.bcast(buffer, root))
+    }
+
+    pub fn gather_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
+        write!(self, buffer, self.inner.gather_in_place(buffer, root))
+    }
+
+    pub fn scatter_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
+        write!(self, buffer, self.inner.scatter_in_place(buffer, root))
+    }
+
+    pub fn allgather_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B) -> Result<()> {
+        write!(self, buffer, self.inner.allgather_in_place(buffer))
+    }
+
+    pub fn allgatherv_in_place<B: ElementsMut + ?Sized>(
+        &self,
+        buffer: &mut B,
+        blocks: &Blocks,
+    ) -> Result<()> {
+        write!(self, buffer, self.inner.allgatherv_in_place(buffer, blocks))
+    }
+
+    pub fn reduce_in_place<B: ElementsMut + ?Sized>(
+        &self,
+        buffer: &mut B,
+        op: Op,
+        root: usize,
+    ) -> Result<()> {
+        write!(self, buffer, self.inner.reduce_in_place(buffer, op, root))
+    }
+
+    pub fn allreduce_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
+        write!(self, buffer, self.inner.allreduce_in_place(buffer, op))
+    }
+}
+
+/// Collectives from one buffer to another.
+macro_rules! from_one_to_another {
+    ($($name:ident($($argument:ident: $type:ty),*);)*) => {
+        impl Communicator {$(
+            pub fn $name<S, R>(&self, send: &S, recv: &mut R $(, $argument: $type)*) -> Result<()>
+            where
+                S: Elements + ?Sized,
+                R: ElementsMut<Element = S::Element> + ?Sized,
+            {
+                read_and_write!(self, send, recv, self.inner.$name(send, recv $(, $argument)*))
+            }
+        )*}
+    };
+}
+
+from_one_to_another! {
+    gather(root: usize);
+    scatter(root: usize);
+    allgather();
+    allgatherv(blocks: &Blocks);
+    reduce(op: Op, root: usize);
+    allreduce(op: Op);
+}
