@@ -42,7 +42,8 @@ def orders():
     for scope in (".cta", ".gpu", ".sys"):
         yield scope, "6.0 sm_70"
     for order in (".relaxed", ".acquire", ".release", ".acq_rel"):
-        for scope in (".cta", ".gpu", ".sys"):
+        # Without a scope it is the GPU's.
+        for scope in ("", ".cta", ".gpu", ".sys"):
             yield order + scope, "6.0 sm_70"
 
 
