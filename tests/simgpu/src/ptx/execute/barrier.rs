@@ -39,7 +39,9 @@ impl Block {
         }
         let waits = barrier.what != Meet::Arrive;
         let arrivals = &mut self.barriers[id as usize];
-        let expected = count.unwrap_or(0);
+        // A count of all warps says what no count says.
+        let all = context.threads.next_multiple_of(32);
+        let expected = count.filter(|&count| count != all).unwrap_or(0);
         if arrivals.threads.is_empty() {
             arrivals.count = expected;
         } else if arrivals.count != expected {
@@ -86,10 +88,11 @@ impl Block {
             if arrived < needed {
                 continue;
             }
-            let threads = std::mem::take(&mut self.barriers[id]).threads;
+            let Arrivals { threads, passed, .. } = std::mem::take(&mut self.barriers[id]);
             self.check_alignment(&threads, context)?;
             self.reduce(&threads, context);
-            if whole {
+            // Who passed is ahead of the others by now.
+            if whole && !passed {
                 self.shared.races.next_epoch();
             } else {
                 self.shared

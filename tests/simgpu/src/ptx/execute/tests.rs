@@ -245,4 +245,6 @@ fn who_only_arrives_may_not_arrive_again() {
     assert!(illegal(64, producer).contains("already"));
     let both = "setp.lt.u32 %p1, %r1, 32; @%p1 bra L; bar.arrive 1, 64; ret; L: bar.sync 1, 64;";
     launch(1, 64, both).unwrap();
+    launch(1, 64, &exchange("barrier.sync 0, 64;", 32)).unwrap();
+    launch(1, 48, &exchange("bar.sync 0, 64;", 1)).unwrap();
 }
