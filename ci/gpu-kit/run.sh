@@ -55,6 +55,8 @@ trap 'kill $running 2>/dev/null; exit 130' INT TERM
 
 export PATH=$here/mpi/bin:$here/bin:$PATH WARPCOMM_LAUNCHER=$here/mpi/bin/mpiexec
 export WARPCOMM_REQUIRE_GPU=${WARPCOMM_REQUIRE_GPU:-1}
+# All ranks are on this machine, whose networks do not matter. What UCX says must not mix with what programs print.
+export UCX_TLS=${UCX_TLS:-self,sm} UCX_LOG_FILE=${UCX_LOG_FILE:-stderr}
 # Tools that the tests start and that a small machine may lack.
 if ! type -P kill >/dev/null; then
     mkdir "$temporary/bin"
@@ -168,6 +170,7 @@ failed=0
 for stage in "${chosen[@]}"; do
     log=$out/$stage.log
     begin=$SECONDS
+    status=0
     left=$((all_limit - SECONDS))
     limit=$((limits[$stage] < left ? limits[$stage] : left))
     if [[ $has_gpu == no && $stage != ranks ]]; then
@@ -185,12 +188,12 @@ for stage in "${chosen[@]}"; do
         running=''
         outcome=passed
         ((status == 0)) || outcome=FAILED
-        ((status != 124 && status != 137)) || echo "not done within $limit s" >>"$log"
         [[ $outcome == passed ]] || tail -n 40 "$log"
     fi
     [[ $outcome != FAILED ]] || failed=$((failed + 1))
     seconds=$((SECONDS - begin))
     last=$(grep -v '^[[:space:]]*$' "$log" | tail -n 1)
+    ((status != 124 && status != 137)) || last="not done within $limit s"
     rows+=("$(printf '%-10s %-8s %5s s  %s' "$stage" "$outcome" "$seconds" "${last:0:80}")")
     json+=("$(printf '{"stage": "%s", "outcome": "%s", "seconds": %s, "last": "%s"}' "$stage" "$outcome" "$seconds" \
         "$(text "$last")")")
