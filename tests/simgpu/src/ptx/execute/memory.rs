@@ -148,7 +148,7 @@ impl Memory<'_, '_> {
         if space == AccessSpace::Generic {
             (space, address) = match address & WINDOWS {
                 SHARED_WINDOW => (AccessSpace::Shared, address - SHARED_WINDOW),
-                LOCAL_WINDOW if (address - LOCAL_WINDOW) >> 32 == thread.into() => {
+                LOCAL_WINDOW if (address - LOCAL_WINDOW) >> 32 == u64::from(thread) => {
                     (AccessSpace::Local, u64::from(address as u32))
                 }
                 LOCAL_WINDOW => {

@@ -54,7 +54,10 @@ pub fn of_load(m: &mut Modifiers) -> Result<Access, LoadError> {
         m.expect_any(&SCOPES)?;
     }
     let global = m.at("global");
+    let constant = m.at("const");
     let space = space(m);
+    let private = constant || matches!(space, AccessSpace::Local | AccessSpace::Parameter);
+    m.require(!private || matches!(strength, None | Some("weak")))?;
     let mut hint = false;
     if strength != Some("volatile") {
         let cached = !ordered && m.accept_any(&["ca", "cg", "cs", "lu", "cv"]).is_some();
@@ -89,6 +92,8 @@ pub fn of_store(m: &mut Modifiers) -> Result<Access, LoadError> {
     }
     m.require(!m.at("const"))?;
     let space = space(m);
+    let private = matches!(space, AccessSpace::Local | AccessSpace::Parameter);
+    m.require(!private || matches!(strength, None | Some("weak")))?;
     let mut hint = false;
     if strength != Some("volatile") {
         let cached = !ordered && m.accept_any(&["wb", "cg", "cs", "wt"]).is_some();

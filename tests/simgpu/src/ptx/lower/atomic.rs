@@ -36,7 +36,7 @@ fn update(operation: &str, of: Type) -> Option<Ternary> {
         ("xor", B32 | B64) => |old, a, _| old ^ a,
         ("exch", B32 | B64) => |_, a, _| a,
         ("add", U32 | S32) => |old, a, _| old.wrapping_add(a) as u32 as u64,
-        ("add", U64 | S64) => |old, a, _| old.wrapping_add(a),
+        ("add", U64) => |old, a, _| old.wrapping_add(a),
         ("add", Type::F32) => add_f32,
         ("add", Type::F64) => add_f64,
         ("add", F16 | F16x2 | Bf16 | Bf16x2) => half::atomic_add(of),

@@ -283,6 +283,9 @@ impl<'t> Lower<'t, '_> {
         m.require(packed(of) || !packed(to))?;
         let half = matches!(to, Type::F16 | Type::Bf16 | Type::F16x2 | Type::Bf16x2);
         m.require(!half || to == of)?;
+        let halves = matches!(of, Type::F16 | Type::Bf16 | Type::F16x2 | Type::Bf16x2);
+        m.require(halves || to.bytes() == 4)?;
+        m.require(!halves || to != Type::F32)?;
         let (d, a, b, with) = match (&s.operands[..], boolean) {
             ([d, a, b], None) => (d, a, b, None),
             ([d, a, b, c], Some(_)) => (d, a, b, Some(c)),
