@@ -42,7 +42,7 @@ build build --release --features cli --bin warpcomm \
     --example matvec --example sum --example pingpong --example heat2d --example gpu_probe
 build test --release --no-run --features cli --test ranks
 build bench --no-run --bench bandwidth
-build build --release -p simgpu --lib
+build build --release -p simgpu --lib --example replay
 
 # Prints the file of a program or of a library that cargo has built.
 file_of() {
@@ -61,28 +61,34 @@ print(found.pop())
 END
 }
 
-rm -rf "$kit"
-mkdir -p "$kit"/{bin,data,mpi/bin,mpi/lib}
-for program in warpcomm matvec sum pingpong heat2d gpu_probe ranks bandwidth; do
-    cp "$(file_of "$program")" "$kit/bin/$program"
+tree=$target/tree
+rm -rf "$tree" "$kit"
+mkdir -p "$tree"/{bin,data/replay,mpi/bin,mpi/lib} "$kit"
+for program in warpcomm matvec sum pingpong heat2d gpu_probe ranks bandwidth replay; do
+    cp "$(file_of "$program")" "$tree/bin/$program"
 done
-cp "$(file_of simgpu)" "$kit/bin/libsimgpu.so"
-strip "$kit"/bin/*
-cp "$venv"/bin/{mpiexec,hydra_pmi_proxy} "$kit/mpi/bin"
-cp "$venv/lib/libmpi.so.12" "$kit/mpi/lib"
-cp -r "$venv/lib/mpich" "$kit/mpi/lib"
+cp "$(file_of simgpu)" "$tree/bin/libsimgpu.so"
+strip "$tree"/bin/*
+cp "$venv"/bin/{mpiexec,hydra_pmi_proxy} "$tree/mpi/bin"
+cp "$venv/lib/libmpi.so.12" "$tree/mpi/lib"
+cp -r "$venv/lib/mpich" "$tree/mpi/lib"
 # Plug-ins for networks, of which the kit needs none.
-rm -r "$kit/mpi/lib/mpich/libfabric" "$kit"/mpi/lib/mpich/ucx/*_{ib,rdmacm}*
+rm -r "$tree/mpi/lib/mpich/libfabric" "$tree"/mpi/lib/mpich/ucx/*_{ib,rdmacm}*
 # Rust's programs need it, and a small system may not have it.
-cp "$(cc -print-file-name=libgcc_s.so.1)" "$kit/mpi/lib"
-cp -r "$(echo "$venv"/lib/python*/site-packages/mpich-"$mpich".dist-info/licenses)" "$kit/mpi/licenses"
-target/venv/bin/python ci/gpu-kit/data.py "$kit/data"
-cp ci/gpu-kit/run.sh "$kit/run.sh"
+cp "$(cc -print-file-name=libgcc_s.so.1)" "$tree/mpi/lib"
+cp -r "$(echo "$venv"/lib/python*/site-packages/mpich-"$mpich".dist-info/licenses)" "$tree/mpi/licenses"
+target/venv/bin/python ci/gpu-kit/data.py "$tree/data"
+tar --create --directory tests/simgpu --exclude='*.py' --exclude='*.rs' --exclude=sources opcodes corpus |
+    tar --extract --directory "$tree/data/replay"
 
 commit=$(git rev-parse HEAD)
 [[ -z $(git status --porcelain) ]] || commit+=' and changes'
 printf '{"commit": "%s", "rustc": "%s", "mpi": "MPICH %s", "glibc": "%s"}\n' "$commit" "$(rustc --version)" "$mpich" \
-    "$(getconf GNU_LIBC_VERSION)" >"$kit/kit.json"
+    "$(getconf GNU_LIBC_VERSION)" >"$tree/kit.json"
+
+# Each program has all kernels in it.
+tar --create --gzip --file "$kit/kit.tar.gz" --directory "$tree" .
+cp ci/gpu-kit/run.sh "$kit/run.sh"
 
 mib=$(($(du -s --apparent-size --block-size=1 "$kit" | cut -f1) / 1048576 + 1))
 echo "gpu-kit: $kit, $mib MiB"
