@@ -41,7 +41,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match &arguments[..] {
         [word, ordinal, handle] if word == OPEN => open(ordinal, handle),
-        _ => probe().and_then(|report| Ok(println!("{}", serde_json::to_string_pretty(&report)?))),
+        _ => probe().and_then(|report| {
+            println!("{}", serde_json::to_string_pretty(&report)?);
+            Ok(())
+        }),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
