@@ -72,7 +72,7 @@ unsafe impl DeviceRepr for Inputs {}
 struct Gpu {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
-    blocks: u32,
+    multiprocessors: u32,
     is_checked_only: bool,
 }
 
@@ -105,7 +105,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     )?;
     let gpu = Gpu {
         stream: context.new_stream()?,
-        blocks: u32::try_from(multiprocessors)? * 8,
+        multiprocessors: u32::try_from(multiprocessors)?,
         is_checked_only: is_simulated || !(arguments.bench || arguments.json.is_some()) || arguments.test,
         context,
     };
@@ -279,9 +279,10 @@ impl Gpu {
         Ok(seconds)
     }
 
-    fn grid(&self, accesses: usize) -> LaunchConfig {
-        let blocks =
-            u32::try_from(accesses.div_ceil(256)).map_or(self.blocks, |blocks| blocks.min(self.blocks));
+    /// Blocks for so many accesses, at most as many on a multiprocessor.
+    fn grid(&self, accesses: usize, each: u32) -> LaunchConfig {
+        let most = self.multiprocessors * each;
+        let blocks = u32::try_from(accesses.div_ceil(256)).map_or(most, |blocks| blocks.min(most));
         LaunchConfig {
             grid_dim: (blocks.max(1), 1, 1),
             block_dim: (256, 1, 1),
@@ -311,7 +312,7 @@ impl Gpu {
             *address = buffer.device_ptr(&self.stream).0;
         }
         let (count, partial, leaves, length) = (inputs as u32, 0u32, inputs as u32, elements as u64);
-        let grid = self.grid(bytes.div_ceil(16));
+        let grid = self.grid(bytes.div_ceil(16), 4);
         let seconds = self.time(|| {
             let mut launch = self.stream.launch_builder(&function);
             launch
@@ -342,7 +343,7 @@ impl Gpu {
         let mut product = self.stream.alloc_zeros::<f32>(rows)?;
         let (height, width) = (rows as u64, columns as u64);
         // A warp for each row.
-        let grid = self.grid(rows * 32);
+        let grid = self.grid(rows * 32, 2);
         let seconds = self.time(|| {
             let mut launch = self.stream.launch_builder(&function);
             launch

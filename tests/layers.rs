@@ -176,3 +176,14 @@ fn every_floor_has_a_file() {
         );
     }
 }
+
+#[test]
+fn only_the_launcher_knows_that_gpus_can_be_simulated() {
+    for (file, text) in sources() {
+        let names = code(&text).to_lowercase().contains("simgpu");
+        assert!(
+            !names || file == "src/bin/warpcomm/sim.rs",
+            "{file} names the simulated GPU"
+        );
+    }
+}

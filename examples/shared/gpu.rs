@@ -70,9 +70,9 @@ mod with_cuda {
             module.map(Kernels).map_err(failed)
         }
 
-        /// Blocks of 256 threads for so many threads, at most a few for each multiprocessor.
+        /// Blocks of 256 threads for so many threads, at most as many as run at once.
         pub fn grid(&self, threads: usize) -> LaunchConfig {
-            let blocks = threads.div_ceil(THREADS).clamp(1, 8 * self.multiprocessors);
+            let blocks = threads.div_ceil(THREADS).clamp(1, 2 * self.multiprocessors);
             LaunchConfig {
                 grid_dim: (blocks as u32, 1, 1),
                 block_dim: (THREADS as u32, 1, 1),

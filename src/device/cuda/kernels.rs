@@ -36,8 +36,8 @@ const THREADS: u32 = 256;
 /// What a thread handles at least, in bytes: one access.
 const ACCESS_BYTES: usize = 16;
 
-/// The most blocks on a multiprocessor; longer folds take several turns of them.
-const BLOCKS: u32 = 8;
+/// The blocks on a multiprocessor that run at once everywhere; longer folds take several turns of them.
+const BLOCKS: u32 = 4;
 
 /// The addresses of a kernel's inputs, as `kernels/reduce.cu` declares them.
 #[repr(C)]
