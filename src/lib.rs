@@ -1,9 +1,11 @@
-//! GPU-accelerated message passing for Rust: a communicator over MPI, made to take device buffers and host
-//! slices alike. This version moves host buffers; [`Place::check`] says what a build can do.
+//! GPU-accelerated message passing for Rust: a communicator over MPI that takes device buffers and host slices
+//! alike, and reduces on the GPU what is there.
 //!
 //! - `Runtime` initializes MPI and gives the [`Communicator`] of all ranks; [`Communicator::threads`] runs ranks
 //!   as threads, without MPI.
-//! - Buffers are slices, arrays, vectors or single values of any [`Element`] type; see [`Buffer`].
+//! - Buffers are slices, arrays, vectors or single values of any [`Element`] type, and the buffers of the crate
+//!   cudarc; see [`Buffer`]. `Communicator::device` gives a rank its GPU. Operations order themselves behind what
+//!   is in a buffer's stream, and the stream behind them.
 //! - Non-blocking operations own their buffers ([`Request`]) or borrow them in a [`scope`](Communicator::scope).
 //! - Reductions ([`Op`]) give the same bits on every rank, in every run and on every path.
 //! - Whatever goes wrong is an [`Error`]: no operation aborts, panics or hangs because of bad arguments, on any
