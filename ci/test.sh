@@ -16,10 +16,16 @@ open_mpi() { MPICC=mpicc.openmpi CARGO_TARGET_DIR=target/openmpi "$@"; }
 mpich() { MPICC=mpicc.mpich CARGO_TARGET_DIR=target/mpich "$@"; }
 
 step formatting, lints, documentation
-cargo fmt --check
-open_mpi cargo clippy --quiet --all-targets --features cli -- -D warnings
+cargo fmt --all --check
+open_mpi cargo clippy --quiet --workspace --all-targets --features cli -- -D warnings
 open_mpi cargo clippy --quiet --lib --examples --no-default-features -- -D warnings
 RUSTDOCFLAGS='-D warnings' open_mpi cargo doc --quiet --no-deps
+
+step kernels
+ci/kernels.sh --check
+
+step "the simulated GPU"
+open_mpi cargo test -p simgpu
 
 step models of the shared state
 RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 CARGO_TARGET_DIR=target/loom \
