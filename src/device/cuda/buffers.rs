@@ -140,7 +140,9 @@ impl<T: Element + ValidAsZeroBits> LowerMut for PinnedHostSlice<T> {
     }
 }
 
-/// Page-locked host memory; an operation waits for the copies that were started with it.
+/// Page-locked host memory; an operation waits for the copies that were started with it, as far as cudarc has
+/// recorded them: it does so in contexts with event tracking and more than one stream. Elsewhere wait for the
+/// copies before the operation.
 impl<T: Element + ValidAsZeroBits> Buffer for PinnedHostSlice<T> {
     type Element = T;
 }
