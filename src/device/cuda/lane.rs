@@ -148,8 +148,13 @@ impl Lane {
     pub(crate) async fn settle(&self) -> Result<()> {
         let _waiting = Waiting::new();
         poll_fn(|_| {
+            // Whatever thread polls.
             // SAFETY: the stream is alive.
-            match unsafe { sys::cuStreamQuery(self.handle) }.result() {
+            let asked = self
+                .gpu
+                .bind()
+                .and_then(|()| unsafe { sys::cuStreamQuery(self.handle) }.result());
+            match asked {
                 Ok(()) => Poll::Ready(Ok(())),
                 Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_READY)) => Poll::Pending,
                 Err(error) => Poll::Ready(Err(failed("the GPU has failed", error))),
@@ -291,8 +296,13 @@ impl Mark {
         let Some(Event(event)) = self.event else {
             return Ok(true);
         };
+        // Whatever thread asks.
         // SAFETY: the event is alive.
-        match unsafe { result::event::query(event) } {
+        let asked = self
+            .gpu
+            .bind()
+            .and_then(|()| unsafe { result::event::query(event) });
+        match asked {
             Ok(()) => Ok(true),
             Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_READY)) => Ok(false),
             Err(error) => Err(failed("the GPU has failed", error)),
@@ -301,7 +311,9 @@ impl Mark {
 
     /// Waits here until it is over, or the GPU has failed.
     pub(super) fn wait(&self) {
-        if let Some(Event(event)) = self.event {
+        if let Some(Event(event)) = self.event
+            && self.gpu.bind().is_ok()
+        {
             // SAFETY: the event is alive. An error says that the GPU does nothing any more.
             let _ = unsafe { result::event::synchronize(event) };
         }
