@@ -57,7 +57,13 @@ impl Arena {
         }
         let first = reserve(bytes)? as u64;
         let alias = map(file.as_raw_fd(), 0, bytes)?;
-        Ok(Self { file, first, alias, bytes, places: Mutex::default() })
+        Ok(Self {
+            file,
+            first,
+            alias,
+            bytes,
+            places: Mutex::default(),
+        })
     }
 
     /// The descriptor of the file.
@@ -108,7 +114,11 @@ impl Arena {
                 bytes.next_multiple_of(PAGE) as libc::off_t,
             );
         }
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).taken.remove(&offset);
+        self.places
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .taken
+            .remove(&offset);
     }
 }
 
@@ -144,7 +154,14 @@ pub fn map(file: RawFd, offset: u64, bytes: u64) -> io::Result<*mut u8> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: a new mapping, at an address that the system chooses.
     let pointer = unsafe {
-        libc::mmap(ptr::null_mut(), bytes as usize, protection, flags, file, offset as libc::off_t)
+        libc::mmap(
+            ptr::null_mut(),
+            bytes as usize,
+            protection,
+            flags,
+            file,
+            offset as libc::off_t,
+        )
     };
     let pointer = mapped(pointer)?;
     // SAFETY: the range was just mapped. Core files would hold all of it.

@@ -121,7 +121,10 @@ impl Context {
 
     /// Makes the context fail for good.
     pub fn fail(&self, failure: &Failure) {
-        let first = self.failed.compare_exchange(0, failure.status.0, AcqRel, Acquire).is_ok();
+        let first = self
+            .failed
+            .compare_exchange(0, failure.status.0, AcqRel, Acquire)
+            .is_ok();
         let quiet = machine().is_ok_and(|machine| machine.settings.quiet);
         if first && !quiet {
             let name = failure.status.describe().map(|(name, _)| name.to_string_lossy());
@@ -162,17 +165,27 @@ impl Context {
     /// Whether kernels may touch the memory of a device.
     pub fn reaches(&self, device: usize) -> bool {
         device == self.device.index
-            || self.peers.read().unwrap_or_else(PoisonError::into_inner).contains(&device)
+            || self
+                .peers
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .contains(&device)
     }
 
     /// Gives kernels access to a device's memory; whether they had none.
     pub fn enable_peer(&self, device: usize) -> bool {
-        self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(device)
+        self.peers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(device)
     }
 
     /// Takes access to a device's memory from kernels; whether they had it.
     pub fn disable_peer(&self, device: usize) -> bool {
-        self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&device)
+        self.peers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&device)
     }
 }
 
@@ -193,8 +206,15 @@ impl Primary {
 
     /// One user less; the context if it was the last one.
     pub fn release(&mut self) -> Result<Option<Arc<Context>>> {
-        self.retained = self.retained.checked_sub(1).ok_or(Status::ERROR_INVALID_CONTEXT)?;
-        Ok(if self.retained == 0 { self.context.take() } else { None })
+        self.retained = self
+            .retained
+            .checked_sub(1)
+            .ok_or(Status::ERROR_INVALID_CONTEXT)?;
+        Ok(if self.retained == 0 {
+            self.context.take()
+        } else {
+            None
+        })
     }
 }
 
@@ -255,7 +275,10 @@ pub fn set_current(handle: usize) {
 /// Puts a context above the calling thread's.
 pub fn push(handle: usize) -> Result {
     let mut stack = CURRENT.get();
-    *stack.handles.get_mut(stack.depth).ok_or(Status::ERROR_OUT_OF_MEMORY)? = handle;
+    *stack
+        .handles
+        .get_mut(stack.depth)
+        .ok_or(Status::ERROR_OUT_OF_MEMORY)? = handle;
     stack.depth += 1;
     CURRENT.set(stack);
     Ok(())

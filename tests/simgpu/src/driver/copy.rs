@@ -4,7 +4,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::context::Context;
-use super::failure::Failure;
+use super::failure::Outcome;
 use super::machine::machine;
 use super::memory::{self, Toucher};
 use super::status::{Result, Status};
@@ -27,7 +27,10 @@ pub struct Shape {
 
 impl Shape {
     pub fn row(width: usize) -> Self {
-        Self { width: width as u64, height: 1 }
+        Self {
+            width: width as u64,
+            height: 1,
+        }
     }
 
     fn is_empty(self) -> bool {
@@ -66,7 +69,11 @@ fn place(address: u64, bytes: u64, claim: Claim) -> Result<Place> {
             if bytes > allocation.end() - address {
                 return Err(Status::ERROR_INVALID_VALUE);
             }
-            Ok(if allocation.is_host() { Place::Pinned } else { Place::Device })
+            Ok(if allocation.is_host() {
+                Place::Pinned
+            } else {
+                Place::Device
+            })
         }
         None if memory::was_of_pool(address) => Ok(Place::Device),
         None if claim == Claim::Device || address == 0 || machine()?.is_device_address(address) => {
@@ -162,7 +169,7 @@ pub fn copy(
 /// The allocation that is kept, and the pointer.
 type Located = (Option<Arc<memory::Allocation>>, *mut u8);
 
-fn locate(context: &Context, address: u64, bytes: u64, access: Access) -> std::result::Result<Located, Failure> {
+fn locate(context: &Context, address: u64, bytes: u64, access: Access) -> Outcome<Located> {
     let (kept, pointer) = memory::resolve(context, address, bytes, access, Toucher::Copy)?;
     Ok((Some(kept), pointer))
 }
@@ -182,7 +189,12 @@ pub fn fill(stream: &Arc<Stream>, target: Area, shape: Shape, value: &[u8], unti
     if shape.is_empty() {
         return Ok(());
     }
-    if target.address % unit != 0 || (shape.height > 1 && (target.pitch % unit != 0 || shape.width > target.pitch)) {
+    let pitch = if shape.height > 1 {
+        target.pitch
+    } else {
+        shape.width
+    };
+    if !target.address.is_multiple_of(unit) || !pitch.is_multiple_of(unit) || shape.width > pitch {
         return Err(Status::ERROR_INVALID_VALUE);
     }
     let bytes = shape.extent(target.pitch).ok_or(Status::ERROR_INVALID_VALUE)?;
@@ -193,11 +205,16 @@ pub fn fill(stream: &Arc<Stream>, target: Area, shape: Shape, value: &[u8], unti
         for row in 0..shape.height {
             // SAFETY: the row is inside the area, which was found in one allocation.
             let row = unsafe {
-                std::slice::from_raw_parts_mut(pointer.add((row * target.pitch) as usize), shape.width as usize)
+                std::slice::from_raw_parts_mut(
+                    pointer.add((row * target.pitch) as usize),
+                    shape.width as usize,
+                )
             };
             match value[..] {
                 [byte] => row.fill(byte),
-                _ => row.chunks_exact_mut(value.len()).for_each(|unit| unit.copy_from_slice(&value)),
+                _ => row
+                    .chunks_exact_mut(value.len())
+                    .for_each(|unit| unit.copy_from_slice(&value)),
             }
         }
         Ok(())

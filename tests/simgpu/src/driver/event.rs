@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::context::{self, Context};
-use super::failure::Failure;
+use super::failure::Outcome;
 use super::handles::{self, Handles};
 use super::ipc::SharedEvent;
 use super::status::{Result, Status};
@@ -29,7 +29,10 @@ pub struct Event {
 /// One recording of an event.
 pub enum Moment {
     /// By this process.
-    Own { passed: Mutex<Option<(Instant, Status)>>, passing: Condvar },
+    Own {
+        passed: Mutex<Option<(Instant, Status)>>,
+        passing: Condvar,
+    },
     /// Of an event that processes share: by any of them, with its number.
     Shared { event: Arc<SharedEvent>, number: u32 },
 }
@@ -65,7 +68,13 @@ pub fn adopt(context: &Context, shared: SharedEvent) -> Arc<Event> {
 
 fn insert(context: &Context, flags: u32, shared: Option<Arc<SharedEvent>>) -> Arc<Event> {
     let handle = handles::fresh();
-    let event = Arc::new(Event { handle, context: context.handle, flags, last: Mutex::default(), shared });
+    let event = Arc::new(Event {
+        handle,
+        context: context.handle,
+        flags,
+        last: Mutex::default(),
+        shared,
+    });
     EVENTS.insert(handle, Arc::clone(&event));
     event
 }
@@ -88,11 +97,20 @@ impl Event {
             return Err(Status::ERROR_INVALID_HANDLE);
         }
         let moment = Arc::new(match &self.shared {
-            Some(event) => Moment::Shared { event: Arc::clone(event), number: event.begin() },
-            None => Moment::Own { passed: Mutex::default(), passing: Condvar::new() },
+            Some(event) => Moment::Shared {
+                event: Arc::clone(event),
+                number: event.begin(),
+            },
+            None => Moment::Own {
+                passed: Mutex::default(),
+                passing: Condvar::new(),
+            },
         });
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&moment));
-        stream.submit(Vec::new(), Work::Always(Box::new(move |status| moment.pass(status))))
+        stream.submit(
+            Vec::new(),
+            Work::Always(Box::new(move |status| moment.pass(status))),
+        )
     }
 
     /// When it was recorded last, by whatever process.
@@ -100,7 +118,10 @@ impl Event {
         match &self.shared {
             Some(event) => match event.recorded() {
                 0 => None,
-                number => Some(Arc::new(Moment::Shared { event: Arc::clone(event), number })),
+                number => Some(Arc::new(Moment::Shared {
+                    event: Arc::clone(event),
+                    number,
+                })),
             },
             None => self.last.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
@@ -109,9 +130,7 @@ impl Event {
     /// Has a stream wait for it.
     pub fn awaited_by(&self, stream: &Arc<Stream>) -> Result {
         match self.last() {
-            Some(moment) => {
-                stream.submit(vec![Wait::Moment(moment)], Work::Unless(Box::new(|_| Ok(()))))
-            }
+            Some(moment) => stream.submit(vec![Wait::Moment(moment)], Work::Unless(Box::new(|_| Ok(())))),
             None => Ok(()),
         }
     }
@@ -162,7 +181,7 @@ impl Moment {
     }
 
     /// Waits for it; fails only where another process has died before it.
-    pub fn wait(&self) -> std::result::Result<(), Failure> {
+    pub fn wait(&self) -> Outcome {
         match self {
             Self::Own { passed, passing } => {
                 let mut passed = passed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,6 +11,9 @@ pub struct Failure {
     pub text: String,
 }
 
+/// How an operation of a stream ends.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let (status, text) = match fault {

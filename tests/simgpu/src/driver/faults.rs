@@ -82,7 +82,11 @@ impl FromStr for Faults {
         for word in list.split(',').filter(|word| !word.is_empty()) {
             let parts = word.split_once(':').and_then(|(class, rest)| {
                 let (number, result) = rest.split_once('=')?;
-                Some((class.trim(), number.trim().parse().ok()?, result.trim().parse().ok()?))
+                Some((
+                    class.trim(),
+                    number.trim().parse().ok()?,
+                    result.trim().parse().ok()?,
+                ))
             });
             let (class, calls_left, code) =
                 parts.ok_or_else(|| format!("`{word}` is not of the form class:n=result"))?;
@@ -98,7 +102,11 @@ impl FromStr for Faults {
             if code == 0 || status.describe().is_none() {
                 return Err(format!("`{word}`: {code} is no error of CUDA"));
             }
-            faults.push(Fault { class, calls_left, status });
+            faults.push(Fault {
+                class,
+                calls_left,
+                status,
+            });
         }
         Ok(Self(faults))
     }
@@ -150,9 +158,15 @@ pub fn set_for_thread(faults: Faults) {
 pub fn check(class: Class) -> Result {
     CALLS[class as usize].fetch_add(1, Relaxed);
     // A thread that is ending may have lost its faults, and has none then.
-    let of_thread = OF_THREAD.try_with(|faults| faults.borrow_mut().count(class)).ok().flatten();
+    let of_thread = OF_THREAD
+        .try_with(|faults| faults.borrow_mut().count(class))
+        .ok()
+        .flatten();
     let of_process = match ARMED.load(Relaxed) {
-        true => OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner).count(class),
+        true => OF_PROCESS
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .count(class),
         false => None,
     };
     match of_thread.or(of_process) {

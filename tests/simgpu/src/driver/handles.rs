@@ -20,20 +20,33 @@ impl<T> Handles<T> {
     }
 
     pub fn insert(&self, handle: usize, object: Arc<T>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(handle, object);
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(handle, object);
     }
 
     pub fn get(&self, handle: usize) -> Option<Arc<T>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&handle).cloned()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&handle)
+            .cloned()
     }
 
     pub fn remove(&self, handle: usize) -> Option<Arc<T>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&handle)
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&handle)
     }
 
     /// Removes all objects for which `keep` is false.
     pub fn retain(&self, mut keep: impl FnMut(&T) -> bool) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|_, object| keep(object));
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, object| keep(object));
     }
 
     /// An object for which `is_it` is true.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::arena;
 use super::context::Context;
 use super::event::{self, Event};
-use super::failure::Failure;
+use super::failure::{Failure, Outcome};
 use super::machine::machine;
 use super::memory::{self, Allocation, Kind};
 use super::status::{Result, Status};
@@ -70,7 +70,9 @@ unsafe impl Sync for Control {}
 impl Control {
     fn map(file: &impl AsRawFd) -> std::io::Result<Self> {
         let bytes = (CELLS * size_of::<Cell>()) as u64;
-        Ok(Self { cells: arena::map(file.as_raw_fd(), 0, bytes)?.cast() })
+        Ok(Self {
+            cells: arena::map(file.as_raw_fd(), 0, bytes)?.cast(),
+        })
     }
 
     fn cell(&self, index: usize) -> &Cell {
@@ -97,7 +99,9 @@ struct Own {
 
 fn own() -> Result<&'static Own> {
     static OWN: OnceLock<Option<Own>> = OnceLock::new();
-    OWN.get_or_init(|| Own::new().ok()).as_ref().ok_or(Status::ERROR_OPERATING_SYSTEM)
+    OWN.get_or_init(|| Own::new().ok())
+        .as_ref()
+        .ok_or(Status::ERROR_OPERATING_SYSTEM)
 }
 
 impl Own {
@@ -121,7 +125,12 @@ impl Own {
         let control = Arc::new(Control::map(&file)?);
         let token = u64::from_ne_bytes(token) | 1;
         control.cell(0).id.store(token, Release);
-        Ok(Self { file, control, token, free: Mutex::new((1, Vec::new())) })
+        Ok(Self {
+            file,
+            control,
+            token,
+            free: Mutex::new((1, Vec::new())),
+        })
     }
 
     fn take_cell(&self) -> Result<usize> {
@@ -138,7 +147,11 @@ impl Own {
 
     fn give_back(&self, index: usize) {
         self.control.cell(index).id.store(0, Release);
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).1.push(index);
+        self.free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .push(index);
     }
 
     fn handle(&self, magic: u32, cell: usize, id: u64) -> Handle {
@@ -165,7 +178,11 @@ fn number() -> u64 {
 
 fn open(process: u32, descriptor: i32) -> Result<File> {
     let path = format!("/proc/{process}/fd/{descriptor}");
-    OpenOptions::new().read(true).write(true).open(path).map_err(|_| Status::ERROR_INVALID_HANDLE)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(|_| Status::ERROR_INVALID_HANDLE)
 }
 
 /// The cells of the process that made a handle, if what it is for is still there.
@@ -174,7 +191,10 @@ fn foreign(handle: &Handle, magic: u32) -> Result<Control> {
         return Err(Status::ERROR_INVALID_VALUE);
     }
     let file = open(handle.process, handle.control)?;
-    if !file.metadata().is_ok_and(|file| file.len() == (CELLS * size_of::<Cell>()) as u64) {
+    if !file
+        .metadata()
+        .is_ok_and(|file| file.len() == (CELLS * size_of::<Cell>()) as u64)
+    {
         return Err(Status::ERROR_INVALID_HANDLE);
     }
     let control = Control::map(&file).map_err(|_| Status::ERROR_MAP_FAILED)?;
@@ -215,7 +235,10 @@ pub fn export(address: u64) -> Result<Handle> {
 
 /// Tells other processes that an allocation was freed.
 pub fn withdraw(allocation: u64) {
-    let cell = EXPORTS.lock().unwrap_or_else(PoisonError::into_inner).remove(&allocation);
+    let cell = EXPORTS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&allocation);
     if let (Some(cell), Ok(own)) = (cell, own()) {
         own.give_back(cell);
     }
@@ -277,8 +300,15 @@ pub fn open_memory(context: &Context, handle: &Handle) -> Result<u64> {
         return Ok(opened.allocation.address);
     }
     let file = open(handle.process, handle.memory)?;
-    let pointer = arena::map(file.as_raw_fd(), handle.offset, handle.bytes).map_err(|_| Status::ERROR_MAP_FAILED)?;
-    let import = Import { control, cell: handle.cell as usize, id: handle.id, pointer, bytes: handle.bytes };
+    let pointer =
+        arena::map(file.as_raw_fd(), handle.offset, handle.bytes).map_err(|_| Status::ERROR_MAP_FAILED)?;
+    let import = Import {
+        control,
+        cell: handle.cell as usize,
+        id: handle.id,
+        pointer,
+        bytes: handle.bytes,
+    };
     let allocation = memory::adopt(context, import)?;
     let address = allocation.address;
     opened.insert(key, Opened { allocation, times: 1 });
@@ -288,7 +318,9 @@ pub fn open_memory(context: &Context, handle: &Handle) -> Result<u64> {
 /// Closes memory of another process once.
 pub fn close_memory(address: u64) -> Result {
     let mut all = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = all.iter_mut().find(|(_, opened)| opened.allocation.address == address);
+    let found = all
+        .iter_mut()
+        .find(|(_, opened)| opened.allocation.address == address);
     let (&key, opened) = found.ok_or(Status::ERROR_INVALID_VALUE)?;
     opened.times -= 1;
     if opened.times == 0 {
@@ -300,12 +332,20 @@ pub fn close_memory(address: u64) -> Result {
 
 /// Forgets what a context has opened; its memory is freed with the context's.
 pub fn forget(context: usize) {
-    OPENED.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| key.0 != context);
+    OPENED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .retain(|key, _| key.0 != context);
 }
 
 /// How many handles of other processes are open, each as often as it was opened.
 pub fn count() -> usize {
-    OPENED.lock().unwrap_or_else(PoisonError::into_inner).values().map(|opened| opened.times).sum()
+    OPENED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .values()
+        .map(|opened| opened.times)
+        .sum()
 }
 
 /// The state of an event that processes share.
@@ -324,7 +364,12 @@ impl SharedEvent {
         state.recorded.store(0, Relaxed);
         state.completed.store(0, Relaxed);
         state.id.store(id, Release);
-        Ok(Self { control: Arc::clone(&own.control), cell, id, is_own: true })
+        Ok(Self {
+            control: Arc::clone(&own.control),
+            cell,
+            id,
+            is_own: true,
+        })
     }
 
     fn state(&self) -> &Cell {
@@ -354,9 +399,12 @@ impl SharedEvent {
     }
 
     /// Waits for a recording; fails if the process that made it has ended.
-    pub fn wait(&self, number: u32) -> std::result::Result<(), Failure> {
+    pub fn wait(&self, number: u32) -> Outcome {
         const LOOK_AFTER: Duration = Duration::from_millis(100);
-        let time = libc::timespec { tv_sec: 0, tv_nsec: LOOK_AFTER.subsec_nanos().into() };
+        let time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: LOOK_AFTER.subsec_nanos().into(),
+        };
         loop {
             let completed = &self.state().completed;
             let now = completed.load(Acquire);
@@ -395,7 +443,11 @@ impl Drop for SharedEvent {
 
 /// A handle for other processes, if the event was made for that.
 pub fn export_event(event: &Event) -> Result<Handle> {
-    let shared = event.shared.as_ref().filter(|shared| shared.is_own).ok_or(Status::ERROR_INVALID_HANDLE)?;
+    let shared = event
+        .shared
+        .as_ref()
+        .filter(|shared| shared.is_own)
+        .ok_or(Status::ERROR_INVALID_HANDLE)?;
     Ok(own()?.handle(EVENT, shared.cell, shared.id))
 }
 
@@ -405,6 +457,11 @@ pub fn open_event(context: &Context, handle: &Handle) -> Result<Arc<Event>> {
         return Err(Status::ERROR_INVALID_CONTEXT);
     }
     let control = Arc::new(foreign(handle, EVENT)?);
-    let shared = SharedEvent { control, cell: handle.cell as usize, id: handle.id, is_own: false };
+    let shared = SharedEvent {
+        control,
+        cell: handle.cell as usize,
+        id: handle.id,
+        is_own: false,
+    };
     Ok(event::adopt(context, shared))
 }

@@ -29,9 +29,15 @@ impl Shape {
     /// Refuses what the hardware could not run.
     fn check(&self, function: &Function) -> Result {
         let inside = |sizes: [u32; 3], most: [u32; 3]| {
-            sizes.iter().zip(most).all(|(&size, most)| size != 0 && size <= most)
+            sizes
+                .iter()
+                .zip(most)
+                .all(|(&size, most)| size != 0 && size <= most)
         };
-        let threads = self.block.iter().try_fold(1_u32, |product, &size| product.checked_mul(size));
+        let threads = self
+            .block
+            .iter()
+            .try_fold(1_u32, |product, &size| product.checked_mul(size));
         let Some(threads) = threads.filter(|&threads| threads <= THREADS) else {
             return Err(Status::ERROR_INVALID_VALUE);
         };
@@ -56,7 +62,11 @@ pub fn launch(stream: &Arc<Stream>, function: Arc<Function>, shape: Shape, param
     shape.check(&function)?;
     stream.enqueue(move |context| {
         let module = &function.module;
-        let globals: Vec<_> = module.globals.iter().map(|allocation| allocation.address).collect();
+        let globals: Vec<_> = module
+            .globals
+            .iter()
+            .map(|allocation| allocation.address)
+            .collect();
         let launch = Launch {
             module: &module.ptx,
             kernel: function.kernel(),
@@ -66,7 +76,10 @@ pub fn launch(stream: &Arc<Stream>, function: Arc<Function>, shape: Shape, param
             parameters: &parameters,
             globals: &globals,
         };
-        let memory = Memory { context, kept: Mutex::default() };
+        let memory = Memory {
+            context,
+            kept: Mutex::default(),
+        };
         run(&launch, &memory).map_err(|fault| {
             let named = |text: String| format!("kernel {}: {text}", function.name);
             match fault {

@@ -68,28 +68,43 @@ pub fn machine() -> Result<&'static Machine> {
 
 impl Machine {
     fn new(settings: Settings) -> Self {
-        let devices: Vec<_> = (0..settings.devices).map(|index| Device::new(index, settings.memory)).collect();
+        let devices: Vec<_> = (0..settings.devices)
+            .map(|index| Device::new(index, settings.memory))
+            .collect();
         let visible = match &settings.visible {
             Some(list) => visible(list, &devices),
             None => (0..devices.len()).collect(),
         };
-        Self { settings, devices, visible }
+        Self {
+            settings,
+            devices,
+            visible,
+        }
     }
 
     /// The device of a `CUdevice`.
     pub fn device(&self, ordinal: i32) -> Result<&Device> {
-        let index = usize::try_from(ordinal).ok().and_then(|ordinal| self.visible.get(ordinal));
-        index.map(|&index| &self.devices[index]).ok_or(Status::ERROR_INVALID_DEVICE)
+        let index = usize::try_from(ordinal)
+            .ok()
+            .and_then(|ordinal| self.visible.get(ordinal));
+        index
+            .map(|&index| &self.devices[index])
+            .ok_or(Status::ERROR_INVALID_DEVICE)
     }
 
     /// The `CUdevice` of a device.
     pub fn ordinal(&self, index: usize) -> Option<i32> {
-        self.visible.iter().position(|&visible| visible == index).map(|ordinal| ordinal as i32)
+        self.visible
+            .iter()
+            .position(|&visible| visible == index)
+            .map(|ordinal| ordinal as i32)
     }
 
     /// Whether the address is one of a device's, of allocated memory or not.
     pub fn is_device_address(&self, address: u64) -> bool {
-        self.devices.iter().any(|device| device.arena.get().is_some_and(|arena| arena.contains(address)))
+        self.devices
+            .iter()
+            .any(|device| device.arena.get().is_some_and(|arena| arena.contains(address)))
     }
 }
 
@@ -99,9 +114,9 @@ fn visible(list: &str, devices: &[Device]) -> Vec<usize> {
     for word in list.split(',').map(str::trim) {
         let named = match word.parse::<usize>() {
             Ok(index) => (index < devices.len()).then_some(index),
-            Err(_) if word.len() > 4 => {
-                devices.iter().position(|device| device.uuid_text().starts_with(word))
-            }
+            Err(_) if word.len() > 4 => devices
+                .iter()
+                .position(|device| device.uuid_text().starts_with(word)),
             Err(_) => None,
         };
         match named {

@@ -64,7 +64,10 @@ const FREED: u8 = 2;
 
 /// What is given back in the end.
 enum Backing {
-    Arena { device: &'static Device, offset: u64 },
+    Arena {
+        device: &'static Device,
+        offset: u64,
+    },
     /// A mapping of this process's own.
     Mapping,
     /// Managed memory, which counts as its device's.
@@ -72,7 +75,11 @@ enum Backing {
     /// The program's own memory.
     Program,
     /// Addresses of a device for memory of another process.
-    Import { device: &'static Device, offset: u64, import: Import },
+    Import {
+        device: &'static Device,
+        offset: u64,
+        import: Import,
+    },
 }
 
 impl Drop for Allocation {
@@ -126,7 +133,9 @@ impl Allocation {
     fn usable(&self) -> std::result::Result<(), &'static str> {
         match self.stage.load(Acquire) {
             COMING => Err("used before its allocation in stream order"),
-            LIVE if self.import().is_some_and(Import::is_freed) => Err("freed by the process that exported it"),
+            LIVE if self.import().is_some_and(Import::is_freed) => {
+                Err("freed by the process that exported it")
+            }
             LIVE => Ok(()),
             _ => Err("freed"),
         }
@@ -159,7 +168,10 @@ pub struct Usage {
 
 impl Usage {
     const fn new() -> Self {
-        Self { allocations: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Self {
+            allocations: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
     }
 
     /// Where an allocation is counted; variables of modules and imported memory are not.
@@ -258,7 +270,11 @@ pub fn adopt(context: &Context, import: Import) -> Result<Arc<Allocation>> {
         bytes,
         kind: Kind::Imported,
         flags: 0,
-        backing: Backing::Import { device, offset, import },
+        backing: Backing::Import {
+            device,
+            offset,
+            import,
+        },
     }))
 }
 
@@ -306,14 +322,28 @@ pub fn allocate_host(context: &Context, bytes: u64, flags: u32) -> Result<Arc<Al
 pub fn register(context: &Context, pointer: *mut u8, bytes: u64, flags: u32) -> Result {
     let address = pointer as u64;
     let end = address.checked_add(bytes);
-    let end = end.filter(|&end| address != 0 && end > address).ok_or(Status::ERROR_INVALID_VALUE)?;
+    let end = end
+        .filter(|&end| address != 0 && end > address)
+        .ok_or(Status::ERROR_INVALID_VALUE)?;
     let all = ALLOCATIONS.read().unwrap_or_else(PoisonError::into_inner);
-    if all.range(..end).next_back().is_some_and(|(_, last)| last.end() > address) {
+    if all
+        .range(..end)
+        .next_back()
+        .is_some_and(|(_, last)| last.end() > address)
+    {
         return Err(Status::ERROR_HOST_MEMORY_ALREADY_REGISTERED);
     }
     drop(all);
     let (kind, backing) = (Kind::Registered, Backing::Program);
-    insert(New { context, address, pointer, bytes, kind, flags, backing });
+    insert(New {
+        context,
+        address,
+        pointer,
+        bytes,
+        kind,
+        flags,
+        backing,
+    });
     Ok(())
 }
 
@@ -326,12 +356,19 @@ pub fn find(address: u64) -> Option<Arc<Allocation>> {
 
 /// The allocation that begins at an address.
 pub fn starting_at(address: u64) -> Option<Arc<Allocation>> {
-    ALLOCATIONS.read().unwrap_or_else(PoisonError::into_inner).get(&address).cloned()
+    ALLOCATIONS
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(&address)
+        .cloned()
 }
 
 /// Frees an allocation; its memory stays until the operations that use it have ended.
 pub fn free(allocation: &Allocation) {
-    let removed = ALLOCATIONS.write().unwrap_or_else(PoisonError::into_inner).remove(&allocation.address);
+    let removed = ALLOCATIONS
+        .write()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&allocation.address);
     let Some(removed) = removed else {
         return;
     };
@@ -340,7 +377,9 @@ pub fn free(allocation: &Allocation) {
 
 fn retire(removed: &Allocation) {
     removed.stage.store(FREED, Release);
-    let Allocation { address, bytes, kind, .. } = *removed;
+    let Allocation {
+        address, bytes, kind, ..
+    } = *removed;
     if let Some(usage) = Usage::of(kind) {
         usage.allocations.fetch_sub(1, Relaxed);
         usage.bytes.fetch_sub(bytes, Relaxed);
@@ -373,7 +412,11 @@ pub fn forget(context: usize) {
 
 fn lately(address: u64) -> Option<Freed> {
     let lately = FREED_LATELY.lock().unwrap_or_else(PoisonError::into_inner);
-    lately.iter().rev().find(|freed| address >= freed.address && address - freed.address < freed.bytes).copied()
+    lately
+        .iter()
+        .rev()
+        .find(|freed| address >= freed.address && address - freed.address < freed.bytes)
+        .copied()
 }
 
 /// Whether memory at the address was freed in stream order not long ago: only an operation can tell whether it
@@ -392,7 +435,12 @@ pub enum Toucher {
 }
 
 /// The allocation around an address, if it may be touched now in the order of a stream of `context`.
-pub fn touch(context: &Context, address: u64, access: Access, toucher: Toucher) -> std::result::Result<Arc<Allocation>, Fault> {
+pub fn touch(
+    context: &Context,
+    address: u64,
+    access: Access,
+    toucher: Toucher,
+) -> std::result::Result<Arc<Allocation>, Fault> {
     let verb = match access {
         Access::Read => "read",
         Access::Write => "written",
@@ -400,7 +448,11 @@ pub fn touch(context: &Context, address: u64, access: Access, toucher: Toucher) 
     let illegal = |text: String| Err(Fault::IllegalAddress(format!("{address:#x} was {verb}: {text}")));
     let Some(allocation) = find(address) else {
         return illegal(match lately(address) {
-            Some(freed) => format!("it is {} bytes into {}, which was freed", address - freed.address, describe(freed.bytes, freed.kind)),
+            Some(freed) => format!(
+                "it is {} bytes into {}, which was freed",
+                address - freed.address,
+                describe(freed.bytes, freed.kind)
+            ),
             None => match nearest_before(address) {
                 Some(before) => format!(
                     "it is in no allocation; {} ends {} bytes before it",

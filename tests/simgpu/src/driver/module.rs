@@ -1,8 +1,8 @@
 //! Modules and their functions.
 
 use std::ffi::CString;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::context::Context;
 use super::handles::{self, Handles};
@@ -55,10 +55,18 @@ pub fn function(handle: usize) -> Result<Arc<Function>> {
 pub fn load(context: &Context, text: &str) -> std::result::Result<Arc<Module>, (Status, String)> {
     let ptx = Ptx::parse(text).map_err(|error| match error {
         LoadError::Syntax(text) => (Status::ERROR_INVALID_PTX, text),
-        LoadError::Unknown(text) => (Status::ERROR_INVALID_PTX, format!("not known to this simulator: {text}")),
+        LoadError::Unknown(text) => (
+            Status::ERROR_INVALID_PTX,
+            format!("not known to this simulator: {text}"),
+        ),
     })?;
     let globals = place(context, &ptx).map_err(|status| (status, "no memory for its variables".into()))?;
-    let module = Module { handle: handles::fresh(), context: context.handle, ptx, globals };
+    let module = Module {
+        handle: handles::fresh(),
+        context: context.handle,
+        ptx,
+        globals,
+    };
     let module = Arc::new(module);
     MODULES.insert(module.handle, Arc::clone(&module));
     Ok(module)
@@ -68,7 +76,9 @@ pub fn load(context: &Context, text: &str) -> std::result::Result<Arc<Module>, (
 fn place(context: &Context, ptx: &Ptx) -> Result<Vec<Arc<Allocation>>> {
     let mut placed: Vec<Arc<Allocation>> = Vec::new();
     for global in ptx.globals() {
-        let kind = Kind::Variable { constant: global.constant };
+        let kind = Kind::Variable {
+            constant: global.constant,
+        };
         match memory::allocate(context, (global.bytes as u64).max(1), kind) {
             Ok(allocation) => placed.push(allocation),
             Err(status) => {
@@ -96,7 +106,10 @@ pub fn unload(handle: usize) -> Result {
     let context = Context::of(module.context)?;
     // Kernels of the module may be on their way.
     context.wait();
-    module.globals.iter().for_each(|allocation| memory::free(allocation));
+    module
+        .globals
+        .iter()
+        .for_each(|allocation| memory::free(allocation));
     context.check()
 }
 
@@ -132,7 +145,9 @@ impl Module {
     /// The variable of a name.
     pub fn global(&self, name: &str) -> Result<&Arc<Allocation>> {
         let index = self.ptx.globals().iter().position(|global| global.name == name);
-        index.map(|index| &self.globals[index]).ok_or(Status::ERROR_NOT_FOUND)
+        index
+            .map(|index| &self.globals[index])
+            .ok_or(Status::ERROR_NOT_FOUND)
     }
 }
 

@@ -22,7 +22,10 @@ fn call(body: impl FnOnce() -> Result) -> c_int {
 /// Devices are numbered from 1, so that none of them is null; all of the machine's are visible here.
 fn device(handle: usize) -> Result<&'static Device> {
     let devices = &machine().map_err(|_| UNINITIALIZED)?.devices;
-    handle.checked_sub(1).and_then(|index| devices.get(index)).ok_or(INVALID_ARGUMENT)
+    handle
+        .checked_sub(1)
+        .and_then(|index| devices.get(index))
+        .ok_or(INVALID_ARGUMENT)
 }
 
 /// # Safety
@@ -115,9 +118,14 @@ unsafe fn find(text: *const c_char, handle: *mut usize, is_it: impl Fn(&Device, 
         return Err(INVALID_ARGUMENT);
     }
     // SAFETY: not null, so a string.
-    let text = unsafe { CStr::from_ptr(text) }.to_str().map_err(|_| INVALID_ARGUMENT)?;
+    let text = unsafe { CStr::from_ptr(text) }
+        .to_str()
+        .map_err(|_| INVALID_ARGUMENT)?;
     let devices = &machine().map_err(|_| UNINITIALIZED)?.devices;
-    let index = devices.iter().position(|device| is_it(device, text)).ok_or(INVALID_ARGUMENT)?;
+    let index = devices
+        .iter()
+        .position(|device| is_it(device, text))
+        .ok_or(INVALID_ARGUMENT)?;
     // SAFETY: as the caller says.
     unsafe { give(handle, index + 1) }
 }
@@ -132,7 +140,11 @@ unsafe extern "C" fn nvmlDeviceGetHandleByUUID(uuid: *const c_char, handle: *mut
 unsafe extern "C" fn nvmlDeviceGetHandleByPciBusId_v2(id: *const c_char, handle: *mut usize) -> c_int {
     // The domain has eight digits in NVML and four in CUDA; either is understood.
     // SAFETY: as the caller says.
-    call(|| unsafe { find(id, handle, |device, text| text.to_uppercase().ends_with(&bus_id(device)[4..])) })
+    call(|| unsafe {
+        find(id, handle, |device, text| {
+            text.to_uppercase().ends_with(&bus_id(device)[4..])
+        })
+    })
 }
 
 #[unsafe(no_mangle)]

@@ -29,12 +29,7 @@ pub struct Settings {
 }
 
 /// The variables in which launchers tell a process its rank.
-const RANKS: [&str; 4] = [
-    "OMPI_COMM_WORLD_RANK",
-    "PMI_RANK",
-    "PMIX_RANK",
-    "SLURM_PROCID",
-];
+const RANKS: [&str; 4] = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "SLURM_PROCID"];
 
 const KNOWN: [&str; 9] = [
     "SIMGPU_DEVICES",
@@ -56,19 +51,25 @@ impl Settings {
         for (name, _) in env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("SIMGPU_") && !KNOWN.contains(&&*name) {
-                return Err(format!("there is no variable {name}; known are {}", KNOWN.join(", ")));
+                return Err(format!(
+                    "there is no variable {name}; known are {}",
+                    KNOWN.join(", ")
+                ));
             }
         }
         let devices = number("SIMGPU_DEVICES", 1)?;
         if devices > MOST_DEVICES {
-            return Err(format!("SIMGPU_DEVICES={devices}: there are at most {MOST_DEVICES}"));
+            return Err(format!(
+                "SIMGPU_DEVICES={devices}: there are at most {MOST_DEVICES}"
+            ));
         }
         let faults = match text("SIMGPU_FAULT")? {
-            Some(list) if is_this_rank()? => {
-                list.parse().map_err(|error| format!("SIMGPU_FAULT={list}: {error}"))?
-            }
+            Some(list) if is_this_rank()? => list
+                .parse()
+                .map_err(|error| format!("SIMGPU_FAULT={list}: {error}"))?,
             Some(list) => {
-                list.parse::<Faults>().map_err(|error| format!("SIMGPU_FAULT={list}: {error}"))?;
+                list.parse::<Faults>()
+                    .map_err(|error| format!("SIMGPU_FAULT={list}: {error}"))?;
                 Faults::default()
             }
             None => Faults::default(),
@@ -109,7 +110,9 @@ fn compute_capability() -> Result<(u32, u32), String> {
     let Some(value) = text("SIMGPU_COMPUTE_CAPABILITY")? else {
         return Ok((8, 0));
     };
-    let parsed = value.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    let parsed = value
+        .split_once('.')
+        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
     parsed.ok_or_else(|| format!("SIMGPU_COMPUTE_CAPABILITY={value}: not of the form 8.0"))
 }
 
@@ -117,10 +120,16 @@ fn is_this_rank() -> Result<bool, String> {
     let Some(wanted) = text("SIMGPU_FAULT_RANK")? else {
         return Ok(true);
     };
-    let wanted: u64 =
-        wanted.parse().map_err(|error| format!("SIMGPU_FAULT_RANK={wanted}: {error}"))?;
-    let own = RANKS.iter().find_map(|name| env::var(name).ok()?.parse::<u64>().ok());
+    let wanted: u64 = wanted
+        .parse()
+        .map_err(|error| format!("SIMGPU_FAULT_RANK={wanted}: {error}"))?;
+    let own = RANKS
+        .iter()
+        .find_map(|name| env::var(name).ok()?.parse::<u64>().ok());
     own.map(|own| own == wanted).ok_or_else(|| {
-        format!("SIMGPU_FAULT_RANK={wanted}, but none of {} tells the rank of this process", RANKS.join(", "))
+        format!(
+            "SIMGPU_FAULT_RANK={wanted}, but none of {} tells the rank of this process",
+            RANKS.join(", ")
+        )
     })
 }

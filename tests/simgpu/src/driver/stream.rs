@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::context::{self, Context};
 use super::event::Moment;
-use super::failure::Failure;
+use super::failure::{Failure, Outcome};
 use super::faults::{self, Class};
 use super::handles::{self, Handles};
 use super::machine::machine;
@@ -59,10 +59,12 @@ pub enum Wait {
     Moment(Arc<Moment>),
 }
 
+type Task = dyn FnOnce(&Arc<Context>) -> Outcome + Send;
+
 /// What an operation does.
 pub enum Work {
     /// Is left out once the context has failed.
-    Unless(Box<dyn FnOnce(&Arc<Context>) -> std::result::Result<(), Failure> + Send>),
+    Unless(Box<Task>),
     /// Is done in any case, and told whether the context has failed.
     Always(Box<dyn FnOnce(Status) + Send>),
 }
@@ -115,7 +117,10 @@ pub fn destroy(handle: usize) -> Result {
     } else {
         // The last operation of the stream: others that look for its work find it until then.
         let (ended, of) = (Arc::clone(&stream), Arc::clone(&context));
-        stream.submit(Vec::new(), Work::Always(Box::new(move |_| of.remove_stream(&ended))))?;
+        stream.submit(
+            Vec::new(),
+            Work::Always(Box::new(move |_| of.remove_stream(&ended))),
+        )?;
     }
     stream.close();
     context.check()
@@ -165,7 +170,9 @@ impl Stream {
     /// Whether all operations have ended, and for the legacy default stream those that it is ordered with.
     pub fn has_ended(self: &Arc<Self>) -> bool {
         let others = match self.is_legacy() {
-            true => self.context().map_or_else(|_| Vec::new(), |context| self.ordered_before(&context)),
+            true => self
+                .context()
+                .map_or_else(|_| Vec::new(), |context| self.ordered_before(&context)),
             false => Vec::new(),
         };
         others.is_empty() && self.is_idle()
@@ -183,10 +190,7 @@ impl Stream {
     }
 
     /// Puts work into the stream that is left out once the context has failed.
-    pub fn enqueue(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Arc<Context>) -> std::result::Result<(), Failure> + Send + 'static,
-    ) -> Result {
+    pub fn enqueue(self: &Arc<Self>, work: impl FnOnce(&Arc<Context>) -> Outcome + Send + 'static) -> Result {
         self.submit(Vec::new(), Work::Unless(Box::new(work)))
     }
 
@@ -204,7 +208,11 @@ impl Stream {
             self.start_worker()?;
             queue.has_worker = true;
         }
-        queue.waiting.push_back(Operation { after, work, injected });
+        queue.waiting.push_back(Operation {
+            after,
+            work,
+            injected,
+        });
         queue.submitted += 1;
         drop(queue);
         self.arrived.notify_one();
@@ -218,14 +226,14 @@ impl Stream {
             return pending(Arc::clone(&context.legacy)).into_iter().collect();
         }
         let others = context.all_streams().into_iter();
-        others.filter(|other| other.is_blocking() && !other.is_legacy()).filter_map(pending).collect()
+        others
+            .filter(|other| other.is_blocking() && !other.is_legacy())
+            .filter_map(pending)
+            .collect()
     }
 
     /// Does work in the stream's order, and returns when it is done.
-    pub fn perform(
-        self: &Arc<Self>,
-        work: impl FnOnce(&Arc<Context>) -> std::result::Result<(), Failure> + Send + 'static,
-    ) -> Result {
+    pub fn perform(self: &Arc<Self>, work: impl FnOnce(&Arc<Context>) -> Outcome + Send + 'static) -> Result {
         let context = self.context()?;
         if machine()?.settings.delay != 0 {
             self.enqueue(work)?;
@@ -243,9 +251,12 @@ impl Stream {
     /// Waits until all operations that were put into the stream have ended, and for the legacy default stream
     /// those that its next operation would wait for.
     pub fn wait_for_all(self: &Arc<Self>) {
-        if self.is_blocking() {
-            if let Ok(context) = self.context() {
-                self.ordered_before(&context).into_iter().for_each(|wait| drop(wait.wait()));
+        if self.is_blocking()
+            && let Ok(context) = self.context()
+        {
+            for wait in self.ordered_before(&context) {
+                // Waiting for a stream cannot fail.
+                let _ = wait.wait();
             }
         }
         let number = self.queue().submitted;
@@ -276,7 +287,9 @@ impl Stream {
             let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
             libc::sigfillset(&mut all);
             libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-            let spawned = thread::Builder::new().name("simgpu stream".into()).spawn(move || stream.work());
+            let spawned = thread::Builder::new()
+                .name("simgpu stream".into())
+                .spawn(move || stream.work());
             libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
             spawned
         };
@@ -287,7 +300,10 @@ impl Stream {
     fn work(&self) {
         let settings = machine().map(|machine| &machine.settings);
         let (most, seed) = settings.map_or((0, 0), |settings| (settings.delay, settings.seed));
-        let mut delays = Delays { most, state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.id };
+        let mut delays = Delays {
+            most,
+            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.id,
+        };
         loop {
             let mut queue = self.queue();
             let operation = loop {
@@ -307,7 +323,7 @@ impl Stream {
     }
 
     fn execute(&self, operation: Operation, delays: &mut Delays) {
-        let waited: std::result::Result<(), Failure> = operation.after.iter().try_for_each(Wait::wait);
+        let waited = operation.after.iter().try_for_each(Wait::wait);
         delays.pass();
         let context = self.context.upgrade();
         if let (Err(failure), Some(context)) = (waited, &context) {
@@ -334,11 +350,7 @@ impl Stream {
     }
 }
 
-fn run(
-    context: &Arc<Context>,
-    fault: Option<Status>,
-    work: impl FnOnce(&Arc<Context>) -> std::result::Result<(), Failure>,
-) {
+fn run(context: &Arc<Context>, fault: Option<Status>, work: impl FnOnce(&Arc<Context>) -> Outcome) {
     let result = match fault {
         Some(status) => Err(injected(status)),
         None => work(context),
@@ -349,11 +361,14 @@ fn run(
 }
 
 fn injected(status: Status) -> Failure {
-    Failure { status, text: "injected, as asked for".into() }
+    Failure {
+        status,
+        text: "injected, as asked for".into(),
+    }
 }
 
 impl Wait {
-    fn wait(&self) -> std::result::Result<(), Failure> {
+    fn wait(&self) -> Outcome {
         match self {
             Self::Stream(stream, number) => {
                 stream.wait_until(*number);

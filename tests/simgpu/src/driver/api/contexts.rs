@@ -62,8 +62,16 @@ unsafe extern "C" fn cuCtxCreate_v4(
 unsafe extern "C" fn cuCtxDestroy_v2(handle: usize) -> c_int {
     call(|| {
         let context = Context::of(handle)?;
-        let primary = context.device.primary.lock().unwrap_or_else(PoisonError::into_inner);
-        if primary.context.as_ref().is_some_and(|primary| Arc::ptr_eq(primary, &context)) {
+        let primary = context
+            .device
+            .primary
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if primary
+            .context
+            .as_ref()
+            .is_some_and(|primary| Arc::ptr_eq(primary, &context))
+        {
             return Err(Status::ERROR_INVALID_CONTEXT);
         }
         drop(primary);
@@ -185,7 +193,11 @@ unsafe extern "C" fn cuCtxSetLimit(limit: c_uint, value: usize) -> c_int {
         if LIMITS.iter().all(|(known, _)| *known != limit) {
             return Err(Status::ERROR_UNSUPPORTED_LIMIT);
         }
-        context.limits.lock().unwrap_or_else(PoisonError::into_inner).insert(limit, value);
+        context
+            .limits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(limit, value);
         Ok(())
     })
 }

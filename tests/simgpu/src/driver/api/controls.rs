@@ -14,7 +14,9 @@ unsafe fn set(list: *const c_char, set: fn(Faults)) -> c_int {
     let faults = match list.is_null() {
         true => Ok(Faults::default()),
         // SAFETY: as the caller says.
-        false => unsafe { string(list) }.map_err(|_| "not UTF-8".to_owned()).and_then(str::parse),
+        false => unsafe { string(list) }
+            .map_err(|_| "not UTF-8".to_owned())
+            .and_then(str::parse),
     };
     match faults {
         Ok(faults) => {

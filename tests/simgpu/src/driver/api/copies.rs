@@ -19,13 +19,13 @@ fn row(target: (u64, Claim), source: (u64, Claim), bytes: usize, stream: usize, 
 macro_rules! copies {
     ($($now:ident $later:ident($target:ident: $to:ty as $to_claim:ident, $source:ident: $from:ty as $from_claim:ident);)*) => {$(
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $now($target: $to, $source: $from, bytes: usize) -> c_int {
+        pub unsafe extern "C" fn $now($target: $to, $source: $from, bytes: usize) -> c_int {
             let (to, from) = (($target as u64, Claim::$to_claim), ($source as u64, Claim::$from_claim));
             call(|| row(to, from, bytes, 0, Until::Done))
         }
 
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $later($target: $to, $source: $from, bytes: usize, stream: usize) -> c_int {
+        pub unsafe extern "C" fn $later($target: $to, $source: $from, bytes: usize, stream: usize) -> c_int {
             let (to, from) = (($target as u64, Claim::$to_claim), ($source as u64, Claim::$from_claim));
             call(|| row(to, from, bytes, stream, Until::Submitted))
         }
@@ -39,8 +39,34 @@ copies! {
     cuMemcpy cuMemcpyAsync(target: u64 as Any, source: u64 as Any);
 }
 
+/// Copies to a device in the order of a stream, as a call that names no stream does.
+pub unsafe fn upload(target: u64, source: *const c_void, bytes: usize, stream: usize) -> c_int {
+    call(|| {
+        row(
+            (target, Claim::Device),
+            (source as u64, Claim::Any),
+            bytes,
+            stream,
+            Until::Done,
+        )
+    })
+}
+
+/// Copies from a device in the order of a stream, as a call that names no stream does.
+pub unsafe fn download(target: *mut c_void, source: u64, bytes: usize, stream: usize) -> c_int {
+    call(|| {
+        row(
+            (target as u64, Claim::Any),
+            (source, Claim::Device),
+            bytes,
+            stream,
+            Until::Done,
+        )
+    })
+}
+
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuMemcpyPeer(
+pub unsafe extern "C" fn cuMemcpyPeer(
     target: u64,
     target_context: usize,
     source: u64,
@@ -50,12 +76,18 @@ unsafe extern "C" fn cuMemcpyPeer(
     call(|| {
         Context::of(target_context)?;
         Context::of(source_context)?;
-        row((target, Claim::Device), (source, Claim::Device), bytes, 0, Until::Done)
+        row(
+            (target, Claim::Device),
+            (source, Claim::Device),
+            bytes,
+            0,
+            Until::Done,
+        )
     })
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuMemcpyPeerAsync(
+pub unsafe extern "C" fn cuMemcpyPeerAsync(
     target: u64,
     target_context: usize,
     source: u64,
@@ -66,7 +98,13 @@ unsafe extern "C" fn cuMemcpyPeerAsync(
     call(|| {
         Context::of(target_context)?;
         Context::of(source_context)?;
-        row((target, Claim::Device), (source, Claim::Device), bytes, stream, Until::Submitted)
+        row(
+            (target, Claim::Device),
+            (source, Claim::Device),
+            bytes,
+            stream,
+            Until::Submitted,
+        )
     })
 }
 
@@ -105,10 +143,19 @@ impl Side {
             _ => return Err(Status::ERROR_NOT_SUPPORTED),
         };
         let pitch = if self.pitch == 0 { width } else { self.pitch };
-        let offset = self.y.checked_mul(pitch).and_then(|rows| rows.checked_add(self.x_in_bytes));
+        let offset = self
+            .y
+            .checked_mul(pitch)
+            .and_then(|rows| rows.checked_add(self.x_in_bytes));
         let address = offset.and_then(|offset| address.checked_add(offset as u64));
         let address = address.ok_or(Status::ERROR_INVALID_VALUE)?;
-        Ok((Area { address, pitch: pitch as u64 }, claim))
+        Ok((
+            Area {
+                address,
+                pitch: pitch as u64,
+            },
+            claim,
+        ))
     }
 }
 
@@ -118,9 +165,23 @@ unsafe fn rectangle(rectangle: *const Rectangle, stream: usize, until: Until) ->
     let stream = stream::of(stream)?;
     faults::check(Class::Copy)?;
     // SAFETY: as the caller says.
-    let Rectangle { source, target, width_in_bytes, height } = unsafe { take(rectangle) }?;
-    let shape = Shape { width: width_in_bytes as u64, height: height as u64 };
-    copy(&stream, target.area(width_in_bytes)?, source.area(width_in_bytes)?, shape, until)
+    let Rectangle {
+        source,
+        target,
+        width_in_bytes,
+        height,
+    } = unsafe { take(rectangle) }?;
+    let shape = Shape {
+        width: width_in_bytes as u64,
+        height: height as u64,
+    };
+    copy(
+        &stream,
+        target.area(width_in_bytes)?,
+        source.area(width_in_bytes)?,
+        shape,
+        until,
+    )
 }
 
 #[unsafe(no_mangle)]

@@ -93,9 +93,15 @@ unsafe extern "C" fn cuDeviceGetByPCIBusId(device: *mut c_int, id: *const c_char
         let is_it = |index: &&usize| {
             let known = bus_id(&machine.devices[**index]);
             // The domain may be left out.
-            [known.as_str(), &known[5..]].iter().any(|known| known.eq_ignore_ascii_case(id))
+            [known.as_str(), &known[5..]]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(id))
         };
-        let index = machine.visible.iter().find(is_it).ok_or(Status::ERROR_INVALID_DEVICE)?;
+        let index = machine
+            .visible
+            .iter()
+            .find(is_it)
+            .ok_or(Status::ERROR_INVALID_DEVICE)?;
         let ordinal = machine.ordinal(*index).ok_or(Status::ERROR_INVALID_DEVICE)?;
         // SAFETY: as the caller says.
         unsafe { give(device, ordinal) }
@@ -214,7 +220,11 @@ unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut usize, device: c_int
     call(|| {
         let device = machine()?.device(device)?;
         faults::check(Class::Context)?;
-        let made = device.primary.lock().unwrap_or_else(PoisonError::into_inner).retain(device)?;
+        let made = device
+            .primary
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(device)?;
         // SAFETY: as the caller says.
         unsafe { give(context, made.handle) }
     })
@@ -224,7 +234,11 @@ unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut usize, device: c_int
 unsafe extern "C" fn cuDevicePrimaryCtxRelease_v2(device: c_int) -> c_int {
     call(|| {
         let device = machine()?.device(device)?;
-        let last = device.primary.lock().unwrap_or_else(PoisonError::into_inner).release()?;
+        let last = device
+            .primary
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .release()?;
         if let Some(context) = last {
             context.destroy();
         }
@@ -263,7 +277,11 @@ unsafe extern "C" fn cuDevicePrimaryCtxReset(device: c_int) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuDevicePrimaryCtxGetState(device: c_int, flags: *mut c_uint, active: *mut c_int) -> c_int {
+unsafe extern "C" fn cuDevicePrimaryCtxGetState(
+    device: c_int,
+    flags: *mut c_uint,
+    active: *mut c_int,
+) -> c_int {
     call(|| {
         let device = machine()?.device(device)?;
         let primary = device.primary.lock().unwrap_or_else(PoisonError::into_inner);
@@ -279,7 +297,11 @@ unsafe extern "C" fn cuDevicePrimaryCtxGetState(device: c_int, flags: *mut c_uin
 unsafe extern "C" fn cuDevicePrimaryCtxSetFlags_v2(device: c_int, flags: c_uint) -> c_int {
     call(|| {
         let device = machine()?.device(device)?;
-        device.primary.lock().unwrap_or_else(PoisonError::into_inner).flags = flags;
+        device
+            .primary
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .flags = flags;
         Ok(())
     })
 }
@@ -295,7 +317,9 @@ unsafe extern "C" fn cuDevicePrimaryCtxSetFlags(device: c_int, flags: c_uint) ->
 unsafe extern "C" fn cuCtxGetDevice(device: *mut c_int) -> c_int {
     call(|| {
         let context = context::current_or_failed()?;
-        let ordinal = machine()?.ordinal(context.device.index).ok_or(Status::ERROR_INVALID_DEVICE)?;
+        let ordinal = machine()?
+            .ordinal(context.device.index)
+            .ok_or(Status::ERROR_INVALID_DEVICE)?;
         // SAFETY: as the caller says.
         unsafe { give(device, ordinal) }
     })
@@ -308,7 +332,9 @@ unsafe extern "C" fn cuCtxGetDevice_v2(device: *mut c_int, context: usize) -> c_
             0 => context::current_or_failed()?,
             handle => Context::of(handle)?,
         };
-        let ordinal = machine()?.ordinal(context.device.index).ok_or(Status::ERROR_INVALID_DEVICE)?;
+        let ordinal = machine()?
+            .ordinal(context.device.index)
+            .ok_or(Status::ERROR_INVALID_DEVICE)?;
         // SAFETY: as the caller says.
         unsafe { give(device, ordinal) }
     })

@@ -35,12 +35,12 @@ fn record(event: usize, stream: usize) -> Result {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuEventRecord(event: usize, stream: usize) -> c_int {
+pub unsafe extern "C" fn cuEventRecord(event: usize, stream: usize) -> c_int {
     call(|| record(event, stream))
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuEventRecordWithFlags(event: usize, stream: usize, flags: c_uint) -> c_int {
+pub unsafe extern "C" fn cuEventRecordWithFlags(event: usize, stream: usize, flags: c_uint) -> c_int {
     call(|| match flags {
         0 | 1 => record(event, stream),
         _ => Err(Status::ERROR_INVALID_VALUE),

@@ -9,28 +9,49 @@ use crate::driver::status::{Result, Status};
 use crate::driver::stream;
 
 /// The count and the width are in elements.
-fn set(address: u64, pitch: usize, value: &[u8], (width, height): (usize, usize), stream: usize, until: Until) -> Result {
+fn set(
+    address: u64,
+    pitch: usize,
+    value: &[u8],
+    (width, height): (usize, usize),
+    stream: usize,
+    until: Until,
+) -> Result {
     let stream = stream::of(stream)?;
     faults::check(Class::Memset)?;
-    let width = width.checked_mul(value.len()).ok_or(Status::ERROR_INVALID_VALUE)?;
-    let shape = Shape { width: width as u64, height: height as u64 };
-    fill(&stream, Area { address, pitch: pitch as u64 }, shape, value, until)
+    let width = width
+        .checked_mul(value.len())
+        .ok_or(Status::ERROR_INVALID_VALUE)?;
+    let shape = Shape {
+        width: width as u64,
+        height: height as u64,
+    };
+    fill(
+        &stream,
+        Area {
+            address,
+            pitch: pitch as u64,
+        },
+        shape,
+        value,
+        until,
+    )
 }
 
 macro_rules! fills {
     ($($value:ty: $row:ident $row_later:ident $rows:ident $rows_later:ident;)*) => {$(
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $row(address: u64, value: $value, count: usize) -> c_int {
+        pub unsafe extern "C" fn $row(address: u64, value: $value, count: usize) -> c_int {
             call(|| set(address, 0, &value.to_ne_bytes(), (count, 1), 0, Until::Done))
         }
 
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $row_later(address: u64, value: $value, count: usize, stream: usize) -> c_int {
+        pub unsafe extern "C" fn $row_later(address: u64, value: $value, count: usize, stream: usize) -> c_int {
             call(|| set(address, 0, &value.to_ne_bytes(), (count, 1), stream, Until::Submitted))
         }
 
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $rows(
+        pub unsafe extern "C" fn $rows(
             address: u64,
             pitch: usize,
             value: $value,
@@ -41,7 +62,7 @@ macro_rules! fills {
         }
 
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $rows_later(
+        pub unsafe extern "C" fn $rows_later(
             address: u64,
             pitch: usize,
             value: $value,

@@ -90,7 +90,7 @@ unsafe fn start(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuLaunchKernel(
+pub unsafe extern "C" fn cuLaunchKernel(
     function: usize,
     grid_x: c_uint,
     grid_y: c_uint,
@@ -104,7 +104,11 @@ unsafe extern "C" fn cuLaunchKernel(
     extra: *const usize,
 ) -> c_int {
     let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-    let shape = Shape { grid, block, dynamic_shared_bytes };
+    let shape = Shape {
+        grid,
+        block,
+        dynamic_shared_bytes,
+    };
     // SAFETY: as the caller says.
     call(|| unsafe { start(function, shape, stream, arguments, extra) })
 }
@@ -148,8 +152,18 @@ unsafe extern "C" fn cuLaunchKernelEx(
                 return Err(Status::ERROR_NOT_SUPPORTED);
             }
         }
-        let Configuration { grid, block, dynamic_shared_bytes, stream, .. } = configuration;
-        let shape = Shape { grid, block, dynamic_shared_bytes };
+        let Configuration {
+            grid,
+            block,
+            dynamic_shared_bytes,
+            stream,
+            ..
+        } = configuration;
+        let shape = Shape {
+            grid,
+            block,
+            dynamic_shared_bytes,
+        };
         // SAFETY: as the caller says.
         unsafe { start(function, shape, stream, arguments, extra) }
     })
@@ -179,7 +193,12 @@ unsafe extern "C" fn cuOccupancyMaxActiveBlocksPerMultiprocessor(
         let threads = threads.ok_or(Status::ERROR_INVALID_VALUE)?;
         let shared = u32::try_from(dynamic_shared).map_err(|_| Status::ERROR_INVALID_VALUE)?;
         // SAFETY: as the caller says.
-        unsafe { give(blocks, resident_blocks(function.kernel(), threads, shared) as c_int) }
+        unsafe {
+            give(
+                blocks,
+                resident_blocks(function.kernel(), threads, shared) as c_int,
+            )
+        }
     })
 }
 
@@ -202,10 +221,18 @@ type SharedBytes = unsafe extern "C" fn(c_int) -> usize;
 fn best_block(function: &Arc<Function>, most: u32, shared: impl Fn(u32) -> usize) -> Result<(c_int, c_int)> {
     let kernel = function.kernel();
     let most = if most == 0 { THREADS } else { most.min(THREADS) };
-    let resident = |threads: u32| resident_blocks(kernel, threads, shared(threads).min(u32::MAX as usize >> 1) as u32);
+    let resident = |threads: u32| {
+        resident_blocks(
+            kernel,
+            threads,
+            shared(threads).min(u32::MAX as usize >> 1) as u32,
+        )
+    };
     let sizes = (1..=most / 32).rev().map(|warps| 32 * warps);
     let best = sizes.rev().max_by_key(|&threads| threads * resident(threads));
-    let best = best.filter(|&threads| resident(threads) != 0).ok_or(Status::ERROR_INVALID_VALUE)?;
+    let best = best
+        .filter(|&threads| resident(threads) != 0)
+        .ok_or(Status::ERROR_INVALID_VALUE)?;
     Ok(((resident(best) * MULTIPROCESSORS) as c_int, best as c_int))
 }
 

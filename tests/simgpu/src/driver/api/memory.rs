@@ -31,7 +31,9 @@ unsafe extern "C" fn cuMemAllocPitch_v2(
     call(|| {
         let context = context::current()?;
         faults::check(Class::Alloc)?;
-        let row = width.checked_next_multiple_of(ALIGNMENT).ok_or(Status::ERROR_INVALID_VALUE)?;
+        let row = width
+            .checked_next_multiple_of(ALIGNMENT)
+            .ok_or(Status::ERROR_INVALID_VALUE)?;
         let bytes = row.checked_mul(height).ok_or(Status::ERROR_INVALID_VALUE)?;
         let allocation = memory::allocate(&context, bytes as u64, Kind::Device)?;
         // SAFETY: as the caller says.
@@ -111,7 +113,9 @@ fn allocate_host(bytes: usize, flags: c_uint) -> Result<*mut c_void> {
     if flags & !KNOWN_HOST_FLAGS != 0 {
         return Err(Status::ERROR_INVALID_VALUE);
     }
-    Ok(memory::allocate_host(&context, bytes as u64, flags)?.pointer.cast())
+    Ok(memory::allocate_host(&context, bytes as u64, flags)?
+        .pointer
+        .cast())
 }
 
 #[unsafe(no_mangle)]

@@ -16,6 +16,7 @@ mod launches;
 mod memory;
 mod modules;
 mod peers;
+mod per_thread;
 mod pointers;
 mod pools;
 mod streams;
@@ -88,7 +89,9 @@ unsafe fn string<'a>(text: *const c_char) -> Result<&'a str> {
         return Err(Status::ERROR_INVALID_VALUE);
     }
     // SAFETY: not null, so a string.
-    unsafe { CStr::from_ptr(text) }.to_str().map_err(|_| Status::ERROR_INVALID_VALUE)
+    unsafe { CStr::from_ptr(text) }
+        .to_str()
+        .map_err(|_| Status::ERROR_INVALID_VALUE)
 }
 
 /// Writes a string and its end into `room` bytes, cut off where it is too long.

@@ -48,7 +48,10 @@ unsafe fn load_data(image: *const c_void, log: &Log) -> Result<Arc<Module>> {
     }
     // SAFETY: a string has all of its bytes, up to the zero, and the others are longer.
     let text = unsafe { CStr::from_ptr(image.cast()) };
-    if [ELF, FATBIN].iter().any(|magic| text.to_bytes().starts_with(magic)) {
+    if [ELF, FATBIN]
+        .iter()
+        .any(|magic| text.to_bytes().starts_with(magic))
+    {
         eprintln!("simgpu: a module of machine code cannot be loaded; PTX can");
         return Err(Status::ERROR_NO_BINARY_FOR_GPU);
     }
@@ -117,7 +120,9 @@ unsafe extern "C" fn cuModuleLoadDataEx(
                 _ => {}
             }
         }
-        let log = Log { place: Some((place, room)) };
+        let log = Log {
+            place: Some((place, room)),
+        };
         // SAFETY: as the caller says.
         unsafe { give(module, load_data(image, &log)?.handle) }
     })
@@ -256,7 +261,11 @@ unsafe extern "C" fn cuFuncGetParamInfo(
 ) -> c_int {
     call(|| {
         let function = module::function(function)?;
-        let parameter = function.kernel().parameters().get(index).ok_or(Status::ERROR_INVALID_VALUE)?;
+        let parameter = function
+            .kernel()
+            .parameters()
+            .get(index)
+            .ok_or(Status::ERROR_INVALID_VALUE)?;
         // SAFETY: as the caller says.
         unsafe {
             give(offset, parameter.offset)?;
@@ -301,7 +310,9 @@ unsafe extern "C" fn cuFuncSetAttribute(function: usize, attribute: c_uint, valu
             MAX_DYNAMIC_SHARED => {
                 let most = SHARED_OPT_IN.saturating_sub(function.kernel().static_shared_bytes());
                 let wanted = u32::try_from(value).ok().filter(|&wanted| wanted <= most);
-                function.dynamic_shared.store(wanted.ok_or(Status::ERROR_INVALID_VALUE)?, Relaxed);
+                function
+                    .dynamic_shared
+                    .store(wanted.ok_or(Status::ERROR_INVALID_VALUE)?, Relaxed);
                 Ok(())
             }
             CARVEOUT => Ok(()),

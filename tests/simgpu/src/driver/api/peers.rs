@@ -37,7 +37,12 @@ unsafe extern "C" fn cuDeviceGetP2PAttribute(
             return Err(Status::ERROR_INVALID_VALUE);
         }
         // SAFETY: as the caller says.
-        unsafe { give(value, (machine.settings.peer && attribute == ACCESS_SUPPORTED).into()) }
+        unsafe {
+            give(
+                value,
+                (machine.settings.peer && attribute == ACCESS_SUPPORTED).into(),
+            )
+        }
     })
 }
 

@@ -55,7 +55,10 @@ unsafe fn attribute(
             IS_MANAGED => give(value.cast(), allocation.kind == Kind::Managed),
             DEVICE_ORDINAL => {
                 let ordinal = machine()?.ordinal(allocation.device);
-                give(value.cast::<c_int>(), ordinal.ok_or(Status::ERROR_INVALID_DEVICE)?)
+                give(
+                    value.cast::<c_int>(),
+                    ordinal.ok_or(Status::ERROR_INVALID_DEVICE)?,
+                )
             }
             IS_IPC_CAPABLE => give(value.cast(), allocation.kind == Kind::Device),
             RANGE_START => give(value.cast(), allocation.address),

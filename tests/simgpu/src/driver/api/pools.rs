@@ -19,7 +19,10 @@ fn handle(device: &Device) -> usize {
 
 fn device_of(pool: usize) -> Result<&'static Device> {
     let devices = &machine()?.devices;
-    devices.iter().find(|device| handle(device) == pool).ok_or(Status::ERROR_INVALID_VALUE)
+    devices
+        .iter()
+        .find(|device| handle(device) == pool)
+        .ok_or(Status::ERROR_INVALID_VALUE)
 }
 
 fn allocate(bytes: usize, stream: usize) -> Result<u64> {
@@ -33,18 +36,20 @@ fn allocate(bytes: usize, stream: usize) -> Result<u64> {
     let address = allocation.address;
     let freed_if_refused = allocation.clone();
     let arrives = Work::Always(Box::new(move |_| allocation.arrive()));
-    stream.submit(Vec::new(), arrives).inspect_err(|_| memory::free(&freed_if_refused))?;
+    stream
+        .submit(Vec::new(), arrives)
+        .inspect_err(|_| memory::free(&freed_if_refused))?;
     Ok(address)
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuMemAllocAsync(address: *mut u64, bytes: usize, stream: usize) -> c_int {
+pub unsafe extern "C" fn cuMemAllocAsync(address: *mut u64, bytes: usize, stream: usize) -> c_int {
     // SAFETY: as the caller says.
     call(|| unsafe { give(address, allocate(bytes, stream)?) })
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuMemAllocFromPoolAsync(
+pub unsafe extern "C" fn cuMemAllocFromPoolAsync(
     address: *mut u64,
     bytes: usize,
     pool: usize,
@@ -60,7 +65,7 @@ unsafe extern "C" fn cuMemAllocFromPoolAsync(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuMemFreeAsync(address: u64, stream: usize) -> c_int {
+pub unsafe extern "C" fn cuMemFreeAsync(address: u64, stream: usize) -> c_int {
     call(|| {
         let stream = stream::of_even_failed(stream)?;
         if address == 0 {
@@ -74,7 +79,10 @@ unsafe extern "C" fn cuMemFreeAsync(address: u64, stream: usize) -> c_int {
             _ => return Err(Status::ERROR_INVALID_VALUE),
         }
         Context::of(allocation.context)?;
-        stream.submit(Vec::new(), Work::Always(Box::new(move |_| memory::free(&allocation))))?;
+        stream.submit(
+            Vec::new(),
+            Work::Always(Box::new(move |_| memory::free(&allocation))),
+        )?;
         stream.context()?.check()
     })
 }
@@ -93,10 +101,12 @@ unsafe extern "C" fn cuDeviceGetMemPool(pool: *mut usize, device: c_int) -> c_in
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuDeviceSetMemPool(device: c_int, pool: usize) -> c_int {
-    call(|| match device_of(pool)?.index == machine()?.device(device)?.index {
-        true => Ok(()),
-        false => Err(Status::ERROR_INVALID_VALUE),
-    })
+    call(
+        || match device_of(pool)?.index == machine()?.device(device)?.index {
+            true => Ok(()),
+            false => Err(Status::ERROR_INVALID_VALUE),
+        },
+    )
 }
 
 #[unsafe(no_mangle)]

@@ -43,7 +43,7 @@ unsafe extern "C" fn cuStreamDestroy_v2(stream: usize) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuStreamSynchronize(stream: usize) -> c_int {
+pub unsafe extern "C" fn cuStreamSynchronize(stream: usize) -> c_int {
     call(|| {
         let stream = stream::of(stream)?;
         faults::check(Class::Synchronize)?;
@@ -53,7 +53,7 @@ unsafe extern "C" fn cuStreamSynchronize(stream: usize) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuStreamQuery(stream: usize) -> c_int {
+pub unsafe extern "C" fn cuStreamQuery(stream: usize) -> c_int {
     call(|| {
         let stream = stream::of(stream)?;
         faults::check(Class::Synchronize)?;
@@ -65,7 +65,7 @@ unsafe extern "C" fn cuStreamQuery(stream: usize) -> c_int {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuStreamWaitEvent(stream: usize, event: usize, flags: c_uint) -> c_int {
+pub unsafe extern "C" fn cuStreamWaitEvent(stream: usize, event: usize, flags: c_uint) -> c_int {
     call(|| {
         let stream = stream::of(stream)?;
         let (event, _) = event::usable(event)?;
@@ -91,7 +91,7 @@ impl Passed {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuLaunchHostFunc(
+pub unsafe extern "C" fn cuLaunchHostFunc(
     stream: usize,
     function: Option<unsafe extern "C" fn(*mut c_void)>,
     data: *mut c_void,
@@ -111,10 +111,10 @@ unsafe extern "C" fn cuLaunchHostFunc(
     })
 }
 
-type Callback = unsafe extern "C" fn(usize, c_int, *mut c_void);
+pub type Callback = unsafe extern "C" fn(usize, c_int, *mut c_void);
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuStreamAddCallback(
+pub unsafe extern "C" fn cuStreamAddCallback(
     stream: usize,
     callback: Option<Callback>,
     data: *mut c_void,
@@ -124,7 +124,9 @@ unsafe extern "C" fn cuStreamAddCallback(
         let named = stream;
         let stream = stream::of(stream)?;
         faults::check(Class::Host)?;
-        let callback = callback.filter(|_| flags == 0).ok_or(Status::ERROR_INVALID_VALUE)?;
+        let callback = callback
+            .filter(|_| flags == 0)
+            .ok_or(Status::ERROR_INVALID_VALUE)?;
         let data = Passed(data);
         let calls = Work::Always(Box::new(move |status| {
             IN_HOST_FUNCTION.set(true);
@@ -137,19 +139,19 @@ unsafe extern "C" fn cuStreamAddCallback(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuStreamGetCtx(stream: usize, context: *mut usize) -> c_int {
+pub unsafe extern "C" fn cuStreamGetCtx(stream: usize, context: *mut usize) -> c_int {
     // SAFETY: as the caller says.
     call(|| unsafe { give(context, stream::of(stream)?.context()?.handle) })
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuStreamGetFlags(stream: usize, flags: *mut c_uint) -> c_int {
+pub unsafe extern "C" fn cuStreamGetFlags(stream: usize, flags: *mut c_uint) -> c_int {
     // SAFETY: as the caller says.
     call(|| unsafe { give(flags, stream::of(stream)?.flags) })
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuStreamGetPriority(stream: usize, priority: *mut c_int) -> c_int {
+pub unsafe extern "C" fn cuStreamGetPriority(stream: usize, priority: *mut c_int) -> c_int {
     // SAFETY: as the caller says.
     call(|| unsafe { give(priority, stream::of(stream)?.priority) })
 }
@@ -182,6 +184,11 @@ unsafe extern "C" fn cuStreamIsCapturing(stream: usize, status: *mut c_uint) -> 
 
 /// Managed memory is reachable from everywhere whatever it is attached to.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn cuStreamAttachMemAsync(stream: usize, _address: u64, _bytes: usize, _flags: c_uint) -> c_int {
+unsafe extern "C" fn cuStreamAttachMemAsync(
+    stream: usize,
+    _address: u64,
+    _bytes: usize,
+    _flags: c_uint,
+) -> c_int {
     call(|| stream::of(stream).map(drop))
 }

@@ -8,10 +8,26 @@ use crate::driver::status::{Result, Status};
 
 /// Functions that changed what they take: the version of CUDA from which on the name means which of them.
 const CHANGED: [(&str, &[(c_int, &str)]); 4] = [
-    ("cuCtxCreate", &[(12050, "cuCtxCreate_v4"), (11040, "cuCtxCreate_v3"), (3020, "cuCtxCreate_v2")]),
-    ("cuCtxGetDevice", &[(13000, "cuCtxGetDevice_v2"), (2000, "cuCtxGetDevice")]),
-    ("cuGetProcAddress", &[(12000, "cuGetProcAddress_v2"), (11030, "cuGetProcAddress")]),
-    ("cuMemPrefetchAsync", &[(12020, "cuMemPrefetchAsync_v2"), (8000, "cuMemPrefetchAsync")]),
+    (
+        "cuCtxCreate",
+        &[
+            (12050, "cuCtxCreate_v4"),
+            (11040, "cuCtxCreate_v3"),
+            (3020, "cuCtxCreate_v2"),
+        ],
+    ),
+    (
+        "cuCtxGetDevice",
+        &[(13000, "cuCtxGetDevice_v2"), (2000, "cuCtxGetDevice")],
+    ),
+    (
+        "cuGetProcAddress",
+        &[(12000, "cuGetProcAddress_v2"), (11030, "cuGetProcAddress")],
+    ),
+    (
+        "cuMemPrefetchAsync",
+        &[(12020, "cuMemPrefetchAsync_v2"), (8000, "cuMemPrefetchAsync")],
+    ),
 ];
 
 /// The function that a program for a version of CUDA means by a name.
@@ -42,7 +58,9 @@ unsafe fn get(
     // SAFETY: as the caller says.
     unsafe {
         let name = string(name)?;
-        let per_thread = (flags & PER_THREAD_DEFAULT_STREAM != 0).then(|| per_thread(name)).flatten();
+        let per_thread = (flags & PER_THREAD_DEFAULT_STREAM != 0)
+            .then(|| per_thread(name))
+            .flatten();
         let found = per_thread.or_else(|| find(name, version));
         offer(status, if found.is_some() { FOUND } else { NOT_FOUND });
         give(place, found.unwrap_or(std::ptr::null_mut()))?;
@@ -52,7 +70,9 @@ unsafe fn get(
 
 /// The variant of a function whose default stream is the thread's.
 fn per_thread(name: &str) -> Option<*mut c_void> {
-    ["_v2_ptds", "_v2_ptsz", "_ptds", "_ptsz"].iter().find_map(|suffix| function(&format!("{name}{suffix}")))
+    ["_v2_ptds", "_v2_ptsz", "_ptds", "_ptsz"]
+        .iter()
+        .find_map(|suffix| function(&format!("{name}{suffix}")))
 }
 
 #[unsafe(no_mangle)]
