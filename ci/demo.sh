@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets this machine up, builds the examples, and runs matvec and sum on three ranks with files that
-# NumPy has written. Fails unless the results are NumPy's.
+# NumPy has written, on the host and on the GPU: that of this machine or else a simulated one. Fails
+# unless the results are NumPy's.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,7 +24,8 @@ if [[ -n ${MPICC-} ]]; then
     # The build of the bindings does not notice another MPICC by itself.
     export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/mpi${mpicc//[^A-Za-z0-9]/-}
 fi
-cargo build --release --features cli --bins --example matvec --example sum
+cargo build --release --features cli --bins --example matvec --example sum --example gpu_probe
+cargo build --release -p simgpu
 
 python=target/venv/bin/python
 target=$(cargo metadata --format-version 1 --no-deps |
@@ -33,14 +35,27 @@ run() { "$target/release/warpcomm" run -n "$ranks" "$@"; }
 
 rm -rf "$data"
 "$python" ci/compare.py write "$data" 1000 777 float64
-run "$target/release/examples/matvec" --matrix "$data/A.npy" --vector "$data/x.npy" --out "$data/y.npy"
-sum=$(run "$target/release/examples/sum" --vector "$data/numbers.npy")
-echo "$sum"
+if "$target/release/examples/gpu_probe" >"$data/gpus.json"; then
+    simulated=()
+    gpu=$("$python" -c 'import json, sys; print(json.load(sys.stdin)["gpus"][0]["name"])' <"$data/gpus.json")
+else
+    simulated=(--sim)
+    gpu='a simulated GPU'
+fi
 
-matvec_verdict=$("$python" ci/compare.py matvec "$data/A.npy" "$data/x.npy" "$data/y.npy")
-sum_verdict=$("$python" ci/compare.py sum "$data/numbers.npy" "$sum")
+verdicts=()
+for place in host device; do
+    options=()
+    [[ $place == host ]] || options=("${simulated[@]}")
+    y=$data/y-$place.npy
+    run "${options[@]}" "$target/release/examples/matvec" --matrix "$data/A.npy" --vector "$data/x.npy" --out "$y" \
+        --place "$place"
+    sum=$(run "${options[@]}" "$target/release/examples/sum" --vector "$data/numbers.npy" --place "$place")
+    echo "$sum"
+    verdicts+=("$place: $("$python" ci/compare.py matvec "$data/A.npy" "$data/x.npy" "$y")")
+    verdicts+=("$place: $("$python" ci/compare.py sum "$data/numbers.npy" "${sum##*$'\n'}")")
+done
 echo
-echo "demo, $ranks ranks:"
-echo "  $matvec_verdict"
-echo "  $sum_verdict"
+echo "demo, $ranks ranks, device buffers on $gpu:"
+printf '  %s\n' "${verdicts[@]}"
 echo "demo passed"

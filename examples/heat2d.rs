@@ -89,12 +89,16 @@ fn heat2d(rank: &Rank, options: &Options) -> Result<(), Failure> {
     let neighbours = neighbours(&blocks, comm.rank());
     comm.barrier()?;
     let start = Instant::now();
+    let mut outcome = Ok(());
     if let Some(plate) = &mut plate {
         for _ in 0..options.steps {
-            plate.step(comm, neighbours)?;
+            // After an error too, since the neighbours count on the exchange.
+            let step = plate.step(comm, neighbours).map_err(|error| error.to_string());
+            outcome = outcome.and(step);
         }
+        outcome = outcome.and_then(|()| plate.finish());
     }
-    rank.agree(plate.as_ref().map_or(Ok(()), |plate| plate.finish()))?;
+    rank.agree(outcome)?;
     let mut seconds = start.elapsed().as_secs_f64();
     comm.allreduce_in_place(&mut seconds, Op::Max)?;
 

@@ -111,10 +111,10 @@ stage_sum() {
         for place in host device; do
             sum=$(job -n "$ranks" "$here/bin/sum" --vector "$here/data/numbers-$dtype.npy" --place "$place") ||
                 fail "$dtype on the $place: the program has failed"
-            [[ $sum == "$(<"$here/data/sum-$dtype.txt")" ]] || fail "$dtype on the $place: $sum"
+            grep -qxF -f "$here/data/sum-$dtype.txt" <<<"$sum" || fail "$dtype on the $place: $sum"
         done
     done
-    echo "$sum, as NumPy has it, for every type, host and device"
+    echo "as NumPy has it, for every type, host and device"
 }
 
 stage_matvec() {
