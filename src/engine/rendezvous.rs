@@ -114,7 +114,11 @@ async fn send_body(endpoint: &Endpoint, span: &Span<'_>, dest: usize, tag: i32) 
         let posted =
             unsafe { Transfer::send_part(transport, &endpoint.group.private, dest, tag, span, part) };
         let sent = match posted {
-            Ok(transfer) => transfer.await.map(drop),
+            Ok(transfer) => match transfer.await {
+                // The transport has sent an empty message itself.
+                Err(error) if span.lane().is_some() => return Err(error),
+                sent => sent.map(drop),
+            },
             Err(error) => Err(error),
         };
         if let Err(error) = sent {

@@ -172,9 +172,9 @@ impl Staged {
             head_bytes,
             failure,
         } = outgoing;
-        let bytes = if failure.is_some() { head_bytes } else { bytes };
+        let length = if failure.is_some() { head_bytes } else { bytes };
         // SAFETY: the memory is kept, or lent to this transport, until the inner send is over.
-        match unsafe { self.inner.isend(&context, dest, tag, memory.pointer(), bytes) } {
+        match unsafe { self.inner.isend(&context, dest, tag, memory.pointer(), length) } {
             Ok(Posted::Pending(ticket)) => Stage::Posted {
                 ticket,
                 memory,
@@ -182,6 +182,16 @@ impl Staged {
                 failure,
             },
             Ok(Posted::Done(delivery)) => Stage::Over(failure.map_or(Ok(Tested::Completed(delivery)), Err)),
+            // The receiver learns from the head alone that it gets no more.
+            Err(error) if failure.is_none() && matches!(memory, Memory::Pinned(_)) => self.post(Outgoing {
+                context,
+                dest,
+                tag,
+                memory,
+                bytes,
+                head_bytes,
+                failure: Some(error),
+            }),
             Err(error) => Stage::Over(Err(failure.unwrap_or(error))),
         }
     }
