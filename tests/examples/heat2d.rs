@@ -84,6 +84,24 @@ fn any_number_of_ranks_computes_the_same_bits() {
     }
 }
 
+#[cfg(all(feature = "mpi", feature = "cli", feature = "cuda"))]
+#[test]
+fn the_device_computes_the_bits_of_the_host() {
+    for (rows, columns, steps) in [("24", "300", "20"), ("5", "3", "40"), ("1", "9", "5")] {
+        let files = Files::new();
+        let [host, device] = ["host.npy", "device.npy"].map(|name| files.file(name));
+        let shape = ["--rows", rows, "--columns", columns, "--steps", steps];
+        run("heat2d", 1, &[&shape[..], &["--out", &host]].concat()).success();
+        for ranks in [1, 2, 3, 7] {
+            let arguments = [&shape[..], &["--place", "device", "--out", &device]].concat();
+            let summary = crate::job::run_simulated("heat2d", ranks, &arguments).success();
+            assert!(summary.contains("place device (Simulated GPU"), "{summary}");
+            let [host, device] = [&host, &device].map(|file| std::fs::read(file).unwrap());
+            assert!(host == device, "{rows}x{columns} on {ranks} ranks");
+        }
+    }
+}
+
 #[test]
 fn the_picture_shows_where_it_is_hot() {
     let files = Files::new();

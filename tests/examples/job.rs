@@ -95,6 +95,37 @@ pub fn run_threads(example: &str, ranks: usize, arguments: &[&str]) -> Outcome {
     finish(format!("{example} {arguments:?} on {ranks} threads"), command)
 }
 
+/// Runs an example under `warpcomm run --sim`, on ranks that share two simulated GPUs.
+#[cfg(all(feature = "mpi", feature = "cli", feature = "cuda"))]
+pub fn run_simulated(example: &str, ranks: usize, arguments: &[&str]) -> Outcome {
+    static LIBRARY: std::sync::Once = std::sync::Once::new();
+    let command = Path::new(env!("CARGO_BIN_EXE_warpcomm"));
+    LIBRARY.call_once(|| build_simulated_gpu(command));
+    let title = format!("{example} {arguments:?} on {ranks} ranks with simulated GPUs");
+    let mut run = Command::new(command);
+    run.args(["run", "--sim=2", "-n", &ranks.to_string()])
+        .arg(program(example))
+        .args(arguments)
+        .env("WARPCOMM_TIMEOUT", "60");
+    finish(title, run)
+}
+
+/// Builds the library that `command` looks for beside itself.
+#[cfg(all(feature = "mpi", feature = "cli", feature = "cuda"))]
+fn build_simulated_gpu(command: &Path) {
+    let profile = command.parent().expect("it lies in target/PROFILE");
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    build
+        .args(["build", "--quiet", "--package", "simgpu", "--target-dir"])
+        .arg(profile.parent().expect("it lies in target/PROFILE"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.status().expect("cargo runs the tests");
+    assert!(built.success(), "the simulated GPU is not built");
+}
+
 /// Runs an example on one process for each of `directories`, in which it is at home.
 #[cfg(feature = "mpi")]
 pub fn run_in(example: &str, directories: &[PathBuf], arguments: &[&str]) -> Outcome {
