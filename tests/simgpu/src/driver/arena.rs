@@ -27,7 +27,7 @@ pub struct Arena {
     places: Mutex<Places>,
 }
 
-// SAFETY: the alias is only handed out as a pointer to parts of it; who may use them is the allocations' affair.
+// SAFETY: the alias is only handed out as pointers to parts of it, to those who have taken them.
 unsafe impl Send for Arena {}
 // SAFETY: as above.
 unsafe impl Sync for Arena {}
@@ -100,7 +100,12 @@ impl Arena {
     /// Fills room that was taken with poison.
     pub fn poison(&self, offset: u64, bytes: u64) {
         // SAFETY: the room is inside the mapping, and nobody knows of it yet.
-        unsafe { ptr::write_bytes(self.pointer(offset), POISON, bytes as usize) }
+        unsafe {
+            let pointer = self.pointer(offset);
+            // Faster than a fault for each page, where the system has it.
+            libc::madvise(pointer.cast(), bytes as usize, libc::MADV_POPULATE_WRITE);
+            ptr::write_bytes(pointer, POISON, bytes as usize);
+        }
     }
 
     /// Gives room back, and its pages to the system.

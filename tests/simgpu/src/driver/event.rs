@@ -109,7 +109,7 @@ impl Event {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&moment));
         stream.submit(
             Vec::new(),
-            Work::Always(Box::new(move |status| moment.pass(status))),
+            Work::Brief(Box::new(move |status| moment.pass(status))),
         )
     }
 
@@ -130,7 +130,7 @@ impl Event {
     /// Has a stream wait for it.
     pub fn awaited_by(&self, stream: &Arc<Stream>) -> Result {
         match self.last() {
-            Some(moment) => stream.submit(vec![Wait::Moment(moment)], Work::Unless(Box::new(|_| Ok(())))),
+            Some(moment) => stream.submit(vec![Wait::Moment(moment)], Work::Brief(Box::new(drop))),
             None => Ok(()),
         }
     }

@@ -419,8 +419,8 @@ fn lately(address: u64) -> Option<Freed> {
         .copied()
 }
 
-/// Whether memory at the address was freed in stream order not long ago: only an operation can tell whether it
-/// comes too late.
+/// Whether memory at the address was freed in stream order not long ago: only an operation can tell whether
+/// it comes too late.
 pub fn was_of_pool(address: u64) -> bool {
     lately(address).is_some_and(|freed| freed.kind == Kind::Pool)
 }

@@ -1,6 +1,7 @@
 //! Streams: operations that run one after the other, on a thread of the stream's own.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -67,6 +68,9 @@ pub enum Work {
     Unless(Box<Task>),
     /// Is done in any case, and told whether the context has failed.
     Always(Box<dyn FnOnce(Status) + Send>),
+    /// The same, and touches no memory: where there is nothing to wait for it is done at once, by the calling
+    /// thread.
+    Brief(Box<dyn FnOnce(Status) + Send>),
 }
 
 static STREAMS: Handles<Stream> = Handles::new();
@@ -203,16 +207,24 @@ impl Stream {
             _order = context.order.lock().unwrap_or_else(PoisonError::into_inner);
             after.extend(self.ordered_before(&context));
         }
+        after.retain(|wait| !wait.is_over());
+        let has_delays = machine()?.settings.delay != 0;
         let mut queue = self.queue();
+        let is_next = after.is_empty() && queue.completed == queue.submitted;
+        let operation = Operation {
+            after,
+            work,
+            injected,
+        };
+        if is_next && !has_delays && matches!(operation.work, Work::Brief(_)) {
+            operation.conclude(Some(context.clone()));
+            return Ok(());
+        }
         if !queue.has_worker {
             self.start_worker()?;
             queue.has_worker = true;
         }
-        queue.waiting.push_back(Operation {
-            after,
-            work,
-            injected,
-        });
+        queue.waiting.push_back(operation);
         queue.submitted += 1;
         drop(queue);
         self.arrived.notify_one();
@@ -329,18 +341,25 @@ impl Stream {
         if let (Err(failure), Some(context)) = (waited, &context) {
             context.fail(&failure);
         }
+        operation.conclude(context);
+    }
+}
+
+impl Operation {
+    /// Does the work, when there is nothing left to wait for.
+    fn conclude(self, context: Option<Arc<Context>>) {
         let status = match &context {
             Some(context) => context.check().err(),
             None => Some(Status::ERROR_CONTEXT_IS_DESTROYED),
         };
-        match operation.work {
+        match self.work {
             Work::Unless(work) => {
                 if let (None, Some(context)) = (status, context) {
-                    run(&context, operation.injected, work);
+                    run(&context, self.injected, work);
                 }
             }
-            Work::Always(work) => {
-                if let (Some(status), Some(context)) = (operation.injected, &context) {
+            Work::Always(work) | Work::Brief(work) => {
+                if let (Some(status), Some(context)) = (self.injected, &context) {
                     context.fail(&injected(status));
                 }
                 let failed = context.and_then(|context| context.check().err()).or(status);
@@ -353,7 +372,13 @@ impl Stream {
 fn run(context: &Arc<Context>, fault: Option<Status>, work: impl FnOnce(&Arc<Context>) -> Outcome) {
     let result = match fault {
         Some(status) => Err(injected(status)),
-        None => work(context),
+        // A stream whose thread has ended would have its program wait for ever.
+        None => catch_unwind(AssertUnwindSafe(|| work(context))).unwrap_or_else(|_| {
+            Err(Failure {
+                status: Status::ERROR_UNKNOWN,
+                text: "the simulator itself has failed, as printed above".into(),
+            })
+        }),
     };
     if let Err(failure) = result {
         context.fail(&failure);
@@ -368,6 +393,13 @@ fn injected(status: Status) -> Failure {
 }
 
 impl Wait {
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Stream(stream, number) => stream.queue().completed >= *number,
+            Self::Moment(moment) => moment.has_passed(),
+        }
+    }
+
     fn wait(&self) -> Outcome {
         match self {
             Self::Stream(stream, number) => {

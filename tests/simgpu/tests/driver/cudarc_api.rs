@@ -9,7 +9,7 @@ use crate::support::PTX;
 cases! {
     buffers_kernels_and_streams;
     the_same_under_delays [SIMGPU_DELAY = "500"];
-    two_devices [SIMGPU_DEVICES = "2"];
+    two_devices [SIMGPU_DEVICES = "2", SIMGPU_DELAY = "1000"];
 }
 
 fn the_same_under_delays() {
@@ -71,15 +71,13 @@ fn buffers_kernels_and_streams() {
 
 fn two_devices() {
     let contexts = [0, 1].map(|device| CudaContext::new(device).unwrap());
-    let buffers = contexts
-        .each_ref()
-        .map(|context| context.default_stream().clone_htod(&[1_u8, 2, 3]).unwrap());
+    // Not the default streams: cudarc copies between devices in that of the other device.
+    let streams = contexts.each_ref().map(|context| context.new_stream().unwrap());
+    let there = streams[1].clone_htod(&[1_u8, 2, 3]).unwrap();
     assert_ne!(
         contexts[0].uuid().unwrap().bytes,
         contexts[1].uuid().unwrap().bytes
     );
-    // The streams of different devices are not ordered.
-    contexts[1].synchronize().unwrap();
-    let copy = contexts[0].default_stream().clone_dtod(&buffers[1]).unwrap();
-    assert_eq!(contexts[0].default_stream().clone_dtoh(&copy).unwrap(), [1, 2, 3]);
+    let here = streams[0].clone_dtod(&there).unwrap();
+    assert_eq!(streams[0].clone_dtoh(&here).unwrap(), [1, 2, 3]);
 }

@@ -127,7 +127,7 @@ pub fn function(module: CUmodule, name: &str) -> CUfunction {
     function
 }
 
-/// `put(address, value)` stores a word, `get(to, from)` copies one; `wide` is for blocks of 64 threads at most.
+/// `put(address, value)` stores a word, `get(to, from)` copies one, `wide` is for at most 64 threads.
 pub const PTX: &str = r#"
 .version 8.0
 .target sm_70

@@ -30,8 +30,8 @@ unsafe fn set(list: *const c_char, set: fn(Faults)) -> c_int {
     }
 }
 
-/// Replaces the faults of the process by those of a list as in `SIMGPU_FAULT`, null for none. Calls are counted
-/// from now on.
+/// Replaces the faults of the process by those of a list as in `SIMGPU_FAULT`, null for none. Calls are
+/// counted from now on.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn simgpu_set_fault(list: *const c_char) -> c_int {
     // SAFETY: as the caller says.
@@ -45,9 +45,10 @@ unsafe extern "C" fn simgpu_set_thread_fault(list: *const c_char) -> c_int {
     unsafe { set(list, faults::set_for_thread) }
 }
 
-/// What there is, by name: `device_allocations`, `device_bytes`, `pinned_allocations`, `pinned_bytes`, `streams`,
-/// `events`, `modules`, `contexts`, `ipc_handles`; how many calls were made to fail, `faults`; and how many calls
-/// of a class of faults there were, by the name of the class. The greatest number for any other name.
+/// What there is, by name: `device_allocations`, `device_bytes`, `pinned_allocations`, `pinned_bytes`,
+/// `streams`, `events`, `modules`, `contexts`, `ipc_handles`; how many calls were made to fail, `faults`; and
+/// how many calls of a class of faults there were, by the name of the class. The greatest number for any other
+/// name.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn simgpu_counter(name: *const c_char) -> u64 {
     // SAFETY: as the caller says.

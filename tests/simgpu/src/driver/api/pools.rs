@@ -35,7 +35,7 @@ fn allocate(bytes: usize, stream: usize) -> Result<u64> {
     let allocation = memory::allocate(&context, bytes as u64, Kind::Pool)?;
     let address = allocation.address;
     let freed_if_refused = allocation.clone();
-    let arrives = Work::Always(Box::new(move |_| allocation.arrive()));
+    let arrives = Work::Brief(Box::new(move |_| allocation.arrive()));
     stream
         .submit(Vec::new(), arrives)
         .inspect_err(|_| memory::free(&freed_if_refused))?;
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn cuMemFreeAsync(address: u64, stream: usize) -> c_int {
         Context::of(allocation.context)?;
         stream.submit(
             Vec::new(),
-            Work::Always(Box::new(move |_| memory::free(&allocation))),
+            Work::Brief(Box::new(move |_| memory::free(&allocation))),
         )?;
         stream.context()?.check()
     })
