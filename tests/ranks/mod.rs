@@ -9,6 +9,8 @@ mod common;
 mod communicators;
 mod concurrency;
 mod deadlock;
+#[cfg(feature = "cuda")]
+mod device;
 mod errors;
 mod faults;
 mod gather;
@@ -17,6 +19,8 @@ mod hangs;
 mod large;
 #[cfg(feature = "mpi")]
 mod lifecycle;
+#[cfg(feature = "cuda")]
+mod many_ranks;
 mod mismatch;
 mod programs;
 mod reduce;
@@ -27,8 +31,12 @@ mod scope;
 mod selftest;
 mod send_recv;
 mod sendrecv;
+#[cfg(feature = "cuda")]
+mod sweep;
 mod threads;
 mod wildcards;
+#[cfg(feature = "cuda")]
+mod without_gpu;
 
 use crate::harness::{Case, Check, Solo};
 
@@ -58,6 +66,14 @@ pub fn cases() -> Vec<Case> {
         threads::CASES,
         faults::CASES,
         programs::CASES,
+        #[cfg(feature = "cuda")]
+        device::CASES,
+        #[cfg(feature = "cuda")]
+        many_ranks::CASES,
+        #[cfg(feature = "cuda")]
+        sweep::CASES,
+        #[cfg(feature = "cuda")]
+        without_gpu::CASES,
         selftest::cases(),
     ]
     .concat()

@@ -35,7 +35,10 @@ impl std::fmt::Display for Setting {
             write!(f, " place={}", self.place)?;
         }
         for (name, value) in self.variables {
-            let name = name.trim_start_matches("WARPCOMM_").to_lowercase();
+            let name = name
+                .trim_start_matches("WARPCOMM_")
+                .trim_start_matches("SIMGPU_")
+                .to_lowercase();
             write!(f, " {name}={value}")?;
         }
         f.write_str("]")
@@ -159,9 +162,9 @@ impl Job {
             ("RUST_BACKTRACE", "0".into()),
         ];
         environment.extend(variables.iter().map(|&(name, value)| (name, value.into())));
-        let driver = match place {
-            Place::Host => None,
-            _ => simulate::driver(directory, ranks, &mut environment)?,
+        let driver = match place == Place::Host && !variables.contains(&simulate::NO_DEVICES) {
+            true => None,
+            false => simulate::driver(directory, ranks, &mut environment)?,
         };
         let mut command = world::command(world, ranks, environment, driver.as_deref())?;
         let output = directory.join("output");

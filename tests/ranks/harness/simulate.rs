@@ -23,9 +23,24 @@ const DRIVER_NAMES: [&str; 3] = ["libcuda.so.1", "libcuda.so", "libnvidia-ml.so.
 /// of the job would not do: Open MPI puts the directory of its own libraries before that.
 const WITH_DRIVER: &str = r#"export LD_LIBRARY_PATH="$0${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; exec "$@""#;
 
-/// Makes a directory with the simulated driver inside that of a job; none if a real one is required.
+/// GPUs that cannot be given access to each other's memory.
+pub const NO_PEERS: (&str, &str) = ("SIMGPU_PEER", "0");
+
+/// A driver without a GPU.
+pub const NO_DEVICES: (&str, &str) = ("CUDA_VISIBLE_DEVICES", "-1");
+
+/// The longest time that an operation of a stream is kept back, in microseconds.
+const DELAY: &str = "60";
+
+/// Whether device buffers must be those of a real GPU.
+pub fn is_real_required() -> bool {
+    std::env::var_os(REQUIRE_GPU_VARIABLE).is_some_and(|value| value == "1")
+}
+
+/// Makes a directory with the simulated driver inside that of a job, and says in its environment what GPUs there
+/// are; none if real ones are required.
 pub fn driver(job: &Path, ranks: usize, environment: &mut Environment) -> Result<Option<PathBuf>, String> {
-    if std::env::var_os(REQUIRE_GPU_VARIABLE).is_some_and(|value| value == "1") {
+    if is_real_required() {
         return Ok(None);
     }
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
@@ -43,7 +58,8 @@ pub fn driver(job: &Path, ranks: usize, environment: &mut Environment) -> Result
     // Ranks that share a GPU, and ranks that do not.
     let gpus = [1, 2, 4][ranks % 3];
     environment.push(("SIMGPU_DEVICES", gpus.to_string().into()));
-    environment.push(("SIMGPU_DELAY", format!("{}", ranks).into()));
+    environment.push(("SIMGPU_DELAY", DELAY.into()));
+    environment.push(("SIMGPU_SEED", ranks.to_string().into()));
     Ok(Some(directory))
 }
 

@@ -8,7 +8,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use super::job::{Job, Setting, Variables};
 use super::place::Place;
 use super::world::World;
-use super::{Case, Check, Solo, Worlds, matrix};
+use super::{Case, Check, Solo, Worlds, matrix, simulate};
 
 /// The most ranks of a job.
 const MOST_RANKS: usize = 7;
@@ -45,6 +45,46 @@ const SETTINGS: &[(usize, Variables, Worlds)] = &[
         Worlds::Both,
     ),
     (3, &[("WARPCOMM_THREAD_LEVEL", "funneled")], Worlds::Mpi),
+];
+
+/// The modules whose cases run with buffers elsewhere than in the memory of the host too; those of every
+/// setting, and the ones about errors of operations that have buffers.
+const MODULES_OF_EVERY_PLACE: &[&str] = &["errors", "refusals", "mismatch", "deadlock"];
+
+/// The modules whose cases make device buffers themselves.
+const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks"];
+
+/// The modules whose cases need a driver that fails on demand.
+const MODULES_OF_SIMULATED_DEVICES: &[&str] = &["sweep"];
+
+/// With how many ranks these run.
+struct Placed {
+    place: Place,
+    as_threads: &'static [usize],
+    /// With the first MPI library that there is to be tested with, and with the second.
+    #[cfg_attr(
+        not(feature = "mpi"),
+        allow(dead_code, reason = "without MPI there are no such jobs")
+    )]
+    under_mpi: [&'static [usize]; 2],
+}
+
+const PLACES: &[Placed] = &[
+    Placed {
+        place: Place::Pinned,
+        as_threads: &[1, 3, 4],
+        under_mpi: [&[2], &[3]],
+    },
+    Placed {
+        place: Place::Device,
+        as_threads: &[1, 2, 3, 4, 5, 6, 7],
+        under_mpi: [&[1, 3, 5, 7], &[2, 4, 6]],
+    },
+    Placed {
+        place: Place::Mixed,
+        as_threads: &[1, 2, 3, 4, 5, 6, 7],
+        under_mpi: [&[2, 4, 6], &[1, 3, 5, 7]],
+    },
 ];
 
 /// Runs what the command line asks for.
@@ -105,43 +145,79 @@ pub fn main(cases: &[Case], solos: Vec<&'static Solo>, checks: &'static [Check])
 fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
     let mut jobs = Vec::new();
     for &world in World::ALL {
-        let mut add = |ranks, place, variables, modules: &[&[&str]]| {
+        let mut add = |ranks, place, variables, is_in: &dyn Fn(&str) -> bool| {
             let setting = Setting {
                 world,
                 ranks,
                 place,
                 variables,
             };
-            let is_in = |name: &String| {
-                modules.is_empty()
-                    || modules
-                        .iter()
-                        .copied()
-                        .flatten()
-                        .any(|module| is_of(name, module))
-            };
             let names = cases
                 .iter()
                 .filter(|case| case.ranks.contains(&ranks) && exists_in(case.worlds, world))
                 .map(Case::full_name)
-                .filter(is_in)
+                .filter(|name| is_in(name))
                 .filter(|name| is_selected(&format!("{name} {setting}")));
             jobs.push(Arc::new(Job::new(setting, names.collect())));
         };
+        let is_of_every_setting = |name: &str| is_of_one(name, MODULES_OF_EVERY_SETTING);
         for ranks in 1..=MOST_RANKS {
-            add(ranks, Place::Host, &[], &[]);
+            add(ranks, Place::Host, &[], &|name| {
+                !is_of_one(name, MODULES_OF_DEVICES) && !is_of_one(name, MODULES_OF_SIMULATED_DEVICES)
+            });
         }
         for &(ranks, variables, worlds) in SETTINGS {
             if exists_in(worlds, world) {
-                add(ranks, Place::Host, variables, &[MODULES_OF_EVERY_SETTING]);
+                add(ranks, Place::Host, variables, &is_of_every_setting);
             }
+        }
+        if !cfg!(feature = "cuda") {
+            continue;
+        }
+        for placed in PLACES {
+            let numbers = match world {
+                World::Threads => placed.as_threads,
+                #[cfg(feature = "mpi")]
+                World::Mpi => placed.under_mpi[usize::from(is_mpich())],
+            };
+            for &ranks in numbers {
+                add(ranks, placed.place, &[], &|name| {
+                    is_of_every_setting(name)
+                        || is_of_one(name, MODULES_OF_EVERY_PLACE)
+                        || placed.place == Place::Device && is_of_one(name, MODULES_OF_DEVICES)
+                        || placed.place == Place::Device
+                            && !simulate::is_real_required()
+                            && is_of_one(name, MODULES_OF_SIMULATED_DEVICES)
+                });
+            }
+        }
+        if !simulate::is_real_required() {
+            let variables = &[simulate::NO_PEERS];
+            add(4, Place::Mixed, variables, &is_of_every_setting);
+            add(4, Place::Device, variables, &|name| {
+                is_of_one(name, MODULES_OF_DEVICES)
+            });
+            add(1, Place::Host, &[simulate::NO_DEVICES], &|name| {
+                is_of_one(name, &["without_gpu"])
+            });
         }
     }
     jobs
 }
 
-fn is_of(case: &str, module: &str) -> bool {
-    case.split_once("::").is_some_and(|(own, _)| own == module)
+/// Whether this program is linked with MPICH, or an MPI that is made from it.
+#[cfg(feature = "mpi")]
+fn is_mpich() -> bool {
+    use crate::launcher::{Flavour, Launcher};
+
+    let program = std::env::current_exe().unwrap_or_default();
+    Launcher::find(&program, None)
+        .is_ok_and(|launcher| matches!(launcher.flavour, Flavour::Mpich | Flavour::IntelMpi))
+}
+
+fn is_of_one(case: &str, modules: &[&str]) -> bool {
+    case.split_once("::")
+        .is_some_and(|(own, _)| modules.contains(&own))
 }
 
 fn exists_in(worlds: Worlds, world: World) -> bool {

@@ -1,9 +1,10 @@
 //! Elements in another memory than the cases' own.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use warpcomm::RawSlice;
-use warpcomm::cudarc::driver::{CudaSlice, DevicePtr, PinnedHostSlice};
+use warpcomm::cudarc::driver::{CudaSlice, CudaStream, DevicePtr, PinnedHostSlice};
 
 use crate::oracle::{Value, assert_same};
 
@@ -31,10 +32,24 @@ pub struct Device<T: Value> {
     pub form: Form,
     pub whole: CudaSlice<T>,
     pub range: Range<usize>,
-    /// What the whole allocation held at first.
-    pub contents: Vec<T>,
+    /// What is before the elements, and behind them.
+    pub around: [Vec<T>; 2],
     /// From here the elements are still being copied, perhaps.
-    pub source: Option<PinnedHostSlice<T>>,
+    pub source: Option<PinnedSource<T>>,
+}
+
+/// Page-locked memory that a stream reads from, until it is done with that: where cudarc's event tracking is off,
+/// it does not wait itself.
+pub struct PinnedSource<T: Value> {
+    pub slice: PinnedHostSlice<T>,
+    pub stream: Arc<CudaStream>,
+}
+
+impl<T: Value> Drop for PinnedSource<T> {
+    fn drop(&mut self) {
+        // It fails where the GPU has failed, and then nobody reads any more.
+        let _ = self.stream.synchronize();
+    }
 }
 
 /// Why a test's own use of CUDA cannot fail: nothing injects faults into jobs with such buffers.
@@ -55,10 +70,10 @@ impl<T: Value> Device<T> {
     fn read(&self) -> Vec<T> {
         let mut all = self.whole.stream().clone_dtoh(&self.whole).expect(CUDA);
         let (before, behind) = (self.range.start, self.range.end);
-        assert_same(&all[..before], &self.contents[..before], || {
+        assert_same(&all[..before], &self.around[0], || {
             "the elements before a device buffer".to_owned()
         });
-        assert_same(&all[behind..], &self.contents[behind..], || {
+        assert_same(&all[behind..], &self.around[1], || {
             "the elements behind a device buffer".to_owned()
         });
         all.truncate(behind);

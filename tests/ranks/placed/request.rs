@@ -6,7 +6,7 @@ use warpcomm::cudarc::driver::{CudaSlice, PinnedHostSlice};
 use warpcomm::{Error, ErrorKind, Source, Status, Tag};
 
 use super::memory::Memory;
-use super::memory::{Device, Form};
+use super::memory::{Device, Form, PinnedSource};
 use super::{Communicator, OwnedElements, OwnedElementsMut};
 
 /// A send or receive under way.
@@ -23,7 +23,7 @@ enum Running<B: OwnedElements> {
         request: warpcomm::Request<CudaSlice<B::Element>>,
         buffer: B,
         /// From here the elements are still being copied, perhaps.
-        _source: Option<PinnedHostSlice<B::Element>>,
+        _source: Option<PinnedSource<B::Element>>,
     },
 }
 
@@ -79,7 +79,7 @@ impl<B: OwnedElements> Request<B> {
                     form: Form::Whole,
                     range: 0..whole.len(),
                     whole,
-                    contents: Vec::new(),
+                    around: [Vec::new(), Vec::new()],
                     source: None,
                 })
             }),

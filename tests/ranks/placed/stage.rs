@@ -9,7 +9,7 @@ use warpcomm::cudarc::driver::{
 };
 use warpcomm::cudarc::nvrtc::Ptx;
 
-use super::memory::{CUDA, Device, Form, Memory};
+use super::memory::{CUDA, Device, Form, Memory, PinnedSource};
 use crate::harness::{Failure, Place};
 use crate::oracle::{Value, mixed, vector};
 
@@ -109,22 +109,21 @@ impl Stage {
     /// A copy of a buffer, or none if the operation is to take the buffer itself.
     pub fn place<T: Value>(&self, elements: &[T]) -> Memory<T> {
         let form = [Form::View, Form::Whole, Form::View, Form::Raw];
-        let random = self.random.next();
-        let form = form[(random >> 8) as usize % form.len()];
-        match (self.place, random % 8) {
+        self.place_as(elements, form[self.random.next() as usize % form.len()])
+    }
+
+    /// The same for a request, which owns its buffer.
+    pub fn place_owned<T: Value>(&self, elements: &[T]) -> Memory<T> {
+        self.place_as(elements, Form::Whole)
+    }
+
+    fn place_as<T: Value>(&self, elements: &[T], form: Form) -> Memory<T> {
+        match (self.place, self.random.next() % 8) {
             (Place::Host, _) | (Place::Mixed, 0 | 1) => Memory::Own,
             (Place::Pinned, _) | (Place::Mixed, 2 | 3) => {
                 self.pinned(elements).map_or(Memory::Own, Memory::Pinned)
             }
             _ => Memory::Device(self.device(elements, form)),
-        }
-    }
-
-    /// The same for a request, which owns its buffer.
-    pub fn place_owned<T: Value>(&self, elements: &[T]) -> Memory<T> {
-        match self.place(elements) {
-            Memory::Device(_) => Memory::Device(self.device(elements, Form::Whole)),
-            other => other,
         }
     }
 
@@ -154,9 +153,8 @@ impl Stage {
             _ => ([1, 3, 0, 5][random as usize % 4], 1 + (random >> 8) as usize % 3),
         };
         let range = before..before + elements.len();
-        let mut contents = vector::<T>(0xB0DE, 0, before);
-        contents.extend_from_slice(elements);
-        contents.extend(vector::<T>(0xB0DE, 1, behind));
+        let around = [vector(0xB0DE, 0, before), vector(0xB0DE, 1, behind)];
+        let contents = [&around[0], elements, &around[1]].concat();
         // SAFETY: written before it is read.
         let mut whole = unsafe { stream.alloc::<T>(contents.len()) }.expect(CUDA);
         let mut source = None;
@@ -166,8 +164,11 @@ impl Stage {
                 0 => stream.memcpy_htod(&contents, &mut whole).expect(CUDA),
                 // From memory that the GPU reads when it gets there, as in what follows.
                 1 => {
-                    let source = source.insert(pinned(&context.context, &contents));
-                    stream.memcpy_htod(source, &mut whole).expect(CUDA);
+                    let source = source.insert(PinnedSource {
+                        slice: pinned(&context.context, &contents),
+                        stream: Arc::clone(stream),
+                    });
+                    stream.memcpy_htod(&source.slice, &mut whole).expect(CUDA);
                 }
                 2 => {
                     let other = stream.clone_htod(&contents).expect(CUDA);
@@ -183,7 +184,7 @@ impl Stage {
             form,
             whole,
             range,
-            contents,
+            around,
             source,
         }
     }

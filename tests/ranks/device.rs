@@ -1,0 +1,407 @@
+//! What only buffers on GPUs can do: views of one allocation, several GPUs, foreign memory, work that is still
+//! under way.
+
+use warpcomm::cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, result, sys};
+use warpcomm::{Communicator, Dtype, ErrorKind, MemoryKind, Op, RawSlice, Tag, pinned_usage};
+
+use super::common::{next, others, previous, still_works};
+use crate::harness::{Failure, Outcome, expect_error, expect_text};
+use crate::oracle::{assert_same, folded, vector, vectors};
+
+cases! {
+    overlapping_requests: 1..=4;
+    halo_rows_of_one_allocation: 1..=4;
+    a_scope_is_left_by_an_error: 2..=2;
+    empty_slices: 1..=3;
+    one_gpu_after_the_other: 1..=4;
+    from_one_gpu_to_another: 1..=4;
+    host_and_device_messages_in_turn: 2..=3;
+    device_memory_of_others: 1..=3;
+    managed_memory: 1..=3;
+    pinned_memory_of_others: 1..=3;
+    memory_that_the_driver_does_not_know: 1..=3;
+    pointers_that_are_refused: 1..=1;
+    nothing_is_in_use_afterwards: 1..=4;
+}
+
+use std::sync::Arc;
+
+const LENGTHS: [usize; 4] = [1, 60, 1003, 6001];
+
+fn stream(comm: &Communicator) -> Result<Arc<CudaStream>, Failure> {
+    Ok(comm.device()?.new_stream()?)
+}
+
+fn overlapping_requests(comm: &Communicator) -> Outcome {
+    // Each buffer has a stream of its own, so that nothing but the library keeps the messages in order.
+    let mut receives = Vec::new();
+    let mut sends = Vec::new();
+    for round in 0..24 {
+        let length = LENGTHS[round % LENGTHS.len()];
+        let stream = stream(comm)?;
+        let own = stream.clone_htod(&vector::<f32>(round as u64, comm.rank(), length))?;
+        sends.push(comm.isend(own, next(comm), Tag(1)));
+        let incoming = stream.alloc_zeros::<f32>(length)?;
+        receives.push((round, stream, comm.irecv(incoming, previous(comm), Tag(1))));
+    }
+    for (round, stream, receive) in receives.into_iter().rev() {
+        let (buffer, status) = receive.wait()?;
+        let expected = vector::<f32>(round as u64, previous(comm), LENGTHS[round % LENGTHS.len()]);
+        assert_eq!(status.count(), expected.len() as u64);
+        assert_same(&stream.clone_dtoh(&buffer)?, &expected, || {
+            format!("message {round}")
+        });
+    }
+    for send in sends {
+        send.wait()?;
+    }
+    Ok(())
+}
+
+fn halo_rows_of_one_allocation(comm: &Communicator) -> Outcome {
+    // A block of rows between two ghost rows, exchanged with both neighbours while the inner rows are read.
+    for width in [3, 257, 5001] {
+        const ROWS: usize = 4;
+        let stream = stream(comm)?;
+        let rows: Vec<f64> = vector(7, comm.rank(), ROWS * width);
+        let mut field = stream.alloc_zeros::<f64>((ROWS + 2) * width)?;
+        stream.memcpy_htod(&rows, &mut field.slice_mut(width..(ROWS + 1) * width))?;
+        {
+            let (mut upper, mut rest) = field.split_at_mut(width);
+            let (inner, mut lower) = rest.split_at_mut(ROWS * width);
+            let (first, last) = (inner.slice(..width), inner.slice((ROWS - 1) * width..));
+            comm.scope(|scope| {
+                scope.irecv(&mut upper, previous(comm), Tag(1))?;
+                scope.irecv(&mut lower, next(comm), Tag(2))?;
+                scope.isend(&last, next(comm), Tag(1))?;
+                scope.isend(&first, previous(comm), Tag(2))?;
+                Ok(())
+            })?;
+        }
+        let found = stream.clone_dtoh(&field)?;
+        let above: Vec<f64> = vector(7, previous(comm), ROWS * width);
+        let below: Vec<f64> = vector(7, next(comm), ROWS * width);
+        let expected = [&above[(ROWS - 1) * width..], &rows, &below[..width]].concat();
+        assert_same(&found, &expected, || format!("rows of {width}"));
+    }
+    Ok(())
+}
+
+fn a_scope_is_left_by_an_error(comm: &Communicator) -> Outcome {
+    let peer = 1 - comm.rank();
+    let stream = stream(comm)?;
+    let before: Vec<u32> = vector(1, comm.rank(), 20_000);
+    let mut field = stream.clone_htod(&before)?;
+    {
+        let (mut left, right) = field.split_at_mut(10_000);
+        let outcome = comm.scope(|scope| {
+            // Nobody answers either: one is cancelled, the other withdrawn.
+            scope.irecv(&mut left, peer, Tag(8))?;
+            scope.isend(&right, peer, Tag(9))?;
+            comm.send(&[0u8], 7, Tag(0))
+        });
+        expect_error(outcome, ErrorKind::InvalidArgument);
+    }
+    assert_same(&stream.clone_dtoh(&field)?, &before, || "the field".to_owned());
+    expect_error(
+        comm.recv(&mut vec![0u32; 10_000], peer, Tag(9)),
+        ErrorKind::PeerFailed,
+    );
+    still_works(comm)
+}
+
+fn empty_slices(comm: &Communicator) -> Outcome {
+    let stream = stream(comm)?;
+    let mut some = stream.clone_htod(&[1u16, 2, 3])?;
+    let empty = stream.clone_htod(&[1u16])?;
+    let empty = empty.slice(..0);
+    let mut none = some.slice_mut(1..1);
+    comm.sendrecv(&empty, next(comm), Tag(0), &mut none, previous(comm), Tag(0))?;
+    comm.bcast(&mut none, 0)?;
+    comm.allgather(&empty, &mut none)?;
+    comm.allreduce(&empty, &mut none, Op::Max)?;
+    comm.allreduce_in_place(&mut none, Op::BitAnd)?;
+    comm.reduce_in_place(&mut none, Op::Sum, comm.size() - 1)?;
+    assert_eq!(stream.clone_dtoh(&some)?, [1, 2, 3]);
+    Ok(())
+}
+
+/// A context of the GPU `steps` behind the rank's own.
+fn another_gpu(comm: &Communicator, steps: usize) -> Result<Arc<CudaContext>, Failure> {
+    let gpus = CudaContext::device_count()? as usize;
+    Ok(CudaContext::new((comm.device()?.ordinal() + steps) % gpus)?)
+}
+
+fn one_gpu_after_the_other(comm: &Communicator) -> Outcome {
+    for steps in 0..4 {
+        let stream = another_gpu(comm, steps)?.new_stream()?;
+        for length in LENGTHS {
+            let of_ranks: Vec<Vec<f32>> = (0..comm.size()).map(|rank| vector(3, rank, length)).collect();
+            let mut buffer = stream.clone_htod(&of_ranks[comm.rank()])?;
+            comm.allreduce_in_place(&mut buffer, Op::Sum)?;
+            let result = folded(Op::Sum, &of_ranks).unwrap_or_default();
+            assert_same(&stream.clone_dtoh(&buffer)?, &result, || {
+                format!("{length} elements, {steps} GPUs behind the rank's own")
+            });
+        }
+    }
+    Ok(())
+}
+
+fn from_one_gpu_to_another(comm: &Communicator) -> Outcome {
+    let (rank, size) = (comm.rank(), comm.size());
+    for (there, back) in [(0, 1), (1, 0), (1, 2)] {
+        let source = another_gpu(comm, there)?.new_stream()?;
+        let target = another_gpu(comm, back)?.new_stream()?;
+        for length in LENGTHS {
+            let what = || format!("{length} elements from {there} to {back}");
+            let of_ranks: Vec<Vec<u64>> = (0..size).map(|rank| vector(4, rank, length)).collect();
+            let own = source.clone_htod(&of_ranks[rank])?;
+            let mut result = target.alloc_zeros::<u64>(length)?;
+            comm.allreduce(&own, &mut result, Op::Max)?;
+            let expected = folded(Op::Max, &of_ranks).unwrap_or_default();
+            assert_same(&target.clone_dtoh(&result)?, &expected, what);
+            comm.sendrecv(&own, next(comm), Tag(0), &mut result, previous(comm), Tag(0))?;
+            assert_same(&target.clone_dtoh(&result)?, &of_ranks[previous(comm)], what);
+            let mut all = target.alloc_zeros::<u64>(size * length)?;
+            comm.allgather(&own, &mut all)?;
+            assert_same(&target.clone_dtoh(&all)?, &vectors(4, size, length), what);
+            comm.gather(&own, &mut all, size - 1)?;
+            comm.scatter(&all, &mut result, size - 1)?;
+            assert_same(&target.clone_dtoh(&result)?, &of_ranks[rank], what);
+            assert_same(&source.clone_dtoh(&own)?, &of_ranks[rank], what);
+        }
+    }
+    Ok(())
+}
+
+fn host_and_device_messages_in_turn(comm: &Communicator) -> Outcome {
+    // The copy of a device message takes its time; a host message behind it must not pass.
+    const MESSAGES: usize = 40;
+    let length = |number: usize| [5, 3000, 1, 900, 12_000][number % 5];
+    let contents = |number: usize| vector::<u32>(number as u64, 0, length(number));
+    if comm.rank() == 0 {
+        let stream = stream(comm)?;
+        for receiver in others(comm) {
+            let mut on_device = Vec::new();
+            let mut on_host = Vec::new();
+            for number in 0..MESSAGES {
+                match number % 3 {
+                    0 => on_host.push(comm.isend(contents(number), receiver, Tag(5))),
+                    _ => {
+                        let buffer = stream.clone_htod(&contents(number))?;
+                        on_device.push(comm.isend(buffer, receiver, Tag(5)));
+                    }
+                }
+            }
+            on_device.into_iter().try_for_each(|send| send.wait().map(drop))?;
+            on_host.into_iter().try_for_each(|send| send.wait().map(drop))?;
+        }
+        return Ok(());
+    }
+    let stream = stream(comm)?;
+    for number in 0..MESSAGES {
+        let mut buffer = stream.alloc_zeros::<u32>(12_000)?;
+        let status = comm.recv(&mut buffer, 0, Tag(5))?;
+        assert_eq!(status.count(), length(number) as u64, "message {number}");
+        let received = stream.clone_dtoh(&buffer)?;
+        assert_same(&received[..length(number)], &contents(number), || {
+            format!("message {number}")
+        });
+    }
+    Ok(())
+}
+
+/// A reduction and a message on foreign memory whose elements are `own`, and what is there afterwards.
+fn on_raw(
+    comm: &Communicator,
+    raw: &mut RawSlice<'_, f32>,
+    own: &[f32],
+    read: &dyn Fn() -> Vec<f32>,
+) -> Outcome {
+    let length = own.len();
+    comm.sendrecv(
+        raw,
+        next(comm),
+        Tag(0),
+        &mut vec![0f32; length],
+        previous(comm),
+        Tag(0),
+    )?;
+    assert_same(&read(), own, || "after a send".to_owned());
+    let mut other = vec![0f32; length];
+    comm.sendrecv(own, next(comm), Tag(0), raw, previous(comm), Tag(0))?;
+    assert_same(&read(), &vector(5, previous(comm), length), || {
+        "after a receive".to_owned()
+    });
+    comm.sendrecv(raw, previous(comm), Tag(0), &mut other, next(comm), Tag(0))?;
+    assert_same(&other, own, || "sent back".to_owned());
+    comm.allreduce_in_place(raw, Op::Sum)?;
+    // What each rank has is what its neighbour had at first.
+    let of_ranks: Vec<Vec<f32>> = (0..comm.size())
+        .map(|rank| vector(5, (rank + comm.size() - 1) % comm.size(), length))
+        .collect();
+    let result = folded(Op::Sum, &of_ranks).unwrap_or_default();
+    assert_same(&read(), &result, || "after a reduction".to_owned());
+    Ok(())
+}
+
+fn device_memory_of_others(comm: &Communicator) -> Outcome {
+    for length in LENGTHS {
+        let stream = stream(comm)?;
+        let own: Vec<f32> = vector(5, comm.rank(), length);
+        // From a pool where there are pools, and not.
+        let mut whole: CudaSlice<f32> = stream.clone_htod(&[&[0.0], &own[..]].concat())?;
+        let from_pool = whole.device_ptr_mut(&stream).0;
+        // SAFETY: freed below.
+        let direct = unsafe { result::malloc_sync((length + 1) * size_of::<f32>()) }?;
+        // SAFETY: as many bytes, and the memory of both lives.
+        unsafe {
+            result::memcpy_dtod_async(
+                direct,
+                from_pool,
+                (length + 1) * size_of::<f32>(),
+                stream.cu_stream(),
+            )
+        }?;
+        for address in [from_pool, direct] {
+            let pointer = (address + 4) as *mut f32;
+            // SAFETY: so many elements, used here alone.
+            let mut raw = unsafe { RawSlice::new(pointer, length, &stream) }?;
+            assert_eq!((raw.kind(), raw.len()), (MemoryKind::Device, length));
+            let read = || {
+                let mut found = vec![0f32; length];
+                // SAFETY: so many elements; pageable memory, so that the copy is over afterwards.
+                unsafe { result::memcpy_dtoh_async(&mut found, address + 4, stream.cu_stream()) }
+                    .expect("a copy");
+                found
+            };
+            on_raw(comm, &mut raw, &own, &read)?;
+        }
+        stream.synchronize()?;
+        // SAFETY: allocated above; nobody uses it any more.
+        unsafe { result::free_sync(direct) }?;
+    }
+    Ok(())
+}
+
+fn managed_memory(comm: &Communicator) -> Outcome {
+    for length in LENGTHS {
+        let stream = stream(comm)?;
+        let own: Vec<f32> = vector(5, comm.rank(), length);
+        // SAFETY: freed below.
+        let address = unsafe {
+            result::malloc_managed(
+                length * size_of::<f32>(),
+                sys::CUmemAttach_flags::CU_MEM_ATTACH_GLOBAL,
+            )
+        }?;
+        let pointer = address as *mut f32;
+        // SAFETY: as many bytes of both; no operation has it yet.
+        unsafe { result::memcpy_htod_async(address, &own, stream.cu_stream()) }?;
+        {
+            // SAFETY: so many elements, used here alone.
+            let mut raw = unsafe { RawSlice::new(pointer, length, &stream) }?;
+            assert_eq!(raw.kind(), MemoryKind::Managed);
+            let read = || {
+                stream.synchronize().expect("the stream works");
+                // SAFETY: nobody writes it now.
+                unsafe { std::slice::from_raw_parts(pointer, length) }.to_vec()
+            };
+            on_raw(comm, &mut raw, &own, &read)?;
+        }
+        // SAFETY: allocated above; nobody uses it any more.
+        unsafe { result::free_sync(address) }?;
+    }
+    Ok(())
+}
+
+fn pinned_memory_of_others(comm: &Communicator) -> Outcome {
+    for length in LENGTHS {
+        let stream = stream(comm)?;
+        let own: Vec<f32> = vector(5, comm.rank(), length);
+        let device = stream.clone_htod(&own)?;
+        // SAFETY: freed below.
+        let pointer = unsafe { result::malloc_host(length * size_of::<f32>(), 0) }?.cast::<f32>();
+        // SAFETY: as many elements of both. The copy may still be under way when the operation starts.
+        unsafe {
+            result::memcpy_dtoh_async(
+                std::slice::from_raw_parts_mut(pointer, length),
+                device.device_ptr(&stream).0,
+                stream.cu_stream(),
+            )
+        }?;
+        {
+            // SAFETY: so many elements, used here alone.
+            let mut raw = unsafe { RawSlice::new(pointer, length, &stream) }?;
+            assert_eq!(raw.kind(), MemoryKind::Pinned);
+            // SAFETY: nobody writes it between operations.
+            let read = || unsafe { std::slice::from_raw_parts(pointer, length) }.to_vec();
+            on_raw(comm, &mut raw, &own, &read)?;
+        }
+        // SAFETY: allocated above; nobody uses it any more.
+        unsafe { result::free_host(pointer.cast()) }?;
+    }
+    Ok(())
+}
+
+fn memory_that_the_driver_does_not_know(comm: &Communicator) -> Outcome {
+    for length in LENGTHS {
+        let stream = stream(comm)?;
+        let own: Vec<f32> = vector(5, comm.rank(), length);
+        let mut memory = own.clone();
+        let pointer = memory.as_mut_ptr();
+        // SAFETY: so many elements, used through it alone.
+        let mut raw = unsafe { RawSlice::new(pointer, length, &stream) }?;
+        assert_eq!(raw.kind(), MemoryKind::Host);
+        // SAFETY: nobody writes it between operations.
+        let read = || unsafe { std::slice::from_raw_parts(pointer, length) }.to_vec();
+        on_raw(comm, &mut raw, &own, &read)?;
+    }
+    Ok(())
+}
+
+fn pointers_that_are_refused(comm: &Communicator) -> Outcome {
+    let stream = stream(comm)?;
+    // SAFETY: freed below; no operation uses any of what follows.
+    let address = unsafe { result::malloc_sync(4096) }?;
+    let refused = |address: u64, elements, stream: &Arc<CudaStream>, text: &str| {
+        // SAFETY: as above.
+        let outcome = unsafe { RawSlice::new(address as *mut f64, elements, stream) };
+        let error = expect_error(outcome, ErrorKind::InvalidArgument);
+        expect_text(&error, &[text]);
+    };
+    refused(0, 1, &stream, "null");
+    refused(address + 4, 1, &stream, "aligned");
+    refused(address, usize::MAX / 4, &stream, "more than");
+    refused(address, 513, &stream, "where the allocation has 4096");
+    refused(address + 8, 512, &stream, "where the allocation has 4088");
+    if CudaContext::device_count()? > 1 {
+        let other = another_gpu(comm, 1)?.new_stream()?;
+        refused(address, 1, &other, "with a stream of GPU");
+    }
+    // SAFETY: a null pointer is as good as any for no elements.
+    let empty = unsafe { RawSlice::<f64>::new(std::ptr::null_mut(), 0, &stream) }?;
+    assert_eq!(
+        (empty.is_empty(), <f64 as warpcomm::Element>::DTYPE),
+        (true, Dtype::F64)
+    );
+    comm.device()?.bind_to_thread()?;
+    // SAFETY: allocated above.
+    unsafe { result::free_sync(address) }?;
+    Ok(())
+}
+
+fn nothing_is_in_use_afterwards(comm: &Communicator) -> Outcome {
+    let stream = stream(comm)?;
+    for length in LENGTHS {
+        let mut buffer = stream.clone_htod(&vector::<f64>(1, comm.rank(), length))?;
+        comm.allreduce_in_place(&mut buffer, Op::Min)?;
+        comm.bcast(&mut buffer, 0)?;
+    }
+    stream.synchronize()?;
+    comm.barrier()?;
+    // Ranks that are threads share the slabs.
+    assert_eq!(pinned_usage().slabs_in_use, 0, "{:?}", pinned_usage());
+    Ok(())
+}

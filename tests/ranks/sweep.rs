@@ -1,0 +1,340 @@
+//! A driver call that fails, whichever it is: the n-th allocation, copy, launch or module load of an operation,
+//! for every n. The ranks concerned get an `Err`, the others come back too, the communicator goes on, and
+//! nothing is lost. Only the simulated driver fails on demand.
+
+mod faults;
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use warpcomm::cudarc::driver::{CudaSlice, CudaStream};
+use warpcomm::{Blocks, Communicator, ErrorKind, Op, Result, Tag, pinned_usage};
+
+use super::common::{next, previous, still_works};
+use crate::harness::Outcome;
+use crate::oracle::{assert_same, folded, vector, vectors};
+use faults::Faults;
+
+cases! {
+    messages: 2..=3;
+    moving_collectives: 2..=3;
+    reductions: 2..=3;
+}
+
+/// What fails, and whether the library keeps what such a call makes for later: then only the first of such calls
+/// comes again, and the second when that has succeeded.
+const CLASSES: &[(&str, bool)] = &[
+    ("alloc", false),
+    ("copy", false),
+    ("launch", false),
+    ("record", false),
+    ("wait", false),
+    ("pinned", true),
+    ("module", true),
+    ("function", true),
+    ("stream", true),
+    ("event", true),
+];
+
+/// More calls of a class than a rank makes in one operation.
+const MANY: u64 = 200;
+
+/// How often everything is repeated to see whether something gets lost.
+const PASSES: usize = 3;
+
+const FRAME: usize = 5;
+const EAGER: usize = 700;
+const DIRECT: usize = 2_500;
+const BLOCKS: usize = 9_000;
+
+/// Runs an operation between `arm` and `disarm`, and asserts that its data are right if it succeeds.
+type Scenario = fn(&Rank<'_>, usize) -> Result<()>;
+
+struct Rank<'a> {
+    comm: &'a Communicator,
+    stream: Arc<CudaStream>,
+    faults: &'a Faults,
+    /// The calls that are to fail, in the simulated driver's words.
+    list: String,
+    /// Whether cudarc has told of a fault that the operation has survived.
+    was_told: Cell<bool>,
+}
+
+const CUDA: &str = "the test's own calls are not to fail";
+
+impl Rank<'_> {
+    fn on_device(&self, elements: &[f32]) -> CudaSlice<f32> {
+        self.stream.clone_htod(elements).expect(CUDA)
+    }
+
+    fn zeros(&self, length: usize) -> CudaSlice<f32> {
+        self.stream.alloc_zeros(length).expect(CUDA)
+    }
+
+    fn own(&self, length: usize) -> Vec<f32> {
+        vector(1, self.comm.rank(), length)
+    }
+
+    fn assert_same(&self, buffer: &CudaSlice<f32>, expected: &[f32], what: &str) {
+        let found = self.stream.clone_dtoh(buffer).expect(CUDA);
+        assert_same(&found, expected, || format!("{what} with {}", self.list));
+    }
+
+    /// Runs the operation itself, with calls that fail. Ranks that are threads have one driver, and so have its
+    /// faults together; of processes the last has them.
+    fn run(&self, operation: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.stream.synchronize().expect(CUDA);
+        self.comm.barrier()?;
+        let (rank, last) = (self.comm.rank(), self.comm.size() - 1);
+        if rank == last {
+            self.faults.set(&self.list);
+        }
+        self.comm.barrier()?;
+        let outcome = operation();
+        self.comm.barrier()?;
+        if rank == last {
+            self.faults.set("");
+        }
+        self.comm.barrier()?;
+        // What cudarc could not tell in a drop, its next call tells: the test's, if nobody asks for it here.
+        let told_by_cudarc = self.comm.device()?.check_err().is_err();
+        self.was_told.set(told_by_cudarc);
+        outcome
+    }
+}
+
+fn send_recv(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
+    let own = on.on_device(&on.own(length));
+    let mut received = on.zeros(length);
+    on.run(|| {
+        // Every rank but the last receives before it sends.
+        let last = comm.rank() == comm.size() - 1;
+        let sent = if last {
+            comm.send(&own, next(comm), Tag(0))
+        } else {
+            Ok(())
+        };
+        let received = comm.recv(&mut received, previous(comm), Tag(0));
+        // The next rank waits, whatever became of the message from the one before.
+        let sent = if last {
+            sent
+        } else {
+            comm.send(&own, next(comm), Tag(0))
+        };
+        received.and(sent)
+    })?;
+    on.assert_same(&received, &vector::<f32>(1, previous(comm), length), "recv");
+    Ok(())
+}
+
+fn sendrecv(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
+    let own = on.on_device(&on.own(length));
+    let mut received = on.zeros(length);
+    on.run(|| {
+        comm.sendrecv(&own, next(comm), Tag(0), &mut received, previous(comm), Tag(0))
+            .map(drop)
+    })?;
+    on.assert_same(&received, &vector::<f32>(1, previous(comm), length), "sendrecv");
+    Ok(())
+}
+
+fn bcast(on: &Rank<'_>, length: usize) -> Result<()> {
+    let mut buffer = on.on_device(&on.own(length));
+    on.run(|| on.comm.bcast(&mut buffer, 1))?;
+    on.assert_same(&buffer, &vector::<f32>(1, 1, length), "bcast");
+    Ok(())
+}
+
+fn gather(on: &Rank<'_>, length: usize) -> Result<()> {
+    let size = on.comm.size();
+    let own = on.on_device(&on.own(length));
+    let mut all = on.zeros(size * length);
+    on.run(|| on.comm.gather(&own, &mut all, 0))?;
+    if on.comm.rank() == 0 {
+        on.assert_same(&all, &vectors::<f32>(1, size, length), "gather");
+    }
+    Ok(())
+}
+
+fn scatter(on: &Rank<'_>, length: usize) -> Result<()> {
+    let size = on.comm.size();
+    let all = on.on_device(&vectors::<f32>(1, size, length));
+    let mut own = on.zeros(length);
+    on.run(|| on.comm.scatter(&all, &mut own, size - 1))?;
+    on.assert_same(&own, &on.own(length), "scatter");
+    Ok(())
+}
+
+fn allgather(on: &Rank<'_>, length: usize) -> Result<()> {
+    let size = on.comm.size();
+    let own = on.on_device(&on.own(length));
+    let mut all = on.zeros(size * length);
+    on.run(|| on.comm.allgather(&own, &mut all))?;
+    on.assert_same(&all, &vectors::<f32>(1, size, length), "allgather");
+    Ok(())
+}
+
+fn allgatherv(on: &Rank<'_>, length: usize) -> Result<()> {
+    let size = on.comm.size();
+    let blocks = Blocks::packed((0..size).map(|rank| length + rank).collect::<Vec<_>>());
+    let own = on.on_device(&on.own(blocks.count(on.comm.rank())));
+    let mut all = on.zeros(blocks.total());
+    on.run(|| on.comm.allgatherv(&own, &mut all, &blocks))?;
+    let expected: Vec<f32> = (0..size)
+        .flat_map(|rank| vector::<f32>(1, rank, length + rank))
+        .collect();
+    on.assert_same(&all, &expected, "allgatherv");
+    Ok(())
+}
+
+fn reduce(on: &Rank<'_>, length: usize) -> Result<()> {
+    let size = on.comm.size();
+    let own = on.on_device(&on.own(length));
+    let mut result = on.zeros(length);
+    on.run(|| on.comm.reduce(&own, &mut result, Op::Sum, size - 1))?;
+    if on.comm.rank() == size - 1 {
+        on.assert_same(&result, &sum(size, length), "reduce");
+    }
+    Ok(())
+}
+
+fn allreduce(on: &Rank<'_>, length: usize) -> Result<()> {
+    let mut buffer = on.on_device(&on.own(length));
+    on.run(|| on.comm.allreduce_in_place(&mut buffer, Op::Sum))?;
+    on.assert_same(&buffer, &sum(on.comm.size(), length), "allreduce");
+    Ok(())
+}
+
+fn sum(ranks: usize, length: usize) -> Vec<f32> {
+    let of_ranks: Vec<Vec<f32>> = (0..ranks).map(|rank| vector(1, rank, length)).collect();
+    folded(Op::Sum, &of_ranks).unwrap_or_default()
+}
+
+fn messages(comm: &Communicator) -> Outcome {
+    at_every_call(
+        comm,
+        &[
+            ("an eager message", send_recv, EAGER),
+            ("a message in rendezvous", send_recv, DIRECT),
+            ("sendrecv of eager messages", sendrecv, EAGER),
+            ("sendrecv in rendezvous", sendrecv, DIRECT),
+        ],
+    )
+}
+
+fn moving_collectives(comm: &Communicator) -> Outcome {
+    at_every_call(
+        comm,
+        &[
+            ("bcast in a frame", bcast, FRAME),
+            ("bcast along a tree", bcast, DIRECT),
+            ("gather in a frame", gather, FRAME),
+            ("gather", gather, DIRECT),
+            ("scatter in a frame", scatter, FRAME),
+            ("scatter", scatter, DIRECT),
+            ("allgather in a frame", allgather, FRAME),
+            ("allgather", allgather, DIRECT),
+            ("allgatherv in a frame", allgatherv, FRAME),
+            ("allgatherv", allgatherv, DIRECT),
+        ],
+    )
+}
+
+fn reductions(comm: &Communicator) -> Outcome {
+    at_every_call(
+        comm,
+        &[
+            ("reduce in a frame", reduce, FRAME),
+            ("reduce", reduce, DIRECT),
+            ("reduce in blocks", reduce, BLOCKS),
+            ("allreduce in a frame", allreduce, FRAME),
+            ("allreduce", allreduce, DIRECT),
+            ("allreduce in blocks", allreduce, BLOCKS),
+        ],
+    )
+}
+
+/// Runs scenarios with a fault in the first call of each class, the second, and so on, until the fault is not
+/// met any more.
+fn at_every_call(comm: &Communicator, scenarios: &[(&str, Scenario, usize)]) -> Outcome {
+    let faults = Faults::load()?;
+    let stream = comm.device()?.new_stream()?;
+    for (name, scenario, length) in scenarios {
+        let mut live = Vec::new();
+        for _ in 0..PASSES {
+            for &(class, is_kept) in CLASSES {
+                let mut call = 1;
+                loop {
+                    assert!(call < MANY, "{name}: every {class} fails");
+                    let list = format!("{class}:{call}=2");
+                    println!("{name}: {list}");
+                    let on = Rank {
+                        comm,
+                        stream: Arc::clone(&stream),
+                        faults: &faults,
+                        list,
+                        was_told: Cell::new(false),
+                    };
+                    if !one_round(&on, *scenario, *length)? {
+                        break;
+                    }
+                    call = if is_kept { 2 } else { call + 1 };
+                }
+            }
+            comm.barrier()?;
+            live.push(faults.live());
+            comm.barrier()?;
+        }
+        for (number, what) in faults::LIVE.iter().enumerate() {
+            let counts: Vec<u64> = live.iter().map(|counts| counts[number]).collect();
+            assert!(
+                !counts.windows(2).all(|pair| pair[0] < pair[1]),
+                "{name}: {what} gets lost, in {PASSES} passes there are {counts:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Runs a scenario with a fault; says whether the fault was met.
+fn one_round(on: &Rank<'_>, scenario: Scenario, length: usize) -> Result<bool, crate::harness::Failure> {
+    let comm = on.comm;
+    let before = on.faults.fired();
+    comm.barrier()?;
+    let outcome = scenario(on, length);
+    // Whether somebody met it, and what it did to whom.
+    let code = match &outcome {
+        Ok(()) => 0u8,
+        Err(error) if error.kind() == ErrorKind::Device => 1,
+        Err(error) if error.kind() == ErrorKind::PeerFailed => 2,
+        Err(error) => panic!("{}: {error}", on.list),
+    };
+    let own = [code, u8::from(on.faults.fired() > before)];
+    let mut all = vec![0u8; 2 * comm.size()];
+    comm.allgather(&own, &mut all)?;
+    let met = all.chunks(2).any(|rank| rank[1] == 1);
+    let failed = all.chunks(2).any(|rank| rank[0] != 0);
+    let told = all.chunks(2).any(|rank| rank[0] == 1);
+    assert!(met || !failed, "{}: {outcome:?} without a fault", on.list);
+    assert!(
+        !failed || told,
+        "{}: nobody gets the error of the driver",
+        on.list
+    );
+    let class = on.list.split(':').next().unwrap_or("");
+    // What orders streams can wait instead.
+    assert!(
+        !met || failed || ["record", "wait", "event"].contains(&class),
+        "{}: nobody is told",
+        on.list
+    );
+    still_works(comm)?;
+    on.stream.synchronize()?;
+    comm.barrier()?;
+    let usage = pinned_usage();
+    assert_eq!(usage.slabs_in_use, 0, "{}: {usage:?}", on.list);
+    comm.barrier()?;
+    Ok(met)
+}
