@@ -6,6 +6,9 @@ use std::path::Path;
 mod arrays;
 #[path = "examples/bad_input.rs"]
 mod bad_input;
+#[cfg(all(feature = "mpi", feature = "cli", feature = "cuda"))]
+#[path = "examples/device.rs"]
+mod device;
 #[path = "examples/heat2d.rs"]
 mod heat2d;
 #[path = "examples/job.rs"]
@@ -18,7 +21,7 @@ mod launcher;
 mod npy_files;
 
 use arrays::{Files, Real, check_product, load, save, write_problem};
-use job::{run, run_threads};
+use job::{Outcome, run, run_threads};
 
 const RANKS: [usize; 5] = [1, 2, 3, 5, 7];
 
@@ -38,25 +41,29 @@ fn hello_names_every_rank_in_order() {
 #[test]
 fn pingpong_measures_every_size() {
     for ranks in [1, 2, 3] {
-        let stdout = run("pingpong", ranks, &[]).success();
-        let rows: Vec<Vec<f64>> = stdout
-            .lines()
-            .skip(2)
-            .map(|line| {
-                line.split_whitespace()
-                    .map(|word| word.parse().unwrap())
-                    .collect()
-            })
-            .collect();
-        let sizes: Vec<f64> = rows.iter().map(|row| row[0]).collect();
-        let expected: Vec<f64> = (0..=24).map(|power| f64::from(1 << power)).collect();
-        assert_eq!(sizes, expected, "{stdout}");
-        assert!(
-            rows.iter()
-                .all(|row| row.len() == 4 && row[1] >= 1.0 && row[3] > 0.0),
-            "{stdout}"
-        );
+        check_table(&run("pingpong", ranks, &[]).success());
     }
+}
+
+/// Checks that the table has a row for every size.
+fn check_table(stdout: &str) {
+    let rows: Vec<Vec<f64>> = stdout
+        .lines()
+        .skip(2)
+        .map(|line| {
+            line.split_whitespace()
+                .map(|word| word.parse().unwrap())
+                .collect()
+        })
+        .collect();
+    let sizes: Vec<f64> = rows.iter().map(|row| row[0]).collect();
+    let expected: Vec<f64> = (0..=24).map(|power| f64::from(1 << power)).collect();
+    assert_eq!(sizes, expected, "{stdout}");
+    assert!(
+        rows.iter()
+            .all(|row| row.len() == 4 && row[1] >= 1.0 && row[2] > 0.0),
+        "{stdout}"
+    );
 }
 
 #[test]
@@ -80,18 +87,25 @@ fn matvec_of_one_element() {
 }
 
 fn matvec_for_all_ranks<T: Real>(rows: usize, columns: usize) {
+    matvec_at::<T>("host", run, rows, columns);
+}
+
+/// Multiplies at a place, on ranks that `run` starts.
+fn matvec_at<T: Real>(place: &str, run: fn(&str, usize, &[&str]) -> Outcome, rows: usize, columns: usize) {
     let files = Files::new();
     write_problem::<T>(files.path(), rows, columns);
     let [matrix, vector, out] = ["A.npy", "x.npy", "y.npy"].map(|name| files.file(name));
     let mut first = None;
     for ranks in RANKS {
-        let arguments = ["--matrix", &matrix, "--vector", &vector, "--out", &out];
+        let arguments = [
+            "--matrix", &matrix, "--vector", &vector, "--out", &out, "--place", place,
+        ];
         let summary = run("matvec", ranks, &arguments).success();
         assert_eq!(summary.lines().count(), 1, "{summary}");
         for part in [
             &format!("{rows}x{columns}"),
             &format!("ranks {ranks},"),
-            "place host",
+            &format!("place {place}"),
             " s, ",
         ] {
             assert!(summary.contains(part), "{summary:?} does not say {part:?}");
@@ -155,6 +169,10 @@ fn sum_keeps_the_remainder() {
 
 #[test]
 fn sum_of_files_of_each_type() {
+    sum_of_each_type(|ranks, file| run("sum", ranks, &["--vector", file]));
+}
+
+fn sum_of_each_type(run: impl Fn(usize, &str) -> Outcome) {
     let files = Files::new();
     let [f32s, f64s, i32s, i64s, none] = ["f32", "f64", "i32", "i64", "none"].map(|name| files.file(name));
     save(
@@ -167,12 +185,12 @@ fn sum_of_files_of_each_type() {
     save(Path::new(&i64s), &[5], &[1_i64 << 60, 3, -5, 2, 1]);
     save::<f64>(Path::new(&none), &[0], &[]);
     for ranks in [1, 3] {
-        let sum = |file| run("sum", ranks, &["--vector", file]).success();
-        assert_eq!(sum(&f32s), "sum = 8386560\n");
-        assert_eq!(sum(&f64s), "sum = 1.25\n");
-        assert_eq!(sum(&i32s), "sum = 8589934588\n");
-        assert_eq!(sum(&i64s), "sum = 1152921504606846977\n");
-        assert_eq!(sum(&none), "sum = 0\n");
+        let sum = |file| run(ranks, file).success().lines().last().unwrap().to_owned();
+        assert_eq!(sum(&f32s), "sum = 8386560");
+        assert_eq!(sum(&f64s), "sum = 1.25");
+        assert_eq!(sum(&i32s), "sum = 8589934588");
+        assert_eq!(sum(&i64s), "sum = 1152921504606846977");
+        assert_eq!(sum(&none), "sum = 0");
     }
 }
 
