@@ -17,7 +17,9 @@ fn row(target: (u64, Claim), source: (u64, Claim), bytes: usize, stream: usize, 
 }
 
 macro_rules! copies {
-    ($($now:ident $later:ident($target:ident: $to:ty as $to_claim:ident, $source:ident: $from:ty as $from_claim:ident);)*) => {$(
+    ($($now:ident $later:ident(
+        $target:ident: $to:ty as $to_claim:ident, $source:ident: $from:ty as $from_claim:ident
+    );)*) => {$(
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $now($target: $to, $source: $from, bytes: usize) -> c_int {
             let (to, from) = (($target as u64, Claim::$to_claim), ($source as u64, Claim::$from_claim));

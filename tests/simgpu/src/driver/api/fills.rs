@@ -46,7 +46,12 @@ macro_rules! fills {
         }
 
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $row_later(address: u64, value: $value, count: usize, stream: usize) -> c_int {
+        pub unsafe extern "C" fn $row_later(
+            address: u64,
+            value: $value,
+            count: usize,
+            stream: usize,
+        ) -> c_int {
             call(|| set(address, 0, &value.to_ne_bytes(), (count, 1), stream, Until::Submitted))
         }
 

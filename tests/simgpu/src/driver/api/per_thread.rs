@@ -18,9 +18,15 @@ fn own(stream: usize) -> usize {
 
 /// Functions that take a stream: what is before it, and what is after it.
 macro_rules! with_stream {
-    ($($name:ident = $module:ident::$function:ident($($before:ident: $before_type:ty),*; $($after:ident: $after_type:ty),*);)*) => {$(
+    ($($name:ident = $module:ident::$function:ident(
+        $($before:ident: $before_type:ty),*; $($after:ident: $after_type:ty),*
+    );)*) => {$(
         #[unsafe(no_mangle)]
-        unsafe extern "C" fn $name($($before: $before_type,)* stream: usize, $($after: $after_type),*) -> c_int {
+        unsafe extern "C" fn $name(
+            $($before: $before_type,)*
+            stream: usize,
+            $($after: $after_type),*
+        ) -> c_int {
             // SAFETY: as the caller says.
             unsafe { $module::$function($($before,)* own(stream), $($after),*) }
         }
@@ -33,7 +39,9 @@ with_stream! {
     cuStreamSynchronize_ptsz = streams::cuStreamSynchronize(;);
     cuStreamQuery_ptsz = streams::cuStreamQuery(;);
     cuStreamWaitEvent_ptsz = streams::cuStreamWaitEvent(; event: usize, flags: c_uint);
-    cuStreamAddCallback_ptsz = streams::cuStreamAddCallback(; callback: Option<Callback>, data: *mut c_void, flags: c_uint);
+    cuStreamAddCallback_ptsz = streams::cuStreamAddCallback(
+        ; callback: Option<Callback>, data: *mut c_void, flags: c_uint
+    );
     cuLaunchHostFunc_ptsz = streams::cuLaunchHostFunc(; function: Option<HostFunction>, data: *mut c_void);
     cuStreamGetCtx_ptsz = streams::cuStreamGetCtx(; context: *mut usize);
     cuStreamGetFlags_ptsz = streams::cuStreamGetFlags(; flags: *mut c_uint);
@@ -46,9 +54,13 @@ with_stream! {
         arguments: *const *const c_void, extra: *const usize
     );
     cuMemAllocAsync_ptsz = pools::cuMemAllocAsync(address: *mut u64, bytes: usize;);
-    cuMemAllocFromPoolAsync_ptsz = pools::cuMemAllocFromPoolAsync(address: *mut u64, bytes: usize, pool: usize;);
+    cuMemAllocFromPoolAsync_ptsz = pools::cuMemAllocFromPoolAsync(
+        address: *mut u64, bytes: usize, pool: usize;
+    );
     cuMemFreeAsync_ptsz = pools::cuMemFreeAsync(address: u64;);
-    cuMemcpyHtoDAsync_v2_ptsz = copies::cuMemcpyHtoDAsync_v2(target: u64, source: *const c_void, bytes: usize;);
+    cuMemcpyHtoDAsync_v2_ptsz = copies::cuMemcpyHtoDAsync_v2(
+        target: u64, source: *const c_void, bytes: usize;
+    );
     cuMemcpyDtoHAsync_v2_ptsz = copies::cuMemcpyDtoHAsync_v2(target: *mut c_void, source: u64, bytes: usize;);
     cuMemcpyDtoDAsync_v2_ptsz = copies::cuMemcpyDtoDAsync_v2(target: u64, source: u64, bytes: usize;);
     cuMemcpyAsync_ptsz = copies::cuMemcpyAsync(target: u64, source: u64, bytes: usize;);
