@@ -47,8 +47,8 @@ unsafe extern "C" fn simgpu_set_thread_fault(list: *const c_char) -> c_int {
 
 /// What there is, by name: `device_allocations`, `device_bytes`, `pinned_allocations`, `pinned_bytes`,
 /// `streams`, `events`, `modules`, `contexts`, `ipc_handles`; how many calls were made to fail, `faults`; and
-/// how many calls of a class of faults there were, by the name of the class. The greatest number for any other
-/// name.
+/// how many calls of a class of faults there were, by the name of the class. The greatest number for any
+/// other name.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn simgpu_counter(name: *const c_char) -> u64 {
     // SAFETY: as the caller says.

@@ -31,8 +31,8 @@ unsupported! {
     cuMemAddressFree cuMemAddressReserve cuMemAdvise cuMemAdvise_v2 cuMemCreate cuMemExportToShareableHandle
     cuMemGetAccess cuMemGetAllocationGranularity cuMemGetAllocationPropertiesFromHandle
     cuMemGetHandleForAddressRange cuMemImportFromShareableHandle cuMemMap cuMemMapArrayAsync
-    cuMemPoolCreate cuMemPoolDestroy cuMemPoolExportPointer cuMemPoolExportToShareableHandle cuMemPoolGetAccess
-    cuMemPoolImportFromShareableHandle cuMemPoolImportPointer cuMemPoolSetAccess
+    cuMemPoolCreate cuMemPoolDestroy cuMemPoolExportPointer cuMemPoolExportToShareableHandle
+    cuMemPoolGetAccess cuMemPoolImportFromShareableHandle cuMemPoolImportPointer cuMemPoolSetAccess
     cuMemPrefetchAsync cuMemPrefetchAsync_v2 cuMemRangeGetAttribute cuMemRangeGetAttributes cuMemRelease
     cuMemRetainAllocationHandle cuMemSetAccess cuMemUnmap
     cuMemcpy3DAsync_v2 cuMemcpy3DPeer cuMemcpy3DPeerAsync cuMemcpy3D_v2 cuMemcpyAtoH_v2 cuMemcpyHtoA_v2
