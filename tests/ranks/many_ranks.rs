@@ -2,6 +2,7 @@
 
 use warpcomm::{Communicator, Op};
 
+use super::common::FRAME_BYTES;
 use super::reduce::{contributions, results};
 use crate::harness::{Failure, Outcome, Place};
 use crate::oracle::{Value, assert_same};
@@ -46,26 +47,25 @@ fn of(ranks: usize) -> Outcome {
 }
 
 fn reduced<T: Value>(comm: &placed::Communicator) -> Outcome {
-    // In frames, which the host folds, and just above, where one rank's GPU folds everything.
-    for length in [3, 256 / size_of::<T>() + 1] {
-        let of_ranks = contributions::<T>(comm.size(), length);
-        for (number, op, result) in results(&of_ranks) {
-            let root = (7 * number + length) % comm.size();
+    // Just more than fits into frames, which the host folds: one rank's GPU folds everything.
+    let length = FRAME_BYTES / size_of::<T>() + 1;
+    let of_ranks = contributions::<T>(comm.size(), length);
+    for (number, op, result) in results(&of_ranks) {
+        let root = (7 * number + length) % comm.size();
+        let mut buffer = of_ranks[comm.rank()].clone();
+        comm.reduce_in_place(&mut buffer, op, root)?;
+        let expected = if comm.rank() == root {
+            &result
+        } else {
+            &of_ranks[comm.rank()]
+        };
+        assert_same(&buffer, expected, || format!("{op} of {length} elements"));
+        if op == Op::Sum || op == Op::MaxLoc {
             let mut buffer = of_ranks[comm.rank()].clone();
-            comm.reduce_in_place(&mut buffer, op, root)?;
-            let expected = if comm.rank() == root {
-                &result
-            } else {
-                &of_ranks[comm.rank()]
-            };
-            assert_same(&buffer, expected, || format!("{op} of {length} elements"));
-            if op == Op::Sum || op == Op::MaxLoc {
-                let mut buffer = of_ranks[comm.rank()].clone();
-                comm.allreduce_in_place(&mut buffer, op)?;
-                assert_same(&buffer, &result, || {
-                    format!("{op} of {length} elements, everywhere")
-                });
-            }
+            comm.allreduce_in_place(&mut buffer, op)?;
+            assert_same(&buffer, &result, || {
+                format!("{op} of {length} elements, everywhere")
+            });
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use warpcomm::{ErrorKind, Op};
 
-use super::common::{LARGE_BYTES, few_lengths, lengths};
+use super::common::{LARGE_BYTES, few_lengths, lengths, thinned};
 use crate::harness::{Outcome, covered, expect_error, unsupported};
 use crate::oracle::{Value, assert_same, folded, untouched, vector};
 use crate::placed::Communicator;
@@ -45,7 +45,7 @@ pub fn missing<T: Value>() -> impl Iterator<Item = Op> {
 pub fn lengths_of_ways(ranks: usize, element_bytes: usize) -> Vec<usize> {
     let mut lengths = few_lengths(ranks, element_bytes);
     lengths.push(LARGE_BYTES / element_bytes + 1);
-    lengths
+    thinned(lengths, ranks, element_bytes)
 }
 
 fn every_type_and_op(comm: &Communicator) -> Outcome {

@@ -65,22 +65,21 @@ pub fn check(reports: &[(Setting, &Report)]) -> Result<(), String> {
     }
 }
 
-/// A case for each cell, which covered it in every kind of world with the usual settings.
+/// A case for each cell, which covered it in every kind of world with the usual settings, and with buffers in
+/// every place.
 fn found(reports: &[(Setting, &Report)]) -> BTreeMap<Cell, String> {
-    let mut covered: BTreeMap<(&Cell, &String), BTreeSet<World>> = BTreeMap::new();
-    for (setting, report) in reports
-        .iter()
-        .filter(|(setting, _)| setting.variables.is_empty() && setting.place == Place::Host)
-    {
+    let mut covered: BTreeMap<(&Cell, &String), BTreeSet<(World, Place)>> = BTreeMap::new();
+    for (setting, report) in reports.iter().filter(|(setting, _)| setting.variables.is_empty()) {
         for (cell, cases) in &report.covered {
             for case in cases {
-                covered.entry((cell, case)).or_default().insert(setting.world);
+                let settings = covered.entry((cell, case)).or_default();
+                settings.insert((setting.world, setting.place));
             }
         }
     }
     let mut found = BTreeMap::new();
-    for ((cell, case), worlds) in covered {
-        if worlds.len() == World::ALL.len() {
+    for ((cell, case), settings) in covered {
+        if settings.len() == World::ALL.len() * Place::ALL.len() {
             found.entry(cell.clone()).or_insert_with(|| case.clone());
         }
     }
@@ -213,7 +212,7 @@ impl Page {
                 )),
             },
             (None, None) => blank.push(format!(
-                "{name}: no passing test covers it in every kind of world"
+                "{name}: no passing test covers it in every kind of world with every placement"
             )),
         }
         String::new()
@@ -273,7 +272,18 @@ const HEAD: &str = "\
 Written by the tests (`WARPCOMM_BLESS=1 cargo test --test ranks`), which fail if it is out of date. Do not
 edit it.
 
-A number is the [test](#tests) that passed for this operation and element type, with buffers in host
-memory, with ranks as threads and as processes of an MPI job. A letter says that the combination is
-`Unsupported`, which a test has found to be an `Err`, for this [reason](#reasons).
+A number is the [test](#tests) that passed for this operation and element type, with ranks as threads and as
+processes of an MPI job, and in both with each of these placements of the buffers. A letter says that the
+combination is `Unsupported`, which a test has found to be an `Err` with each of them, for this
+[reason](#reasons).
+
+| placement | what the operations get |
+|---|---|
+| host | vectors, slices, arrays, boxes, `Arc`s and single elements |
+| pinned | cudarc's `PinnedHostSlice` |
+| device | cudarc's `CudaSlice`, `CudaView` and `CudaViewMut` at any alignment, and `RawSlice`, on GPUs |
+| mixed | another one of all these for each buffer on each rank, on several GPUs |
+
+The GPUs are simulated ones, whose streams take their time at random, unless the tests were told to require real
+ones.
 ";

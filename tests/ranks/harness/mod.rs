@@ -30,7 +30,7 @@ use std::time::Duration;
 pub use case::{Case, Outcome, Worlds};
 pub use expect::{Failure, expect_error, expect_text};
 pub use place::Place;
-pub use rank::{job_directory, say};
+pub use rank::{job_directory, place, say};
 pub use record::{covered, unsupported};
 pub use solo::{Check, Solo};
 #[cfg(feature = "mpi")]

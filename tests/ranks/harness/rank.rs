@@ -98,7 +98,7 @@ fn ranks_as_threads(ranks: usize, cases: &[Case], directory: &Path) -> Result<()
         run(
             &world,
             cases,
-            &placed::stage(place()?, &world)?,
+            &placed::stage(place(), &world)?,
             &record,
             &Watchdog::start(),
         );
@@ -121,7 +121,7 @@ fn rank_as_process(cases: &[Case], directory: &Path) -> Result<(), Failure> {
     run(
         &world,
         cases,
-        &placed::stage(place()?, &world)?,
+        &placed::stage(place(), &world)?,
         &record,
         &watchdog,
     );
@@ -140,9 +140,12 @@ fn rank_as_process(_: &[Case], _: &Path) -> Result<(), Failure> {
 }
 
 /// Where the buffers of this job lie.
-fn place() -> Result<Place, Failure> {
-    let name = std::env::var(PLACE_VARIABLE).unwrap_or_default();
-    Place::named(&name).ok_or_else(|| Failure(format!("{PLACE_VARIABLE}={name:?}")))
+pub fn place() -> Place {
+    static PLACE: OnceLock<Place> = OnceLock::new();
+    *PLACE.get_or_init(|| {
+        let name = std::env::var(PLACE_VARIABLE).unwrap_or_default();
+        Place::named(&name).unwrap_or_else(|| panic!("{PLACE_VARIABLE}={name:?}"))
+    })
 }
 
 /// Runs all cases on this rank.

@@ -124,9 +124,9 @@ pub fn main(cases: &[Case], solos: Vec<&'static Solo>, checks: &'static [Check])
         }));
     }
     trials.push(Trial::ignorable_test("support::page", move || {
-        if !is_whole || World::ALL.len() < 2 {
+        if !is_whole || World::ALL.len() < 2 || !cfg!(feature = "cuda") {
             return Ok(Completion::ignored_with(
-                "only a run of all cases, with MPI, makes the page",
+                "only a run of all cases, with MPI and device buffers, makes the page",
             ));
         }
         let reports: Vec<_> = selected_jobs
