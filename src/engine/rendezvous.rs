@@ -293,8 +293,8 @@ async fn receive_body(
                 ));
             }
             Ok(_) => {}
-            // The sender sends the rest all the same.
-            Err(error) if span.lane().is_some() => outcome = outcome.and(Err(error)),
+            // The message was received and could not be copied: the sender sends the rest all the same.
+            Err(error) if error.kind() == ErrorKind::Device => outcome = outcome.and(Err(error)),
             Err(error) => return Err(error),
         }
         first += length;

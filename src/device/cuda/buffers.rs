@@ -51,6 +51,8 @@ pub(super) fn lower<'a, T: Element>(
         let wrapped = unsafe { context.wrap_borrowed_stream(lane.handle()) };
         // SAFETY: the guard holds the value behind the reference, and drops what borrows it first.
         let borrowed: &'a CudaStream = unsafe { &*Arc::as_ptr(&wrapped) };
+        // cudarc keeps the latest error of calls that return none: what is there already is the caller's to see.
+        let earlier = context.check_err();
         let (address, events) = address(borrowed);
         let guard = Guard {
             events: Some(events),
@@ -58,10 +60,9 @@ pub(super) fn lower<'a, T: Element>(
             lane: Arc::clone(&lane),
             _stream: wrapped,
         };
-        // Where cudarc could not wait for an event, it says so here.
-        context
-            .check_err()
-            .map_err(|error| failed("cannot wait for the buffer's events", error))?;
+        let waited = context.check_err();
+        context.record_err(earlier);
+        waited.map_err(|error| failed("cannot wait for the buffer's events", error))?;
         Ok((address, lane, guard))
     };
     match taken() {

@@ -108,9 +108,16 @@ impl Gpu {
         Ok(())
     }
 
+    /// A stream without work, so that no operation waits for what another one has left to the GPU.
     pub(super) fn take_stream(&self) -> Result<Stream, DriverError> {
-        if let Some(stream) = locked(&self.kept).streams.pop() {
-            return Ok(stream);
+        self.bind()?;
+        // SAFETY: kept streams are alive.
+        let is_idle = |kept: &Stream| unsafe { sys::cuStreamQuery(kept.stream) }.result().is_ok();
+        {
+            let mut kept = locked(&self.kept);
+            if let Some(at) = kept.streams.iter().rposition(is_idle) {
+                return Ok(kept.streams.swap_remove(at));
+            }
         }
         let order = self.take_event()?;
         match result::stream::create(result::stream::StreamKind::NonBlocking) {

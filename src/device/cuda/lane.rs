@@ -30,6 +30,9 @@ unsafe impl Send for Lane {}
 // SAFETY: as above; the driver's calls are thread-safe.
 unsafe impl Sync for Lane {}
 
+/// `CU_STREAM_PER_THREAD`: another stream on each thread.
+const PER_THREAD_STREAM: sys::CUstream = std::ptr::without_provenance_mut(2);
+
 /// How many futures wait for a GPU at the moment.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
@@ -108,6 +111,10 @@ impl Lane {
     /// Lets what is put in `stream` from here on wait for everything that was started on this lane; in the
     /// worst case by waiting here.
     pub(super) fn before(&self, stream: &CudaStream) {
+        // An operation may end on another thread, where this handle means another stream.
+        if stream.cu_stream() == PER_THREAD_STREAM {
+            return self.wait();
+        }
         let ordered = || {
             self.gpu.bind()?;
             let order = self.order();
@@ -306,16 +313,6 @@ impl Mark {
             Ok(()) => Ok(true),
             Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_READY)) => Ok(false),
             Err(error) => Err(failed("the GPU has failed", error)),
-        }
-    }
-
-    /// Waits here until it is over, or the GPU has failed.
-    pub(super) fn wait(&self) {
-        if let Some(Event(event)) = self.event
-            && self.gpu.bind().is_ok()
-        {
-            // SAFETY: the event is alive. An error says that the GPU does nothing any more.
-            let _ = unsafe { result::event::synchronize(event) };
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::error::Result;
 /// The smallest slab, a page.
 const SMALLEST_BYTES: usize = 4096;
 
-/// What the pool keeps at most for later; in use there may be more.
+/// What the pool keeps for later, as soon as GPUs are done with it; in use there may be more.
 const KEPT_BYTES: usize = 256 << 20;
 
 /// Page-locked memory of at least the size that was asked for; it goes back to the pool when dropped, and from
@@ -84,19 +84,9 @@ impl PinnedSlab {
     /// A slab of at least `bytes` bytes.
     pub(crate) fn take(gpu: &'static Gpu, bytes: usize) -> Result<PinnedSlab> {
         let bytes = bytes.max(SMALLEST_BYTES).next_power_of_two();
-        let mut pool = pool();
-        let free = |(_, mark): &(Memory, Option<Mark>)| match mark {
-            None => true,
-            // A GPU that has failed does nothing any more.
-            Some(mark) => mark.is_over().unwrap_or(true),
-        };
-        let kept = pool.kept.entry(bytes).or_default();
-        let memory = match kept.iter().position(free) {
-            Some(at) => {
-                let (memory, _) = kept.swap_remove(at);
-                pool.usage.bytes_kept -= bytes;
-                memory
-            }
+        let kept = pool().take_free(bytes);
+        let memory = match kept {
+            Some(memory) => memory,
             None => {
                 let allocated = || {
                     gpu.bind()?;
@@ -108,6 +98,7 @@ impl PinnedSlab {
                 Memory { pointer, bytes }
             }
         };
+        let mut pool = pool();
         pool.usage.slabs_in_use += 1;
         pool.usage.bytes_in_use += bytes;
         Ok(PinnedSlab {
@@ -145,22 +136,51 @@ impl Drop for PinnedSlab {
     fn drop(&mut self) {
         let bytes = self.memory.bytes;
         let memory = Memory { ..self.memory };
-        let mark = self.mark.take();
-        let mut pool = pool();
-        pool.usage.slabs_in_use -= 1;
-        pool.usage.bytes_in_use -= bytes;
-        if pool.usage.bytes_kept + bytes <= KEPT_BYTES {
+        let surplus = {
+            let mut pool = pool();
+            pool.usage.slabs_in_use -= 1;
+            pool.usage.bytes_in_use -= bytes;
             pool.usage.bytes_kept += bytes;
-            pool.kept.entry(bytes).or_default().push((memory, mark));
-            return;
+            pool.kept
+                .entry(bytes)
+                .or_default()
+                .push((memory, self.mark.take()));
+            pool.take_surplus()
+        };
+        for memory in surplus {
+            if self.gpu.bind().is_ok() {
+                // SAFETY: allocated by `take`; nobody uses it any more. It fails where the GPU has failed.
+                let _ = unsafe { result::free_host(memory.pointer.cast()) };
+            }
         }
-        drop(pool);
-        if let Some(mark) = mark {
-            mark.wait();
+    }
+}
+
+/// Whether no GPU uses a slab any more. One that has failed does nothing.
+fn is_free((_, mark): &(Memory, Option<Mark>)) -> bool {
+    mark.as_ref().is_none_or(|mark| mark.is_over().unwrap_or(true))
+}
+
+impl Pool {
+    /// A slab of this size that nobody uses.
+    fn take_free(&mut self, bytes: usize) -> Option<Memory> {
+        let kept = self.kept.get_mut(&bytes)?;
+        let at = kept.iter().position(is_free)?;
+        self.usage.bytes_kept -= bytes;
+        Some(kept.swap_remove(at).0)
+    }
+
+    /// What is more than the pool keeps, the largest first, as far as nobody uses it.
+    fn take_surplus(&mut self) -> Vec<Memory> {
+        let mut surplus = Vec::new();
+        let sizes: Vec<usize> = self.kept.keys().rev().copied().collect();
+        for bytes in sizes {
+            while self.usage.bytes_kept > KEPT_BYTES
+                && let Some(memory) = self.take_free(bytes)
+            {
+                surplus.push(memory);
+            }
         }
-        if self.gpu.bind().is_ok() {
-            // SAFETY: allocated by `take`; nobody uses it any more. It fails where the GPU has failed.
-            let _ = unsafe { result::free_host(memory.pointer.cast()) };
-        }
+        surplus
     }
 }

@@ -46,6 +46,7 @@ pub enum MemoryKind {
 ///     let mut elements = unsafe { RawSlice::new(pointer, 1024, &stream) }?;
 ///     assert_eq!(elements.kind(), MemoryKind::Managed);
 ///     comm.allreduce_in_place(&mut elements, Op::Sum)?;
+///     stream.synchronize().expect("the kernels have run");
 ///     // SAFETY: allocated above; the stream is done with it.
 ///     unsafe { driver::result::free_sync(pointer as u64) }.unwrap();
 ///     Ok::<(), warpcomm::Error>(())

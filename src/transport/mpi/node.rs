@@ -10,22 +10,27 @@ use super::communicator;
 use crate::error::Result;
 use crate::transport::Context;
 
-/// What launchers call a rank's number on its node: Open MPI, Hydra (MPICH, Intel MPI), MVAPICH2, Slurm, PALS,
-/// Flux.
+/// What launchers call a rank's number on its node: Open MPI, Hydra (MPICH, Intel MPI), MVAPICH2, PALS, Flux.
 const VARIABLES: &[&str] = &[
     "OMPI_COMM_WORLD_LOCAL_RANK",
     "MPI_LOCALRANKID",
     "MV2_COMM_WORLD_LOCAL_RANK",
-    "SLURM_LOCALID",
     "PALS_LOCAL_RANKID",
     "FLUX_TASK_LOCAL_ID",
 ];
 
 /// This rank's number on its node, where the launcher tells it.
 pub(crate) fn local_rank_of_launcher() -> Option<usize> {
-    VARIABLES
-        .iter()
-        .find_map(|variable| std::env::var(variable).ok()?.trim().parse().ok())
+    let number = |variable: &&str| std::env::var(variable).ok()?.trim().parse().ok();
+    // Slurm's is in the environment of everything in an allocation, whoever has started it; ranks of `srun` also have
+    // a number from its process manager.
+    let slurm = || {
+        let is_rank_of_srun = ["PMI_RANK", "PMIX_RANK"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some());
+        is_rank_of_srun.then(|| number(&"SLURM_LOCALID")).flatten()
+    };
+    VARIABLES.iter().find_map(number).or_else(slurm)
 }
 
 /// This rank's number among those that share memory with it; all ranks of `parent` are here.
