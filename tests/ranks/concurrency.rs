@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::sync::mpsc;
 use std::thread;
 
-use warpcomm::{Communicator, ErrorKind, Op, Source, Tag};
+use warpcomm::{ErrorKind, Op, Source, Tag};
 
 use super::common::{next, previous, still_works};
 use crate::harness::{Failure, Outcome, expect_error};
 use crate::oracle::{assert_same, vector};
+use crate::placed::{Communicator, Request};
 
 cases! {
     an_operation_while_another_thread_waits_in_a_collective: 2..=3;
@@ -194,7 +195,7 @@ fn a_request_changes_threads(comm: &Communicator) -> Outcome {
     thread::scope(|scope| {
         let waiting = scope.spawn(move || -> Outcome {
             for (number, request) in requests {
-                let request: warpcomm::Request<Vec<u32>> = request;
+                let request: Request<Vec<u32>> = request;
                 assert_eq!(request.wait()?.0, vec![number; LONG]);
             }
             Ok(())

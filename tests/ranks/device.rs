@@ -1,6 +1,8 @@
 //! What only buffers on GPUs can do: views of one allocation, several GPUs, foreign memory, work that is still
 //! under way.
 
+use std::sync::Arc;
+
 use warpcomm::cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, result, sys};
 use warpcomm::{Communicator, Dtype, ErrorKind, MemoryKind, Op, RawSlice, Tag, pinned_usage};
 
@@ -23,8 +25,6 @@ cases! {
     pointers_that_are_refused: 1..=1;
     nothing_is_in_use_afterwards: 1..=4;
 }
-
-use std::sync::Arc;
 
 const LENGTHS: [usize; 4] = [1, 60, 1003, 6001];
 

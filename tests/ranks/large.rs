@@ -1,11 +1,12 @@
 //! Long messages and buffers.
 
-use warpcomm::{Blocks, Communicator, Op, Tag};
+use warpcomm::{Blocks, Op, Tag};
 
 use super::common::{next, previous};
 use super::reduce::contributions;
 use crate::harness::Outcome;
 use crate::oracle::{Value, assert_same, folded, vector, vectors};
+use crate::placed::Communicator;
 
 cases! {
     a_mebibyte_by_every_operation: 3..=3;

@@ -47,9 +47,22 @@ const SETTINGS: &[(usize, Variables, Worlds)] = &[
     (3, &[("WARPCOMM_THREAD_LEVEL", "funneled")], Worlds::Mpi),
 ];
 
-/// The modules whose cases run with buffers elsewhere than in the memory of the host too; those of every
-/// setting, and the ones about errors of operations that have buffers.
-const MODULES_OF_EVERY_PLACE: &[&str] = &["errors", "refusals", "mismatch", "deadlock"];
+/// The modules, and single cases of others, that run with buffers elsewhere than in the memory of the host too:
+/// those of every setting, and what else is about operations with buffers.
+///
+/// The rest is not about buffers: making and losing MPI, ranks that panic (`threads`, `lifecycle`, `hangs`), messages
+/// that fail below the transport that knows of GPUs (`faults`), and long random programs (`programs`). Messages
+/// of gigabytes would be copied by simulated GPUs for minutes.
+const ALSO_OF_EVERY_PLACE: &[&str] = &[
+    "errors",
+    "refusals",
+    "mismatch",
+    "deadlock",
+    "concurrency",
+    "large::a_mebibyte_by_every_operation",
+    "large::a_mebibyte_by_every_operation_of_five",
+    "large::an_odd_number_of_bytes",
+];
 
 /// The modules whose cases make device buffers themselves.
 const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks"];
@@ -183,7 +196,7 @@ fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
             for &ranks in numbers {
                 add(ranks, placed.place, &[], &|name| {
                     is_of_every_setting(name)
-                        || is_of_one(name, MODULES_OF_EVERY_PLACE)
+                        || is_of_one(name, ALSO_OF_EVERY_PLACE)
                         || placed.place == Place::Device && is_of_one(name, MODULES_OF_DEVICES)
                         || placed.place == Place::Device
                             && !simulate::is_real_required()
