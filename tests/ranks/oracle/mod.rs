@@ -7,8 +7,6 @@ mod sample;
 use bytemuck::NoUninit;
 use warpcomm::{Dtype, Element};
 
-use crate::placed::Placeable;
-
 pub use fold::{Fold, folded};
 pub use sample::{Sample, mixed, sample};
 
@@ -74,6 +72,21 @@ macro_rules! list_dtypes {
 }
 /// Every element type that the tests know.
 pub const DTYPES: &[Dtype] = elements!(list_dtypes! {});
+
+/// What the elements of device buffers must be.
+#[cfg(feature = "cuda")]
+pub trait Placeable:
+    warpcomm::cudarc::driver::DeviceRepr + warpcomm::cudarc::driver::ValidAsZeroBits
+{
+}
+#[cfg(feature = "cuda")]
+impl<T: warpcomm::cudarc::driver::DeviceRepr + warpcomm::cudarc::driver::ValidAsZeroBits> Placeable for T {}
+
+/// What the elements of device buffers must be: anything, where there are none.
+#[cfg(not(feature = "cuda"))]
+pub trait Placeable {}
+#[cfg(not(feature = "cuda"))]
+impl<T> Placeable for T {}
 
 /// An element type with test values and the right results of its reductions.
 pub trait Value: Element + NoUninit + Sample + Fold + Placeable {}

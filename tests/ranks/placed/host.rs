@@ -6,10 +6,6 @@ pub use warpcomm::{Communicator, Request};
 
 use crate::harness::{Failure, Place};
 
-/// What the elements of buffers must be: anything.
-pub trait Placeable {}
-impl<T> Placeable for T {}
-
 /// Nothing is needed.
 pub struct Stage(());
 

@@ -28,13 +28,6 @@ pub use request::Request;
 pub use scope::Scope;
 pub use stage::Stage;
 
-/// What the elements of device buffers must be.
-pub trait Placeable:
-    warpcomm::cudarc::driver::DeviceRepr + warpcomm::cudarc::driver::ValidAsZeroBits
-{
-}
-impl<T: warpcomm::cudarc::driver::DeviceRepr + warpcomm::cudarc::driver::ValidAsZeroBits> Placeable for T {}
-
 /// What a rank of a job needs to place buffers.
 pub fn stage(place: Place, world: &warpcomm::Communicator) -> std::result::Result<Arc<Stage>, Failure> {
     Stage::new(place, world).map(Arc::new)
