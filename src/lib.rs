@@ -65,6 +65,6 @@ pub use runtime::Runtime;
 pub use scope::{Scope, ScopedRequest};
 
 /// The examples of the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "cuda"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
