@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use super::process::{self, End};
-use super::rank::{Orders, mark};
+use super::rank::{Orders, mark, output};
 use super::record::{self, Cell, Event};
 use super::world::{self, World};
 use super::{DEADLINE_VARIABLE, JOB_VARIABLE, PLACE_VARIABLE, Place, deadline, simulate};
@@ -114,22 +114,23 @@ impl Job {
                 report.end = report.end.take().or(end);
                 return Ok(());
             }
-            let output = fs::read_to_string(directory.path().join("output")).unwrap_or_default();
+            let outputs = self.outputs(directory.path());
             let end = end.unwrap_or_else(|| "the job has ended".to_owned());
             let stuck = &remaining[done];
             let progress = self.progress(directory.path(), stuck);
             if progress.iter().any(|progress| *progress != Progress::NotStarted) {
-                let text = format!("{}{end}\n{}", told(&progress), shown(&output, stuck));
+                let text = format!("{}{end}\n{}", told(&progress), shown(&outputs, stuck));
                 report.verdicts.insert(stuck.clone(), Err(text));
                 remaining = &remaining[done + 1..];
             } else if done > 0 {
                 // The failure of a case before was what ended the job.
-                report
-                    .end
-                    .get_or_insert_with(|| format!("{end} before {stuck}\n{}", last_lines(&output)));
+                report.end.get_or_insert_with(|| {
+                    format!("{end} before {stuck}\n{}", last_lines(&outputs.concat()))
+                });
                 remaining = &remaining[done..];
             } else {
-                return Err(format!("{end} before the first case\n{}", last_lines(&output)));
+                let printed = last_lines(&outputs.concat());
+                return Err(format!("{end} before the first case\n{printed}"));
             }
             if remaining.is_empty() {
                 report.end.get_or_insert(format!("it ended in {stuck}"));
@@ -173,12 +174,13 @@ impl Job {
         let end = process::run(&mut command, &output, patience, || {
             record::written(directory, ranks)
         });
-        let text = || last_lines(&fs::read_to_string(&output).unwrap_or_default());
         match end.map_err(|error| format!("{command:?} cannot be started: {error}"))? {
             End::Exited(status) if status.success() => {
                 let unfinished = |rank: &usize| !record::read(directory, *rank).contains(&Event::Ended);
                 let unfinished: Vec<usize> = (0..ranks).filter(unfinished).collect();
-                Ok((!unfinished.is_empty()).then(|| format!("ranks {unfinished:?} did not end\n{}", text())))
+                let printed = || last_lines(&self.outputs(directory).concat());
+                Ok((!unfinished.is_empty())
+                    .then(|| format!("ranks {unfinished:?} did not end\n{}", printed())))
             }
             End::Exited(status) => Ok(Some(format!("the job ended with {status}"))),
             End::Stalled => Ok(Some(format!(
@@ -186,6 +188,15 @@ impl Job {
                 patience.as_secs()
             ))),
         }
+    }
+
+    /// What was printed: by the launcher or by ranks that are threads, and then by each rank that is a process.
+    fn outputs(&self, directory: &Path) -> Vec<String> {
+        let files = (0..self.setting.ranks).map(|rank| output(directory, rank));
+        std::iter::once(directory.join("output"))
+            .chain(files)
+            .map(|file| String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned())
+            .collect()
     }
 
     fn progress(&self, directory: &Path, case: &str) -> Vec<Progress> {
@@ -205,7 +216,7 @@ impl Job {
 
     /// Reads the verdicts of the first cases up to one that some rank has not finished; returns how many.
     fn read(&self, directory: &Path, cases: &[String], report: &mut Report) -> usize {
-        let output = fs::read_to_string(directory.join("output")).unwrap_or_default();
+        let outputs = self.outputs(directory);
         for (position, case) in cases.iter().enumerate() {
             let progress = self.progress(directory, case);
             if progress
@@ -216,7 +227,7 @@ impl Job {
             }
             let verdict = match progress.iter().all(|progress| *progress == Progress::Passed) {
                 true => Ok(()),
-                false => Err(format!("{}{}", told(&progress), shown(&output, case))),
+                false => Err(format!("{}{}", told(&progress), shown(&outputs, case))),
             };
             if verdict.is_ok() {
                 for cell in covered_by(directory, case) {
@@ -255,13 +266,17 @@ fn told(progress: &[Progress]) -> String {
 }
 
 /// What the ranks printed during a case.
-fn shown(output: &str, case: &str) -> String {
-    let start = mark(case);
-    let lines: Vec<&str> = output
-        .lines()
-        .skip_while(|line| !line.ends_with(&start))
-        .skip(1)
-        .take_while(|line| !line.contains(&mark("")))
+fn shown(outputs: &[String], case: &str) -> String {
+    let marks_it = |line: &&str| line.ends_with(&mark(case));
+    let lines: Vec<&str> = outputs
+        .iter()
+        .flat_map(|output| {
+            output
+                .lines()
+                .skip_while(|line| !marks_it(line))
+                .take_while(|line| marks_it(line) || !line.contains(&mark("")))
+                .filter(|line| !marks_it(line))
+        })
         .collect();
     match lines.is_empty() {
         true => String::new(),

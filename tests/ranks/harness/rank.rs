@@ -118,6 +118,8 @@ fn rank_as_process(cases: &[Case], directory: &Path) -> Result<(), Failure> {
     let runtime = warpcomm::Runtime::init()?;
     let world = runtime.world()?;
     let record = Arc::new(Record::open(directory, world.rank())?);
+    // A launcher hands lines on late and mixed, and the marks of one rank would part those of another.
+    rustix::stdio::dup2_stderr(fs::File::create(output(directory, world.rank()))?)?;
     run(
         &world,
         cases,
@@ -158,10 +160,8 @@ fn run(
 ) {
     for case in cases {
         let name = case.full_name();
-        if world.rank() == 0 {
-            // The mark that ties what is printed to its case.
-            say(&mark(&name));
-        }
+        // Ties what is printed to its case.
+        say(&mark(&name));
         record.write(&Event::Started(name.clone()));
         let overdue = (Arc::clone(record), name.clone());
         watchdog.watch(deadline(), move || {
@@ -218,12 +218,17 @@ fn described(payload: &(dyn Any + Send)) -> String {
     PANIC.take().unwrap_or_else(|| text.to_owned())
 }
 
+/// The file in which a rank that is a process prints.
+pub fn output(directory: &Path, rank: usize) -> PathBuf {
+    directory.join(format!("output-{rank}"))
+}
+
 /// Prints a line in one piece, so that the lines of several ranks do not mix.
 pub fn say(line: &str) {
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// The line that is printed when a case starts.
+/// The line that each rank prints when a case starts.
 pub fn mark(case: &str) -> String {
     format!("=== {case}")
 }
