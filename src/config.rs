@@ -255,8 +255,8 @@ impl Config {
     /// Sets whether collectives compare their arguments before they move data.
     ///
     /// Without the comparison, unequal arguments hang or give wrong data, as with plain MPI, and a rank whose own
-    /// arguments are bad gets its error alone while the others wait. All
-    /// ranks must choose the same; `Runtime::world` compares.
+    /// arguments are bad, or whose GPU refuses memory for the operation, gets its error alone while the others
+    /// wait. All ranks must choose the same; `Runtime::world` compares.
     pub fn check(mut self, check: bool) -> Config {
         self.check = check;
         self

@@ -10,6 +10,13 @@ mod oracle;
 #[path = "random_programs/mod.rs"]
 mod programs;
 
+/// The library's own types, for which the multi-rank cases have others that place buffers.
+mod placed {
+    pub use warpcomm::{Communicator, Request};
+
+    pub type ScopeHandle<'scope, 'env> = &'scope warpcomm::Scope<'scope, 'env>;
+}
+
 use std::io::Write;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;

@@ -1,8 +1,9 @@
 //! The collectives of a program: what each rank calls, and what it must have afterwards.
 
-use warpcomm::{Blocks, Communicator, Dtype, Op, Result};
+use warpcomm::{Blocks, Dtype, Op, Result};
 
 use crate::oracle::{Value, bytes, folded, untouched, vector, vectors};
+use crate::placed::Communicator;
 
 /// A collective with its arguments.
 #[derive(Clone, Debug)]

@@ -1,11 +1,12 @@
 //! Runs a program on a rank.
 
-use warpcomm::{Communicator, Request, Result, Source, Status, Tag};
+use warpcomm::{Result, Source, Status, Tag};
 
 use super::model::status;
 use super::program::{Action, Message, Named, Program, Step, Way};
 use super::{Place, Seen};
 use crate::oracle::{Value, bytes, mixed, untouched, vector};
+use crate::placed::{Communicator, Request, ScopeHandle};
 
 /// A request that is waited for in a later step.
 struct Pending {
@@ -212,10 +213,10 @@ impl Rank<'_> {
             }
         }
         comm.scope(|scope| {
-            outgoing.iter().try_for_each(|buffer| buffer.start(scope))?;
+            outgoing.iter().try_for_each(|buffer| buffer.start(&scope))?;
             incoming
                 .iter_mut()
-                .try_for_each(|(_, buffer)| buffer.start(scope))
+                .try_for_each(|(_, buffer)| buffer.start(&scope))
         })?;
         for (index, buffer) in incoming {
             let message = &messages[index];
@@ -251,23 +252,23 @@ impl Rank<'_> {
 
 /// A buffer of any element type that a scope sends.
 trait Outgoing {
-    fn start<'scope>(&'scope self, scope: &'scope warpcomm::Scope<'scope, '_>) -> Result<()>;
+    fn start<'scope>(&'scope self, scope: &ScopeHandle<'scope, '_>) -> Result<()>;
 }
 
 impl<T: Value> Outgoing for (Vec<T>, usize, i32) {
-    fn start<'scope>(&'scope self, scope: &'scope warpcomm::Scope<'scope, '_>) -> Result<()> {
+    fn start<'scope>(&'scope self, scope: &ScopeHandle<'scope, '_>) -> Result<()> {
         scope.isend(&self.0, self.1, Tag(self.2)).map(drop)
     }
 }
 
 /// A buffer of any element type that a scope receives into.
 trait Incoming {
-    fn start<'scope>(&'scope mut self, scope: &'scope warpcomm::Scope<'scope, '_>) -> Result<()>;
+    fn start<'scope>(&'scope mut self, scope: &ScopeHandle<'scope, '_>) -> Result<()>;
     fn bytes(&self) -> Vec<u8>;
 }
 
 impl<T: Value> Incoming for (Vec<T>, Message) {
-    fn start<'scope>(&'scope mut self, scope: &'scope warpcomm::Scope<'scope, '_>) -> Result<()> {
+    fn start<'scope>(&'scope mut self, scope: &ScopeHandle<'scope, '_>) -> Result<()> {
         let (source, tag) = wanted(&self.1);
         scope.irecv(&mut self.0, source, tag).map(drop)
     }

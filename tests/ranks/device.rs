@@ -1,10 +1,15 @@
 //! What only buffers on GPUs can do: views of one allocation, several GPUs, foreign memory, work that is still
 //! under way.
 
-use std::sync::Arc;
+use std::ffi::c_void;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use warpcomm::cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, result, sys};
-use warpcomm::{Communicator, Dtype, ErrorKind, MemoryKind, Op, RawSlice, Tag, pinned_usage};
+use warpcomm::{
+    Communicator, Config, Dtype, ErrorKind, Fault, FaultAction, MemoryKind, Op, RawSlice, Tag, pinned_usage,
+};
 
 use super::common::{next, others, previous, still_works};
 use crate::harness::{Failure, Outcome, expect_error, expect_text};
@@ -14,6 +19,8 @@ cases! {
     overlapping_requests: 1..=4;
     halo_rows_of_one_allocation: 1..=4;
     a_scope_is_left_by_an_error: 2..=2;
+    streams_of_threads: 1..=4;
+    a_message_behind_one_that_is_copied_fails: 1..=1, threads;
     empty_slices: 1..=3;
     one_gpu_after_the_other: 1..=4;
     from_one_gpu_to_another: 1..=4;
@@ -108,6 +115,97 @@ fn a_scope_is_left_by_an_error(comm: &Communicator) -> Outcome {
         ErrorKind::PeerFailed,
     );
     still_works(comm)
+}
+
+fn streams_of_threads(comm: &Communicator) -> Outcome {
+    // One handle, which is another stream on each thread; and an operation may end on any. A context of its own has
+    // no other streams, for which cudarc would record events.
+    let stream = CudaContext::new(comm.device()?.ordinal())?.per_thread_stream();
+    for (round, length) in (0..20).zip(LENGTHS.into_iter().cycle()) {
+        let own: Vec<f32> = vector(round, comm.rank(), length);
+        let mut received = stream.alloc_zeros::<f32>(length)?;
+        // What follows waits for this, and starts at once when it is over.
+        for _ in 0..50 {
+            stream.memset_zeros(&mut received)?;
+        }
+        comm.scope(|scope| {
+            let receive = scope.irecv(&mut received, previous(comm), Tag(1))?;
+            scope.isend(&own, next(comm), Tag(1))?;
+            let wait = || receive.wait().map(drop);
+            thread::scope(|threads| threads.spawn(wait).join()).expect("no panic")
+        })?;
+        let copy = stream.clone_dtod(&received)?;
+        let found = stream.clone_dtoh(&copy)?;
+        assert_same(&found, &vector(round, previous(comm), length), || {
+            format!("message {round}")
+        });
+    }
+    Ok(())
+}
+
+/// Work of a stream that is over when the gate is open.
+#[derive(Default)]
+struct Gate {
+    is_open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn open(&self) {
+        *self.is_open.lock().expect("no panic") = true;
+        self.changed.notify_all();
+    }
+
+    /// Lets a stream wait.
+    ///
+    /// # Safety
+    /// The gate lives until the stream was waited for.
+    unsafe fn stop(&self, stream: &CudaStream) -> Outcome {
+        let gate = std::ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: the function takes a gate; the caller's promise.
+        unsafe { result::stream::launch_host_function(stream.cu_stream(), Gate::wait, gate) }?;
+        Ok(())
+    }
+
+    /// # Safety
+    /// The argument is a gate.
+    unsafe extern "C" fn wait(gate: *mut c_void) {
+        // SAFETY: the caller's promise.
+        let gate = unsafe { &*gate.cast::<Gate>() };
+        let is_open = gate.is_open.lock().expect("no panic");
+        drop(gate.changed.wait_while(is_open, |is_open| !*is_open));
+    }
+}
+
+fn a_message_behind_one_that_is_copied_fails(_: &Communicator) -> Outcome {
+    // The first message leaves when its copy is over, and the second behind it, long after the call that sends it.
+    const FAILS: u64 = 2;
+    let fault = Fault::new(FaultAction::Fail, FAILS, Some(0));
+    let config = Config::default().fault(fault).timeout(Duration::from_secs(20));
+    Communicator::threads_with(&config, 2, |comm| -> Outcome {
+        if comm.rank() == 1 {
+            let mut received = [0u8; 2];
+            comm.recv(&mut received[..1], 0, Tag(1))?;
+            comm.recv(&mut received[1..], 0, Tag(2))?;
+            assert_eq!(received, [1, 2]);
+            return Ok(());
+        }
+        let stream = stream(&comm)?;
+        let copied = stream.clone_htod(&[1u8])?;
+        let gate = Gate::default();
+        // SAFETY: the gate lives until the stream was waited for.
+        unsafe { gate.stop(&stream) }?;
+        let first = comm.isend(copied, 1, Tag(1));
+        let second = comm.isend(vec![2u8], 1, Tag(2));
+        gate.open();
+        let outcomes = (first.wait(), second.wait());
+        stream.synchronize()?;
+        outcomes.0?;
+        outcomes.1?;
+        Ok(())
+    })?
+    .into_iter()
+    .collect()
 }
 
 fn empty_slices(comm: &Communicator) -> Outcome {

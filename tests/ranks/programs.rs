@@ -1,12 +1,11 @@
 //! Random programs, which agree with a sequential model.
 
-use warpcomm::Communicator;
-
 use crate::harness::{Failure, Outcome};
+use crate::placed::Communicator;
 use crate::random_programs::{Program, difference, execute, expected};
 
 cases! {
-    agree_with_the_model: 2..=4, mpi;
+    agree_with_the_model: 2..=4;
 }
 
 fn agree_with_the_model(comm: &Communicator) -> Outcome {

@@ -10,14 +10,14 @@ use warpcomm::cudarc::driver::{CudaSlice, CudaStream};
 use warpcomm::{Blocks, Communicator, ErrorKind, Op, Result, Tag, pinned_usage};
 
 use super::common::{next, previous, still_works};
-use crate::harness::Outcome;
+use crate::harness::{Outcome, expect_error};
 use crate::oracle::{assert_same, folded, vector, vectors};
 use faults::Faults;
 
-/// A case for each scenario and length.
+/// A case for each scenario and length, and one that is no sweep.
 macro_rules! sweeps {
-    ($($name:ident: $scenario:ident, $length:ident;)*) => {
-        cases! { $($name: 2..=3;)* }
+    (also $other:ident; $($name:ident: $scenario:ident, $length:ident;)*) => {
+        cases! { $other: 2..=3; $($name: 2..=3;)* }
 
         $(fn $name(comm: &Communicator) -> Outcome {
             at_every_call(comm, $scenario, $length)
@@ -26,10 +26,15 @@ macro_rules! sweeps {
 }
 
 sweeps! {
+    also nobody_has_pinned_memory;
     an_eager_message: send_recv, EAGER;
     a_message_in_rendezvous: send_recv, DIRECT;
     sendrecv_of_eager_messages: sendrecv, EAGER;
     sendrecv_in_rendezvous: sendrecv, DIRECT;
+    requests_of_eager_messages: requests, EAGER;
+    requests_in_rendezvous: requests, DIRECT;
+    eager_messages_of_a_scope: scope, EAGER;
+    messages_of_a_scope_in_rendezvous: scope, DIRECT;
     bcast_in_a_frame: bcast, FRAME;
     bcast_along_a_tree: bcast, DIRECT;
     gather_in_a_frame: gather, FRAME;
@@ -164,6 +169,52 @@ fn sendrecv(on: &Rank<'_>, length: usize) -> Result<()> {
     Ok(())
 }
 
+fn requests(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
+    let (own, incoming) = (on.on_device(&on.own(length)), on.zeros(length));
+    let mut received = None;
+    on.run(|| {
+        let receive = comm.irecv(incoming, previous(comm), Tag(0));
+        let sent = comm.isend(own, next(comm), Tag(0)).wait();
+        match receive.wait() {
+            Ok((buffer, _)) => received = Some(buffer),
+            Err(failed) => {
+                let (error, buffer) = failed.into_parts();
+                assert!(buffer.is_some(), "{}: the buffer is lost", on.list);
+                return Err(error);
+            }
+        }
+        Ok(sent.map(drop)?)
+    })?;
+    if let Some(received) = received {
+        on.assert_same(&received, &vector::<f32>(1, previous(comm), length), "irecv");
+    }
+    Ok(())
+}
+
+fn scope(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
+    let own = on.on_device(&on.own(2 * length));
+    let mut received = on.zeros(2 * length);
+    on.run(|| {
+        let (mut front, mut back) = received.split_at_mut(length);
+        let (own_front, own_back) = (own.slice(..length), own.slice(length..));
+        comm.scope(|scope| {
+            scope.irecv(&mut front, previous(comm), Tag(0))?;
+            scope.irecv(&mut back, previous(comm), Tag(0))?;
+            scope.isend(&own_front, next(comm), Tag(0))?;
+            scope.isend(&own_back, next(comm), Tag(0))?;
+            Ok(())
+        })
+    })?;
+    on.assert_same(
+        &received,
+        &vector::<f32>(1, previous(comm), 2 * length),
+        "a scope",
+    );
+    Ok(())
+}
+
 fn bcast(on: &Rank<'_>, length: usize) -> Result<()> {
     let mut buffer = on.on_device(&on.own(length));
     on.run(|| on.comm.bcast(&mut buffer, 1))?;
@@ -234,6 +285,34 @@ fn allreduce(on: &Rank<'_>, length: usize) -> Result<()> {
 fn sum(ranks: usize, length: usize) -> Vec<f32> {
     let of_ranks: Vec<Vec<f32>> = (0..ranks).map(|rank| vector(1, rank, length)).collect();
     folded(Op::Sum, &of_ranks).unwrap_or_default()
+}
+
+fn nobody_has_pinned_memory(comm: &Communicator) -> Outcome {
+    // More than one message of the transport, so that both sides fail in the middle.
+    const BYTES: usize = 80 << 20;
+    let faults = Faults::load()?;
+    let stream = comm.device()?.new_stream()?;
+    let mut buffer = stream.alloc_zeros::<u8>(BYTES)?;
+    stream.synchronize()?;
+    comm.barrier()?;
+    let every_call: Vec<String> = (1..MANY).map(|call| format!("pinned:{call}=2")).collect();
+    faults.set(&every_call.join(","));
+    comm.barrier()?;
+    let outcome = match comm.rank() {
+        0 => comm.send(&buffer, comm.size() - 1, Tag(0)),
+        rank if rank == comm.size() - 1 => comm.recv(&mut buffer, 0, Tag(0)).map(drop),
+        _ => Ok(()),
+    };
+    comm.barrier()?;
+    faults.set("");
+    comm.barrier()?;
+    match comm.rank() {
+        0 => drop(expect_error(outcome, ErrorKind::Device)),
+        // The sender's mark comes even where no memory is needed for it.
+        rank if rank == comm.size() - 1 => drop(expect_error(outcome, ErrorKind::PeerFailed)),
+        _ => outcome?,
+    }
+    still_works(comm)
 }
 
 /// Runs a scenario with a fault in the first call of each class, the second, and so on, until the fault is not met

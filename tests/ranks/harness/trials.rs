@@ -51,14 +51,15 @@ const SETTINGS: &[(usize, Variables, Worlds)] = &[
 /// those of every setting, and what else is about operations with buffers.
 ///
 /// The rest is not about buffers: making and losing MPI, ranks that panic (`threads`, `lifecycle`, `hangs`), messages
-/// that fail below the transport that knows of GPUs (`faults`), and long random programs (`programs`). Messages
-/// of gigabytes would be copied by simulated GPUs for minutes.
+/// that fail below the transport that knows of GPUs (`faults`). Messages of gigabytes would be copied by simulated
+/// GPUs for minutes.
 const ALSO_OF_EVERY_PLACE: &[&str] = &[
     "errors",
     "refusals",
     "mismatch",
     "deadlock",
     "concurrency",
+    "programs",
     "large::a_mebibyte_by_every_operation",
     "large::a_mebibyte_by_every_operation_of_five",
     "large::an_odd_number_of_bytes",

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 pub use warpcomm::{Communicator, Request};
 
+pub type ScopeHandle<'scope, 'env> = &'scope warpcomm::Scope<'scope, 'env>;
+
 use crate::harness::{Failure, Place};
 
 /// Nothing is needed.

@@ -26,6 +26,7 @@ use memory::Form;
 use memory::Memory;
 pub use request::Request;
 pub use scope::Scope;
+pub use scope::Scope as ScopeHandle;
 pub use stage::Stage;
 
 /// What a rank of a job needs to place buffers.
