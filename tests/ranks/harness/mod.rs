@@ -46,6 +46,8 @@ const DEADLINE_VARIABLE: &str = "WARPCOMM_TEST_DEADLINE";
 const PLACE_VARIABLE: &str = "WARPCOMM_TEST_PLACE";
 /// Set to 1 where device buffers must be those of a real GPU.
 const REQUIRE_GPU_VARIABLE: &str = "WARPCOMM_REQUIRE_GPU";
+/// Set to 1 for jobs with buffers in every place with every number of ranks.
+const EVERY_PLACE_VARIABLE: &str = "WARPCOMM_TEST_EVERY_PLACE";
 /// Set to 1 to write the page that is otherwise compared.
 const BLESS_VARIABLE: &str = "WARPCOMM_BLESS";
 

@@ -8,10 +8,10 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use super::job::{Job, Setting, Variables};
 use super::place::Place;
 use super::world::World;
-use super::{Case, Check, Solo, Worlds, matrix, simulate};
+use super::{Case, Check, EVERY_PLACE_VARIABLE, Solo, Worlds, matrix, simulate};
 
-/// The most ranks of a job.
-const MOST_RANKS: usize = 7;
+/// The numbers of ranks of jobs.
+const ALL_NUMBERS: &[usize] = &[1, 2, 3, 4, 5, 6, 7];
 
 /// The modules whose cases run with other settings too: they move data, and ask for nothing that a setting
 /// takes away.
@@ -71,7 +71,7 @@ const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks"];
 /// The modules whose cases need a driver that fails on demand.
 const MODULES_OF_SIMULATED_DEVICES: &[&str] = &["sweep"];
 
-/// With how many ranks these run.
+/// With how many ranks these run, unless [`EVERY_PLACE_VARIABLE`] asks for all.
 struct Placed {
     place: Place,
     as_threads: &'static [usize],
@@ -91,12 +91,12 @@ const PLACES: &[Placed] = &[
     },
     Placed {
         place: Place::Device,
-        as_threads: &[1, 2, 3, 4, 5, 6, 7],
+        as_threads: ALL_NUMBERS,
         under_mpi: [&[1, 3, 5, 7], &[2, 4, 6]],
     },
     Placed {
         place: Place::Mixed,
-        as_threads: &[1, 2, 3, 4, 5, 6, 7],
+        as_threads: ALL_NUMBERS,
         under_mpi: [&[2, 4, 6], &[1, 3, 5, 7]],
     },
 ];
@@ -175,7 +175,7 @@ fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
             jobs.push(Arc::new(Job::new(setting, names.collect())));
         };
         let is_of_every_setting = |name: &str| is_of_one(name, MODULES_OF_EVERY_SETTING);
-        for ranks in 1..=MOST_RANKS {
+        for &ranks in ALL_NUMBERS {
             add(ranks, Place::Host, &[], &|name| {
                 !is_of_one(name, MODULES_OF_DEVICES) && !is_of_one(name, MODULES_OF_SIMULATED_DEVICES)
             });
@@ -188,13 +188,18 @@ fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
         if !cfg!(feature = "cuda") {
             continue;
         }
+        let is_every_place_wanted = std::env::var_os(EVERY_PLACE_VARIABLE).is_some_and(|value| value == "1");
         for placed in PLACES {
             let numbers = match world {
                 World::Threads => placed.as_threads,
                 #[cfg(feature = "mpi")]
                 World::Mpi => placed.under_mpi[usize::from(is_mpich())],
             };
-            for &ranks in numbers {
+            for &ranks in if is_every_place_wanted {
+                ALL_NUMBERS
+            } else {
+                numbers
+            } {
                 add(ranks, placed.place, &[], &|name| {
                     is_of_every_setting(name)
                         || is_of_one(name, ALSO_OF_EVERY_PLACE)
