@@ -110,6 +110,8 @@ fn a_scope_is_left_by_an_error(comm: &Communicator) -> Outcome {
         expect_error(outcome, ErrorKind::InvalidArgument);
     }
     assert_same(&stream.clone_dtoh(&field)?, &before, || "the field".to_owned());
+    // Not before the other rank has left its scope too, and withdrawn its message.
+    comm.barrier()?;
     expect_error(
         comm.recv(&mut vec![0u32; 10_000], peer, Tag(9)),
         ErrorKind::PeerFailed,
