@@ -10,11 +10,16 @@ use crate::oracle::{assert_same, folded, vector, vectors};
 
 cases! {
     a_failed_message_of_a_collective: 1..=1, threads;
-    a_failed_message_among_many_ranks: 1..=1, threads;
+    a_failed_message_of_an_allreduce_among_many_ranks: 1..=1, threads;
+    a_failed_message_of_an_allgatherv_among_many_ranks: 1..=1, threads;
+    a_failed_message_of_a_duplicate_among_many_ranks: 1..=1, threads;
     a_failed_message_between_two_ranks: 1..=1, threads;
-    a_lost_message: 1..=1, threads;
-    a_delayed_message: 1..=1, threads;
-    a_reordered_message: 1..=1, threads;
+    a_lost_message_of_a_collective: 1..=1, threads;
+    a_lost_message_between_two_ranks: 1..=1, threads;
+    a_delayed_message_of_a_collective: 1..=1, threads;
+    a_delayed_message_between_two_ranks: 1..=1, threads;
+    a_reordered_message_of_a_collective: 1..=1, threads;
+    a_reordered_message_between_two_ranks: 1..=1, threads;
 }
 
 /// Runs on every rank, and asserts that its data are right if it succeeds.
@@ -283,41 +288,45 @@ fn a_failed_message_of_a_collective(_: &Communicator) -> Outcome {
     )
 }
 
-fn a_failed_message_among_many_ranks(_: &Communicator) -> Outcome {
+fn among_many_ranks(name: &str, scenario: Scenario) -> Outcome {
     let config = Config::default().timeout(Duration::from_secs(20));
     let ranks = 66;
-    let scenarios: &[(&str, Scenario)] = &[
-        ("allreduce", |on| allreduce(on, SHORT)),
-        ("allgatherv", |on| allgatherv(on, SHORT)),
-        ("duplicate", |on| on.comm.duplicate().map(drop)),
-    ];
     let mut told = 0;
-    for (name, scenario) in scenarios {
-        for faulty in [0, 1, 65] {
-            for message in 1..=4 {
-                println!("{name}, message {message} of rank {faulty}");
-                let fault = Fault::new(FaultAction::Fail, message, Some(faulty));
-                let outcomes = outcomes(&config.clone().fault(fault), ranks, *scenario, false)?;
-                for (rank, (outcome, after)) in outcomes.into_iter().enumerate() {
-                    let kind = if rank == faulty {
-                        ErrorKind::Mpi
-                    } else {
-                        ErrorKind::PeerFailed
-                    };
-                    // Merged frames are sent again in silence, and later messages belong to what comes after.
-                    for error in [outcome, after].into_iter().filter_map(Result::err) {
-                        let what =
-                            format!("{name}, message {message} of rank {faulty}: rank {rank}: {error}");
-                        assert_eq!(error.kind(), kind, "{what}");
-                        assert!(!error.to_string().contains("poisoned"), "{what}");
-                        told += 1;
-                    }
+    for faulty in [0, 1, 65] {
+        for message in 1..=4 {
+            println!("{name}, message {message} of rank {faulty}");
+            let fault = Fault::new(FaultAction::Fail, message, Some(faulty));
+            let outcomes = outcomes(&config.clone().fault(fault), ranks, scenario, false)?;
+            for (rank, (outcome, after)) in outcomes.into_iter().enumerate() {
+                let kind = if rank == faulty {
+                    ErrorKind::Mpi
+                } else {
+                    ErrorKind::PeerFailed
+                };
+                // Merged frames are sent again in silence, and later messages belong to what comes after.
+                for error in [outcome, after].into_iter().filter_map(Result::err) {
+                    let what = format!("{name}, message {message} of rank {faulty}: rank {rank}: {error}");
+                    assert_eq!(error.kind(), kind, "{what}");
+                    assert!(!error.to_string().contains("poisoned"), "{what}");
+                    told += 1;
                 }
             }
         }
     }
     assert!(told > 0, "none of the faults was met");
     Ok(())
+}
+
+fn a_failed_message_of_an_allreduce_among_many_ranks(_: &Communicator) -> Outcome {
+    among_many_ranks("allreduce", |on| allreduce(on, SHORT))
+}
+
+fn a_failed_message_of_an_allgatherv_among_many_ranks(_: &Communicator) -> Outcome {
+    among_many_ranks("allgatherv", |on| allgatherv(on, SHORT))
+}
+
+fn a_failed_message_of_a_duplicate_among_many_ranks(_: &Communicator) -> Outcome {
+    among_many_ranks("duplicate", |on| on.comm.duplicate().map(drop))
 }
 
 fn a_failed_message_between_two_ranks(_: &Communicator) -> Outcome {
@@ -343,19 +352,24 @@ fn a_failed_message_between_two_ranks(_: &Communicator) -> Outcome {
     )
 }
 
-fn a_lost_message(_: &Communicator) -> Outcome {
+fn lost(scenarios: &[(&str, Scenario)]) -> Outcome {
     let config = Config::default().timeout(Duration::from_millis(60));
-    for scenarios in [COLLECTIVES, MESSAGES] {
-        at_every_message(scenarios, &config, 2, FaultAction::Drop, |name, _, outcomes| {
-            // Somebody missed it, in whatever way; what matters is that nobody hangs.
-            assert!(outcomes.iter().any(|(outcome, _)| outcome.is_err()), "{name}");
-        })?;
-    }
-    Ok(())
+    at_every_message(scenarios, &config, 2, FaultAction::Drop, |name, _, outcomes| {
+        // Somebody missed it, in whatever way; what matters is that nobody hangs.
+        assert!(outcomes.iter().any(|(outcome, _)| outcome.is_err()), "{name}");
+    })
 }
 
-fn late(action: FaultAction) -> Outcome {
-    for (name, scenario) in COLLECTIVES.iter().chain(MESSAGES) {
+fn a_lost_message_of_a_collective(_: &Communicator) -> Outcome {
+    lost(COLLECTIVES)
+}
+
+fn a_lost_message_between_two_ranks(_: &Communicator) -> Outcome {
+    lost(MESSAGES)
+}
+
+fn late(action: FaultAction, scenarios: &[(&str, Scenario)]) -> Outcome {
+    for (name, scenario) in scenarios {
         for faulty in 0..3 {
             for message in 1..=8 {
                 println!("{name}, message {message} of rank {faulty}");
@@ -374,10 +388,18 @@ fn late(action: FaultAction) -> Outcome {
     Ok(())
 }
 
-fn a_delayed_message(_: &Communicator) -> Outcome {
-    late(FaultAction::Delay)
+fn a_delayed_message_of_a_collective(_: &Communicator) -> Outcome {
+    late(FaultAction::Delay, COLLECTIVES)
 }
 
-fn a_reordered_message(_: &Communicator) -> Outcome {
-    late(FaultAction::Reorder)
+fn a_delayed_message_between_two_ranks(_: &Communicator) -> Outcome {
+    late(FaultAction::Delay, MESSAGES)
+}
+
+fn a_reordered_message_of_a_collective(_: &Communicator) -> Outcome {
+    late(FaultAction::Reorder, COLLECTIVES)
+}
+
+fn a_reordered_message_between_two_ranks(_: &Communicator) -> Outcome {
+    late(FaultAction::Reorder, MESSAGES)
 }
