@@ -21,6 +21,7 @@ cases! {
     a_scope_is_left_by_an_error: 2..=2;
     streams_of_threads: 1..=4;
     a_message_behind_one_that_is_copied_fails: 1..=1, threads;
+    a_result_that_is_still_written: 2..=4;
     empty_slices: 1..=3;
     one_gpu_after_the_other: 1..=4;
     from_one_gpu_to_another: 1..=4;
@@ -208,6 +209,25 @@ fn a_message_behind_one_that_is_copied_fails(_: &Communicator) -> Outcome {
     })?
     .into_iter()
     .collect()
+}
+
+fn a_result_that_is_still_written(comm: &Communicator) -> Outcome {
+    for length in LENGTHS {
+        let of_ranks: Vec<Vec<f64>> = (0..comm.size()).map(|rank| vector(6, rank, length)).collect();
+        let own = stream(comm)?.clone_htod(&of_ranks[comm.rank()])?;
+        let busy = stream(comm)?;
+        let mut result = busy.alloc_zeros::<f64>(length)?;
+        // Later than the elements of the other ranks.
+        for _ in 0..200 {
+            busy.memset_zeros(&mut result)?;
+        }
+        comm.allreduce(&own, &mut result, Op::Sum)?;
+        let expected = folded(Op::Sum, &of_ranks).unwrap_or_default();
+        assert_same(&busy.clone_dtoh(&result)?, &expected, || {
+            format!("{length} elements")
+        });
+    }
+    Ok(())
 }
 
 fn empty_slices(comm: &Communicator) -> Outcome {
