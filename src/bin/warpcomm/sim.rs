@@ -115,7 +115,7 @@ impl Directory {
                 Err(error) => return Err(error),
             }
         }
-        unreachable!("a directory cannot hold as many entries")
+        Err(io::ErrorKind::AlreadyExists.into())
     }
 
     /// Lets the directory last until the last process that has inherited an open file from here has ended, in

@@ -173,6 +173,9 @@ impl Pool {
     /// What is more than the pool keeps, the largest first, as far as nobody uses it.
     fn take_surplus(&mut self) -> Vec<Memory> {
         let mut surplus = Vec::new();
+        if self.usage.bytes_kept <= KEPT_BYTES {
+            return surplus;
+        }
         let sizes: Vec<usize> = self.kept.keys().rev().copied().collect();
         for bytes in sizes {
             while self.usage.bytes_kept > KEPT_BYTES

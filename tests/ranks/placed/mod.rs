@@ -25,7 +25,7 @@ pub use elements::{Elements, ElementsMut, OwnedElements, OwnedElementsMut};
 use memory::Form;
 use memory::Memory;
 pub use request::Request;
-pub use scope::Scope;
+use scope::Scope;
 pub use scope::Scope as ScopeHandle;
 pub use stage::Stage;
 
