@@ -139,6 +139,7 @@ impl FromStr for Fault {
 /// | `WARPCOMM_TIMEOUT` | seconds a call may wait before it gives [`Timeout`](crate::ErrorKind::Timeout) | none: calls wait |
 /// | `WARPCOMM_HANG_REPORT` | seconds after which a waiting call prints what it waits for, and goes on | 300 |
 /// | `WARPCOMM_EAGER_LIMIT` | largest message in bytes that travels with its envelope, at most 4000; the same on all ranks | 4000 |
+/// | `WARPCOMM_BUFFERED_LIMIT` | most bytes that the copies of a rank's buffered sends take together | 1 GiB (1073741824) |
 /// | `WARPCOMM_CHECK` | `1`: collectives compare their arguments before they move data; `0`: they trust them; the same on all ranks | 1 |
 /// | `WARPCOMM_THREAD_LEVEL` | `single`, `funneled`, `serialized` or `multiple`, asked of MPI | `multiple` |
 /// | `WARPCOMM_FAULT` | faults to inject, separated by commas; see [`Fault`] | none |
@@ -159,6 +160,7 @@ pub struct Config {
     pub(crate) timeout: Option<Duration>,
     pub(crate) hang_report: Duration,
     pub(crate) eager_limit: usize,
+    pub(crate) buffered_limit: usize,
     pub(crate) check: bool,
     pub(crate) thread_level: ThreadLevel,
     pub(crate) faults: Vec<Fault>,
@@ -170,6 +172,7 @@ impl Default for Config {
             timeout: None,
             hang_report: Duration::from_secs(300),
             eager_limit: LARGEST_EAGER_LIMIT,
+            buffered_limit: 1 << 30,
             check: true,
             thread_level: ThreadLevel::Multiple,
             faults: Vec::new(),
@@ -207,6 +210,11 @@ impl Config {
             config.eager_limit = bytes.ok_or_else(|| {
                 Error::invalid(format!("not a number of bytes from 0 to {LARGEST_EAGER_LIMIT}"))
             })?;
+            Ok(())
+        })?;
+        read("WARPCOMM_BUFFERED_LIMIT", &mut |value| {
+            let bytes = value.parse().ok();
+            config.buffered_limit = bytes.ok_or_else(|| Error::invalid("not a number of bytes"))?;
             Ok(())
         })?;
         read("WARPCOMM_CHECK", &mut |value| {
@@ -249,6 +257,13 @@ impl Config {
     /// All ranks must use the same limit; `Runtime::world` compares.
     pub fn eager_limit(mut self, bytes: usize) -> Config {
         self.eager_limit = bytes.min(LARGEST_EAGER_LIMIT);
+        self
+    }
+
+    /// Sets how many bytes the copies of this rank's buffered sends may take together; a
+    /// [`bsend`](crate::Communicator::bsend) beyond is an error. Ranks may differ.
+    pub fn buffered_limit(mut self, bytes: usize) -> Config {
+        self.buffered_limit = bytes;
         self
     }
 
@@ -300,6 +315,7 @@ mod tests {
             ("WARPCOMM_TIMEOUT", "1.5"),
             ("WARPCOMM_HANG_REPORT", "2"),
             ("WARPCOMM_EAGER_LIMIT", "0"),
+            ("WARPCOMM_BUFFERED_LIMIT", "5000000000"),
             ("WARPCOMM_CHECK", "0"),
             ("WARPCOMM_THREAD_LEVEL", "funneled"),
             ("WARPCOMM_FAULT", "drop:3, delay:1@2"),
@@ -308,6 +324,7 @@ mod tests {
         assert_eq!(config.timeout, Some(Duration::from_millis(1500)));
         assert_eq!(config.hang_report, Duration::from_secs(2));
         assert_eq!(config.eager_limit, 0);
+        assert_eq!(config.buffered_limit, 5_000_000_000);
         assert!(!config.check);
         assert_eq!(config.thread_level, ThreadLevel::Funneled);
         let faults = [
@@ -325,6 +342,7 @@ mod tests {
             ("WARPCOMM_TIMEOUT", "1e300"),
             ("WARPCOMM_HANG_REPORT", "-1"),
             ("WARPCOMM_EAGER_LIMIT", "4001"),
+            ("WARPCOMM_BUFFERED_LIMIT", "lots"),
             ("WARPCOMM_CHECK", "yes"),
             ("WARPCOMM_THREAD_LEVEL", "MULTIPLE"),
             ("WARPCOMM_FAULT", "fail:0"),

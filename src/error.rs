@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::message::PROC_NULL;
+
 /// A result whose error is an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -98,6 +100,8 @@ pub(crate) enum Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Peer::From(PROC_NULL) => f.write_str("from nobody"),
+            Peer::To(PROC_NULL) => f.write_str("to nobody"),
             Peer::From(rank) => write!(f, "from rank {rank}"),
             Peer::FromAny => f.write_str("from any rank"),
             Peer::To(rank) => write!(f, "to rank {rank}"),

@@ -57,8 +57,9 @@ pub use device::Place;
 pub use device::cuda::{MemoryKind, PinnedUsage, RawSlice, cudarc, pinned_usage};
 pub use dtype::{Complex, Dtype, Element, Located};
 pub use error::{Error, ErrorKind, Result};
-pub use message::{Source, Status, Tag};
+pub use message::{PROC_NULL, Source, Status, Tag};
 pub use op::Op;
+pub use point_to_point::Message;
 pub use request::{Request, RequestError};
 #[cfg(feature = "mpi")]
 pub use runtime::Runtime;

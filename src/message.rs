@@ -4,6 +4,29 @@ use std::fmt;
 
 use crate::dtype::Dtype;
 
+/// The rank of nobody (`MPI_PROC_NULL`), to send to and to receive from.
+///
+/// Such a message is over at once: the buffer is left alone, and the status has this source,
+/// [`Tag::ANY`] and a count of 0. So the ranks at an edge need no case of their own.
+///
+/// MPI standard, section 3.11.
+///
+/// ```
+/// use warpcomm::{Communicator, PROC_NULL, Tag};
+///
+/// let ghosts = Communicator::threads(3, |comm| {
+///     let (rank, size) = (comm.rank(), comm.size());
+///     let left = rank.checked_sub(1).unwrap_or(PROC_NULL);
+///     let right = if rank + 1 < size { rank + 1 } else { PROC_NULL };
+///     let mut ghost = 100;
+///     comm.sendrecv(&(rank as i32), right, Tag(0), &mut ghost, left, Tag(0))?;
+///     Ok::<i32, warpcomm::Error>(ghost)
+/// })?;
+/// assert_eq!(ghosts.into_iter().collect::<Result<Vec<_>, _>>()?, [100, 0, 1]);
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
+pub const PROC_NULL: usize = usize::MAX;
+
 /// The number by which a receive chooses among messages: 0 to at least 32,767.
 ///
 /// MPI standard, section 3.2.3.
@@ -29,7 +52,7 @@ impl fmt::Display for Tag {
 pub enum Source {
     /// Whichever rank's matching message comes first (`MPI_ANY_SOURCE`).
     Any,
-    /// This rank.
+    /// This rank, or nobody if it is [`PROC_NULL`].
     Rank(usize),
 }
 
@@ -48,10 +71,30 @@ pub struct Status {
     pub(crate) tag: Tag,
     pub(crate) count: u64,
     pub(crate) dtype: Dtype,
+    pub(crate) cancelled: bool,
 }
 
 impl Status {
-    /// The rank that sent the message; of a send, the rank it went to.
+    /// What a message from or to nobody is.
+    pub(crate) fn null(dtype: Dtype) -> Status {
+        Status {
+            source: PROC_NULL,
+            tag: Tag::ANY,
+            count: 0,
+            dtype,
+            cancelled: false,
+        }
+    }
+
+    /// What becomes of a receive that was cancelled.
+    pub(crate) fn cancelled(dtype: Dtype) -> Status {
+        Status {
+            cancelled: true,
+            ..Status::null(dtype)
+        }
+    }
+
+    /// The rank that sent the message; of a send, the rank it went to. [`PROC_NULL`] where there was none.
     pub fn source(&self) -> usize {
         self.source
     }
@@ -69,5 +112,13 @@ impl Status {
     /// The type of the elements.
     pub fn dtype(&self) -> Dtype {
         self.dtype
+    }
+
+    /// Whether the receive was cancelled before a message matched it; see
+    /// [`Request::cancel`](crate::Request::cancel).
+    ///
+    /// MPI standard, section 3.8.4 (`MPI_Test_cancelled`).
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled
     }
 }

@@ -1,5 +1,10 @@
 //! Messages from one rank to another.
 
+mod buffered;
+mod matched;
+mod modes;
+mod replace;
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
@@ -7,11 +12,13 @@ use std::task::Poll;
 use crate::buffer::{Buffer, BufferMut, OwnedBuffer, OwnedBufferMut, Parked, Span};
 use crate::comm::Communicator;
 use crate::dtype::Dtype;
-use crate::engine::{self, Phase};
+use crate::engine::{Mode, Phase};
 use crate::error::Result;
-use crate::message::{Source, Status, Tag};
+use crate::message::{PROC_NULL, Source, Status, Tag};
 use crate::request::Request;
-use crate::route::Route;
+use crate::route::{Route, Way};
+
+pub use matched::Message;
 
 impl Communicator {
     fn move_now(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Result<Status> {
@@ -57,7 +64,7 @@ impl Communicator {
     /// # ?; Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn send<B: Buffer + ?Sized>(&self, buffer: &B, dest: usize, tag: Tag) -> Result<()> {
-        self.move_now("send", &buffer.lower(), Route::To(dest, tag))
+        self.move_now("send", &buffer.lower(), Route::To(dest, tag, Mode::Standard))
             .map(drop)
     }
 
@@ -116,7 +123,8 @@ impl Communicator {
         recv_tag: Tag,
     ) -> Result<Status> {
         let (out, into) = (send.lower(), recv.lower_mut());
-        let (there, here) = (Route::To(dest, send_tag), Route::From(source.into(), recv_tag));
+        let there = Route::To(dest, send_tag, Mode::Standard);
+        let here = Route::From(source.into(), recv_tag);
         let sending = self.message("sendrecv", &out, there);
         let receiving = self.message("sendrecv", &into, here);
         let inside = self.enter(&receiving)?;
@@ -159,11 +167,15 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn isend<B: OwnedBuffer>(&self, buffer: B, dest: usize, tag: Tag) -> Request<B> {
+        self.start_to_send("isend", buffer, Route::To(dest, tag, Mode::Standard))
+    }
+
+    fn start_to_send<B: OwnedBuffer>(&self, operation: &'static str, buffer: B, route: Route) -> Request<B> {
         let mut buffer = Parked::new(buffer);
         // SAFETY: the request keeps the buffer, whose elements stay in place and are not written, until
         // the task is over, or leaks it.
         let span = unsafe { buffer.get_mut().lower().owned() };
-        Request::start(self, "isend", buffer, span, Route::To(dest, tag))
+        Request::start(self, operation, buffer, span, route, Way::Open(route))
     }
 
     /// Starts to receive into a buffer, which the request owns until it is waited for.
@@ -173,11 +185,22 @@ impl Communicator {
     /// # Errors
     /// Those of [`recv`](Self::recv), arguments included, arrive at [`Request::wait`].
     pub fn irecv<B: OwnedBufferMut>(&self, buffer: B, source: impl Into<Source>, tag: Tag) -> Request<B> {
+        let route = Route::From(source.into(), tag);
+        self.start_to_receive("irecv", buffer, route, Way::Open(route))
+    }
+
+    fn start_to_receive<B: OwnedBufferMut>(
+        &self,
+        operation: &'static str,
+        buffer: B,
+        route: Route,
+        way: Way,
+    ) -> Request<B> {
         let mut buffer = Parked::new(buffer);
         // SAFETY: the request keeps the buffer, whose elements stay in place and are used by nobody else,
         // until the task is over, or leaks it.
         let span = unsafe { buffer.get_mut().lower_mut().owned() };
-        Request::start(self, "irecv", buffer, span, Route::From(source.into(), tag))
+        Request::start(self, operation, buffer, span, route, way)
     }
 
     /// Waits until a message from `source` with `tag` can be received, and describes it.
@@ -207,23 +230,8 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn probe(&self, source: impl Into<Source>, tag: Tag) -> Result<Status> {
-        let route = Route::From(source.into(), tag);
-        let activity = self.message("probe", &Span::empty(Dtype::U8), route);
-        let inside = self.enter(&activity)?;
-        self.run(
-            &inside,
-            &[&activity],
-            pin!(async {
-                self.check_route(route)?;
-                activity.waits_for(Phase::Match);
-                std::future::poll_fn(|_| match self.found(route) {
-                    Ok(None) => Poll::Pending,
-                    Ok(Some(status)) => Poll::Ready(Ok(status)),
-                    Err(error) => Poll::Ready(Err(error)),
-                })
-                .await
-            }),
-        )
+        let source = source.into();
+        self.look_until("probe", (source, tag), || self.found(source, tag))
     }
 
     /// Describes a message from `source` with `tag` if one can be received now.
@@ -233,24 +241,61 @@ impl Communicator {
     /// # Errors
     /// As for [`probe`](Self::probe).
     pub fn iprobe(&self, source: impl Into<Source>, tag: Tag) -> Result<Option<Status>> {
-        let route = Route::From(source.into(), tag);
-        let activity = self.message("iprobe", &Span::empty(Dtype::U8), route);
+        let source = source.into();
+        self.look_once("iprobe", (source, tag), || self.found(source, tag))
+    }
+
+    fn found(&self, source: Source, tag: Tag) -> Result<Option<Status>> {
+        match source {
+            Source::Rank(PROC_NULL) => Ok(Some(Status::null(Dtype::U8))),
+            source => self.endpoint.probe(source, tag),
+        }
+    }
+
+    /// Looks for a message until one is found.
+    fn look_until<T: Send>(
+        &self,
+        operation: &'static str,
+        (source, tag): (Source, Tag),
+        look: impl Fn() -> Result<Option<T>> + Sync,
+    ) -> Result<T> {
+        let route = Route::From(source, tag);
+        let activity = self.message(operation, &Span::empty(Dtype::U8), route);
         let inside = self.enter(&activity)?;
         self.run(
             &inside,
             &[&activity],
             pin!(async {
                 self.check_route(route)?;
-                self.found(route)
+                activity.waits_for(Phase::Match);
+                std::future::poll_fn(|_| match look() {
+                    Ok(None) => Poll::Pending,
+                    Ok(Some(found)) => Poll::Ready(Ok(found)),
+                    Err(error) => Poll::Ready(Err(error)),
+                })
+                .await
             }),
         )
     }
 
-    fn found(&self, route: Route) -> Result<Option<Status>> {
-        match route {
-            Route::From(source, tag) => engine::probe(&self.endpoint, source, tag),
-            Route::To(..) => Ok(None),
-        }
+    /// Looks for a message once.
+    fn look_once<T: Send>(
+        &self,
+        operation: &'static str,
+        (source, tag): (Source, Tag),
+        look: impl Fn() -> Result<Option<T>> + Sync,
+    ) -> Result<Option<T>> {
+        let route = Route::From(source, tag);
+        let activity = self.message(operation, &Span::empty(Dtype::U8), route);
+        let inside = self.enter(&activity)?;
+        self.run(
+            &inside,
+            &[&activity],
+            pin!(async {
+                self.check_route(route)?;
+                look()
+            }),
+        )
     }
 }
 

@@ -9,7 +9,7 @@ use crate::comm::Communicator;
 use crate::engine::{self, Activity, Memory, Task, task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Status;
-use crate::route::Route;
+use crate::route::{Route, Way};
 
 /// A send or receive under way, which owns its buffer.
 ///
@@ -24,8 +24,8 @@ pub struct Request<B: Send + 'static> {
 }
 
 enum Running<B> {
-    /// It never started: the arguments were bad.
-    Refused(Error, B),
+    /// It was over when it began; where its arguments were bad, with an error.
+    Over(Result<Status>, B),
     Started(Communicator, Arc<dyn Task>, Parked<B>),
 }
 
@@ -49,6 +49,7 @@ impl<B: Send + 'static> Request<B> {
         buffer: Parked<B>,
         span: Span<'static>,
         route: Route,
+        way: Way,
     ) -> Request<B> {
         let activity = Arc::new(comm.message(operation, &span, route));
         let checked = comm
@@ -56,15 +57,22 @@ impl<B: Send + 'static> Request<B> {
             .enter()
             .and_then(|inside| comm.check_route(route).map(|()| inside));
         let running = match checked {
-            Err(error) => Running::Refused(activity.name(error), buffer.unpark()),
+            Err(error) => Running::Over(Err(activity.name(error)), buffer.unpark()),
             Ok(_inside) => Running::Started(
                 comm.clone(),
-                start(comm, activity, Memory::Owned, span, route),
+                start(comm, activity, Memory::Owned, span, way),
                 buffer,
             ),
         };
         Request {
             running: Some(running),
+        }
+    }
+
+    /// A request of what is over already.
+    pub(crate) fn over(outcome: Result<Status>, buffer: B) -> Request<B> {
+        Request {
+            running: Some(Running::Over(outcome, buffer)),
         }
     }
 
@@ -74,6 +82,10 @@ impl<B: Send + 'static> Request<B> {
     /// Those of the operation, bad arguments included. [`RequestError::into_parts`] gives the buffer
     /// back, unless MPI still uses it after a [`Timeout`](ErrorKind::Timeout): then it was leaked.
     pub fn wait(mut self) -> Result<(B, Status), RequestError<B>> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(B, Status), RequestError<B>> {
         match self.running.take() {
             Some(Running::Started(comm, task, buffer)) => match wait(&comm, &task) {
                 Ok(status) => Ok((buffer.unpark(), status)),
@@ -82,7 +94,8 @@ impl<B: Send + 'static> Request<B> {
                     Err(RequestError { error, buffer })
                 }
             },
-            Some(Running::Refused(error, buffer)) => Err(RequestError {
+            Some(Running::Over(Ok(status), buffer)) => Ok((buffer, status)),
+            Some(Running::Over(Err(error), buffer)) => Err(RequestError {
                 error,
                 buffer: Some(buffer),
             }),
@@ -108,11 +121,11 @@ pub(crate) fn start(
     activity: Arc<Activity>,
     memory: Memory,
     span: Span<'static>,
-    route: Route,
+    way: Way,
 ) -> Arc<dyn Task> {
     let (own, about) = (comm.clone(), Arc::clone(&activity));
     let task = task(activity, memory, async move {
-        let outcome = own.travel(&about, &span, route).await;
+        let outcome = own.go(&about, &span, way).await;
         // An owner takes its buffer back without asking its stream.
         let settled = match memory {
             Memory::Owned => span.settle().await,
@@ -170,7 +183,8 @@ impl<B: Send + 'static> fmt::Debug for Request<B> {
         match &self.running {
             Some(Running::Started(_, task, _)) if task.state().is_done() => f.write_str("Request(done)"),
             Some(Running::Started(_, task, _)) => write!(f, "Request({})", task.state().activity),
-            Some(Running::Refused(error, _)) => write!(f, "Request({error})"),
+            Some(Running::Over(Ok(_), _)) => f.write_str("Request(done)"),
+            Some(Running::Over(Err(error), _)) => write!(f, "Request({error})"),
             None => f.write_str("Request(waited for)"),
         }
     }

@@ -2,15 +2,23 @@
 
 use crate::buffer::Span;
 use crate::comm::Communicator;
-use crate::engine::{self, Activity, Phase};
+use crate::engine::{self, Activity, Matched, Mode, Phase};
 use crate::error::{Peer, Result};
-use crate::message::{Source, Status, Tag};
+use crate::message::{PROC_NULL, Source, Status, Tag};
 
 /// Where an operation sends to or receives from, checked before it starts.
 #[derive(Clone, Copy)]
 pub(crate) enum Route {
-    To(usize, Tag),
+    To(usize, Tag, Mode),
     From(Source, Tag),
+}
+
+/// Which message an operation moves.
+pub(crate) enum Way {
+    /// One that is still to be matched.
+    Open(Route),
+    /// One that a matched probe has taken.
+    Matched(Matched),
 }
 
 impl Communicator {
@@ -18,7 +26,7 @@ impl Communicator {
     #[inline]
     pub(crate) fn message(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Activity {
         let (peer, tag) = match route {
-            Route::To(rank, tag) => (Peer::To(rank), tag),
+            Route::To(rank, tag, _) => (Peer::To(rank), tag),
             Route::From(Source::Rank(rank), tag) => (Peer::From(rank), tag),
             Route::From(Source::Any, tag) => (Peer::FromAny, tag),
         };
@@ -32,13 +40,13 @@ impl Communicator {
     #[inline]
     pub(crate) fn check_route(&self, route: Route) -> Result<()> {
         match route {
-            Route::To(rank, tag) => {
-                self.endpoint.check_rank(rank)?;
+            Route::To(rank, tag, _) => {
+                self.check_peer(rank)?;
                 self.endpoint.check_tag(tag.0)
             }
             Route::From(source, tag) => {
                 if let Source::Rank(rank) = source {
-                    self.endpoint.check_rank(rank)?;
+                    self.check_peer(rank)?;
                 }
                 if tag == Tag::ANY {
                     Ok(())
@@ -49,13 +57,38 @@ impl Communicator {
         }
     }
 
+    #[inline]
+    fn check_peer(&self, rank: usize) -> Result<()> {
+        match rank {
+            PROC_NULL => Ok(()),
+            rank => self.endpoint.check_rank(rank),
+        }
+    }
+
     /// Moves one message along a checked route.
     pub(crate) async fn travel(&self, activity: &Activity, span: &Span<'_>, route: Route) -> Result<Status> {
         let status = match route {
-            Route::To(dest, tag) => engine::send(&self.endpoint, activity, span, dest, tag).await,
+            Route::To(PROC_NULL, ..) | Route::From(Source::Rank(PROC_NULL), _) => {
+                Ok(Status::null(span.dtype()))
+            }
+            Route::To(dest, tag, mode) => {
+                engine::send(&self.endpoint, activity, span, (dest, tag), mode).await
+            }
             Route::From(source, tag) => engine::receive(&self.endpoint, activity, span, source, tag).await,
         }?;
         activity.waits_for(Phase::Over);
         Ok(status)
+    }
+
+    /// Moves one message along a checked way.
+    pub(crate) async fn go(&self, activity: &Activity, span: &Span<'_>, way: Way) -> Result<Status> {
+        match way {
+            Way::Open(route) => self.travel(activity, span, route).await,
+            Way::Matched(matched) => {
+                let status = engine::receive_matched(&self.endpoint, activity, span, matched).await?;
+                activity.waits_for(Phase::Over);
+                Ok(status)
+            }
+        }
     }
 }

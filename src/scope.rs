@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
-use crate::engine::{self, Memory, Task};
+use crate::engine::{self, Memory, Mode, Task};
 use crate::error::Result;
 use crate::message::{Source, Status, Tag};
 use crate::request;
-use crate::route::Route;
+use crate::route::{Route, Way};
 
 /// Where operations on borrowed buffers are started; see [`Communicator::scope`].
 pub struct Scope<'scope, 'env: 'scope> {
@@ -84,7 +84,8 @@ impl Communicator {
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// Starts to send a borrowed buffer to rank `dest`.
+    /// Starts to send a borrowed buffer to rank `dest`. (A buffered send needs no scope: see
+    /// [`Communicator::bsend`].)
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range, at once;
@@ -95,9 +96,63 @@ impl<'scope> Scope<'scope, '_> {
         dest: usize,
         tag: Tag,
     ) -> Result<ScopedRequest<'scope, &'scope B>> {
+        self.start_to_send("isend", buffer, Route::To(dest, tag, Mode::Standard))
+    }
+
+    /// Starts a synchronous send of a borrowed buffer to rank `dest`; see [`Communicator::issend`].
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range, at once;
+    /// others as for [`Communicator::ssend`], at [`ScopedRequest::wait`] or at the end of the scope.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Tag};
+    ///
+    /// let numbers = Communicator::threads(2, |comm| {
+    ///     let peer = 1 - comm.rank();
+    ///     let (own, mut theirs) = (comm.rank() as u64, 9);
+    ///     comm.scope(|s| {
+    ///         s.irecv(&mut theirs, peer, Tag(0))?;
+    ///         s.issend(&own, peer, Tag(0))?.wait()?; // the peer has matched it
+    ///         Ok(())
+    ///     })?;
+    ///     Ok::<u64, warpcomm::Error>(theirs)
+    /// })?;
+    /// assert_eq!(numbers.into_iter().collect::<Result<Vec<_>, _>>()?, [1, 0]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn issend<B: Buffer + ?Sized>(
+        &'scope self,
+        buffer: &'scope B,
+        dest: usize,
+        tag: Tag,
+    ) -> Result<ScopedRequest<'scope, &'scope B>> {
+        self.start_to_send("issend", buffer, Route::To(dest, tag, Mode::Synchronous))
+    }
+
+    /// Starts to send a borrowed buffer to a rank that has posted the receive already; see
+    /// [`Communicator::rsend`].
+    ///
+    /// # Errors
+    /// As for [`isend`](Self::isend).
+    pub fn irsend<B: Buffer + ?Sized>(
+        &'scope self,
+        buffer: &'scope B,
+        dest: usize,
+        tag: Tag,
+    ) -> Result<ScopedRequest<'scope, &'scope B>> {
+        self.start_to_send("irsend", buffer, Route::To(dest, tag, Mode::Standard))
+    }
+
+    fn start_to_send<B: Buffer + ?Sized>(
+        &'scope self,
+        operation: &'static str,
+        buffer: &'scope B,
+        route: Route,
+    ) -> Result<ScopedRequest<'scope, &'scope B>> {
         // SAFETY: borrowed for 'scope, which ends after every task of the scope is over.
         let span = unsafe { buffer.lower().detach() };
-        let task = self.start("isend", span, Route::To(dest, tag))?;
+        let task = self.start(operation, span, route)?;
         Ok(ScopedRequest {
             comm: &self.comm,
             task,
@@ -132,7 +187,7 @@ impl<'scope> Scope<'scope, '_> {
         self.comm
             .check_route(route)
             .map_err(|error| activity.name(error))?;
-        let task = request::start(&self.comm, activity, Memory::Borrowed, span, route);
+        let task = request::start(&self.comm, activity, Memory::Borrowed, span, Way::Open(route));
         self.tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -52,6 +52,7 @@ const UNSAFE: &[&str] = &[
     "src/engine/",
     "src/point_to_point.rs",
     "src/request.rs",
+    "src/request/",
     "src/scope.rs",
     "src/transport/",
 ];

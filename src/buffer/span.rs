@@ -120,6 +120,15 @@ impl<'a> Span<'a> {
         }
     }
 
+    /// The same span, of which an earlier failure says that it cannot be used.
+    pub(crate) fn failed(&self, failure: &Error) -> Span<'static> {
+        Span {
+            elements: self.elements,
+            failure: Some(failure.duplicate()),
+            ..Span::empty(self.dtype)
+        }
+    }
+
     /// Whether the elements can be used.
     #[inline]
     pub(crate) fn check(&self) -> Result<()> {

@@ -1,15 +1,12 @@
 //! A communicator as the engine sees it.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::envelope::Envelope;
+use super::arrived::List;
 use super::group::Group;
-use super::slab::Slab;
 use super::tags::{Ids, Tags};
 use super::{Engine, Inside};
-use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::Context;
 
@@ -22,18 +19,10 @@ pub(crate) struct Endpoint {
     pub group: Arc<Group>,
     pub tags: Tags,
     pub(super) ids: Ids,
-    pub(super) arrived: Mutex<VecDeque<Arrived>>,
+    pub(super) arrived: Mutex<List>,
     poison: Arc<OnceLock<Error>>,
     sequence: AtomicU64,
     in_collective: AtomicBool,
-}
-
-/// A message that a probe has received ahead of its receive.
-pub(super) struct Arrived {
-    pub envelope: Slab,
-    pub bytes: usize,
-    pub source: usize,
-    pub tag: i32,
 }
 
 /// The right to be in a blocking collective, of one thread at a time.
@@ -179,13 +168,5 @@ impl Drop for InCollective<'_> {
     #[inline]
     fn drop(&mut self) {
         self.endpoint.in_collective.store(false, Ordering::Release);
-    }
-}
-
-impl Arrived {
-    /// The elements' number and type.
-    pub(super) fn contents(&self) -> Result<(u64, Dtype)> {
-        let (envelope, _, dtype) = Envelope::read(&self.envelope.bytes()[..self.bytes])?;
-        Ok((envelope.count, dtype))
     }
 }

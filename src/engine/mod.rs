@@ -6,7 +6,9 @@
 //! when nobody waits.
 
 mod activity;
+mod arrived;
 mod baton;
+mod buffered;
 mod endpoint;
 mod envelope;
 mod group;
@@ -39,9 +41,11 @@ use patience::{Patience, Spins};
 use progress::Progress;
 
 pub(crate) use activity::{Activity, Phase};
+pub(crate) use arrived::Matched;
+pub(crate) use buffered::Room;
 pub(crate) use endpoint::{Endpoint, InCollective};
 pub(crate) use group::{Group, NO_SLOTS, Slots};
-pub(crate) use rendezvous::{probe, receive, send};
+pub(crate) use rendezvous::{Mode, receive, receive_matched, send};
 pub(crate) use slab::Slab;
 pub(crate) use task::{Memory, Task, task};
 pub(crate) use transfer::Transfer;
@@ -71,6 +75,7 @@ pub(crate) struct Engine {
     inside: AtomicUsize,
     progress: Progress,
     endpoints: Mutex<Vec<Weak<Endpoint>>>,
+    buffered: buffered::Usage,
     #[cfg(feature = "cuda")]
     binding: Binding,
 }
@@ -151,6 +156,7 @@ impl Engine {
             inside: AtomicUsize::new(0),
             progress: Progress::default(),
             endpoints: Mutex::default(),
+            buffered: buffered::Usage::default(),
             #[cfg(feature = "cuda")]
             binding: Binding::default(),
         })

@@ -10,16 +10,19 @@
 //! transport's largest               ------>
 //! ```
 //!
+//! A synchronous send takes the second way whatever its size: GO says that its receive has matched. No body
+//! follows where there are no elements.
+//!
 //! A body message that is shorter than it should be says that the sender could not send it: the mark of a
 //! send that failed or was withdrawn.
 
-use std::sync::{Arc, PoisonError};
-use std::task::Poll;
+use std::sync::Arc;
 
 use super::activity::{Activity, Phase};
-use super::endpoint::{Arrived, Endpoint};
+use super::arrived::{Arrived, Matched, Next};
+use super::endpoint::Endpoint;
 use super::envelope::{self, ANSWER_BYTES, ENVELOPE_BYTES, Envelope, Path, Room};
-use super::slab::{SLAB_BYTES, Slab};
+use super::slab::Slab;
 use super::task::{Memory, task};
 use super::transfer::Transfer;
 use crate::buffer::Span;
@@ -27,13 +30,22 @@ use crate::error::{Error, ErrorKind, Peer, Result};
 use crate::message::{Source, Status, Tag};
 use crate::transport::LARGEST_MESSAGE_BYTES;
 
+/// When a send is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// When its elements may be written again.
+    Standard,
+    /// When a receive has matched, too.
+    Synchronous,
+}
+
 /// Sends a span to `dest`.
 pub(crate) async fn send(
     endpoint: &Arc<Endpoint>,
     activity: &Activity,
     span: &Span<'_>,
-    dest: usize,
-    tag: Tag,
+    (dest, tag): (usize, Tag),
+    mode: Mode,
 ) -> Result<Status> {
     let (count, dtype, bytes) = (span.elements(), span.dtype(), span.bytes());
     let transport = endpoint.engine.transport();
@@ -42,11 +54,13 @@ pub(crate) async fn send(
         tag,
         count: count as u64,
         dtype,
+        cancelled: false,
     };
     activity.waits_for(Phase::Envelope);
     let mut slab = Slab::take();
     let failed = span.check();
-    if bytes <= endpoint.engine.config().eager_limit || failed.is_err() {
+    let rides = mode == Mode::Standard && bytes <= endpoint.engine.config().eager_limit;
+    if rides || failed.is_err() {
         Envelope::new(Path::Inline, dtype, 0, count).write(slab.bytes_mut());
         let context = &endpoint.context;
         let transfer = if failed.is_err() {
@@ -153,8 +167,8 @@ fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, bytes: usize, id: u32) -> Res
         let mut answer =
             Transfer::receive_slab(transport, &own.group.private, Some(dest), Some(tag), ANSWER_BYTES)?;
         let delivery = (&mut answer).await?;
-        // A receiver that refused does not wait for a body.
-        if answer.slab().first() == Some(&0) && delivery.bytes == ANSWER_BYTES {
+        // A receiver that refused does not wait for a body, nor one of a message without elements.
+        if bytes > 0 && answer.slab().first() == Some(&0) && delivery.bytes == ANSWER_BYTES {
             send_mark(&own, dest, own.tags.body(id)).await?;
         }
         own.ids.release(id);
@@ -173,12 +187,7 @@ pub(crate) async fn receive(
     tag: Tag,
 ) -> Result<Status> {
     activity.waits_for(Phase::Match);
-    let Arrived {
-        envelope: slab,
-        bytes,
-        source,
-        tag,
-    } = match next_envelope(endpoint, source, tag)? {
+    let arrived = match endpoint.next_envelope(source, tag)? {
         Next::Arrived(arrived) => arrived,
         Next::Posted(mut transfer) => match transfer.or_cancelled(activity).await? {
             Some(delivery) => Arrived {
@@ -187,14 +196,35 @@ pub(crate) async fn receive(
                 source: delivery.source,
                 tag: delivery.tag,
             },
-            None => {
-                return Err(Error::new(
-                    ErrorKind::PeerFailed,
-                    "cancelled, because its scope ended with an error or a panic",
-                ));
-            }
+            None => return Ok(Status::cancelled(span.dtype())),
         },
     };
+    take_in(endpoint, activity, span, arrived).await
+}
+
+/// Receives a message that a matched probe has taken into a span that may be written.
+pub(crate) async fn receive_matched(
+    endpoint: &Arc<Endpoint>,
+    activity: &Activity,
+    span: &Span<'_>,
+    matched: Matched,
+) -> Result<Status> {
+    take_in(endpoint, activity, span, matched.arrived).await
+}
+
+/// Receives the elements behind an envelope.
+async fn take_in(
+    endpoint: &Arc<Endpoint>,
+    activity: &Activity,
+    span: &Span<'_>,
+    arrived: Arrived,
+) -> Result<Status> {
+    let Arrived {
+        envelope: slab,
+        bytes,
+        source,
+        tag,
+    } = arrived;
     let from = |error: Error| error.peer(Peer::From(source));
     let (envelope, path, dtype) = Envelope::read(&slab.bytes()[..bytes]).map_err(from)?;
     let room = Room {
@@ -210,6 +240,7 @@ pub(crate) async fn receive(
         tag: Tag(tag),
         count: envelope.count,
         dtype,
+        cancelled: false,
     };
     match path {
         Path::Inline => {
@@ -263,6 +294,9 @@ async fn receive_body(
     let bytes = span.bytes();
     let mut outcome = Ok(());
     let (answer_tag, body_tag) = (endpoint.tags.answer(id), endpoint.tags.body(id));
+    if bytes == 0 {
+        return answer(endpoint, source, answer_tag, envelope::write_go).await;
+    }
     let mut first = 0;
     while first < bytes {
         let length = LARGEST_MESSAGE_BYTES.min(bytes - first);
@@ -300,78 +334,4 @@ async fn receive_body(
         first += length;
     }
     outcome
-}
-
-/// Where the next envelope comes from.
-enum Next<'a> {
-    Arrived(Arrived),
-    Posted(Transfer<'a>),
-}
-
-/// Takes the earliest envelope that a probe has received, or posts a receive for the next.
-///
-/// What has arrived came before anything that MPI still holds, so that MPI's order is kept.
-fn next_envelope(endpoint: &Endpoint, source: Source, tag: Tag) -> Result<Next<'_>> {
-    let mut arrived = endpoint.arrived.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = arrived.iter().position(|arrived| matches(arrived, source, tag));
-    if let Some(arrived) = found.and_then(|at| arrived.remove(at)) {
-        return Ok(Next::Arrived(arrived));
-    }
-    let source = match source {
-        Source::Any => None,
-        Source::Rank(rank) => Some(rank),
-    };
-    let tag = (tag != Tag::ANY).then_some(tag.0);
-    let transport = endpoint.engine.transport();
-    // Posted under the lock: a probe on another thread must not take the message in between.
-    Transfer::receive_slab(transport, &endpoint.context, source, tag, SLAB_BYTES).map(Next::Posted)
-}
-
-fn matches(arrived: &Arrived, source: Source, tag: Tag) -> bool {
-    let source_fits = match source {
-        Source::Any => true,
-        Source::Rank(rank) => rank == arrived.source,
-    };
-    source_fits && (tag == Tag::ANY || tag.0 == arrived.tag)
-}
-
-/// Looks for a message without receiving it.
-///
-/// Takes every message that MPI holds for the communicator, in its order, until one fits.
-pub(crate) fn probe(endpoint: &Endpoint, source: Source, tag: Tag) -> Result<Option<Status>> {
-    let mut arrived = endpoint.arrived.lock().unwrap_or_else(PoisonError::into_inner);
-    let status = |arrived: &Arrived| {
-        let (count, dtype) = arrived.contents()?;
-        Ok(Some(Status {
-            source: arrived.source,
-            tag: Tag(arrived.tag),
-            count,
-            dtype,
-        }))
-    };
-    if let Some(found) = arrived.iter().find(|arrived| matches(arrived, source, tag)) {
-        return status(found);
-    }
-    let transport = endpoint.engine.transport();
-    while let Some(mut transfer) = Transfer::receive_unexpected(transport, &endpoint.context)? {
-        // The envelope is on its way already: this ends without anybody's help.
-        let delivery = loop {
-            if let Poll::Ready(outcome) = transfer.poll_once() {
-                break outcome?;
-            }
-            std::thread::yield_now();
-        };
-        let next = Arrived {
-            envelope: transfer.into_slab(),
-            bytes: delivery.bytes,
-            source: delivery.source,
-            tag: delivery.tag,
-        };
-        let fits = matches(&next, source, tag);
-        arrived.push_back(next);
-        if fits {
-            return arrived.back().map_or(Ok(None), status);
-        }
-    }
-    Ok(None)
 }
