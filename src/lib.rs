@@ -60,7 +60,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use message::{PROC_NULL, Source, Status, Tag};
 pub use op::Op;
 pub use point_to_point::Message;
-pub use request::{Request, RequestError};
+pub use request::{AnyPersistent, AnyRequest, Persistent, Request, RequestError, Tested};
+pub use request::{start_all, test_all, test_any, test_some, wait_all, wait_any, wait_some};
 #[cfg(feature = "mpi")]
 pub use runtime::Runtime;
 pub use scope::{Scope, ScopedRequest};

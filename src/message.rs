@@ -7,7 +7,8 @@ use crate::dtype::Dtype;
 /// The rank of nobody (`MPI_PROC_NULL`), to send to and to receive from.
 ///
 /// Such a message is over at once: the buffer is left alone, and the status has this source,
-/// [`Tag::ANY`] and a count of 0. So the ranks at an edge need no case of their own.
+/// [`Tag::ANY`] and a count of 0. So the ranks at an edge need no case of their own. The number is one that
+/// arithmetic on ranks does not reach by accident: what wraps around below 0 is out of range.
 ///
 /// MPI standard, section 3.11.
 ///
@@ -25,7 +26,7 @@ use crate::dtype::Dtype;
 /// assert_eq!(ghosts.into_iter().collect::<Result<Vec<_>, _>>()?, [100, 0, 1]);
 /// # Ok::<(), warpcomm::Error>(())
 /// ```
-pub const PROC_NULL: usize = usize::MAX;
+pub const PROC_NULL: usize = usize::MAX / 2;
 
 /// The number by which a receive chooses among messages: 0 to at least 32,767.
 ///

@@ -1,26 +1,108 @@
 //! Operations that go on while the caller does something else, and own their buffers.
 
+mod future;
+mod many;
+mod persistent;
+
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::buffer::{Parked, Span};
 use crate::comm::Communicator;
 use crate::engine::{self, Activity, Memory, Task, task};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Peer, Result};
 use crate::message::Status;
 use crate::route::{Route, Way};
 
+pub(crate) use many::handle;
+pub use many::{AnyRequest, test_all, test_any, test_some, wait_all, wait_any, wait_some};
+pub use persistent::{AnyPersistent, Persistent, start_all};
+
 /// A send or receive under way, which owns its buffer.
 ///
-/// [`wait`](Self::wait) gives the buffer back. A request that is dropped goes on in the background, its
+/// [`wait`](Self::wait) gives the buffer back, and so does awaiting the request as a future. A request that is dropped goes on in the background, its
 /// buffer is freed when it is done; one that is forgotten leaks its buffer.
 ///
+/// As a future it wakes its task when the operation is over, or when its deadline has passed: the operation goes on by
+/// itself. Where MPI allows calls from one thread only ([`ThreadLevel`](crate::ThreadLevel) below multiple), nothing
+/// goes on by itself, and the future asks to be polled again at once: polling drives the operations of the process.
+///
 /// MPI standard, section 3.7.
+///
+/// ```
+/// use std::pin::pin;
+/// use std::task::{Context, Poll, Wake, Waker};
+/// use warpcomm::{Communicator, Tag};
+///
+/// /// The smallest of executors: one future, one thread.
+/// struct Unpark(std::thread::Thread);
+///
+/// impl Wake for Unpark {
+///     fn wake(self: std::sync::Arc<Self>) {
+///         self.0.unpark();
+///     }
+/// }
+///
+/// fn block_on<F: Future>(future: F) -> F::Output {
+///     let waker = Waker::from(std::sync::Arc::new(Unpark(std::thread::current())));
+///     let mut future = pin!(future);
+///     loop {
+///         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+///             Poll::Ready(output) => return output,
+///             Poll::Pending => std::thread::park(),
+///         }
+///     }
+/// }
+///
+/// let received = Communicator::threads(2, |comm| {
+///     let peer = 1 - comm.rank();
+///     block_on(async {
+///         let incoming = comm.irecv(vec![0u8; 3], peer, Tag(0));
+///         comm.isend(vec![comm.rank() as u8; 3], peer, Tag(0)).await?;
+///         let (received, _) = incoming.await?;
+///         Ok::<_, warpcomm::Error>(received)
+///     })
+/// })?;
+/// assert_eq!(received.into_iter().collect::<Result<Vec<_>, _>>()?, [[1, 1, 1], [0, 0, 0]]);
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
 #[must_use = "a request that is dropped goes on, but nobody learns whether it succeeded"]
 pub struct Request<B: Send + 'static> {
     /// Taken by `wait` and `drop`.
     running: Option<Running<B>>,
+    /// When it was first polled as a future, where it has a deadline.
+    polled: Option<Instant>,
+}
+
+/// What a test of an operation has found: its end, or the request `R` once more.
+///
+/// ```
+/// use warpcomm::{Communicator, Tag, Tested};
+///
+/// let numbers = Communicator::threads(2, |comm| {
+///     if comm.rank() == 0 {
+///         return comm.send(&[5i32], 1, Tag(0)).map(|()| vec![]);
+///     }
+///     let mut request = comm.irecv(vec![0i32], 0, Tag(0));
+///     loop {
+///         match request.test()? {
+///             Tested::Done(numbers, _) => return Ok::<_, warpcomm::Error>(numbers),
+///             Tested::Pending(again) => request = again, // compute something meanwhile
+///         }
+///     }
+/// })?;
+/// assert_eq!(numbers.into_iter().collect::<Result<Vec<_>, _>>()?, [vec![], vec![5]]);
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
+#[must_use = "a pending request is in it"]
+#[derive(Debug)]
+pub enum Tested<B, R> {
+    /// It is over; this is its buffer.
+    Done(B, Status),
+    /// It goes on.
+    Pending(R),
 }
 
 enum Running<B> {
@@ -66,6 +148,7 @@ impl<B: Send + 'static> Request<B> {
         };
         Request {
             running: Some(running),
+            polled: None,
         }
     }
 
@@ -73,6 +156,7 @@ impl<B: Send + 'static> Request<B> {
     pub(crate) fn over(outcome: Result<Status>, buffer: B) -> Request<B> {
         Request {
             running: Some(Running::Over(outcome, buffer)),
+            polled: None,
         }
     }
 
@@ -111,6 +195,54 @@ impl<B: Send + 'static> Request<B> {
         match &self.running {
             Some(Running::Started(comm, task, _)) => is_done(comm, task),
             _ => true,
+        }
+    }
+
+    /// Gives the buffer back if the operation is over, and else the request; never blocks.
+    ///
+    /// MPI standard, section 3.7.3 (`MPI_Test`).
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait), of an operation that is over, or can never be.
+    pub fn test(self) -> Result<Tested<B, Request<B>>, RequestError<B>> {
+        let pending = match &self.running {
+            Some(Running::Started(comm, task, _)) => !can_be_waited_for(comm, task),
+            _ => false,
+        };
+        match pending {
+            true => Ok(Tested::Pending(self)),
+            false => self.wait().map(|(buffer, status)| Tested::Done(buffer, status)),
+        }
+    }
+
+    /// Asks a receive to end if no message has matched it yet; never blocks.
+    ///
+    /// The request is still to be waited for. If the receive was cancelled,
+    /// [`Status::is_cancelled`] says so, and nothing was written; if a message came first, it is received as
+    /// ever.
+    ///
+    /// MPI standard, section 3.8.4 (`MPI_Cancel`).
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) for a send: MPI deprecates cancelling sends, since a message may
+    /// be with its receiver long before that looks for it.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Source, Tag};
+    ///
+    /// let outcomes = Communicator::threads(1, |comm| {
+    ///     let request = comm.irecv(vec![7u8; 3], Source::Any, Tag(0));
+    ///     request.cancel()?;
+    ///     let (buffer, status) = request.wait()?;
+    ///     Ok::<_, warpcomm::Error>((buffer, status.is_cancelled()))
+    /// })?;
+    /// assert_eq!(outcomes.into_iter().collect::<Result<Vec<_>, _>>()?, [(vec![7, 7, 7], true)]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn cancel(&self) -> Result<()> {
+        match &self.running {
+            Some(Running::Started(comm, task, _)) => cancel(comm, task),
+            _ => Ok(()),
         }
     }
 }
@@ -157,6 +289,24 @@ pub(crate) fn is_done(comm: &Communicator, task: &Arc<dyn Task>) -> bool {
         comm.endpoint.engine.poll_in_passing();
     }
     task.state().is_done()
+}
+
+/// Whether a wait for a task returns at once: it is over, or will never be.
+pub(crate) fn can_be_waited_for(comm: &Communicator, task: &Arc<dyn Task>) -> bool {
+    is_done(comm, task) || comm.endpoint.check().is_err() || comm.endpoint.engine.transport().lost().is_some()
+}
+
+/// Asks a receive to end unmatched.
+pub(crate) fn cancel(comm: &Communicator, task: &Arc<dyn Task>) -> Result<()> {
+    let activity = &task.state().activity;
+    match activity.peer {
+        Some(Peer::From(_) | Peer::FromAny) => {
+            activity.cancel();
+            comm.endpoint.engine.transport().wake();
+            Ok(())
+        }
+        _ => Err(activity.name(Error::unsupported("only receives can be cancelled"))),
+    }
 }
 
 /// The buffer of a task that failed or was given up, if nobody uses it any more.

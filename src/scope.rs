@@ -11,7 +11,8 @@ use crate::comm::Communicator;
 use crate::engine::{self, Memory, Mode, Task};
 use crate::error::Result;
 use crate::message::{Source, Status, Tag};
-use crate::request;
+use crate::request::handle::{Handle, View};
+use crate::request::{self, Tested};
 use crate::route::{Route, Way};
 
 /// Where operations on borrowed buffers are started; see [`Communicator::scope`].
@@ -243,12 +244,37 @@ impl<B> ScopedRequest<'_, B> {
     pub fn is_done(&self) -> bool {
         request::is_done(self.comm, &self.task)
     }
+
+    /// Gives the borrow back if the operation is over, and else the request; never blocks.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait), of an operation that is over, or can never be.
+    pub fn test(self) -> Result<Tested<B, Self>> {
+        if !request::can_be_waited_for(self.comm, &self.task) {
+            return Ok(Tested::Pending(self));
+        }
+        self.wait().map(|(buffer, status)| Tested::Done(buffer, status))
+    }
+
+    /// Asks a receive to end if no message has matched it yet; see [`Request::cancel`](crate::Request::cancel).
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for a send.
+    pub fn cancel(&self) -> Result<()> {
+        request::cancel(self.comm, &self.task)
+    }
 }
 
 impl fmt::Debug for Scope<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let started = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).len();
         write!(f, "Scope({started} operations of {:?})", self.comm)
+    }
+}
+
+impl<B> Handle for ScopedRequest<'_, B> {
+    fn view(&self) -> View<'_> {
+        View::started(self.comm, &self.task)
     }
 }
 

@@ -46,6 +46,12 @@ impl<B> Parked<B> {
         Parked(MaybeUninit::new(buffer))
     }
 
+    /// The buffer, while nobody uses its elements.
+    pub(crate) fn get(&self) -> &B {
+        // SAFETY: initialized by `new`, and taken out only by value.
+        unsafe { self.0.assume_init_ref() }
+    }
+
     /// The buffer, to be lowered while nobody uses its elements yet.
     pub(crate) fn get_mut(&mut self) -> &mut B {
         // SAFETY: initialized by `new`, and taken out only by value.

@@ -406,6 +406,25 @@ impl Engine {
         }
     }
 
+    /// Whether pending operations go on while no call is made.
+    pub(crate) fn goes_on_by_itself(&self) -> bool {
+        self.only_thread.is_none() && self.progress.is_running()
+    }
+
+    /// Wakes all who wait for tasks as futures.
+    fn ring(&self) {
+        let wakers: Vec<Waker> = {
+            let mut tasks = self.tasks.take();
+            self.collect_inbox(&mut tasks);
+            let waker = |entry: &Entry| match entry {
+                Entry::Task(task) => task.state().take_waker(),
+                Entry::Lent(_) => None,
+            };
+            tasks.iter().filter_map(waker).collect()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Takes a task out of the engine in the middle; true if nothing uses its memory any more.
     ///
     /// A buffer that the task owns is leaked if the transport holds it; one that it borrows ends the job.
@@ -425,6 +444,9 @@ impl Engine {
         if task.state().activity.lends() && task.state().memory == Memory::Owned {
             // The transport goes on using the buffer, which must never be freed.
             std::mem::forget(Arc::clone(task));
+            if let Some(waker) = task.state().take_waker() {
+                waker.wake();
+            }
             return false;
         }
         // SAFETY: this thread holds the baton.

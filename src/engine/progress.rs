@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::sync::{AtomicBool, AtomicUsize, Ordering, fence};
@@ -12,6 +12,9 @@ const EAGER_ROUNDS: u32 = 20;
 
 /// The first and the longest sleep between two rounds.
 const NAPS: [Duration; 2] = [Duration::from_micros(50), Duration::from_micros(500)];
+
+/// How often those who wait for tasks as futures are woken to look at deadlines and lost peers.
+const RING: Duration = Duration::from_millis(100);
 
 /// Looks for work that the thread makes before it sleeps until it is woken.
 const LINGER: u32 = 20;
@@ -49,6 +52,14 @@ impl Progress {
         }
     }
 
+    /// Whether pending tasks are driven while nobody waits.
+    pub(super) fn is_running(&self) -> bool {
+        self.thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some()
+    }
+
     /// Counts tasks that are over.
     pub(super) fn finished(&self, tasks: usize) {
         self.doze.subtract(tasks);
@@ -71,6 +82,7 @@ fn run(engine: &Arc<Engine>) {
     let mut idle_rounds = 0u32;
     let mut lingered = 0;
     let mut seen = engine.rounds();
+    let mut rung = Instant::now();
     while !engine.is_stopped() {
         if doze.pending() == 0 {
             lingered += 1;
@@ -81,6 +93,10 @@ fn run(engine: &Arc<Engine>) {
             continue;
         }
         lingered = 0;
+        if rung.elapsed() > RING {
+            rung = Instant::now();
+            engine.ring();
+        }
         // Somebody who waits polls already, and better: this thread keeps out of the way.
         let rounds = engine.rounds();
         if rounds != seen {

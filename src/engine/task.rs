@@ -5,7 +5,7 @@ use std::cell::UnsafeCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::activity::Activity;
@@ -48,8 +48,16 @@ pub(crate) struct TaskState {
     pub memory: Memory,
     done: AtomicBool,
     outcome: Mutex<Option<Result<Status>>>,
-    /// What must live until the task is over.
-    kept: Mutex<Option<Box<dyn Any + Send>>>,
+    until_over: Mutex<UntilOver>,
+}
+
+/// What there is to do when a task is over.
+#[derive(Default)]
+struct UntilOver {
+    /// What must live until then.
+    kept: Option<Box<dyn Any + Send>>,
+    /// Who waits for it as a future.
+    waker: Option<Waker>,
 }
 
 struct Operation<F> {
@@ -72,7 +80,7 @@ where
             memory,
             done: AtomicBool::new(false),
             outcome: Mutex::new(None),
-            kept: Mutex::new(None),
+            until_over: Mutex::default(),
         },
         future: UnsafeCell::new(Some(future)),
     })
@@ -108,12 +116,19 @@ impl<F: Future<Output = Result<Status>> + Send> Task for Operation<F> {
 impl TaskState {
     pub(super) fn finish(&self, outcome: Result<Status>) {
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-        let kept = {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let UntilOver { kept, waker } = {
+            let mut until_over = self.until_over();
             self.done.store(true, Ordering::Release);
-            kept.take()
+            std::mem::take(&mut *until_over)
         };
         drop(kept);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn until_over(&self) -> MutexGuard<'_, UntilOver> {
+        self.until_over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -127,9 +142,35 @@ impl TaskState {
 
     /// Keeps a value alive until the task is over; forever, if it never is.
     pub(crate) fn keep(&self, value: Box<dyn Any + Send>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut until_over = self.until_over();
         if !self.is_done() {
-            *kept = Some(value);
+            until_over.kept = Some(value);
+        }
+    }
+
+    /// Sees to it that `waker` is woken when the task is over; true if it is already.
+    pub(crate) fn wake_when_over(&self, waker: &Waker) -> bool {
+        let mut until_over = self.until_over();
+        if !self.is_done() {
+            match &mut until_over.waker {
+                Some(known) => known.clone_from(waker),
+                none => *none = Some(waker.clone()),
+            }
+        }
+        self.is_done()
+    }
+
+    /// Who waits for the task as a future, to be woken before it is over.
+    pub(super) fn take_waker(&self) -> Option<Waker> {
+        self.until_over().waker.take()
+    }
+
+    /// What became of the task, for those who leave the outcome to its owner.
+    pub(crate) fn outcome(&self) -> Option<Result<Status>> {
+        match &*self.outcome.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => None,
+            Some(Ok(status)) => Some(Ok(*status)),
+            Some(Err(error)) => Some(Err(error.duplicate())),
         }
     }
 }

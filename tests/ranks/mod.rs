@@ -7,12 +7,14 @@ mod barrier;
 mod bcast;
 mod common;
 mod communicators;
+mod completion;
 mod concurrency;
 mod deadlock;
 #[cfg(feature = "cuda")]
 mod device;
 mod errors;
 mod faults;
+mod futures;
 mod gather;
 #[cfg(feature = "mpi")]
 mod hangs;
@@ -21,7 +23,11 @@ mod large;
 mod lifecycle;
 #[cfg(feature = "cuda")]
 mod many_ranks;
+mod matched;
 mod mismatch;
+mod persistent;
+mod point_to_point;
+mod proc_null;
 mod programs;
 mod reduce;
 mod refusals;
@@ -29,6 +35,7 @@ mod requests;
 mod scatter;
 mod scope;
 mod selftest;
+mod send_modes;
 mod send_recv;
 mod sendrecv;
 #[cfg(feature = "cuda")]
@@ -45,7 +52,14 @@ pub fn cases() -> Vec<Case> {
     [
         send_recv::CASES,
         wildcards::CASES,
+        send_modes::CASES,
+        proc_null::CASES,
+        matched::CASES,
         requests::CASES,
+        completion::CASES,
+        futures::CASES,
+        persistent::CASES,
+        point_to_point::CASES,
         scope::CASES,
         sendrecv::CASES,
         barrier::CASES,

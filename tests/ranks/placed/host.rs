@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-pub use warpcomm::{Communicator, Request};
+pub use warpcomm::{AnyRequest, Communicator, Request};
+pub use warpcomm::{start_all, test_all, test_any, test_some, wait_all, wait_any, wait_some};
 
 pub type ScopeHandle<'scope, 'env> = &'scope warpcomm::Scope<'scope, 'env>;
 

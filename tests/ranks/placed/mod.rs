@@ -9,6 +9,9 @@
 mod elements;
 #[macro_use]
 mod memory;
+mod many;
+mod matched;
+mod persistent;
 mod request;
 mod scope;
 mod stage;
@@ -22,8 +25,12 @@ use warpcomm::{Blocks, Op, Result, Source, Status, Tag};
 
 use crate::harness::{Failure, Place};
 pub use elements::{Elements, ElementsMut, OwnedElements, OwnedElementsMut};
+pub use many::{AnyRequest, test_all, test_any, test_some, wait_all, wait_any, wait_some};
+pub use matched::Message;
 use memory::Form;
 use memory::Memory;
+pub use persistent::{Persistent, start_all};
+use request::Mode;
 pub use request::Request;
 use scope::Scope;
 pub use scope::Scope as ScopeHandle;
@@ -156,8 +163,80 @@ impl Communicator {
         )
     }
 
+    pub fn ssend<B: Elements + ?Sized>(&self, buffer: &B, dest: usize, tag: Tag) -> Result<()> {
+        read!(self, buffer, self.inner.ssend(buffer, dest, tag))
+    }
+
+    pub fn rsend<B: Elements + ?Sized>(&self, buffer: &B, dest: usize, tag: Tag) -> Result<()> {
+        read!(self, buffer, self.inner.rsend(buffer, dest, tag))
+    }
+
+    pub fn bsend<B: Elements + ?Sized>(&self, buffer: &B, dest: usize, tag: Tag) -> Result<()> {
+        read!(self, buffer, self.inner.bsend(buffer, dest, tag))
+    }
+
+    pub fn sendrecv_replace<B: ElementsMut + ?Sized>(
+        &self,
+        buffer: &mut B,
+        dest: usize,
+        send_tag: Tag,
+        source: impl Into<Source>,
+        recv_tag: Tag,
+    ) -> Result<Status> {
+        let source = source.into();
+        write!(
+            self,
+            buffer,
+            self.inner
+                .sendrecv_replace(buffer, dest, send_tag, source, recv_tag)
+        )
+    }
+
     pub fn isend<B: OwnedElements>(&self, buffer: B, dest: usize, tag: Tag) -> Request<B> {
-        Request::send(self, buffer, dest, tag)
+        Request::send(self, Mode::Standard, buffer, dest, tag)
+    }
+
+    pub fn issend<B: OwnedElements>(&self, buffer: B, dest: usize, tag: Tag) -> Request<B> {
+        Request::send(self, Mode::Synchronous, buffer, dest, tag)
+    }
+
+    pub fn irsend<B: OwnedElements>(&self, buffer: B, dest: usize, tag: Tag) -> Request<B> {
+        Request::send(self, Mode::Ready, buffer, dest, tag)
+    }
+
+    pub fn ibsend<B: OwnedElements>(&self, buffer: B, dest: usize, tag: Tag) -> Request<B> {
+        Request::send(self, Mode::Buffered, buffer, dest, tag)
+    }
+
+    pub fn mprobe(&self, source: impl Into<Source>, tag: Tag) -> Result<Message> {
+        let message = self.inner.mprobe(source, tag)?;
+        Ok(Message::new(self, message))
+    }
+
+    pub fn improbe(&self, source: impl Into<Source>, tag: Tag) -> Result<Option<Message>> {
+        let message = self.inner.improbe(source, tag)?;
+        Ok(message.map(|message| Message::new(self, message)))
+    }
+
+    pub fn send_init<B: OwnedElements>(&self, buffer: B, dest: usize, tag: Tag) -> Persistent<B> {
+        Persistent::send(self, Mode::Standard, buffer, dest, tag)
+    }
+
+    pub fn ssend_init<B: OwnedElements>(&self, buffer: B, dest: usize, tag: Tag) -> Persistent<B> {
+        Persistent::send(self, Mode::Synchronous, buffer, dest, tag)
+    }
+
+    pub fn rsend_init<B: OwnedElements>(&self, buffer: B, dest: usize, tag: Tag) -> Persistent<B> {
+        Persistent::send(self, Mode::Ready, buffer, dest, tag)
+    }
+
+    pub fn recv_init<B: OwnedElementsMut>(
+        &self,
+        buffer: B,
+        source: impl Into<Source>,
+        tag: Tag,
+    ) -> Persistent<B> {
+        Persistent::receive(self, buffer, source.into(), tag)
     }
 
     pub fn irecv<B: OwnedElementsMut>(&self, buffer: B, source: impl Into<Source>, tag: Tag) -> Request<B> {

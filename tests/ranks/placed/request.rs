@@ -1,13 +1,39 @@
 //! Requests, which own a copy of the case's buffer.
 
 use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
 
 use warpcomm::cudarc::driver::{CudaSlice, PinnedHostSlice};
-use warpcomm::{Error, ErrorKind, Source, Status, Tag};
+use warpcomm::{Error, ErrorKind, OwnedBuffer, Source, Status, Tag, Tested};
 
 use super::memory::Memory;
 use super::memory::{Device, Form, PinnedSource};
-use super::{Communicator, OwnedElements, OwnedElementsMut};
+use super::{AnyRequest, Communicator, OwnedElements, OwnedElementsMut};
+
+/// The kinds of sends.
+#[derive(Clone, Copy, Debug)]
+pub enum Mode {
+    Standard,
+    Synchronous,
+    Ready,
+    Buffered,
+}
+
+fn send<B: OwnedBuffer>(
+    comm: &warpcomm::Communicator,
+    mode: Mode,
+    buffer: B,
+    dest: usize,
+    tag: Tag,
+) -> warpcomm::Request<B> {
+    match mode {
+        Mode::Standard => comm.isend(buffer, dest, tag),
+        Mode::Synchronous => comm.issend(buffer, dest, tag),
+        Mode::Ready => comm.irsend(buffer, dest, tag),
+        Mode::Buffered => comm.ibsend(buffer, dest, tag),
+    }
+}
 
 /// A send or receive under way.
 pub struct Request<B: OwnedElements> {
@@ -50,9 +76,9 @@ macro_rules! start {
 }
 
 impl<B: OwnedElements> Request<B> {
-    pub(super) fn send(comm: &Communicator, buffer: B, dest: usize, tag: Tag) -> Request<B> {
+    pub(super) fn send(comm: &Communicator, mode: Mode, buffer: B, dest: usize, tag: Tag) -> Request<B> {
         Request {
-            running: start!(comm, buffer => comm.inner.isend(buffer, dest, tag)),
+            running: start!(comm, buffer => send(&comm.inner, mode, buffer, dest, tag)),
             end: |copy, buffer| copy.assert_unchanged(buffer.elements()),
         }
     }
@@ -67,22 +93,56 @@ impl<B: OwnedElements> Request<B> {
         }
     }
 
+    pub(super) fn matched(comm: &Communicator, message: warpcomm::Message, buffer: B) -> Request<B>
+    where
+        B: OwnedElementsMut,
+    {
+        Request {
+            running: start!(comm, buffer => message.irecv(buffer)),
+            end: |copy, buffer| copy.copy_back(buffer.elements_mut()),
+        }
+    }
+
     pub fn wait(self) -> Result<(B, Status), RequestError<B>> {
         match self.running {
-            Running::Own(request) => request.wait().map_err(|error| {
-                let (error, buffer) = error.into_parts();
-                RequestError { error, buffer }
-            }),
+            Running::Own(request) => request.wait().map_err(RequestError::own),
             Running::Pinned(request, buffer) => ended(request.wait(), buffer, self.end, Memory::Pinned),
-            Running::Device { request, buffer, .. } => ended(request.wait(), buffer, self.end, |whole| {
-                Memory::Device(Device {
-                    form: Form::Whole,
-                    range: 0..whole.len(),
-                    whole,
-                    around: [Vec::new(), Vec::new()],
-                    source: None,
-                })
-            }),
+            Running::Device { request, buffer, .. } => ended(request.wait(), buffer, self.end, whole),
+        }
+    }
+
+    pub fn test(self) -> Result<Tested<B, Request<B>>, RequestError<B>> {
+        let end = self.end;
+        let again = |running| Tested::Pending(Request { running, end });
+        Ok(match self.running {
+            Running::Own(request) => match request.test().map_err(RequestError::own)? {
+                Tested::Done(buffer, status) => Tested::Done(buffer, status),
+                Tested::Pending(request) => again(Running::Own(request)),
+            },
+            Running::Pinned(request, buffer) => match request.test() {
+                Ok(Tested::Pending(request)) => again(Running::Pinned(request, buffer)),
+                over => done(ended(over.map(finished), buffer, end, Memory::Pinned)?),
+            },
+            Running::Device {
+                request,
+                buffer,
+                _source,
+            } => match request.test() {
+                Ok(Tested::Pending(request)) => again(Running::Device {
+                    request,
+                    buffer,
+                    _source,
+                }),
+                over => done(ended(over.map(finished), buffer, end, whole)?),
+            },
+        })
+    }
+
+    pub fn cancel(&self) -> warpcomm::Result<()> {
+        match &self.running {
+            Running::Own(request) => request.cancel(),
+            Running::Pinned(request, _) => request.cancel(),
+            Running::Device { request, .. } => request.cancel(),
         }
     }
 
@@ -93,6 +153,53 @@ impl<B: OwnedElements> Request<B> {
             Running::Device { request, .. } => request.is_done(),
         }
     }
+}
+
+impl<B: OwnedElements> AnyRequest for Request<B> {
+    fn inner(&self) -> &dyn warpcomm::AnyRequest {
+        match &self.running {
+            Running::Own(request) => request,
+            Running::Pinned(request, _) => request,
+            Running::Device { request, .. } => request,
+        }
+    }
+}
+
+impl<B: OwnedElements> IntoFuture for Request<B> {
+    type Output = Result<(B, Status), RequestError<B>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let end = self.end;
+        Box::pin(async move {
+            match self.running {
+                Running::Own(request) => request.await.map_err(RequestError::own),
+                Running::Pinned(request, buffer) => ended(request.await, buffer, end, Memory::Pinned),
+                Running::Device { request, buffer, .. } => ended(request.await, buffer, end, whole),
+            }
+        })
+    }
+}
+
+fn whole<T: crate::oracle::Value>(whole: CudaSlice<T>) -> Memory<T> {
+    Memory::Device(Device {
+        form: Form::Whole,
+        range: 0..whole.len(),
+        whole,
+        around: [Vec::new(), Vec::new()],
+        source: None,
+    })
+}
+
+fn finished<B, R>(tested: Tested<B, R>) -> (B, Status) {
+    match tested {
+        Tested::Done(buffer, status) => (buffer, status),
+        Tested::Pending(_) => unreachable!("it is over"),
+    }
+}
+
+fn done<B, R>((buffer, status): (B, Status)) -> Tested<B, R> {
+    Tested::Done(buffer, status)
 }
 
 fn ended<B: OwnedElements, C: Send + 'static>(
@@ -134,6 +241,11 @@ pub struct RequestError<B> {
 }
 
 impl<B> RequestError<B> {
+    fn own(error: warpcomm::RequestError<B>) -> RequestError<B> {
+        let (error, buffer) = error.into_parts();
+        RequestError { error, buffer }
+    }
+
     pub fn kind(&self) -> ErrorKind {
         self.error.kind()
     }

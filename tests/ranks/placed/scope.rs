@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use warpcomm::RawSlice;
 use warpcomm::cudarc::driver::{CudaView, CudaViewMut};
-use warpcomm::{Result, Source, Status, Tag};
+use warpcomm::{Buffer, Result, Source, Status, Tag};
 
 use super::memory::Memory;
 use super::memory::{Device, Form};
+use super::request::Mode;
 use super::{Communicator, Elements, ElementsMut, Stage};
 
 /// Where operations on borrowed buffers are started.
@@ -133,6 +134,21 @@ impl<B> ScopedRequest<'_, B> {
     }
 }
 
+/// Starts a send of a scope.
+fn send<'scope, B: Buffer + ?Sized>(
+    scope: &'scope warpcomm::Scope<'scope, '_>,
+    mode: Mode,
+    buffer: &'scope B,
+    dest: usize,
+    tag: Tag,
+) -> Result<Box<dyn Waited + 'scope>> {
+    Ok(Box::new(match mode {
+        Mode::Synchronous => scope.issend(buffer, dest, tag)?,
+        Mode::Ready => scope.irsend(buffer, dest, tag)?,
+        Mode::Standard | Mode::Buffered => scope.isend(buffer, dest, tag)?,
+    }))
+}
+
 impl<'scope> Scope<'scope, '_> {
     pub fn isend<B: Elements + ?Sized + 'static>(
         &self,
@@ -140,9 +156,37 @@ impl<'scope> Scope<'scope, '_> {
         dest: usize,
         tag: Tag,
     ) -> Result<ScopedRequest<'scope, &'scope B>> {
+        self.send(Mode::Standard, buffer, dest, tag)
+    }
+
+    pub fn issend<B: Elements + ?Sized + 'static>(
+        &self,
+        buffer: &'scope B,
+        dest: usize,
+        tag: Tag,
+    ) -> Result<ScopedRequest<'scope, &'scope B>> {
+        self.send(Mode::Synchronous, buffer, dest, tag)
+    }
+
+    pub fn irsend<B: Elements + ?Sized + 'static>(
+        &self,
+        buffer: &'scope B,
+        dest: usize,
+        tag: Tag,
+    ) -> Result<ScopedRequest<'scope, &'scope B>> {
+        self.send(Mode::Ready, buffer, dest, tag)
+    }
+
+    fn send<B: Elements + ?Sized + 'static>(
+        &self,
+        mode: Mode,
+        buffer: &'scope B,
+        dest: usize,
+        tag: Tag,
+    ) -> Result<ScopedRequest<'scope, &'scope B>> {
         let memory = self.stage.place(buffer.elements());
         if let Memory::Own = memory {
-            let inner = Box::new(self.inner.isend(buffer, dest, tag)?);
+            let inner = send(self.inner, mode, buffer, dest, tag)?;
             return Ok(self.request(inner, None, Box::new(move || buffer)));
         }
         let copy = Copy::new(memory);
@@ -156,11 +200,11 @@ impl<'scope> Scope<'scope, '_> {
         let inner: Box<dyn Waited + 'scope> = match unsafe { &mut *copy } {
             Copy {
                 memory: Memory::Own, ..
-            } => Box::new(self.inner.isend(buffer, dest, tag)?),
+            } => send(self.inner, mode, buffer, dest, tag)?,
             Copy {
                 memory: Memory::Pinned(pinned),
                 ..
-            } => Box::new(self.inner.isend(&*pinned, dest, tag)?),
+            } => send(self.inner, mode, &*pinned, dest, tag)?,
             Copy {
                 memory: Memory::Device(device),
                 view,
@@ -169,12 +213,12 @@ impl<'scope> Scope<'scope, '_> {
             } => {
                 let device: &'static Device<_> = device;
                 match device.form {
-                    Form::Whole => Box::new(self.inner.isend(&device.whole, dest, tag)?),
+                    Form::Whole => send(self.inner, mode, &device.whole, dest, tag)?,
                     Form::View => {
                         let view = view.insert(device.whole.slice(device.range.clone()));
-                        Box::new(self.inner.isend(&*view, dest, tag)?)
+                        send(self.inner, mode, &*view, dest, tag)?
                     }
-                    Form::Raw => Box::new(self.inner.isend(&*raw.insert(device.raw()), dest, tag)?),
+                    Form::Raw => send(self.inner, mode, &*raw.insert(device.raw()), dest, tag)?,
                 }
             }
         };
