@@ -51,8 +51,9 @@ const UNSAFE: &[&str] = &[
     "src/dtype",
     "src/engine/",
     "src/point_to_point.rs",
+    "src/point_to_point/replace.rs",
     "src/request.rs",
-    "src/request/",
+    "src/request/persistent.rs",
     "src/scope.rs",
     "src/transport/",
 ];

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::pin;
 
-use crate::buffer::{BufferMut, OwnedBufferMut};
+use crate::buffer::{BufferMut, OwnedBufferMut, Span};
 use crate::comm::Communicator;
 use crate::dtype::Dtype;
 use crate::engine::Matched;
@@ -140,6 +140,11 @@ impl Message {
     /// Those of [`recv`](Self::recv) arrive at [`Request::wait`].
     pub fn irecv<B: OwnedBufferMut>(mut self, buffer: B) -> Request<B> {
         let route = self.route();
+        if let Err(error) = self.comm.endpoint.check() {
+            // The message is put back.
+            let activity = self.comm.message("imrecv", &Span::empty(Dtype::U8), route);
+            return Request::over(Err(activity.name(error)), buffer);
+        }
         let way = self.way();
         self.comm.start_to_receive("imrecv", buffer, route, way)
     }

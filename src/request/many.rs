@@ -156,10 +156,13 @@ pub fn wait_any<R: AnyRequest>(requests: &[R]) -> Result<Option<usize>> {
         return Ok(None);
     };
     let inside = comm.enter(first)?;
-    let any_is_over = std::future::poll_fn(|_| match pending.iter().any(is_settled) {
-        true => Poll::Ready(Ok(())),
-        false => Poll::Pending,
-    });
+    let any_is_over =
+        std::future::poll_fn(
+            |_| match pending.iter().any(|(comm, task)| is_settled(comm, task)) {
+                true => Poll::Ready(Ok(())),
+                false => Poll::Pending,
+            },
+        );
     comm.run(&inside, &activities, pin!(any_is_over))?;
     Ok(views.iter().position(is_over))
 }
@@ -239,11 +242,14 @@ fn is_over(view: &View<'_>) -> bool {
     match &view.0 {
         State::Inactive => false,
         State::Over(_) => true,
-        State::Started(comm, task) => is_settled(&((*comm).clone(), Arc::clone(task))),
+        State::Started(comm, task) => {
+            is_settled(comm, task) || comm.endpoint.engine.transport().lost().is_some()
+        }
     }
 }
 
-fn is_settled((comm, task): &(Communicator, Arc<dyn Task>)) -> bool {
+/// Whether a task is over, or will never be as far as this rank has noticed.
+fn is_settled(comm: &Communicator, task: &Arc<dyn Task>) -> bool {
     task.state().is_done() || comm.endpoint.poison().is_some()
 }
 

@@ -3,7 +3,7 @@
 use warpcomm::{Result, Source, Status, Tag};
 
 use super::model::status;
-use super::program::{Action, Message, Named, Program, Step, Way};
+use super::program::{Action, Message, Mode, Named, Program, Step, Way};
 use super::{Place, Seen};
 use crate::oracle::{Value, bytes, mixed, untouched, vector};
 use crate::placed::{Communicator, Request, ScopeHandle};
@@ -119,11 +119,13 @@ impl Rank<'_> {
             Action::Messages(Way::Scope, messages) => self.in_scope(number, step.salt, &comm, messages)?,
             Action::Shift {
                 by,
+                in_place,
                 tag,
                 dtype,
                 length,
             } => {
-                let seen = with_element!(*dtype, T => shift::<T>(&comm, step.salt, *by, *tag, *length))?;
+                let how = (*by, *in_place);
+                let seen = with_element!(*dtype, T => shift::<T>(&comm, step.salt, how, *tag, *length))?;
                 self.seen.insert((number, 0), seen);
             }
             Action::Collect {
@@ -150,7 +152,7 @@ impl Rank<'_> {
             let salt = salt ^ index as u64;
             if message.from == comm.rank() {
                 with_element!(message.dtype, T => {
-                    comm.send(&vector::<T>(salt, message.from, message.length), message.to, Tag(message.tag))
+                    send::<T>(comm, salt, message)
                 })?;
             } else if message.to == comm.rank() {
                 let seen = with_element!(message.dtype, T => receive::<T>(comm, message))?;
@@ -178,7 +180,7 @@ impl Rank<'_> {
                     });
                 } else if !receives && message.from == comm.rank() {
                     let request: Box<dyn Waiting> = with_element!(message.dtype, T => {
-                        Box::new(comm.isend(vector::<T>(salt, message.from, message.length), message.to, Tag(message.tag)))
+                        Box::new(start_to_send::<T>(comm, salt, message))
                     });
                     self.pending.push(Pending {
                         due,
@@ -203,7 +205,7 @@ impl Rank<'_> {
             let salt = salt ^ index as u64;
             if message.from == comm.rank() {
                 with_element!(message.dtype, T => {
-                    outgoing.push(Box::new((vector::<T>(salt, message.from, message.length), message.to, message.tag)));
+                    outgoing.push(Box::new((vector::<T>(salt, message.from, message.length), message.clone())));
                 });
             }
             if message.to == comm.rank() {
@@ -255,9 +257,13 @@ trait Outgoing {
     fn start<'scope>(&'scope self, scope: &ScopeHandle<'scope, '_>) -> Result<()>;
 }
 
-impl<T: Value> Outgoing for (Vec<T>, usize, i32) {
+impl<T: Value> Outgoing for (Vec<T>, Message) {
     fn start<'scope>(&'scope self, scope: &ScopeHandle<'scope, '_>) -> Result<()> {
-        scope.isend(&self.0, self.1, Tag(self.2)).map(drop)
+        let Message { to, tag, mode, .. } = self.1;
+        match mode {
+            Mode::Synchronous => scope.issend(&self.0, to, Tag(tag)).map(drop),
+            Mode::Standard | Mode::Buffered => scope.isend(&self.0, to, Tag(tag)).map(drop),
+        }
     }
 }
 
@@ -301,27 +307,50 @@ fn told(seen: &Status) -> String {
 fn receive<T: Value>(comm: &Communicator, message: &Message) -> Result<(String, Vec<u8>)> {
     let mut buffer: Vec<T> = untouched(message.length + message.room);
     let (source, tag) = wanted(message);
-    let status = comm.recv(&mut buffer, source, tag)?;
+    let status = match message.is_probed {
+        true => comm.mprobe(source, tag)?.recv(&mut buffer)?,
+        false => comm.recv(&mut buffer, source, tag)?,
+    };
     Ok((told(&status), bytes(&buffer).to_vec()))
+}
+
+fn send<T: Value>(comm: &Communicator, salt: u64, message: &Message) -> Result<()> {
+    let elements = vector::<T>(salt, message.from, message.length);
+    let (to, tag) = (message.to, Tag(message.tag));
+    match message.mode {
+        Mode::Standard => comm.send(&elements, to, tag),
+        Mode::Synchronous => comm.ssend(&elements, to, tag),
+        Mode::Buffered => comm.bsend(&elements, to, tag),
+    }
+}
+
+fn start_to_send<T: Value>(comm: &Communicator, salt: u64, message: &Message) -> Request<Vec<T>> {
+    let elements = vector::<T>(salt, message.from, message.length);
+    let (to, tag) = (message.to, Tag(message.tag));
+    match message.mode {
+        Mode::Standard => comm.isend(elements, to, tag),
+        Mode::Synchronous => comm.issend(elements, to, tag),
+        Mode::Buffered => comm.ibsend(elements, to, tag),
+    }
 }
 
 fn shift<T: Value>(
     comm: &Communicator,
     salt: u64,
-    by: usize,
+    (by, in_place): (usize, bool),
     tag: i32,
     length: usize,
 ) -> Result<(String, Vec<u8>)> {
     let (rank, size) = (comm.rank(), comm.size());
     let mut buffer: Vec<T> = untouched(length);
     let own: Vec<T> = vector(salt, rank, length);
-    let status = comm.sendrecv(
-        &own,
-        (rank + by) % size,
-        Tag(tag),
-        &mut buffer,
-        (rank + size - by) % size,
-        Tag(tag),
-    )?;
+    let (to, from, tag) = ((rank + by) % size, (rank + size - by) % size, Tag(tag));
+    let status = match in_place {
+        true => {
+            buffer.copy_from_slice(&own);
+            comm.sendrecv_replace(&mut buffer, to, tag, from, tag)?
+        }
+        false => comm.sendrecv(&own, to, tag, &mut buffer, from, tag)?,
+    };
     Ok((told(&status), bytes(&buffer).to_vec()))
 }

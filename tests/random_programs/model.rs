@@ -50,6 +50,7 @@ pub fn expected(program: &Program, rank: usize) -> Seen {
                 tag,
                 dtype,
                 length,
+                ..
             } => {
                 let from = (me + size - by) % size;
                 let after = with_element!(*dtype, T => received::<T>(step.salt, from, *length, 0));

@@ -34,9 +34,11 @@ pub enum Action {
     Drop,
     Collective(Collective),
     Messages(Way, Vec<Message>),
-    /// Everybody sends to the rank so many places behind it, and receives, in one call.
+    /// Everybody sends to the rank so many places behind it, and receives, in one call, perhaps into the same
+    /// buffer.
     Shift {
         by: usize,
+        in_place: bool,
         tag: i32,
         dtype: Dtype,
         length: usize,
@@ -72,9 +74,21 @@ pub struct Message {
     pub length: usize,
     /// Elements of the receive buffer that stay as they are.
     pub room: usize,
+    pub mode: Mode,
+    /// Whether a blocking receive probes first, and takes the message that it has found.
+    pub is_probed: bool,
     pub source: Named,
     /// Whether the receive names the tag. Those of a sender that do not, come in its order.
     pub names_tag: bool,
+}
+
+/// Which of the sends sends a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Standard,
+    Synchronous,
+    /// In a scope there is none.
+    Buffered,
 }
 
 /// Whether a receive names its source.
@@ -161,6 +175,7 @@ impl Author {
             10..=15 => self.messages(number, size),
             16 | 17 => Action::Shift {
                 by: self.dice.roll(size),
+                in_place: self.dice.one_in(2),
                 tag: self.tag(),
                 dtype: self.dice.of(DTYPES),
                 length: self.dice.length(),
@@ -265,6 +280,10 @@ impl Author {
                 dtype: self.dice.of(DTYPES),
                 length: self.dice.length(),
                 room: self.dice.roll(3),
+                mode: self
+                    .dice
+                    .of(&[Mode::Standard, Mode::Standard, Mode::Synchronous, Mode::Buffered]),
+                is_probed: self.dice.one_in(3),
                 source: self.dice.of(&[Named::Yes, Named::Any]),
                 names_tag: true,
             });
