@@ -262,6 +262,20 @@ impl Config {
 
     /// Sets how many bytes the copies of this rank's buffered sends may take together; a
     /// [`bsend`](crate::Communicator::bsend) beyond is an error. Ranks may differ.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Config, ErrorKind, Tag};
+    ///
+    /// let config = Config::default().buffered_limit(10_000);
+    /// let outcomes = Communicator::threads_with(&config, 1, |comm| {
+    ///     comm.bsend(&[1u8; 9_000], 0, Tag(0))?; // stays here until it is received
+    ///     let beyond = comm.bsend(&[1u8; 2_000], 0, Tag(0));
+    ///     comm.recv(&mut [0u8; 9_000], 0, Tag(0))?;
+    ///     Ok::<_, warpcomm::Error>(beyond.map_err(|error| error.kind()))
+    /// })?;
+    /// assert_eq!(outcomes.into_iter().collect::<Result<Vec<_>, _>>()?, [Err(ErrorKind::Device)]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn buffered_limit(mut self, bytes: usize) -> Config {
         self.buffered_limit = bytes;
         self

@@ -253,7 +253,9 @@ fn cancel_in_a_scope(comm: &Communicator) -> Outcome {
             expect_error(sending.cancel(), ErrorKind::Unsupported);
             match receiving.test()? {
                 Tested::Done(received, _) => assert_eq!(received[0], 1),
-                Tested::Pending(receiving) => drop(receiving.wait()?),
+                Tested::Pending(receiving) => {
+                    receiving.wait()?;
+                }
             }
             Ok(())
         })?;

@@ -124,7 +124,7 @@ fn a_dropped_message_is_put_back_at_its_place(comm: &Communicator) -> Outcome {
 
 fn messages_are_received_in_any_order(comm: &Communicator) -> Outcome {
     const MESSAGES: usize = 12;
-    let length = |number: usize| if number % 2 == 0 { 4 } else { 2500 };
+    let length = |number: usize| if number.is_multiple_of(2) { 4 } else { 2500 };
     if comm.rank() != 0 {
         for number in 0..MESSAGES {
             comm.bsend(&vec![number as u64; length(number)], 0, Tag(number as i32 % 3))?;
