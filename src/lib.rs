@@ -49,7 +49,7 @@ mod scope;
 mod threads;
 mod transport;
 
-pub use buffer::{Blocks, Buffer, BufferMut, OwnedBuffer, OwnedBufferMut};
+pub use buffer::{AnyBuffer, AnyBufferMut, Blocks, Buffer, BufferMut, OwnedBuffer, OwnedBufferMut};
 pub use comm::Communicator;
 pub use config::{Config, Fault, FaultAction, ThreadLevel};
 pub use device::Place;

@@ -35,11 +35,20 @@ operations! {
     Barrier: "barrier", Agreement;
     Bcast: "bcast", Data;
     Gather: "gather", Data;
+    Gatherv: "gatherv", Data;
     Scatter: "scatter", Data;
+    Scatterv: "scatterv", Data;
     Allgather: "allgather", Data;
     Allgatherv: "allgatherv", Data;
+    Alltoall: "alltoall", Data;
+    Alltoallv: "alltoallv", Data;
+    Alltoallw: "alltoallw", Data;
     Reduce: "reduce", Data;
     Allreduce: "allreduce", Data;
+    ReduceScatterBlock: "reduce_scatter_block", Data;
+    ReduceScatter: "reduce_scatter", Data;
+    Scan: "scan", Data;
+    Exscan: "exscan", Data;
     Duplicate: "duplicate", Steps;
     Split: "split", Steps;
     World: "world", Steps;
@@ -77,7 +86,8 @@ impl Operation {
 /// How an operation moves its data after the ranks have agreed on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Algorithm {
-    /// The data were in the frames of the agreement.
+    /// The data were in the frames of the agreement; of `alltoallv`, `alltoallw` and `reduce_scatter` what the
+    /// ranks tell each other about them.
     Frames,
     /// Every block goes straight from the rank that has it to the ranks that need it; a reduction is
     /// folded whole by each rank that needs its result.
@@ -174,5 +184,6 @@ mod tests {
         assert_eq!(planned(Operation::Bcast, 3, 1 << 20), Algorithm::Blocks);
         assert_eq!(planned(Operation::Bcast, 2, 1 << 20), Algorithm::Tree);
         assert_eq!(planned(Operation::Gather, 3, 1 << 20), Algorithm::Direct);
+        assert_eq!(planned(Operation::Scan, 3, 1 << 20), Algorithm::Direct);
     }
 }

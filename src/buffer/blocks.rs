@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// let rows = Blocks::even(10, 4);
 /// assert_eq!((0..4).map(|rank| rows.range(rank)).collect::<Vec<_>>(), [0..3, 3..6, 6..8, 8..10]);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blocks {
     counts: Vec<usize>,
     displacements: Vec<usize>,
@@ -51,8 +51,8 @@ impl Blocks {
 
     /// Blocks with these counts that start at these elements of the buffer.
     ///
-    /// Operations refuse blocks that overlap, that leave the buffer, or that are not one for each
-    /// rank.
+    /// Operations refuse blocks that leave the buffer, or that are not one for each rank; those that receive
+    /// into the blocks also ones that overlap.
     pub fn new(counts: impl Into<Vec<usize>>, displacements: impl Into<Vec<usize>>) -> Blocks {
         Blocks {
             counts: counts.into(),
@@ -93,9 +93,8 @@ impl Blocks {
             .fold(0, |total, &count| total.saturating_add(count))
     }
 
-    /// Whether there is one block for each of `ranks` ranks, and the blocks lie apart from each other
-    /// in a buffer of `elements` elements.
-    pub(crate) fn check(&self, ranks: usize, elements: usize) -> Result<()> {
+    /// Whether there is one block for each of `ranks` ranks, and all are in a buffer of `elements` elements.
+    pub(crate) fn check_range(&self, ranks: usize, elements: usize) -> Result<()> {
         if self.counts.len() != ranks || self.displacements.len() != ranks {
             return Err(Error::invalid(format!(
                 "{} counts and {} displacements for {ranks} ranks",
@@ -103,6 +102,19 @@ impl Blocks {
                 self.displacements.len()
             )));
         }
+        let leaves = |rank: &usize| self.count(*rank) > 0 && self.range(*rank).end > elements;
+        match (0..ranks).find(leaves) {
+            Some(rank) => Err(Error::invalid(format!(
+                "the block of rank {rank} ({:?}) is not in a buffer of {elements} elements",
+                self.range(rank)
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, and whether the blocks lie apart from each other.
+    pub(crate) fn check(&self, ranks: usize, elements: usize) -> Result<()> {
+        self.check_range(ranks, elements)?;
         let mut occupied: Vec<usize> = (0..ranks).filter(|&rank| self.count(rank) > 0).collect();
         occupied.sort_unstable_by_key(|&rank| self.displacement(rank));
         for pair in occupied.windows(2) {
@@ -116,13 +128,7 @@ impl Blocks {
                 )));
             }
         }
-        match occupied.last().filter(|&&rank| self.range(rank).end > elements) {
-            Some(&rank) => Err(Error::invalid(format!(
-                "the block of rank {rank} ({:?}) is not in a buffer of {elements} elements",
-                self.range(rank)
-            ))),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -149,6 +155,8 @@ mod tests {
         assert!(text(Blocks::new([3, 2], [0, 3]), 4).contains("not in a buffer of 4"));
         assert!(text(Blocks::new([3, usize::MAX], [0, 3]), 4).contains("not in a buffer of 4"));
         assert!(text(Blocks::packed([3]), 4).contains("1 counts"));
+        let overlapping = Blocks::new([3, 2], [1, 0]);
+        assert!(overlapping.check_range(2, 4).is_ok() && overlapping.check_range(2, 3).is_err());
         assert!(Blocks::new([3, 0], [0, 99]).check(2, 3).is_ok());
         assert_eq!(Blocks::even(5, 0).total(), 0);
     }

@@ -1,5 +1,6 @@
 //! What operations take and give: typed buffers at the door, erased [`Span`]s below it.
 
+mod any;
 mod blocks;
 mod owned;
 mod span;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use crate::dtype::Element;
 
+pub use any::{AnyBuffer, AnyBufferMut};
 pub use blocks::Blocks;
 pub(crate) use owned::Parked;
 pub use owned::{OwnedBuffer, OwnedBufferMut};

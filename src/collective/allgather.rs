@@ -2,6 +2,7 @@
 
 use super::agreement::Terms;
 use super::courier::Courier;
+use super::exchange::start_exchange;
 use super::gather::divides;
 use super::{Call, check_room, copy, times};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
@@ -111,14 +112,7 @@ pub(super) fn exchange(
     all: &Span<'_>,
     blocks: &Blocks,
 ) -> Result<()> {
-    for other in call.others() {
-        // SAFETY: blocks do not overlap, and each is received once; the span may be written.
-        unsafe { courier.receive(other, &block(all, blocks, other)?) };
-    }
-    let own = block(all, blocks, call.rank())?;
-    for other in call.others() {
-        // SAFETY: nobody receives into this rank's own block.
-        unsafe { courier.send(other, &own) };
-    }
-    Ok(())
+    let own = |_| block(all, blocks, call.rank());
+    // SAFETY: blocks do not overlap, and nobody receives into this rank's own; the span may be written.
+    unsafe { start_exchange(call, courier, own, |other| block(all, blocks, other)) }
 }

@@ -93,7 +93,7 @@ pub(super) async fn allreduce(
         (Algorithm::Blocks, Some(inputs)) => in_blocks(call, &inputs, own, result, op, &mut agreed).await,
         (_, Some(inputs)) => direct(call, &inputs, own, result, op, &mut agreed).await,
         (_, None) => {
-            fold_frames(call, &agreed, own, result, op).await?;
+            fold_frames(call, &agreed, 0..call.ranks(), 0, own, result, op).await?;
             agreed.over()
         }
     }

@@ -7,17 +7,29 @@ mod agreement;
 mod allgather;
 mod allgatherv;
 mod allreduce;
+mod alltoall;
+mod alltoallv;
+mod alltoallw;
 mod barrier;
 mod bcast;
 mod courier;
 mod duplicate;
+mod exchange;
+mod exscan;
 mod family;
 #[cfg(feature = "mpi")]
 mod finalize;
 mod gather;
+mod gatherv;
+mod pairs;
 mod reduce;
+mod reduce_scatter;
+mod reduce_scatter_block;
+mod scan;
 mod scatter;
+mod scatterv;
 mod split;
+mod temporary;
 #[cfg(feature = "mpi")]
 pub(crate) mod world;
 

@@ -9,6 +9,7 @@ use crate::device::{Fold, Lane, Place, Scratch};
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::plan::{Algorithm, FRAME_PAYLOAD_BYTES, Operation};
+use std::ops::Range;
 use std::sync::Arc;
 
 impl Communicator {
@@ -93,7 +94,7 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
     match (algorithm, scratch) {
         (Algorithm::Frames, _) => {
             if call.rank() == root {
-                fold_frames(call, &agreed, own, result, op).await?;
+                fold_frames(call, &agreed, 0..call.ranks(), 0, own, result, op).await?;
             }
             agreed.over()
         }
@@ -125,6 +126,13 @@ pub(super) struct Inputs {
     place: Place,
     /// Bytes from one rank's contribution to the next.
     stride: usize,
+    /// The ranks that contribute.
+    ranks: Range<usize>,
+}
+
+/// Those of `ranks` that are not this one, the next one first.
+fn others(call: &Call<'_>, ranks: &Range<usize>) -> impl Iterator<Item = usize> {
+    call.others().filter(|other| ranks.contains(other))
 }
 
 /// Contributions start on cache lines.
@@ -138,6 +146,17 @@ impl Inputs {
         result: Option<&Span<'_>>,
         elements: usize,
     ) -> Result<Inputs> {
+        Inputs::of_ranks(call, 0..call.ranks(), own, result, elements)
+    }
+
+    /// Room for `elements` elements of each of `ranks`, from rank 0 on.
+    pub(super) fn of_ranks(
+        call: &Call<'_>,
+        ranks: Range<usize>,
+        own: &Span<'_>,
+        result: Option<&Span<'_>>,
+        elements: usize,
+    ) -> Result<Inputs> {
         let home = [Some(own), result]
             .into_iter()
             .flatten()
@@ -146,13 +165,14 @@ impl Inputs {
         let stride = (elements * own.dtype().size()).next_multiple_of(LINE_BYTES);
         // One room more for what is elsewhere: this rank's elements or the result, of which one is here.
         let elsewhere = result.is_some_and(|result| !own.shares_memory(result));
-        let rooms = call.ranks() - 1 + usize::from(elsewhere);
+        let rooms = others(call, &ranks).count() + usize::from(elsewhere);
         let scratch = Scratch::new(lane.as_ref(), stride.saturating_mul(rooms))?;
         Ok(Inputs {
             scratch,
             lane,
             place,
             stride,
+            ranks,
         })
     }
 
@@ -180,15 +200,15 @@ impl Inputs {
         self.room(if rank < call.rank() { rank } else { rank - 1 }, like)
     }
 
-    /// Starts to receive the contributions of all other ranks, of the length of `like`.
+    /// Starts to receive the contributions of the other ranks, of the length of `like`.
     pub(super) fn receive(&self, call: &Call<'_>, courier: &mut Courier<'_>, like: &Span<'_>) {
-        for other in call.others() {
+        for other in others(call, &self.ranks) {
             // SAFETY: the room is this contribution's alone, and is read after `finish`.
             unsafe { courier.receive(other, &self.of(call, other, like)) };
         }
     }
 
-    /// Folds the contributions of all ranks into `result`, `own` being this rank's.
+    /// Folds the contributions of the ranks into `result`, `own` being this rank's.
     pub(super) async fn fold(
         &self,
         call: &Call<'_>,
@@ -196,7 +216,7 @@ impl Inputs {
         result: &Span<'_>,
         op: Op,
     ) -> Result<()> {
-        let extra = self.room(call.ranks() - 1, own);
+        let extra = self.room(others(call, &self.ranks).count(), own);
         let home = Span::scratch(
             self.scratch.pointer(),
             0,
@@ -205,14 +225,14 @@ impl Inputs {
             self.lane.clone(),
         );
         let own_is_here = own.shares_memory(&home);
-        if !own_is_here {
+        if !own_is_here && self.ranks.contains(&call.rank()) {
             copy(own, &extra).await?;
         }
         let result_is_here = result.shares_memory(&home);
         {
             let own = if own_is_here { own } else { &extra };
             let target = if result_is_here { result } else { &extra };
-            let inputs = (0..call.ranks()).map(|rank| match rank == call.rank() {
+            let inputs = self.ranks.clone().map(|rank| match rank == call.rank() {
                 true => own.pointer().cast_const(),
                 false => self.of(call, rank, own).pointer().cast_const(),
             });
@@ -246,10 +266,13 @@ fn fold(home: &Span<'_>, inputs: Vec<*const u8>, like: &Span<'_>, result: &Span<
     }
 }
 
-/// Folds contributions that were in the frames: so few that the host is done before a kernel has started.
+/// Folds contributions that were in the frames of `ranks`, from byte `first` on: so few that the host is done before
+/// a kernel has started.
 pub(super) async fn fold_frames(
     call: &Call<'_>,
     agreed: &Agreed<'_>,
+    ranks: Range<usize>,
+    first: usize,
     own: &Span<'_>,
     result: &Span<'_>,
     op: Op,
@@ -269,11 +292,14 @@ pub(super) async fn fold_frames(
         Place::Device => folded.span(&own),
     };
     {
-        let inputs = (0..call.ranks()).map(|rank| match rank == call.rank() {
-            true => own.pointer().cast_const(),
-            false => agreed.payload(rank).as_ptr(),
+        let inputs = ranks.map(|rank| match rank == call.rank() {
+            true => Ok(own.pointer().cast_const()),
+            false => match agreed.payload(rank).get(first..first + bytes) {
+                Some(payload) => Ok(payload.as_ptr()),
+                None => Err(Error::invalid("a frame without its elements")),
+            },
         });
-        fold(&own, inputs.collect(), &own, &target, op)?;
+        fold(&own, inputs.collect::<Result<_>>()?, &own, &target, op)?;
     }
     match result.place() {
         Place::Host => Ok(()),

@@ -1,0 +1,134 @@
+//! `alltoallv`.
+
+use super::Call;
+use super::agreement::Terms;
+use super::allgather::block;
+use super::exchange::exchange;
+use super::pairs::{self, Part};
+use super::reduce::own_or_note;
+use super::temporary::Temporary;
+use crate::buffer::{Blocks, Buffer, BufferMut, Span};
+use crate::comm::Communicator;
+use crate::error::Result;
+use crate::plan::Operation;
+
+impl Communicator {
+    /// Sends a block of every rank's buffer, of any length, to every rank.
+    ///
+    /// Rank `r` gets the `r`-th of `send_blocks`, which may overlap; what comes from rank `r` goes to the `r`-th of
+    /// `recv_blocks`, which may not. Elements between these are left alone.
+    ///
+    /// MPI standard, section 6.8 (`MPI_Alltoallv`).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for blocks that leave their buffer or are not one
+    /// for each rank, and for receive blocks that overlap, and [`PeerFailed`](crate::ErrorKind::PeerFailed) on
+    /// the other ranks; [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if types differ, or a rank sends
+    /// another number of elements than its receiver expects of it.
+    ///
+    /// ```
+    /// use warpcomm::{Blocks, Communicator};
+    ///
+    /// // Rank r sends r + 1 elements to each rank.
+    /// let received = Communicator::threads(3, |comm| {
+    ///     let own = vec![comm.rank() as u8; comm.rank() + 1];
+    ///     let same = Blocks::new([own.len(); 3], [0; 3]);
+    ///     let mut all = [9; 6];
+    ///     comm.alltoallv(&own, &same, &mut all, &Blocks::packed([1, 2, 3])).map(|()| all)
+    /// })?;
+    /// assert!(received.into_iter().all(|all| all.unwrap() == [0, 1, 1, 2, 2, 2]));
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn alltoallv<S, R>(
+        &self,
+        send: &S,
+        send_blocks: &Blocks,
+        recv: &mut R,
+        recv_blocks: &Blocks,
+    ) -> Result<()>
+    where
+        S: Buffer + ?Sized,
+        R: BufferMut<Element = S::Element> + ?Sized,
+    {
+        let (send, recv) = (send.lower(), recv.lower_mut());
+        let call = Call::enter(self, Operation::Alltoallv, send.bytes())?;
+        call.run(alltoallv(
+            &call,
+            (&send, send_blocks),
+            (&recv, recv_blocks),
+            Ok(()),
+        ))
+    }
+
+    /// Sends the `r`-th block of every rank's buffer, of any length, to rank `r`, and puts what comes from there in
+    /// its place.
+    ///
+    /// So two ranks send each other the same number of elements.
+    ///
+    /// MPI standard, section 6.8 (`MPI_Alltoallv` with `MPI_IN_PLACE`).
+    ///
+    /// # Errors
+    /// As for [`alltoallv`](Self::alltoallv).
+    ///
+    /// ```
+    /// use warpcomm::{Blocks, Communicator};
+    ///
+    /// let swapped = Communicator::threads(2, |comm| {
+    ///     let mut buffer = [comm.rank() as i64; 5];
+    ///     let blocks = if comm.rank() == 0 { Blocks::packed([1, 3]) } else { Blocks::packed([3, 2]) };
+    ///     comm.alltoallv_in_place(&mut buffer, &blocks).map(|()| buffer)
+    /// })?;
+    /// assert_eq!(swapped.into_iter().collect::<Result<Vec<_>, _>>()?, [[0, 1, 1, 1, 0], [0, 0, 0, 1, 1]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn alltoallv_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, blocks: &Blocks) -> Result<()> {
+        let all = buffer.lower_mut();
+        let call = Call::enter(self, Operation::Alltoallv, all.bytes())?;
+        call.run(async {
+            let mut local = all
+                .check()
+                .and_then(|()| blocks.check(self.size(), all.elements()));
+            let copied = match local {
+                Ok(()) => own_or_note(Temporary::copied(&all, blocks).await, &mut local),
+                Err(_) => None,
+            };
+            let send = copied
+                .as_ref()
+                .map_or((&all, blocks), |(copy, packed)| (copy.span(), packed));
+            alltoallv(&call, send, (&all, blocks), local).await
+        })
+    }
+}
+
+async fn alltoallv(
+    call: &Call<'_>,
+    (send, send_blocks): (&Span<'_>, &Blocks),
+    (recv, recv_blocks): (&Span<'_>, &Blocks),
+    local: Result<()>,
+) -> Result<()> {
+    let ranks = call.ranks();
+    let local = local
+        .and_then(|()| send_blocks.check_range(ranks, send.elements()))
+        .and_then(|()| recv_blocks.check(ranks, recv.elements()))
+        .and_then(|()| send.check())
+        .and_then(|()| recv.check());
+    let terms = Terms {
+        dtype: Some(send.dtype()),
+        any_count: true,
+        place: send.place(),
+        ..Terms::NONE
+    };
+    let outgoing = Part::of_blocks(send_blocks, send.dtype(), ranks);
+    let expected = Part::of_blocks(recv_blocks, recv.dtype(), ranks);
+    let mut agreed = pairs::agree(call, terms, local, &outgoing, &expected).await?;
+    // SAFETY: the blocks do not overlap, and the buffer that is received into is another one, which may be written.
+    unsafe {
+        exchange(
+            call,
+            &mut agreed,
+            |other| block(send, send_blocks, other),
+            |other| block(recv, recv_blocks, other),
+        )
+    }
+    .await
+}

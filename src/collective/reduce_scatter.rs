@@ -1,0 +1,147 @@
+//! `reduce_scatter`, and what `reduce_scatter_block` shares with it.
+
+use super::agreement::{Agreed, Terms};
+use super::allgather::block;
+use super::courier::Courier;
+use super::pairs::{self, Part};
+use super::reduce::{self, Inputs, own_or_note};
+use super::temporary::Temporary;
+use super::{Call, check_room, copy};
+use crate::buffer::{Blocks, Buffer, BufferMut, Span};
+use crate::comm::Communicator;
+use crate::error::{Error, Result};
+use crate::op::Op;
+use crate::plan::Operation;
+
+impl Communicator {
+    /// Folds every rank's buffer element by element, and gives rank `r` the `r`-th block of the result, of any
+    /// length.
+    ///
+    /// `blocks` are those of `send`, the same counts on every rank; they may overlap. `recv` has the elements of this
+    /// rank's block, or more, which are left alone. The elements are combined in the canonical order (see [`Op`]).
+    ///
+    /// MPI standard, section 6.10.2 (`MPI_Reduce_scatter`, whose blocks are adjacent: [`Blocks::packed`]).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for blocks that leave the buffer or are not one for
+    /// each rank and a receive buffer too short, [`Unsupported`](crate::ErrorKind::Unsupported) for an operation that
+    /// the element type does not have, and [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other ranks;
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if counts, types or operations differ.
+    ///
+    /// ```
+    /// use warpcomm::{Blocks, Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(3, |comm| {
+    ///     let blocks = Blocks::even(4, 3);
+    ///     let mut sum = vec![0; blocks.count(comm.rank())];
+    ///     comm.reduce_scatter(&[1u64, 2, 3, 4], &blocks, &mut sum, Op::Sum).map(|()| sum)
+    /// })?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, _>>()?, [vec![3, 6], vec![9], vec![12]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn reduce_scatter<S, R>(&self, send: &S, blocks: &Blocks, recv: &mut R, op: Op) -> Result<()>
+    where
+        S: Buffer + ?Sized,
+        R: BufferMut<Element = S::Element> + ?Sized,
+    {
+        let (own, result) = (send.lower(), recv.lower_mut());
+        let call = Call::enter(self, Operation::ReduceScatter, own.bytes())?;
+        call.run(reduce_scatter(&call, &own, blocks, &result, op, Ok(())))
+    }
+
+    /// Folds every rank's buffer element by element, and gives rank `r` the `r`-th block of the result, of any
+    /// length, at the start of its buffer, the rest of which is left alone.
+    ///
+    /// MPI standard, section 6.10.2 (`MPI_Reduce_scatter` with `MPI_IN_PLACE`).
+    ///
+    /// # Errors
+    /// As for [`reduce_scatter`](Self::reduce_scatter).
+    ///
+    /// ```
+    /// use warpcomm::{Blocks, Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(2, |comm| {
+    ///     let mut buffer = [1u8, 2, 3];
+    ///     comm.reduce_scatter_in_place(&mut buffer, &Blocks::packed([1, 2]), Op::Sum).map(|()| buffer)
+    /// })?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, _>>()?, [[2, 2, 3], [4, 6, 3]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn reduce_scatter_in_place<B: BufferMut + ?Sized>(
+        &self,
+        buffer: &mut B,
+        blocks: &Blocks,
+        op: Op,
+    ) -> Result<()> {
+        let all = buffer.lower_mut();
+        let call = Call::enter(self, Operation::ReduceScatter, all.bytes())?;
+        call.run(async {
+            let mut local = all
+                .check()
+                .and_then(|()| blocks.check_range(self.size(), all.elements()));
+            // The result may lie across blocks.
+            let beside = match local {
+                Ok(()) => own_or_note(Temporary::beside(&all, blocks.count(self.rank())), &mut local),
+                Err(_) => None,
+            };
+            let Some(beside) = beside.as_ref().map(Temporary::span) else {
+                return reduce_scatter(&call, &all, blocks, &all, op, local).await;
+            };
+            reduce_scatter(&call, &all, blocks, beside, op, local).await?;
+            copy(beside, &all).await
+        })
+    }
+}
+
+async fn reduce_scatter(
+    call: &Call<'_>,
+    own: &Span<'_>,
+    blocks: &Blocks,
+    result: &Span<'_>,
+    op: Op,
+    local: Result<()>,
+) -> Result<()> {
+    let (ranks, count) = (call.ranks(), blocks.count(call.rank()));
+    let inputs = local
+        .and_then(|()| op.check(own.dtype()))
+        .and_then(|()| blocks.check_range(ranks, own.elements()))
+        .and_then(|()| own.check())
+        .and_then(|()| result.check())
+        .and_then(|()| check_room(result, count))
+        .and_then(|()| Inputs::new(call, own, Some(result), count));
+    let local = inputs.as_ref().map(|_| ()).map_err(Error::duplicate);
+    let terms = Terms {
+        dtype: Some(own.dtype()),
+        op: Some(op),
+        any_count: true,
+        place: own.place(),
+        ..Terms::NONE
+    };
+    let outgoing = Part::of_blocks(blocks, own.dtype(), ranks);
+    let expected = vec![outgoing.get(call.rank()).copied(); ranks];
+    let expected: Vec<Part> = expected.into_iter().flatten().collect();
+    let mut agreed = pairs::agree(call, terms, local, &outgoing, &expected).await?;
+    fold_own_block(call, &mut agreed, &inputs?, (own, blocks), result, op).await
+}
+
+/// Sends each rank its block, and folds what comes for this one.
+pub(super) async fn fold_own_block(
+    call: &Call<'_>,
+    agreed: &mut Agreed<'_>,
+    inputs: &Inputs,
+    (own, blocks): (&Span<'_>, &Blocks),
+    result: &Span<'_>,
+    op: Op,
+) -> Result<()> {
+    let mut courier = Courier::new(call, agreed);
+    reduce::reduce_scatter(call, &mut courier, inputs, own, blocks)?;
+    courier.finish().await;
+    if !courier.has_failed() {
+        courier.note(
+            inputs
+                .fold(call, &block(own, blocks, call.rank())?, result, op)
+                .await,
+        );
+    }
+    courier.outcome()
+}

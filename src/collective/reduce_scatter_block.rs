@@ -1,0 +1,128 @@
+//! `reduce_scatter_block`.
+
+use super::agreement::Terms;
+use super::gather::divides;
+use super::reduce::{Inputs, fold_frames, own_or_note};
+use super::reduce_scatter::fold_own_block;
+use super::temporary::Temporary;
+use super::{Call, check_room, copy};
+use crate::buffer::{Blocks, Buffer, BufferMut, Span};
+use crate::comm::Communicator;
+use crate::error::{Error, Result};
+use crate::op::Op;
+use crate::plan::{Algorithm, Operation};
+
+impl Communicator {
+    /// Folds every rank's buffer element by element, and gives rank `r` the `r`-th block of the result.
+    ///
+    /// `send` is [`size`](Self::size) blocks of the same length; `recv` has the elements of one, or more, which are
+    /// left alone. The elements are combined in the canonical order (see [`Op`]): the result has the bits of
+    /// [`allreduce`](Self::allreduce).
+    ///
+    /// MPI standard, section 6.10.1 (`MPI_Reduce_scatter_block`).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a send buffer that cannot be divided among the
+    /// ranks and a receive buffer too short, [`Unsupported`](crate::ErrorKind::Unsupported) for an operation that
+    /// the element type does not have, and [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other ranks;
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if counts, types or operations differ.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(3, |comm| {
+    ///     let mut sum = 0;
+    ///     comm.reduce_scatter_block(&[1i32, 10, 100].map(|n| n * comm.rank() as i32), &mut sum, Op::Sum)?;
+    ///     Ok(sum)
+    /// })?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [3, 30, 300]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn reduce_scatter_block<S, R>(&self, send: &S, recv: &mut R, op: Op) -> Result<()>
+    where
+        S: Buffer + ?Sized,
+        R: BufferMut<Element = S::Element> + ?Sized,
+    {
+        let (own, result) = (send.lower(), recv.lower_mut());
+        let call = Call::enter(self, Operation::ReduceScatterBlock, own.bytes())?;
+        call.run(reduce_scatter_block(&call, &own, &result, op, Ok(())))
+    }
+
+    /// Folds every rank's buffer element by element, and gives rank `r` the `r`-th block of the result at the start
+    /// of its buffer, the rest of which is left alone.
+    ///
+    /// MPI standard, section 6.10.1 (`MPI_Reduce_scatter_block` with `MPI_IN_PLACE`).
+    ///
+    /// # Errors
+    /// As for [`reduce_scatter_block`](Self::reduce_scatter_block).
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let largest = Communicator::threads(2, |comm| {
+    ///     let mut buffer = [comm.rank() as f32, -(comm.rank() as f32)];
+    ///     comm.reduce_scatter_block_in_place(&mut buffer, Op::Max).map(|()| buffer)
+    /// })?;
+    /// assert_eq!(largest.into_iter().collect::<Result<Vec<_>, _>>()?, [[1.0, 0.0], [0.0, -1.0]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn reduce_scatter_block_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
+        let all = buffer.lower_mut();
+        let call = Call::enter(self, Operation::ReduceScatterBlock, all.bytes())?;
+        call.run(async {
+            let mut local = all.check();
+            let count = all.elements() / self.size();
+            // The result may lie across this rank's block.
+            let beside = own_or_note(Temporary::beside(&all, count), &mut local);
+            let Some(beside) = beside.as_ref().map(Temporary::span) else {
+                return reduce_scatter_block(&call, &all, &all, op, local).await;
+            };
+            reduce_scatter_block(&call, &all, beside, op, local).await?;
+            copy(beside, &all).await
+        })
+    }
+}
+
+async fn reduce_scatter_block(
+    call: &Call<'_>,
+    own: &Span<'_>,
+    result: &Span<'_>,
+    op: Op,
+    local: Result<()>,
+) -> Result<()> {
+    let (rank, ranks) = (call.rank(), call.ranks());
+    let count = own.elements() / ranks;
+    let algorithm = call.plan(own.bytes());
+    let inputs = local
+        .and_then(|()| op.check(own.dtype()))
+        .and_then(|()| own.check())
+        .and_then(|()| result.check())
+        .and_then(|()| divides(own, ranks))
+        .and_then(|()| check_room(result, count))
+        .and_then(|()| match algorithm {
+            Algorithm::Frames => Ok(None),
+            _ => Inputs::new(call, own, Some(result), count).map(Some),
+        });
+    let local = inputs.as_ref().map(|_| ()).map_err(Error::duplicate);
+    let terms = Terms {
+        dtype: Some(own.dtype()),
+        op: Some(op),
+        count,
+        place: own.place(),
+        ..Terms::NONE
+    };
+    let riding = (algorithm == Algorithm::Frames).then_some(own);
+    let mut agreed = call.agree(terms, local, riding).await?;
+    match inputs? {
+        Some(inputs) => {
+            let blocks = Blocks::even(own.elements(), ranks);
+            fold_own_block(call, &mut agreed, &inputs, (own, &blocks), result, op).await
+        }
+        None => {
+            let block = own.part(rank * count, count)?;
+            let first = rank * block.bytes();
+            fold_frames(call, &agreed, 0..ranks, first, &block, result, op).await?;
+            agreed.over()
+        }
+    }
+}

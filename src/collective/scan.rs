@@ -1,0 +1,130 @@
+//! `scan`, and what `exscan` shares with it.
+
+use super::Call;
+use super::agreement::Terms;
+use super::check_room;
+use super::courier::Courier;
+use super::reduce::{Inputs, fold_frames};
+use crate::buffer::{Buffer, BufferMut, Span};
+use crate::comm::Communicator;
+use crate::error::{Error, Result};
+use crate::op::Op;
+use crate::plan::{Algorithm, Operation};
+use std::ops::Range;
+
+impl Communicator {
+    /// Folds the buffers of the ranks up to this one, its own too, element by element into `recv`.
+    ///
+    /// The elements of these ranks are combined in the canonical order (see [`Op`]), so that the last rank gets the
+    /// bits of [`allreduce`](Self::allreduce). `recv` has the elements of `send` or more, which are left alone.
+    /// [`Op::Avg`] is not defined here.
+    ///
+    /// MPI standard, section 6.11.1 (`MPI_Scan`).
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a receive buffer too short,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for [`Op::Avg`] and for an operation that the element type does
+    /// not have, and [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other ranks;
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if counts, types or operations differ.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(4, |comm| {
+    ///     let mut sum = 0u32;
+    ///     comm.scan(&(comm.rank() as u32 + 1), &mut sum, Op::Sum).map(|()| sum)
+    /// })?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, _>>()?, [1, 3, 6, 10]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn scan<S, R>(&self, send: &S, recv: &mut R, op: Op) -> Result<()>
+    where
+        S: Buffer + ?Sized,
+        R: BufferMut<Element = S::Element> + ?Sized,
+    {
+        let (own, result) = (send.lower(), recv.lower_mut());
+        let call = Call::enter(self, Operation::Scan, own.bytes())?;
+        call.run(scan(&call, &own, &result, op, 0..self.rank() + 1))
+    }
+
+    /// Folds the buffers of the ranks up to this one, its own too, element by element into its own.
+    ///
+    /// MPI standard, section 6.11.1 (`MPI_Scan` with `MPI_IN_PLACE`).
+    ///
+    /// # Errors
+    /// As for [`scan`](Self::scan).
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let products = Communicator::threads(3, |comm| {
+    ///     let mut product = [2i16, -1];
+    ///     comm.scan_in_place(&mut product, Op::Prod).map(|()| product)
+    /// })?;
+    /// assert_eq!(products.into_iter().collect::<Result<Vec<_>, _>>()?, [[2, -1], [4, 1], [8, -1]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn scan_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
+        let span = buffer.lower_mut();
+        let call = Call::enter(self, Operation::Scan, span.bytes())?;
+        call.run(scan(&call, &span, &span, op, 0..self.rank() + 1))
+    }
+}
+
+/// Folds what `ranks` contribute; on a rank where that is nobody, `result` is not used.
+///
+/// Each rank sends its elements to all above, and folds them itself: partial results are rounded, and combined in
+/// another order.
+pub(super) async fn scan(
+    call: &Call<'_>,
+    own: &Span<'_>,
+    result: &Span<'_>,
+    op: Op,
+    ranks: Range<usize>,
+) -> Result<()> {
+    let algorithm = call.plan(own.bytes());
+    let inputs = op
+        .check(own.dtype())
+        .and_then(|()| match op {
+            Op::Avg => Err(Error::unsupported("avg is not defined on a part of the ranks")),
+            _ => own.check(),
+        })
+        .and_then(|()| match ranks.is_empty() {
+            true => Ok(()),
+            false => result.check().and_then(|()| check_room(result, own.elements())),
+        })
+        .and_then(|()| match algorithm == Algorithm::Frames || ranks.is_empty() {
+            true => Ok(None),
+            false => Inputs::of_ranks(call, ranks.clone(), own, Some(result), own.elements()).map(Some),
+        });
+    let local = inputs.as_ref().map(|_| ()).map_err(Error::duplicate);
+    let terms = Terms {
+        dtype: Some(own.dtype()),
+        op: Some(op),
+        count: own.elements(),
+        place: own.place(),
+        ..Terms::NONE
+    };
+    let riding = (algorithm == Algorithm::Frames).then_some(own);
+    let mut agreed = call.agree(terms, local, riding).await?;
+    if algorithm == Algorithm::Frames {
+        if !ranks.is_empty() {
+            fold_frames(call, &agreed, ranks, 0, own, result, op).await?;
+        }
+        return agreed.over();
+    }
+    let inputs = inputs?;
+    let mut courier = Courier::new(call, &mut agreed);
+    if let Some(inputs) = &inputs {
+        inputs.receive(call, &mut courier, own);
+    }
+    for above in call.rank() + 1..call.ranks() {
+        // SAFETY: in place, the result is written after `finish`.
+        unsafe { courier.send(above, own) };
+    }
+    courier.finish().await;
+    if let Some(inputs) = inputs.filter(|_| !courier.has_failed()) {
+        courier.note(inputs.fold(call, own, result, op).await);
+    }
+    courier.outcome()
+}
