@@ -2,9 +2,9 @@
 
 use warpcomm::Blocks;
 
-use super::common::lengths;
+use super::common::{layouts, lengths, needed};
 use crate::harness::{Outcome, covered};
-use crate::oracle::{Value, assert_same, mixed, untouched, vector};
+use crate::oracle::{Value, assert_same, untouched, vector};
 use crate::placed::Communicator;
 
 cases! {
@@ -14,29 +14,6 @@ cases! {
     an_empty_block_outside_the_buffer: 1..=4;
 }
 
-/// Layouts of blocks of about `length` elements for `ranks` ranks.
-fn layouts(ranks: usize, length: usize) -> Vec<Blocks> {
-    let uneven: Vec<usize> = (0..ranks)
-        .map(|rank| mixed(rank as u64) as usize % (2 * length + 1))
-        .collect();
-    let one_has_all: Vec<usize> = (0..ranks)
-        .map(|rank| if rank == ranks / 2 { length } else { 0 })
-        .collect();
-    // From the last rank to the first, with a gap behind each block.
-    let mut displacements = vec![0; ranks];
-    let mut end = 1;
-    for rank in (0..ranks).rev() {
-        displacements[rank] = end;
-        end += uneven[rank] + rank % 3;
-    }
-    vec![
-        Blocks::even(length, ranks),
-        Blocks::packed(uneven.clone()),
-        Blocks::packed(one_has_all),
-        Blocks::new(uneven, displacements),
-    ]
-}
-
 /// The buffer after the operation: blocks from every rank, and what was there between them.
 fn expected<T: Value>(salt: u64, blocks: &Blocks, length: usize) -> Vec<T> {
     let mut all: Vec<T> = untouched(length);
@@ -44,15 +21,6 @@ fn expected<T: Value>(salt: u64, blocks: &Blocks, length: usize) -> Vec<T> {
         all[blocks.range(rank)].copy_from_slice(&vector(salt, rank, blocks.count(rank)));
     }
     all
-}
-
-/// One element more than the blocks need.
-fn needed(blocks: &Blocks) -> usize {
-    (0..blocks.len())
-        .map(|rank| blocks.range(rank).end)
-        .max()
-        .unwrap_or(0)
-        + 1
 }
 
 fn every_type_and_layout(comm: &Communicator) -> Outcome {

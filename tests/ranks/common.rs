@@ -2,9 +2,10 @@
 
 use std::borrow::Borrow;
 
-use warpcomm::Communicator;
+use warpcomm::{Blocks, Communicator};
 
 use crate::harness::{Place, place};
+use crate::oracle::mixed;
 
 /// The most bytes that ride in the frame of a collective.
 pub const FRAME_BYTES: usize = 256;
@@ -55,6 +56,38 @@ pub fn few_lengths(ranks: usize, element_bytes: usize) -> Vec<usize> {
         FRAME_BYTES / element_bytes + 1,
         EAGER_BYTES / element_bytes + 1,
     ]
+}
+
+/// Layouts of blocks of about `length` elements for `ranks` ranks.
+pub fn layouts(ranks: usize, length: usize) -> Vec<Blocks> {
+    let uneven: Vec<usize> = (0..ranks)
+        .map(|rank| mixed(rank as u64) as usize % (2 * length + 1))
+        .collect();
+    let one_has_all: Vec<usize> = (0..ranks)
+        .map(|rank| if rank == ranks / 2 { length } else { 0 })
+        .collect();
+    // From the last rank to the first, with a gap behind each block.
+    let mut displacements = vec![0; ranks];
+    let mut end = 1;
+    for rank in (0..ranks).rev() {
+        displacements[rank] = end;
+        end += uneven[rank] + rank % 3;
+    }
+    vec![
+        Blocks::even(length, ranks),
+        Blocks::packed(uneven.clone()),
+        Blocks::packed(one_has_all),
+        Blocks::new(uneven, displacements),
+    ]
+}
+
+/// One element more than the blocks need.
+pub fn needed(blocks: &Blocks) -> usize {
+    (0..blocks.len())
+        .map(|rank| blocks.range(rank).end)
+        .max()
+        .unwrap_or(0)
+        + 1
 }
 
 /// The rank behind this one, in a ring.

@@ -3,8 +3,12 @@
 mod allgather;
 mod allgatherv;
 mod allreduce;
+mod alltoall;
+mod alltoallv;
+mod alltoallw;
 mod barrier;
 mod bcast;
+mod blocks;
 mod common;
 mod communicators;
 mod completion;
@@ -13,9 +17,11 @@ mod deadlock;
 #[cfg(feature = "cuda")]
 mod device;
 mod errors;
+mod exscan;
 mod faults;
 mod futures;
 mod gather;
+mod gatherv;
 #[cfg(feature = "mpi")]
 mod hangs;
 mod large;
@@ -30,9 +36,13 @@ mod point_to_point;
 mod proc_null;
 mod programs;
 mod reduce;
+mod reduce_scatter;
+mod reduce_scatter_block;
 mod refusals;
 mod requests;
+mod scan;
 mod scatter;
+mod scatterv;
 mod scope;
 mod selftest;
 mod send_modes;
@@ -65,13 +75,23 @@ pub fn cases() -> Vec<Case> {
         barrier::CASES,
         bcast::CASES,
         gather::CASES,
+        gatherv::CASES,
         scatter::CASES,
+        scatterv::CASES,
         allgather::CASES,
         allgatherv::CASES,
+        alltoall::CASES,
+        alltoallv::CASES,
+        alltoallw::CASES,
         reduce::CASES,
         allreduce::CASES,
+        reduce_scatter_block::CASES,
+        reduce_scatter::CASES,
+        scan::CASES,
+        exscan::CASES,
         communicators::CASES,
         errors::CASES,
+        blocks::CASES,
         refusals::CASES,
         mismatch::CASES,
         deadlock::CASES,

@@ -42,16 +42,39 @@ const MOVING: &[&str] = &[
     "bcast",
     "gather",
     "gather_in_place",
+    "gatherv",
+    "gatherv_in_place",
     "scatter",
     "scatter_in_place",
+    "scatterv",
+    "scatterv_in_place",
     "allgather",
     "allgather_in_place",
     "allgatherv",
     "allgatherv_in_place",
+    "alltoall",
+    "alltoall_in_place",
+    "alltoallv",
+    "alltoallv_in_place",
+    "alltoallw",
+    "alltoallw_in_place",
 ];
 
 /// Operations that fold elements.
-const FOLDING: &[&str] = &["reduce", "reduce_in_place", "allreduce", "allreduce_in_place"];
+const FOLDING: &[&str] = &[
+    "reduce",
+    "reduce_in_place",
+    "allreduce",
+    "allreduce_in_place",
+    "reduce_scatter_block",
+    "reduce_scatter_block_in_place",
+    "reduce_scatter",
+    "reduce_scatter_in_place",
+    "scan",
+    "scan_in_place",
+    "exscan",
+    "exscan_in_place",
+];
 
 /// Operations without elements.
 const OTHERS: &[&str] = &["barrier", "duplicate", "split"];

@@ -31,11 +31,20 @@ const MODULES_OF_EVERY_SETTING: &[&str] = &[
     "barrier",
     "bcast",
     "gather",
+    "gatherv",
     "scatter",
+    "scatterv",
     "allgather",
     "allgatherv",
+    "alltoall",
+    "alltoallv",
+    "alltoallw",
     "reduce",
     "allreduce",
+    "reduce_scatter_block",
+    "reduce_scatter",
+    "scan",
+    "exscan",
     "communicators",
 ];
 
@@ -62,6 +71,7 @@ const SETTINGS: &[(usize, Variables, Worlds)] = &[
 /// GPUs for minutes.
 const ALSO_OF_EVERY_PLACE: &[&str] = &[
     "errors",
+    "blocks",
     "refusals",
     "mismatch",
     "deadlock",

@@ -11,6 +11,7 @@ mod elements;
 mod memory;
 mod many;
 mod matched;
+mod part;
 mod persistent;
 mod request;
 mod scope;
@@ -29,6 +30,7 @@ pub use many::{AnyRequest, test_all, test_any, test_some, wait_all, wait_any, wa
 pub use matched::Message;
 use memory::Form;
 use memory::Memory;
+pub use part::{Part, alltoallw, alltoallw_in_place};
 pub use persistent::{Persistent, start_all};
 use request::Mode;
 pub use request::Request;
@@ -274,6 +276,101 @@ impl Communicator {
         write!(self, buffer, self.inner.allgatherv_in_place(buffer, blocks))
     }
 
+    pub fn gatherv_in_place<B: ElementsMut + ?Sized>(
+        &self,
+        buffer: &mut B,
+        blocks: &Blocks,
+        root: usize,
+    ) -> Result<()> {
+        write!(self, buffer, self.inner.gatherv_in_place(buffer, blocks, root))
+    }
+
+    pub fn scatterv<S, R>(&self, send: &S, blocks: &Blocks, recv: &mut R, root: usize) -> Result<()>
+    where
+        S: Elements + ?Sized,
+        R: ElementsMut<Element = S::Element> + ?Sized,
+    {
+        read_and_write!(self, send, recv, self.inner.scatterv(send, blocks, recv, root))
+    }
+
+    pub fn scatterv_in_place<B: ElementsMut + ?Sized>(
+        &self,
+        buffer: &mut B,
+        blocks: &Blocks,
+        root: usize,
+    ) -> Result<()> {
+        write!(self, buffer, self.inner.scatterv_in_place(buffer, blocks, root))
+    }
+
+    pub fn alltoall_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B) -> Result<()> {
+        write!(self, buffer, self.inner.alltoall_in_place(buffer))
+    }
+
+    pub fn alltoallv<S, R>(
+        &self,
+        send: &S,
+        send_blocks: &Blocks,
+        recv: &mut R,
+        recv_blocks: &Blocks,
+    ) -> Result<()>
+    where
+        S: Elements + ?Sized,
+        R: ElementsMut<Element = S::Element> + ?Sized,
+    {
+        read_and_write!(
+            self,
+            send,
+            recv,
+            self.inner.alltoallv(send, send_blocks, recv, recv_blocks)
+        )
+    }
+
+    pub fn alltoallv_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, blocks: &Blocks) -> Result<()> {
+        write!(self, buffer, self.inner.alltoallv_in_place(buffer, blocks))
+    }
+
+    pub fn reduce_scatter_block_in_place<B: ElementsMut + ?Sized>(
+        &self,
+        buffer: &mut B,
+        op: Op,
+    ) -> Result<()> {
+        write!(self, buffer, self.inner.reduce_scatter_block_in_place(buffer, op))
+    }
+
+    pub fn reduce_scatter<S, R>(&self, send: &S, blocks: &Blocks, recv: &mut R, op: Op) -> Result<()>
+    where
+        S: Elements + ?Sized,
+        R: ElementsMut<Element = S::Element> + ?Sized,
+    {
+        read_and_write!(
+            self,
+            send,
+            recv,
+            self.inner.reduce_scatter(send, blocks, recv, op)
+        )
+    }
+
+    pub fn reduce_scatter_in_place<B: ElementsMut + ?Sized>(
+        &self,
+        buffer: &mut B,
+        blocks: &Blocks,
+        op: Op,
+    ) -> Result<()> {
+        write!(
+            self,
+            buffer,
+            self.inner.reduce_scatter_in_place(buffer, blocks, op)
+        )
+    }
+
+    pub fn scan_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
+        write!(self, buffer, self.inner.scan_in_place(buffer, op))
+    }
+
+    pub fn exscan_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
+        write!(self, buffer, self.inner.exscan_in_place(buffer, op))
+    }
+
     pub fn reduce_in_place<B: ElementsMut + ?Sized>(
         &self,
         buffer: &mut B,
@@ -308,6 +405,11 @@ from_one_to_another! {
     scatter(root: usize);
     allgather();
     allgatherv(blocks: &Blocks);
+    gatherv(blocks: &Blocks, root: usize);
+    alltoall();
     reduce(op: Op, root: usize);
     allreduce(op: Op);
+    reduce_scatter_block(op: Op);
+    scan(op: Op);
+    exscan(op: Op);
 }
