@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use warpcomm::{Blocks, Communicator, Config, ErrorKind, Fault, FaultAction, Op, Result, Tag};
+use warpcomm::{
+    AnyBuffer, AnyBufferMut, Blocks, Communicator, Config, ErrorKind, Fault, FaultAction, Op, Result, Tag,
+};
 
 use super::common::{next, previous};
 use crate::harness::Outcome;
@@ -134,6 +136,118 @@ fn allgatherv(on: &Rank<'_>, length: usize) -> Result<()> {
     Ok(())
 }
 
+fn uneven(comm: &Communicator, length: usize) -> Blocks {
+    Blocks::packed((0..comm.size()).map(|rank| length * rank).collect::<Vec<_>>())
+}
+
+fn gatherv(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (comm, blocks) = (on.comm, uneven(on.comm, length));
+    let mut all = vec![0u32; blocks.total()];
+    let own: Vec<u32> = vector(1, comm.rank(), blocks.count(comm.rank()));
+    comm.gatherv(&own, &mut all, &blocks, 1)?;
+    for rank in (0..comm.size()).filter(|_| comm.rank() == 1) {
+        on.assert_same(
+            &all[blocks.range(rank)],
+            &vector(1, rank, blocks.count(rank)),
+            "gatherv",
+        );
+    }
+    Ok(())
+}
+
+fn scatterv(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (comm, blocks) = (on.comm, uneven(on.comm, length));
+    let all: Vec<u32> = vector(1, 0, blocks.total());
+    let mut own = vec![0u32; blocks.count(comm.rank())];
+    comm.scatterv(&all, &blocks, &mut own, 0)?;
+    on.assert_same(&own, &all[blocks.range(comm.rank())], "scatterv");
+    Ok(())
+}
+
+/// What the ranks have, each as many elements as its block.
+fn of_all(blocks: &Blocks) -> Vec<u32> {
+    (0..blocks.len())
+        .flat_map(|rank| vector(1, rank, blocks.count(rank)))
+        .collect()
+}
+
+fn alltoall(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (comm, size) = (on.comm, on.comm.size());
+    let mut all: Vec<u32> = vector::<u32>(1, comm.rank(), length).repeat(size);
+    comm.alltoall_in_place(&mut all)?;
+    on.assert_same(&all, &vectors(1, size, length), "alltoall");
+    Ok(())
+}
+
+fn alltoallv(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (comm, blocks) = (on.comm, uneven(on.comm, length));
+    let own: Vec<u32> = vector(1, comm.rank(), blocks.count(comm.rank()));
+    let same = Blocks::new(vec![own.len(); comm.size()], vec![0; comm.size()]);
+    let mut all = vec![0u32; blocks.total()];
+    comm.alltoallv(&own, &same, &mut all, &blocks)?;
+    on.assert_same(&all, &of_all(&blocks), "alltoallv");
+    Ok(())
+}
+
+fn alltoallw(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
+    let own: Vec<u32> = vector(1, comm.rank(), length);
+    let mut all = vec![vec![0u32; length]; comm.size()];
+    let send: Vec<AnyBuffer<'_>> = (0..comm.size()).map(|_| AnyBuffer::new(&own)).collect();
+    let mut recv: Vec<AnyBufferMut<'_>> = all.iter_mut().map(AnyBufferMut::new).collect();
+    comm.alltoallw(&send, &mut recv)?;
+    drop(recv);
+    on.assert_same(&all.concat(), &vectors(1, comm.size(), length), "alltoallw");
+    Ok(())
+}
+
+/// The sum of what ranks have.
+fn sum(ranks: usize, length: usize) -> Vec<u32> {
+    let of_ranks: Vec<Vec<u32>> = (0..ranks).map(|rank| vector(1, rank, length)).collect();
+    folded(Op::Sum, &of_ranks).unwrap_or_default()
+}
+
+fn reduce_scatter_block(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (comm, size) = (on.comm, on.comm.size());
+    let mut block = vec![0u32; length];
+    comm.reduce_scatter_block(&vector::<u32>(1, comm.rank(), size * length), &mut block, Op::Sum)?;
+    let sums = sum(size, size * length);
+    on.assert_same(
+        &block,
+        &sums[comm.rank() * length..][..length],
+        "reduce_scatter_block",
+    );
+    Ok(())
+}
+
+fn reduce_scatter(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (comm, blocks) = (on.comm, uneven(on.comm, length));
+    let mut block = vec![0u32; blocks.count(comm.rank())];
+    let own: Vec<u32> = vector(1, comm.rank(), blocks.total());
+    comm.reduce_scatter(&own, &blocks, &mut block, Op::Sum)?;
+    let sums = sum(comm.size(), blocks.total());
+    on.assert_same(&block, &sums[blocks.range(comm.rank())], "reduce_scatter");
+    Ok(())
+}
+
+fn scan(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
+    let mut buffer: Vec<u32> = vector(1, comm.rank(), length);
+    comm.scan_in_place(&mut buffer, Op::Sum)?;
+    on.assert_same(&buffer, &sum(comm.rank() + 1, length), "scan");
+    Ok(())
+}
+
+fn exscan(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
+    let mut buffer = vec![0u32; length];
+    comm.exscan(&vector::<u32>(1, comm.rank(), length), &mut buffer, Op::Sum)?;
+    if comm.rank() > 0 {
+        on.assert_same(&buffer, &sum(comm.rank(), length), "exscan");
+    }
+    Ok(())
+}
+
 const COLLECTIVES: &[(&str, Scenario)] = &[
     ("barrier", |on| on.comm.barrier()),
     ("bcast in a frame", |on| bcast(on, SHORT)),
@@ -147,6 +261,23 @@ const COLLECTIVES: &[(&str, Scenario)] = &[
     ("allgather", |on| allgather(on, LONG)),
     ("allgatherv in a frame", |on| allgatherv(on, SHORT)),
     ("allgatherv", |on| allgatherv(on, LONG)),
+    ("gatherv in a frame", |on| gatherv(on, SHORT)),
+    ("gatherv", |on| gatherv(on, LONG)),
+    ("scatterv in a frame", |on| scatterv(on, SHORT)),
+    ("scatterv", |on| scatterv(on, LONG)),
+    ("alltoall in a frame", |on| alltoall(on, SHORT)),
+    ("alltoall", |on| alltoall(on, LONG)),
+    ("alltoallv", |on| alltoallv(on, LONG)),
+    ("alltoallw", |on| alltoallw(on, LONG)),
+    ("reduce_scatter_block in a frame", |on| {
+        reduce_scatter_block(on, SHORT)
+    }),
+    ("reduce_scatter_block", |on| reduce_scatter_block(on, LONG)),
+    ("reduce_scatter", |on| reduce_scatter(on, LONG)),
+    ("scan in a frame", |on| scan(on, SHORT)),
+    ("scan", |on| scan(on, LONG)),
+    ("exscan in a frame", |on| exscan(on, SHORT)),
+    ("exscan", |on| exscan(on, LONG)),
     ("reduce in a frame", |on| reduce(on, SHORT)),
     ("reduce", |on| reduce(on, LONG)),
     ("reduce in blocks", |on| reduce(on, IN_BLOCKS)),

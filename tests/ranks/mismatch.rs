@@ -1,12 +1,13 @@
 //! Ranks that disagree about a collective: `Mismatch` on every rank, naming the odd one, and the communicator
 //! stays usable.
 
-use warpcomm::{Blocks, ErrorKind, Op, Result};
+use warpcomm::{Blocks, Dtype, ErrorKind, Op, Result};
 
+use super::alltoallw::blank;
 use super::common::still_works;
 use crate::harness::{Outcome, expect_error, expect_text};
 use crate::oracle::Value;
-use crate::placed::Communicator;
+use crate::placed::{Communicator, Part, alltoallw, alltoallw_in_place};
 
 cases! {
     counts: 2..=5;
@@ -15,6 +16,8 @@ cases! {
     roots: 2..=5;
     operations: 2..=5;
     blocks: 2..=5;
+    counts_between_two_ranks: 2..=5;
+    types_between_two_ranks: 2..=5;
     communicators_to_be_made: 2..=4;
     two_odd_ranks: 5..=7;
     in_a_row_without_a_pause: 2..=4;
@@ -53,6 +56,20 @@ const COUNTS: &[Call] = &[
         let n = if odd { 2 * n } else { n };
         comm.allreduce_in_place(&mut vec![0f32; n], Op::Sum)
     },
+    |comm, odd, n| {
+        let all = (n + usize::from(odd)) * comm.size();
+        comm.alltoall(&vec![0f32; all], &mut vec![0.0; all])
+    },
+    |comm, odd, n| comm.alltoall_in_place(&mut vec![0f32; (n + usize::from(odd)) * comm.size()]),
+    |comm, odd, n| {
+        let n = n + usize::from(odd);
+        comm.reduce_scatter_block(&vec![0f32; n * comm.size()], &mut vec![0.0; n], Op::Sum)
+    },
+    |comm, odd, n| {
+        let n = n - usize::from(odd);
+        comm.scan(&vec![0f32; n], &mut vec![0.0; n], Op::Sum)
+    },
+    |comm, odd, n| comm.exscan_in_place(&mut vec![0f32; n + usize::from(odd)], Op::Sum),
     // Nothing against something, and short against long.
     |comm, odd, n| comm.allreduce_in_place(&mut vec![0f32; if odd { 0 } else { n }], Op::Sum),
     |comm, odd, n| comm.bcast(&mut vec![0f32; if odd { 1000 * n } else { 0 }], 0),
@@ -61,6 +78,7 @@ const COUNTS: &[Call] = &[
 fn typed<T: Value + Default>(comm: &Communicator, n: usize, call: usize) -> Result<()> {
     let mut own = vec![T::default(); n];
     let mut all = vec![T::default(); n * comm.size()];
+    let blocks = Blocks::packed(vec![n; comm.size()]);
     match call {
         0 => comm.bcast(&mut own, 0),
         1 => comm.gather(&own, &mut all, 0),
@@ -68,7 +86,16 @@ fn typed<T: Value + Default>(comm: &Communicator, n: usize, call: usize) -> Resu
         3 => comm.allgather(&own, &mut all),
         4 => comm.reduce(&own, &mut all, Op::Sum, 0),
         5 => comm.allreduce(&own, &mut all, Op::Sum),
-        _ => comm.allgatherv(&own, &mut all, &Blocks::packed(vec![n; comm.size()])),
+        6 => comm.gatherv(&own, &mut all, &blocks, 0),
+        7 => comm.scatterv(&all, &blocks, &mut own, 0),
+        8 => comm.alltoall(&all.clone(), &mut all),
+        9 => comm.alltoallv(&all.clone(), &blocks, &mut all, &blocks),
+        10 => comm.alltoallv_in_place(&mut all, &blocks),
+        11 => comm.reduce_scatter_block(&all, &mut own, Op::Sum),
+        12 => comm.reduce_scatter(&all, &blocks, &mut own, Op::Sum),
+        13 => comm.scan(&own, &mut all, Op::Sum),
+        14 => comm.exscan(&own, &mut all, Op::Sum),
+        _ => comm.allgatherv(&own, &mut all, &blocks),
     }
 }
 
@@ -82,7 +109,7 @@ macro_rules! typed_calls {
     };
 }
 
-const TYPES: &[Call] = typed_calls!(0 1 2 3 4 5 6);
+const TYPES: &[Call] = typed_calls!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 
 const REDUCTIONS: &[Call] = &[
     |comm, odd, n| comm.allreduce_in_place(&mut vec![0u8; n], if odd { Op::Max } else { Op::Sum }),
@@ -91,6 +118,17 @@ const REDUCTIONS: &[Call] = &[
         comm.allreduce(&vec![0f64; n], &mut vec![0.0; n], op)
     },
     |comm, odd, n| comm.reduce_in_place(&mut vec![0i64; n], if odd { Op::BitAnd } else { Op::BitOr }, 0),
+    |comm, odd, n| comm.scan_in_place(&mut vec![0i64; n], if odd { Op::BitAnd } else { Op::BitOr }),
+    |comm, odd, n| comm.exscan_in_place(&mut vec![0i64; n], if odd { Op::Min } else { Op::Max }),
+    |comm, odd, n| {
+        let op = if odd { Op::Prod } else { Op::Min };
+        comm.reduce_scatter_block_in_place(&mut vec![0f64; n * comm.size()], op)
+    },
+    |comm, odd, n| {
+        let op = if odd { Op::Prod } else { Op::Min };
+        let blocks = Blocks::even(n, comm.size());
+        comm.reduce_scatter_in_place(&mut vec![0f64; n], &blocks, op)
+    },
 ];
 
 const ROOTS: &[Call] = &[
@@ -103,6 +141,24 @@ const ROOTS: &[Call] = &[
     },
     |comm, odd, n| comm.reduce(&vec![0u16; n], &mut vec![0; n], Op::Sum, usize::from(odd)),
     |comm, odd, n| comm.reduce_in_place(&mut vec![0u16; n], Op::Max, usize::from(!odd)),
+    |comm, odd, n| {
+        let blocks = Blocks::packed(vec![n; comm.size()]);
+        comm.gatherv(
+            &vec![0u16; n],
+            &mut vec![0; n * comm.size()],
+            &blocks,
+            usize::from(odd),
+        )
+    },
+    |comm, odd, n| {
+        let blocks = Blocks::packed(vec![n; comm.size()]);
+        comm.scatterv(
+            &vec![0u16; n * comm.size()],
+            &blocks,
+            &mut vec![0; n],
+            usize::from(odd),
+        )
+    },
 ];
 
 const OPERATIONS: &[Call] = &[
@@ -136,6 +192,25 @@ const OPERATIONS: &[Call] = &[
             &Blocks::packed(vec![n; comm.size()]),
         ),
         false => comm.barrier(),
+    },
+    |comm, odd, n| match odd {
+        true => comm.scan_in_place(&mut vec![0f32; n], Op::Sum),
+        false => comm.exscan_in_place(&mut vec![0f32; n], Op::Sum),
+    },
+    |comm, odd, n| {
+        let blocks = Blocks::packed(vec![n; comm.size()]);
+        let mut all = vec![0f32; n * comm.size()];
+        match odd {
+            true => comm.alltoallv_in_place(&mut all, &blocks),
+            false => comm.reduce_scatter_in_place(&mut all, &blocks, Op::Sum),
+        }
+    },
+    |comm, odd, n| {
+        let mut all = vec![0f32; n * comm.size()];
+        match odd {
+            true => comm.alltoall_in_place(&mut all),
+            false => comm.reduce_scatter_block_in_place(&mut all, Op::Sum),
+        }
     },
 ];
 
@@ -200,6 +275,94 @@ fn blocks(comm: &Communicator) -> Outcome {
             comm.allgatherv(&vec![1u32; length + more], &mut all, &blocks),
             ErrorKind::Mismatch,
         );
+    }
+    still_works(comm)
+}
+
+/// Calls in which one rank sends another more or less than that one expects, and all others are as they should be.
+const PAIRS: &[fn(&Communicator, Blocks, usize) -> Result<()>] = &[
+    // What a root expects.
+    |comm, blocks, n| {
+        let mut all = vec![5u32; (n + 1) * comm.size()];
+        comm.gatherv(&vec![1u32; n], &mut all, &blocks, 1)
+    },
+    // What a root sends.
+    |comm, blocks, n| {
+        let all = vec![1u32; (n + 1) * comm.size()];
+        comm.scatterv(&all, &blocks, &mut vec![5; n], 1)
+    },
+    // What one expects, and what one sends.
+    |comm, blocks, n| {
+        let (own, mut all) = (vec![1u32; n * comm.size()], vec![5; (n + 1) * comm.size()]);
+        let usual = Blocks::packed(vec![n; comm.size()]);
+        comm.alltoallv(&own, &usual, &mut all, &blocks)
+    },
+    |comm, blocks, n| {
+        let (own, mut all) = (vec![1u32; (n + 1) * comm.size()], vec![5; n * comm.size()]);
+        let usual = Blocks::packed(vec![n; comm.size()]);
+        comm.alltoallv(&own, &blocks, &mut all, &usual)
+    },
+    |comm, blocks, n| comm.alltoallv_in_place(&mut vec![5u32; (n + 1) * comm.size()], &blocks),
+    |comm, blocks, n| {
+        let own = vec![1u32; (n + 1) * comm.size()];
+        comm.reduce_scatter(&own, &blocks, &mut vec![5; n + 1], Op::Sum)
+    },
+    |comm, blocks, n| {
+        let mut all = vec![1u32; (n + 1) * comm.size()];
+        comm.reduce_scatter_in_place(&mut all, &blocks, Op::Sum)
+    },
+];
+
+fn counts_between_two_ranks(comm: &Communicator) -> Outcome {
+    // Rank 1 has another count than the rest for rank 0, or the last for its own.
+    for length in [2, 50, 9000] {
+        for (position, call) in PAIRS.iter().enumerate() {
+            for more in [true, false] {
+                println!("call {position}, {length} elements, {more}");
+                let mut counts = vec![length; comm.size()];
+                if comm.rank() == 1 {
+                    counts[0] = if more { length + 1 } else { length - 1 };
+                }
+                let error = expect_error(call(comm, Blocks::packed(counts), length), ErrorKind::Mismatch);
+                expect_text(&error, &["rank 0", "rank 1", &format!(" {length} ")]);
+            }
+        }
+        still_works(comm)?;
+    }
+    Ok(())
+}
+
+fn types_between_two_ranks(comm: &Communicator) -> Outcome {
+    for length in [1, 2000] {
+        let plan = |from: usize, to: usize, dtype: Dtype| match (from, to) {
+            (0, 1) => dtype,
+            _ => Dtype::F64,
+        };
+        let parts = |dtypes: Vec<Dtype>, length: usize| -> Vec<Box<dyn Part>> {
+            dtypes.into_iter().map(|dtype| blank(dtype, length)).collect()
+        };
+        let send = |dtype| (0..comm.size()).map(|to| plan(comm.rank(), to, dtype)).collect();
+        let receive = |dtype| {
+            (0..comm.size())
+                .map(|from| plan(from, comm.rank(), dtype))
+                .collect()
+        };
+        let (sent, mut received) = (
+            parts(send(Dtype::U32), length),
+            parts(receive(Dtype::F32), length),
+        );
+        let error = expect_error(alltoallw(comm, &sent, &mut received), ErrorKind::Mismatch);
+        expect_text(&error, &["rank 0 sends", "u32", "rank 1 expects", "f32"]);
+        let more = length + usize::from(comm.rank() == 1);
+        let (sent, mut received) = (parts(send(Dtype::U32), length), parts(receive(Dtype::U32), more));
+        let error = expect_error(alltoallw(comm, &sent, &mut received), ErrorKind::Mismatch);
+        expect_text(&error, &["rank 1 expects"]);
+        let dtype = if comm.rank() == 1 { Dtype::I16 } else { Dtype::U16 };
+        let error = expect_error(
+            alltoallw_in_place(comm, &mut parts(vec![dtype; comm.size()], length)),
+            ErrorKind::Mismatch,
+        );
+        expect_text(&error, &["i16", "u16"]);
     }
     still_works(comm)
 }
