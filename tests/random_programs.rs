@@ -10,8 +10,12 @@ mod oracle;
 #[path = "random_programs/mod.rs"]
 mod programs;
 
+#[path = "ranks/placed/host_part.rs"]
+mod part;
+
 /// The library's own types, for which the multi-rank cases have others that place buffers.
 mod placed {
+    pub use super::part::{Part, alltoallw, alltoallw_in_place};
     pub use warpcomm::{Communicator, Request};
 
     pub type ScopeHandle<'scope, 'env> = &'scope warpcomm::Scope<'scope, 'env>;

@@ -237,7 +237,8 @@ impl Author {
     fn collective(&mut self, size: usize) -> Collective {
         let call = self.dice.of(Call::ALL);
         let dtype = self.dice.of(DTYPES);
-        let ops: Vec<Op> = Op::ALL.iter().copied().filter(|op| op.supports(dtype)).collect();
+        let ops = Op::ALL.iter().copied().filter(|op| op.supports(dtype));
+        let ops: Vec<Op> = ops.filter(|op| !(call.is_partial() && *op == Op::Avg)).collect();
         let length = self.dice.length();
         Collective {
             call,

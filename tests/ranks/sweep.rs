@@ -7,7 +7,7 @@ mod faults;
 use std::sync::Arc;
 
 use warpcomm::cudarc::driver::{CudaSlice, CudaStream};
-use warpcomm::{Blocks, Communicator, ErrorKind, Op, Result, Tag, pinned_usage};
+use warpcomm::{AnyBuffer, AnyBufferMut, Blocks, Communicator, ErrorKind, Op, Result, Tag, pinned_usage};
 
 use super::common::{next, previous, still_works};
 use crate::harness::{Outcome, expect_error};
@@ -45,6 +45,23 @@ sweeps! {
     allgather_directly: allgather, DIRECT;
     allgatherv_in_a_frame: allgatherv, FRAME;
     allgatherv_directly: allgatherv, DIRECT;
+    gatherv_in_a_frame: gatherv, FRAME;
+    gatherv_directly: gatherv, DIRECT;
+    scatterv_in_a_frame: scatterv, FRAME;
+    scatterv_directly: scatterv, DIRECT;
+    alltoall_in_a_frame: alltoall, FRAME;
+    alltoall_directly: alltoall, DIRECT;
+    alltoall_in_place_directly: alltoall_in_place, DIRECT;
+    alltoallv_directly: alltoallv, DIRECT;
+    alltoallv_in_place_directly: alltoallv_in_place, DIRECT;
+    alltoallw_directly: alltoallw, DIRECT;
+    reduce_scatter_block_in_a_frame: reduce_scatter_block, FRAME;
+    reduce_scatter_block_directly: reduce_scatter_block, DIRECT;
+    reduce_scatter_in_place_directly: reduce_scatter_in_place, DIRECT;
+    scan_in_a_frame: scan, FRAME;
+    scan_directly: scan, DIRECT;
+    exscan_in_a_frame: exscan, FRAME;
+    exscan_directly: exscan, DIRECT;
     reduce_in_a_frame: reduce, FRAME;
     reduce_directly: reduce, DIRECT;
     reduce_in_blocks: reduce, BLOCKS;
@@ -279,6 +296,131 @@ fn allreduce(on: &Rank<'_>, length: usize) -> Result<()> {
     let mut buffer = on.on_device(&on.own(length));
     on.run(|| on.comm.allreduce_in_place(&mut buffer, Op::Sum))?;
     on.assert_same(&buffer, &sum(on.comm.size(), length), "allreduce");
+    Ok(())
+}
+
+/// Blocks of different lengths, one for each rank.
+fn uneven(size: usize, length: usize) -> Blocks {
+    Blocks::packed((0..size).map(|rank| length + rank).collect::<Vec<_>>())
+}
+
+/// What the ranks have, each as many elements as its block.
+fn of_all(blocks: &Blocks) -> Vec<f32> {
+    (0..blocks.len())
+        .flat_map(|rank| vector::<f32>(1, rank, blocks.count(rank)))
+        .collect()
+}
+
+fn gatherv(on: &Rank<'_>, length: usize) -> Result<()> {
+    let blocks = uneven(on.comm.size(), length);
+    let own = on.on_device(&on.own(blocks.count(on.comm.rank())));
+    let mut all = on.zeros(blocks.total());
+    on.run(|| on.comm.gatherv(&own, &mut all, &blocks, 0))?;
+    if on.comm.rank() == 0 {
+        on.assert_same(&all, &of_all(&blocks), "gatherv");
+    }
+    Ok(())
+}
+
+fn scatterv(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (size, blocks) = (on.comm.size(), uneven(on.comm.size(), length));
+    let all = on.on_device(&of_all(&blocks));
+    let mut own = on.zeros(blocks.count(on.comm.rank()));
+    on.run(|| on.comm.scatterv(&all, &blocks, &mut own, size - 1))?;
+    on.assert_same(&own, &on.own(blocks.count(on.comm.rank())), "scatterv");
+    Ok(())
+}
+
+fn alltoall(on: &Rank<'_>, length: usize) -> Result<()> {
+    let size = on.comm.size();
+    let own = on.on_device(&on.own(length).repeat(size));
+    let mut all = on.zeros(size * length);
+    on.run(|| on.comm.alltoall(&own, &mut all))?;
+    on.assert_same(&all, &vectors::<f32>(1, size, length), "alltoall");
+    Ok(())
+}
+
+fn alltoall_in_place(on: &Rank<'_>, length: usize) -> Result<()> {
+    let size = on.comm.size();
+    let mut all = on.on_device(&on.own(length).repeat(size));
+    on.run(|| on.comm.alltoall_in_place(&mut all))?;
+    on.assert_same(&all, &vectors::<f32>(1, size, length), "alltoall in place");
+    Ok(())
+}
+
+fn alltoallv(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (size, blocks) = (on.comm.size(), uneven(on.comm.size(), length));
+    let count = blocks.count(on.comm.rank());
+    let own = on.on_device(&on.own(count));
+    let mut all = on.zeros(blocks.total());
+    let same = Blocks::new(vec![count; size], vec![0; size]);
+    on.run(|| on.comm.alltoallv(&own, &same, &mut all, &blocks))?;
+    on.assert_same(&all, &of_all(&blocks), "alltoallv");
+    Ok(())
+}
+
+fn alltoallv_in_place(on: &Rank<'_>, length: usize) -> Result<()> {
+    let size = on.comm.size();
+    let mut all = on.on_device(&on.own(length).repeat(size));
+    let blocks = Blocks::packed(vec![length; size]);
+    on.run(|| on.comm.alltoallv_in_place(&mut all, &blocks))?;
+    on.assert_same(&all, &vectors::<f32>(1, size, length), "alltoallv in place");
+    Ok(())
+}
+
+fn alltoallw(on: &Rank<'_>, length: usize) -> Result<()> {
+    let size = on.comm.size();
+    let own = on.on_device(&on.own(length));
+    let mut all: Vec<CudaSlice<f32>> = (0..size).map(|_| on.zeros(length)).collect();
+    on.run(|| {
+        let send: Vec<AnyBuffer<'_>> = (0..size).map(|_| AnyBuffer::new(&own)).collect();
+        let mut recv: Vec<AnyBufferMut<'_>> = all.iter_mut().map(AnyBufferMut::new).collect();
+        on.comm.alltoallw(&send, &mut recv)
+    })?;
+    for (rank, received) in all.iter().enumerate() {
+        on.assert_same(received, &vector::<f32>(1, rank, length), "alltoallw");
+    }
+    Ok(())
+}
+
+fn reduce_scatter_block(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (rank, size) = (on.comm.rank(), on.comm.size());
+    let own = on.on_device(&on.own(size * length));
+    let mut block = on.zeros(length);
+    on.run(|| on.comm.reduce_scatter_block(&own, &mut block, Op::Sum))?;
+    let sums = sum(size, size * length);
+    on.assert_same(&block, &sums[rank * length..][..length], "reduce_scatter_block");
+    Ok(())
+}
+
+fn reduce_scatter_in_place(on: &Rank<'_>, length: usize) -> Result<()> {
+    let blocks = uneven(on.comm.size(), length);
+    let own = on.own(blocks.total());
+    let mut buffer = on.on_device(&own);
+    on.run(|| on.comm.reduce_scatter_in_place(&mut buffer, &blocks, Op::Sum))?;
+    let range = blocks.range(on.comm.rank());
+    let mut expected = own;
+    expected[..range.len()].copy_from_slice(&sum(on.comm.size(), blocks.total())[range]);
+    on.assert_same(&buffer, &expected, "reduce_scatter in place");
+    Ok(())
+}
+
+fn scan(on: &Rank<'_>, length: usize) -> Result<()> {
+    let mut buffer = on.on_device(&on.own(length));
+    on.run(|| on.comm.scan_in_place(&mut buffer, Op::Sum))?;
+    on.assert_same(&buffer, &sum(on.comm.rank() + 1, length), "scan");
+    Ok(())
+}
+
+fn exscan(on: &Rank<'_>, length: usize) -> Result<()> {
+    let own = on.on_device(&on.own(length));
+    let mut result = on.zeros(length);
+    on.run(|| on.comm.exscan(&own, &mut result, Op::Sum))?;
+    let expected = match on.comm.rank() {
+        0 => vec![0.0; length],
+        rank => sum(rank, length),
+    };
+    on.assert_same(&result, &expected, "exscan");
     Ok(())
 }
 
