@@ -15,6 +15,9 @@ cases! {
     a_failed_message_of_an_allreduce_among_many_ranks: 1..=1, threads;
     a_failed_message_of_an_allgatherv_among_many_ranks: 1..=1, threads;
     a_failed_message_of_a_duplicate_among_many_ranks: 1..=1, threads;
+    a_failed_message_of_a_gatherv_among_many_ranks: 1..=1, threads;
+    a_failed_message_of_a_scatterv_among_many_ranks: 1..=1, threads;
+    a_failed_message_of_an_alltoallv_among_many_ranks: 1..=1, threads;
     a_failed_message_between_two_ranks: 1..=1, threads;
     a_lost_message_of_a_collective: 1..=1, threads;
     a_lost_message_between_two_ranks: 1..=1, threads;
@@ -454,6 +457,18 @@ fn a_failed_message_of_an_allreduce_among_many_ranks(_: &Communicator) -> Outcom
 
 fn a_failed_message_of_an_allgatherv_among_many_ranks(_: &Communicator) -> Outcome {
     among_many_ranks("allgatherv", |on| allgatherv(on, SHORT))
+}
+
+fn a_failed_message_of_a_gatherv_among_many_ranks(_: &Communicator) -> Outcome {
+    among_many_ranks("gatherv", |on| gatherv(on, SHORT))
+}
+
+fn a_failed_message_of_a_scatterv_among_many_ranks(_: &Communicator) -> Outcome {
+    among_many_ranks("scatterv", |on| scatterv(on, SHORT))
+}
+
+fn a_failed_message_of_an_alltoallv_among_many_ranks(_: &Communicator) -> Outcome {
+    among_many_ranks("alltoallv", |on| alltoallv(on, SHORT))
 }
 
 fn a_failed_message_of_a_duplicate_among_many_ranks(_: &Communicator) -> Outcome {
