@@ -101,7 +101,7 @@ pub fn previous(comm: &Communicator) -> usize {
 }
 
 /// All ranks but this one.
-pub fn others(comm: &Communicator) -> impl Iterator<Item = usize> + use<> {
+pub fn others(comm: &Communicator) -> impl DoubleEndedIterator<Item = usize> + use<> {
     let rank = comm.rank();
     (0..comm.size()).filter(move |other| *other != rank)
 }

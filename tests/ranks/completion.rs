@@ -75,33 +75,23 @@ fn wait_all_reports_the_first_error(comm: &Communicator) -> Outcome {
 fn wait_any_takes_them_as_they_come(comm: &Communicator) -> Outcome {
     for length in [1, 3000] {
         if comm.rank() > 0 {
-            // One after the other.
-            if comm.rank() > 1 {
-                comm.recv(&mut [0u8], comm.rank() - 1, Tag(1))?;
-            }
-            comm.ssend(&vec![comm.rank() as u32; length], 0, Tag(0))?;
-            if comm.rank() + 1 < comm.size() {
-                comm.send(&[0u8], comm.rank() + 1, Tag(1))?;
-            }
+            comm.recv(&mut [0u8], 0, Tag(1))?;
+            comm.send(&vec![comm.rank() as u32; length], 0, Tag(0))?;
             continue;
         }
-        let mut sources: Vec<usize> = others(comm).collect();
-        let mut requests: Vec<_> = sources
-            .iter()
-            .map(|&source| comm.irecv(vec![0u32; length], source, Tag(0)))
+        // The first to send is the last in the list.
+        let mut requests: Vec<_> = others(comm)
+            .rev()
+            .map(|source| comm.irecv(vec![0u32; length], source, Tag(0)))
             .collect();
-        let mut order = Vec::new();
-        while let Some(index) = wait_any(&requests)? {
-            assert!(requests[index].is_done());
-            let (received, status) = requests.remove(index).wait()?;
-            assert_eq!(status.source(), sources.remove(index));
-            assert_eq!(received, vec![status.source() as u32; length]);
-            order.push(status.source());
+        for source in others(comm) {
+            comm.send(&[0u8], source, Tag(1))?;
+            assert_eq!(wait_any(&requests)?, Some(requests.len() - 1));
+            let (received, status) = requests.remove(requests.len() - 1).wait()?;
+            assert_eq!(status.source(), source);
+            assert_eq!(received, vec![source as u32; length]);
         }
-        let mut sorted = order.clone();
-        sorted.sort_unstable();
-        assert_eq!(sorted, others(comm).collect::<Vec<_>>());
-        assert!(requests.is_empty());
+        assert_eq!(wait_any(&requests)?, None);
     }
     Ok(())
 }
