@@ -280,10 +280,10 @@ fn blocks(comm: &Communicator) -> Outcome {
 }
 
 /// A call with such blocks and about so many elements of each rank.
-type Call = fn(&Communicator, Blocks, usize) -> Result<()>;
+type Uneven = fn(&Communicator, Blocks, usize) -> Result<()>;
 
 /// Calls in which one rank sends another more or less than that one expects, and all others are as they should be.
-const PAIRS: &[Call] = &[
+const PAIRS: &[Uneven] = &[
     // What a root expects.
     |comm, blocks, n| {
         let mut all = vec![5u32; (n + 1) * comm.size()];
