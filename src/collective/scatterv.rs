@@ -143,7 +143,8 @@ async fn scatterv(
     if !payload.is_empty() {
         let before: u64 = (0..rank).filter_map(|other| agreed.count(other)).sum();
         let first = before as usize * own.dtype().size();
-        own.write(payload.get(first..first + own.bytes()).unwrap_or(&[]))?;
+        let block = payload.get(first..first + own.bytes());
+        own.write(block.ok_or_else(|| Error::invalid("a frame without its block"))?)?;
         return agreed.over();
     }
     let mut courier = Courier::new(call, &mut agreed);

@@ -1,5 +1,6 @@
 //! Messages that fail, get lost or come late, at every place where one can.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use warpcomm::{

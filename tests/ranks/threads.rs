@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use warpcomm::{Communicator, Config, Error, ErrorKind, Op, Result, Source, Tag};
+use warpcomm::{Blocks, Communicator, Config, Error, ErrorKind, Op, Result, Source, Tag};
 
 use super::common::still_works;
 use crate::harness::{Outcome, expect_error, expect_text};
@@ -12,6 +12,7 @@ use crate::oracle::{Value, assert_same, folded, vector, vectors};
 
 cases! {
     more_ranks_than_send_their_frames_to_each_other: 1..=1, threads;
+    uneven_counts_among_many: 1..=1, threads;
     an_odd_one_among_many: 1..=1, threads;
     a_bad_argument_among_many: 1..=1, threads;
     values_come_back_in_the_order_of_ranks: 1..=1, threads;
@@ -60,7 +61,7 @@ fn more_ranks_than_send_their_frames_to_each_other(_: &Communicator) -> Outcome 
             let mut all = vec![0u64; 2 * ranks];
             comm.allgather(&vector::<u64>(3, comm.rank(), 2), &mut all)?;
             assert_eq!(all, vectors::<u64>(3, ranks, 2));
-            let blocks = warpcomm::Blocks::even(ranks + 5, ranks);
+            let blocks = Blocks::even(ranks + 5, ranks);
             let mut all = vec![0u64; ranks + 5];
             comm.allgatherv(
                 &vec![comm.rank() as u64; blocks.count(comm.rank())],
@@ -90,6 +91,50 @@ fn reductions<T: Value>(comm: &Communicator, length: usize) -> Outcome {
         sum
     };
     assert_same(&buffer, &expected, || "reduce".to_owned());
+    Ok(())
+}
+
+fn uneven_counts_among_many(_: &Communicator) -> Outcome {
+    // Around 16 ranks counts of pairs stop to ride in frames, around 64 all others.
+    for ranks in [16, 17, 64, 65] {
+        run(ranks, |comm| {
+            let (rank, root) = (comm.rank(), ranks / 2);
+            let blocks = Blocks::packed((0..ranks).map(|rank| rank % 3).collect::<Vec<_>>());
+            let of_all: Vec<u32> = (0..ranks).flat_map(|rank| vec![rank as u32; rank % 3]).collect();
+            let own = vec![rank as u32; rank % 3];
+            let mut all = vec![0; of_all.len()];
+            comm.gatherv(&own, &mut all, &blocks, root)?;
+            assert!(rank != root || all == of_all);
+            let mut part = vec![0; own.len()];
+            comm.scatterv(&of_all, &blocks, &mut part, root)?;
+            assert_eq!(part, own);
+            let same = Blocks::new(vec![own.len(); ranks], vec![0; ranks]);
+            let mut all = vec![0; of_all.len()];
+            comm.alltoallv(&own, &same, &mut all, &blocks)?;
+            assert_eq!(all, of_all);
+            let mut sum = vec![0; own.len()];
+            comm.reduce_scatter(&of_all, &blocks, &mut sum, Op::Sum)?;
+            assert!(sum.iter().all(|sum| *sum == (rank * ranks) as u32));
+            let mut below = rank as u64;
+            comm.exscan_in_place(&mut below, Op::Sum)?;
+            assert_eq!(below, (rank * rank.saturating_sub(1) / 2) as u64);
+            // One rank expects more of another than that one sends.
+            let mut counts: Vec<usize> = (0..ranks).map(|rank| rank % 3).collect();
+            counts[1] += usize::from(rank == root);
+            let odd = Blocks::packed(counts);
+            let mut all = vec![0; of_all.len() + 1];
+            let outcomes = [
+                comm.gatherv(&own, &mut all, &odd, root),
+                comm.scatterv(&vec![0; of_all.len() + 1], &odd, &mut part, root),
+                comm.alltoallv(&own, &same, &mut all, &odd),
+            ];
+            for outcome in outcomes {
+                let error = expect_error(outcome, ErrorKind::Mismatch);
+                expect_text(&error, &["rank 1 ", &format!("rank {root}")]);
+            }
+            still_works(comm)
+        })?;
+    }
     Ok(())
 }
 
