@@ -49,7 +49,8 @@ mod scope;
 mod threads;
 mod transport;
 
-pub use buffer::{AnyBuffer, AnyBufferMut, Blocks, Buffer, BufferMut, OwnedBuffer, OwnedBufferMut};
+pub use buffer::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut};
+pub use buffer::{Blocks, Buffer, BufferMut, OwnedBuffer, OwnedBufferMut};
 pub use comm::Communicator;
 pub use config::{Config, Fault, FaultAction, ThreadLevel};
 pub use device::Place;

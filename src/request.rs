@@ -20,7 +20,7 @@ pub(crate) use many::handle;
 pub use many::{AnyRequest, test_all, test_any, test_some, wait_all, wait_any, wait_some};
 pub use persistent::{AnyPersistent, Persistent, start_all};
 
-/// A send or receive under way, which owns its buffer.
+/// An operation under way, which owns its buffer, or its buffers as a pair.
 ///
 /// [`wait`](Self::wait) gives the buffer back, and so does awaiting the request as a future. A request that is dropped goes on in the background, its
 /// buffer is freed when it is done; one that is forgotten leaks its buffer.
@@ -138,16 +138,19 @@ impl<B: Send + 'static> Request<B> {
             .endpoint
             .enter()
             .and_then(|inside| comm.check_route(route).map(|()| inside));
-        let running = match checked {
-            Err(error) => Running::Over(Err(activity.name(error)), buffer.unpark()),
-            Ok(_inside) => Running::Started(
-                comm.clone(),
-                start(comm, activity, Memory::Owned, span, way),
-                buffer,
-            ),
-        };
+        match checked {
+            Err(error) => Request::over(Err(activity.name(error)), buffer.unpark()),
+            Ok(_inside) => {
+                let task = start(comm, activity, Memory::Owned, span, way);
+                Request::started(comm, task, buffer)
+            }
+        }
+    }
+
+    /// A request of what the engine drives already.
+    pub(crate) fn started(comm: &Communicator, task: Arc<dyn Task>, buffer: Parked<B>) -> Request<B> {
         Request {
-            running: Some(running),
+            running: Some(Running::Started(comm.clone(), task, buffer)),
             polled: None,
         }
     }

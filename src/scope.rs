@@ -39,8 +39,8 @@ impl Communicator {
     ///
     /// If the closure returns an `Err` or panics, receives that no message has matched are cancelled, sends
     /// whose receiver has not answered are withdrawn (the receiver gets
-    /// [`PeerFailed`](crate::ErrorKind::PeerFailed)), the rest is completed, and the error is returned or
-    /// the panic goes on.
+    /// [`PeerFailed`](crate::ErrorKind::PeerFailed)), the rest is completed, collectives too, and the error is
+    /// returned or the panic goes on.
     ///
     /// # Errors
     /// The closure's error; else the first error of an operation that was not waited for.
@@ -145,6 +145,21 @@ impl<'scope> Scope<'scope, '_> {
         self.start_to_send("irsend", buffer, Route::To(dest, tag, Mode::Standard))
     }
 
+    pub(crate) fn comm(&self) -> &Communicator {
+        &self.comm
+    }
+
+    /// Sees to it that a task on the borrowed memory behind `buffer` is over before the scope is.
+    pub(crate) fn hold<B>(&'scope self, task: Arc<dyn Task>, buffer: B) -> ScopedRequest<'scope, B> {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.push(Arc::clone(&task));
+        ScopedRequest {
+            comm: &self.comm,
+            task,
+            buffer,
+        }
+    }
+
     fn start_to_send<B: Buffer + ?Sized>(
         &'scope self,
         operation: &'static str,
@@ -154,11 +169,7 @@ impl<'scope> Scope<'scope, '_> {
         // SAFETY: borrowed for 'scope, which ends after every task of the scope is over.
         let span = unsafe { buffer.lower().detach() };
         let task = self.start(operation, span, route)?;
-        Ok(ScopedRequest {
-            comm: &self.comm,
-            task,
-            buffer,
-        })
+        Ok(self.hold(task, buffer))
     }
 
     /// Starts to receive a message from `source` with `tag` into a borrowed buffer.
@@ -175,11 +186,7 @@ impl<'scope> Scope<'scope, '_> {
         // SAFETY: borrowed for 'scope, as above, and given back by `wait` only when the task is over.
         let span = unsafe { buffer.lower_mut().detach() };
         let task = self.start("irecv", span, Route::From(source.into(), tag))?;
-        Ok(ScopedRequest {
-            comm: &self.comm,
-            task,
-            buffer,
-        })
+        Ok(self.hold(task, buffer))
     }
 
     fn start(&self, operation: &'static str, span: Span<'static>, route: Route) -> Result<Arc<dyn Task>> {
@@ -188,12 +195,8 @@ impl<'scope> Scope<'scope, '_> {
         self.comm
             .check_route(route)
             .map_err(|error| activity.name(error))?;
-        let task = request::start(&self.comm, activity, Memory::Borrowed, span, Way::Open(route));
-        self.tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::clone(&task));
-        Ok(task)
+        let way = Way::Open(route);
+        Ok(request::start(&self.comm, activity, Memory::Borrowed, span, way))
     }
 
     /// Brings every operation to its end.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::dtype::Element;
 
-pub use any::{AnyBuffer, AnyBufferMut};
+pub use any::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut};
 pub use blocks::Blocks;
 pub(crate) use owned::Parked;
 pub use owned::{OwnedBuffer, OwnedBufferMut};

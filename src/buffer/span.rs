@@ -271,6 +271,14 @@ impl<'a> Span<'a> {
         }
     }
 
+    /// The same elements, while this span is borrowed.
+    pub(crate) fn alias(&self) -> Span<'_> {
+        Span {
+            failure: self.failure.as_ref().map(Error::duplicate),
+            ..self.at(self.pointer)
+        }
+    }
+
     /// A part of the span: `elements` elements from element `first` on.
     pub(crate) fn part(&self, first: usize, elements: usize) -> Result<Span<'_>> {
         if first.checked_add(elements).is_none_or(|end| end > self.elements) {
@@ -285,9 +293,9 @@ impl<'a> Span<'a> {
         // SAFETY: in bounds, as just checked.
         let pointer = unsafe { self.pointer.add(first * self.dtype.size()) };
         Ok(Span {
+            pointer,
             elements,
-            failure: self.failure.as_ref().map(Error::duplicate),
-            ..self.at(pointer)
+            ..self.alias()
         })
     }
 }

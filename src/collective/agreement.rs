@@ -16,7 +16,7 @@ use super::Call;
 use crate::buffer::Span;
 use crate::device::Place;
 use crate::dtype::Dtype;
-use crate::engine::{Phase, Slab, Transfer};
+use crate::engine::{Phase, Sequence, Slab, Transfer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Op;
 use crate::plan::{DIRECT_FRAME_RANKS, FRAME_PAYLOAD_BYTES, Operation};
@@ -75,7 +75,7 @@ impl Frame {
         };
         debug_assert!(payload_bytes <= FRAME_PAYLOAD_BYTES);
         Frame {
-            sequence: call.entered.sequence,
+            sequence: call.sequence.code(),
             count: terms.count as u64,
             root: terms.root.map_or(u32::MAX, |root| root as u32),
             operation: call.operation as u8,
@@ -120,7 +120,7 @@ impl Frame {
     /// The operation in words.
     fn describe(&self) -> String {
         let name = Operation::from_code(self.operation).map_or("something unknown", Operation::name);
-        let mut text = format!("{name} #{}", self.sequence);
+        let mut text = format!("{name} {}", Sequence::from_code(self.sequence));
         if let Some(dtype) = Dtype::from_code(self.dtype) {
             match self.any_count {
                 0 => text.push_str(&format!(" of {} {dtype}", self.count)),

@@ -3,8 +3,9 @@
 use super::agreement::Terms;
 use super::courier::Courier;
 use super::exchange::start_exchange;
+use super::forms::{apart_forms, in_place_forms};
 use super::gather::divides;
-use super::{Call, check_room, copy, times};
+use super::{Apart, Call, Collective, InPlace, check_room, copy, times};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
@@ -37,9 +38,7 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (own, all) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Allgather, own.bytes())?;
-        call.run(allgather(&call, &own, &all, Ok(())))
+        self.collective(Allgather, (send.lower(), recv.lower_mut()))
     }
 
     /// Collects every rank's block at every rank; each holds its own in its place.
@@ -50,14 +49,48 @@ impl Communicator {
     /// As for [`allgather`](Self::allgather); [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the
     /// buffer cannot be divided among the ranks.
     pub fn allgather_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B) -> Result<()> {
-        let all = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Allgather, all.bytes())?;
-        call.run(async {
-            let count = all.elements() / self.size();
-            let own = all.part(self.rank() * count, count)?;
-            allgather(&call, &own, &all, divides(&all, self.size())).await
-        })
+        self.collective(Allgather, buffer.lower_mut())
     }
+}
+
+struct Allgather;
+
+impl Collective<Apart<'_>> for Allgather {
+    const OPERATION: Operation = Operation::Allgather;
+
+    async fn run(&self, call: &Call<'_>, (own, all): &Apart<'_>) -> Result<()> {
+        allgather(call, own, all, Ok(())).await
+    }
+}
+
+impl Collective<InPlace<'_>> for Allgather {
+    const OPERATION: Operation = Operation::Allgather;
+
+    async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
+        let count = all.elements() / call.ranks();
+        let own = all.part(call.rank() * count, count)?;
+        allgather(call, &own, all, divides(all, call.ranks())).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let all = Communicator::threads(3, |comm| {
+    ///     let ((_, all), _) = comm.iallgather(vec![comm.rank() as u8], vec![0u8; 3]).wait()?;
+    ///     Ok(all)
+    /// })?;
+    /// assert_eq!(all.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, vec![[0, 1, 2]; 3]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "allgather" "Allgather": iallgather allgather_init (send; recv)
+    => Allgather
+}
+
+in_place_forms! {
+    "allgather_in_place" "Allgather": iallgather_in_place allgather_in_place_init (buffer)
+    => Allgather
 }
 
 pub(super) async fn allgather(

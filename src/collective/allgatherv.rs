@@ -1,11 +1,13 @@
 //! `allgatherv`.
 
-use super::Call;
+use super::forms::{apart_forms, in_place_forms};
 use super::gatherv::{gatherv, own_block};
+use super::{Apart, Call, Collective, InPlace};
 use crate::buffer::{Blocks, Buffer, BufferMut};
 use crate::comm::Communicator;
 use crate::error::Result;
 use crate::plan::Operation;
+use std::borrow::Cow;
 
 impl Communicator {
     /// Collects every rank's buffer, of any length, at every rank.
@@ -38,9 +40,8 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (own, all) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Allgatherv, own.bytes())?;
-        call.run(gatherv(&call, &own, &all, blocks, None))
+        let blocks = Cow::Borrowed(blocks);
+        self.collective(Allgatherv { blocks }, (send.lower(), recv.lower_mut()))
     }
 
     /// Collects every rank's block, of any length, at every rank; each holds its own in its place.
@@ -50,9 +51,50 @@ impl Communicator {
     /// # Errors
     /// As for [`allgatherv`](Self::allgatherv).
     pub fn allgatherv_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, blocks: &Blocks) -> Result<()> {
-        let all = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Allgatherv, all.bytes())?;
-        let own = own_block(&all, blocks, self.rank());
-        call.run(gatherv(&call, &own, &all, blocks, None))
+        let blocks = Cow::Borrowed(blocks);
+        self.collective(Allgatherv { blocks }, buffer.lower_mut())
     }
+}
+
+struct Allgatherv<'b> {
+    blocks: Cow<'b, Blocks>,
+}
+
+impl Collective<Apart<'_>> for Allgatherv<'_> {
+    const OPERATION: Operation = Operation::Allgatherv;
+
+    async fn run(&self, call: &Call<'_>, (own, all): &Apart<'_>) -> Result<()> {
+        gatherv(call, own, all, &self.blocks, None).await
+    }
+}
+
+impl Collective<InPlace<'_>> for Allgatherv<'_> {
+    const OPERATION: Operation = Operation::Allgatherv;
+
+    async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
+        let own = own_block(all, &self.blocks, call.rank());
+        gatherv(call, &own, all, &self.blocks, None).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::{Blocks, Communicator};
+    ///
+    /// let all = Communicator::threads(3, |comm| {
+    ///     let blocks = Blocks::even(4, 3);
+    ///     let own = vec![comm.rank() as u8; blocks.count(comm.rank())];
+    ///     let ((_, all), _) = comm.iallgatherv(own, vec![9u8; 4], &blocks).wait()?;
+    ///     Ok(all)
+    /// })?;
+    /// assert_eq!(all.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, vec![[0, 0, 1, 2]; 3]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "allgatherv" "Allgatherv": iallgatherv allgatherv_init (send; recv, blocks: &Blocks)
+    => Allgatherv { blocks: Cow::Owned(blocks.clone()) }
+}
+
+in_place_forms! {
+    "allgatherv_in_place" "Allgatherv": iallgatherv_in_place allgatherv_in_place_init (buffer, blocks: &Blocks)
+    => Allgatherv { blocks: Cow::Owned(blocks.clone()) }
 }

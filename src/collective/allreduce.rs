@@ -2,8 +2,9 @@
 
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
+use super::forms::{apart_forms, in_place_forms};
 use super::reduce::{Inputs, fold_frames, own_or_note, reduce_scatter};
-use super::{Call, allgather, check_room};
+use super::{Apart, Call, Collective, InPlace, allgather, check_room};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
@@ -40,9 +41,7 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (own, result) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Allreduce, own.bytes())?;
-        call.run(allreduce(&call, &own, &result, op, Ok(())))
+        self.collective(Allreduce { op }, (send.lower(), recv.lower_mut()))
     }
 
     /// Folds every rank's buffer element by element into every rank's own.
@@ -54,10 +53,50 @@ impl Communicator {
     /// # Errors
     /// As for [`allreduce`](Self::allreduce).
     pub fn allreduce_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
-        let span = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Allreduce, span.bytes())?;
-        call.run(allreduce(&call, &span, &span, op, Ok(())))
+        self.collective(Allreduce { op }, buffer.lower_mut())
     }
+}
+
+struct Allreduce {
+    op: Op,
+}
+
+impl Collective<Apart<'_>> for Allreduce {
+    const OPERATION: Operation = Operation::Allreduce;
+
+    async fn run(&self, call: &Call<'_>, (own, result): &Apart<'_>) -> Result<()> {
+        allreduce(call, own, result, self.op, Ok(())).await
+    }
+}
+
+impl Collective<InPlace<'_>> for Allreduce {
+    const OPERATION: Operation = Operation::Allreduce;
+
+    async fn run(&self, call: &Call<'_>, buffer: &InPlace<'_>) -> Result<()> {
+        allreduce(call, buffer, buffer, self.op, Ok(())).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(4, |comm| {
+    ///     let request = comm.iallreduce(vec![comm.rank() as f32, 0.5], vec![0f32; 2], Op::Sum);
+    ///     // Compute something else here.
+    ///     let ((_, sums), _) = request.wait()?;
+    ///     Ok(sums)
+    /// })?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, vec![[6.0, 2.0]; 4]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "allreduce" "Allreduce": iallreduce allreduce_init (send; recv, op: Op)
+    => Allreduce { op }
+}
+
+in_place_forms! {
+    "allreduce_in_place" "Allreduce": iallreduce_in_place allreduce_in_place_init (buffer, op: Op)
+    => Allreduce { op }
 }
 
 pub(super) async fn allreduce(

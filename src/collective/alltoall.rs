@@ -2,10 +2,11 @@
 
 use super::agreement::Terms;
 use super::exchange::exchange;
+use super::forms::{apart_forms, in_place_forms};
 use super::gather::divides;
 use super::reduce::own_or_note;
 use super::temporary::Temporary;
-use super::{Call, check_room, copy};
+use super::{Apart, Call, Collective, InPlace, check_room, copy};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -40,9 +41,7 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (send, recv) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Alltoall, send.bytes())?;
-        call.run(alltoall(&call, &send, &recv, Ok(())))
+        self.collective(Alltoall, (send.lower(), recv.lower_mut()))
     }
 
     /// Sends the `r`-th block of every rank's buffer to rank `r`, and puts what comes from there in its place.
@@ -63,20 +62,55 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn alltoall_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B) -> Result<()> {
-        let all = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Alltoall, all.bytes())?;
-        call.run(async {
-            let mut local = all.check().and_then(|()| divides(&all, self.size()));
-            // Frames are copies already.
-            if call.plan(all.bytes()) == Algorithm::Frames || local.is_err() {
-                return alltoall(&call, &all, &all, local).await;
-            }
-            let blocks = Blocks::even(all.elements(), self.size());
-            let copied = own_or_note(Temporary::copied(&all, &blocks).await, &mut local);
-            let send = copied.as_ref().map_or(&all, |(copy, _)| copy.span());
-            alltoall(&call, send, &all, local).await
-        })
+        self.collective(Alltoall, buffer.lower_mut())
     }
+}
+
+struct Alltoall;
+
+impl Collective<Apart<'_>> for Alltoall {
+    const OPERATION: Operation = Operation::Alltoall;
+
+    async fn run(&self, call: &Call<'_>, (send, recv): &Apart<'_>) -> Result<()> {
+        alltoall(call, send, recv, Ok(())).await
+    }
+}
+
+impl Collective<InPlace<'_>> for Alltoall {
+    const OPERATION: Operation = Operation::Alltoall;
+
+    async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
+        let mut local = all.check().and_then(|()| divides(all, call.ranks()));
+        // Frames are copies already.
+        if call.plan(all.bytes()) == Algorithm::Frames || local.is_err() {
+            return alltoall(call, all, all, local).await;
+        }
+        let blocks = Blocks::even(all.elements(), call.ranks());
+        let copied = own_or_note(Temporary::copied(all, &blocks).await, &mut local);
+        let send = copied.as_ref().map_or(all, |(copy, _)| copy.span());
+        alltoall(call, send, all, local).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let received = Communicator::threads(2, |comm| {
+    ///     let own = vec![10 * comm.rank() as u32, 10 * comm.rank() as u32 + 1];
+    ///     let ((_, received), _) = comm.ialltoall(own, vec![0u32; 2]).wait()?;
+    ///     Ok(received)
+    /// })?;
+    /// assert_eq!(received.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [[0, 10], [1, 11]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "alltoall" "Alltoall": ialltoall alltoall_init (send; recv)
+    => Alltoall
+}
+
+in_place_forms! {
+    "alltoall_in_place" "Alltoall": ialltoall_in_place alltoall_in_place_init (buffer)
+    => Alltoall
 }
 
 async fn alltoall(call: &Call<'_>, send: &Span<'_>, recv: &Span<'_>, local: Result<()>) -> Result<()> {

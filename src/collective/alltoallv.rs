@@ -1,16 +1,18 @@
 //! `alltoallv`.
 
-use super::Call;
 use super::agreement::Terms;
 use super::allgather::block;
 use super::exchange::exchange;
+use super::forms::{apart_forms, in_place_forms};
 use super::pairs::{self, Part};
 use super::reduce::own_or_note;
 use super::temporary::Temporary;
+use super::{Apart, Call, Collective, InPlace};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
 use crate::plan::Operation;
+use std::borrow::Cow;
 
 impl Communicator {
     /// Sends a block of every rank's buffer, of any length, to every rank.
@@ -50,14 +52,11 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (send, recv) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Alltoallv, send.bytes())?;
-        call.run(alltoallv(
-            &call,
-            (&send, send_blocks),
-            (&recv, recv_blocks),
-            Ok(()),
-        ))
+        let arguments = Alltoallv {
+            send_blocks: Cow::Borrowed(send_blocks),
+            recv_blocks: Cow::Borrowed(recv_blocks),
+        };
+        self.collective(arguments, (send.lower(), recv.lower_mut()))
     }
 
     /// Sends the `r`-th block of every rank's buffer, of any length, to rank `r`, and puts what comes from there in
@@ -82,22 +81,70 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn alltoallv_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, blocks: &Blocks) -> Result<()> {
-        let all = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Alltoallv, all.bytes())?;
-        call.run(async {
-            let mut local = all
-                .check()
-                .and_then(|()| blocks.check(self.size(), all.elements()));
-            let copied = match local {
-                Ok(()) => own_or_note(Temporary::copied(&all, blocks).await, &mut local),
-                Err(_) => None,
-            };
-            let send = copied
-                .as_ref()
-                .map_or((&all, blocks), |(copy, packed)| (copy.span(), packed));
-            alltoallv(&call, send, (&all, blocks), local).await
-        })
+        let blocks = Cow::Borrowed(blocks);
+        self.collective(AlltoallvInPlace { blocks }, buffer.lower_mut())
     }
+}
+
+struct Alltoallv<'b> {
+    send_blocks: Cow<'b, Blocks>,
+    recv_blocks: Cow<'b, Blocks>,
+}
+
+struct AlltoallvInPlace<'b> {
+    blocks: Cow<'b, Blocks>,
+}
+
+impl Collective<Apart<'_>> for Alltoallv<'_> {
+    const OPERATION: Operation = Operation::Alltoallv;
+
+    async fn run(&self, call: &Call<'_>, (send, recv): &Apart<'_>) -> Result<()> {
+        let (send, recv) = ((send, &*self.send_blocks), (recv, &*self.recv_blocks));
+        alltoallv(call, send, recv, Ok(())).await
+    }
+}
+
+impl Collective<InPlace<'_>> for AlltoallvInPlace<'_> {
+    const OPERATION: Operation = Operation::Alltoallv;
+
+    async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
+        let blocks = &*self.blocks;
+        let mut local = all
+            .check()
+            .and_then(|()| blocks.check(call.ranks(), all.elements()));
+        let copied = match local {
+            Ok(()) => own_or_note(Temporary::copied(all, blocks).await, &mut local),
+            Err(_) => None,
+        };
+        let send = copied
+            .as_ref()
+            .map_or((all, blocks), |(copy, packed)| (copy.span(), packed));
+        alltoallv(call, send, (all, blocks), local).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::{Blocks, Communicator};
+    ///
+    /// let received = Communicator::threads(2, |comm| {
+    ///     // Rank 0 sends one element to each, rank 1 two.
+    ///     let counts = [[1, 1], [2, 2]][comm.rank()];
+    ///     let send = vec![comm.rank() as u8; 2 * counts[0]];
+    ///     let (to, from) = (Blocks::packed(counts), Blocks::packed([1, 2]));
+    ///     let ((_, received), _) = comm.ialltoallv(send, &to, vec![9u8; 3], &from).wait()?;
+    ///     Ok(received)
+    /// })?;
+    /// assert_eq!(received.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, vec![[0, 1, 1]; 2]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "alltoallv" "Alltoallv": ialltoallv alltoallv_init (send, send_blocks: &Blocks; recv, recv_blocks: &Blocks)
+    => Alltoallv { send_blocks: Cow::Owned(send_blocks.clone()), recv_blocks: Cow::Owned(recv_blocks.clone()) }
+}
+
+in_place_forms! {
+    "alltoallv_in_place" "Alltoallv": ialltoallv_in_place alltoallv_in_place_init (buffer, blocks: &Blocks)
+    => AlltoallvInPlace { blocks: Cow::Owned(blocks.clone()) }
 }
 
 async fn alltoallv(

@@ -2,14 +2,17 @@
 
 use super::agreement::Terms;
 use super::exchange::exchange;
+use super::forms::{list, lists};
 use super::pairs::{self, Part};
 use super::reduce::own_or_note;
 use super::temporary::Temporary;
-use super::{Call, copy};
-use crate::buffer::{AnyBuffer, AnyBufferMut, Span};
+use super::{Call, Collective, Lists, copy};
+use crate::buffer::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
 use crate::plan::Operation;
+use crate::request::{Persistent, Request};
+use crate::scope::{Scope, ScopedRequest};
 
 impl Communicator {
     /// Sends every rank a buffer of its own, of any type and length, and receives one from every rank.
@@ -47,10 +50,9 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn alltoallw(&self, send: &[AnyBuffer<'_>], recv: &mut [AnyBufferMut<'_>]) -> Result<()> {
-        let send: Vec<&Span<'_>> = send.iter().map(AnyBuffer::span).collect();
-        let recv: Vec<&Span<'_>> = recv.iter().map(AnyBufferMut::span).collect();
-        let call = Call::enter(self, Operation::Alltoallw, bytes_of(&send))?;
-        call.run(alltoallw(&call, &send, &recv, Ok(())))
+        let send = send.iter().map(AnyBuffer::alias).collect();
+        let recv = recv.iter().map(AnyBufferMut::alias).collect();
+        self.collective(Alltoallw, (send, recv))
     }
 
     /// Sends the `r`-th buffer to rank `r`, and puts what comes from there in its place.
@@ -81,25 +83,144 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn alltoallw_in_place(&self, buffers: &mut [AnyBufferMut<'_>]) -> Result<()> {
-        let recv: Vec<&Span<'_>> = buffers.iter().map(AnyBufferMut::span).collect();
-        let call = Call::enter(self, Operation::Alltoallw, bytes_of(&recv))?;
-        call.run(async {
-            let mut local = Ok(());
-            let copies = own_or_note(copies(&recv).await, &mut local);
-            let send: Vec<&Span<'_>> = match &copies {
-                Some(copies) => copies.iter().map(|copy| -> &Span<'_> { copy.span() }).collect(),
-                None => recv.clone(),
-            };
-            alltoallw(&call, &send, &recv, local).await
-        })
+        let buffers: Vec<Span<'_>> = buffers.iter().map(AnyBufferMut::alias).collect();
+        self.collective(Alltoallw, buffers)
+    }
+
+    /// Starts what [`alltoallw`](Self::alltoallw) does; the request owns the buffers.
+    ///
+    /// It goes on by itself; waiting gives all buffers back. Ranks start their collectives in the same order.
+    /// Others may call the blocking form, and see no difference.
+    ///
+    /// MPI standard, section 6.12 (`MPI_Ialltoallw`).
+    ///
+    /// # Errors
+    /// Those of [`alltoallw`](Self::alltoallw), arguments included, arrive at [`Request::wait`].
+    ///
+    /// ```
+    /// use warpcomm::{AnyOwnedBuffer, AnyOwnedBufferMut, Communicator};
+    ///
+    /// let swapped = Communicator::threads(2, |comm| {
+    ///     // A number for this rank, and a flag for the other.
+    ///     let send = |rank| match rank == comm.rank() {
+    ///         true => AnyOwnedBuffer::new(vec![comm.rank() as f64]),
+    ///         false => AnyOwnedBuffer::new(vec![comm.rank() == 1]),
+    ///     };
+    ///     let recv = |rank| match rank == comm.rank() {
+    ///         true => AnyOwnedBufferMut::new(vec![0f64]),
+    ///         false => AnyOwnedBufferMut::new(vec![false]),
+    ///     };
+    ///     let request = comm.ialltoallw((0..2).map(send).collect(), (0..2).map(recv).collect());
+    ///     let ((_, mut received), _) = request.wait()?;
+    ///     let flag = received.swap_remove(1 - comm.rank()).into_inner::<Vec<bool>>();
+    ///     Ok(flag.expect("a flag")[0])
+    /// })?;
+    /// assert_eq!(swapped.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [true, false]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn ialltoallw(
+        &self,
+        send: Vec<AnyOwnedBuffer>,
+        recv: Vec<AnyOwnedBufferMut>,
+    ) -> Request<(Vec<AnyOwnedBuffer>, Vec<AnyOwnedBufferMut>)> {
+        self.start_collective("ialltoallw", Alltoallw, (send, recv), lists)
+    }
+
+    /// Starts what [`alltoallw_in_place`](Self::alltoallw_in_place) does; the request owns the buffers.
+    ///
+    /// MPI standard, section 6.12 (`MPI_Ialltoallw`).
+    ///
+    /// # Errors
+    /// As for [`ialltoallw`](Self::ialltoallw).
+    pub fn ialltoallw_in_place(&self, buffers: Vec<AnyOwnedBufferMut>) -> Request<Vec<AnyOwnedBufferMut>> {
+        self.start_collective("ialltoallw_in_place", Alltoallw, buffers, list)
+    }
+
+    /// Prepares what [`alltoallw`](Self::alltoallw) does, to be started many times.
+    ///
+    /// Nothing happens before [`Persistent::start`]. Ranks prepare their collectives in the same order, and start
+    /// them in any.
+    ///
+    /// MPI standard, section 6.13 (`MPI_Alltoallw_init`).
+    pub fn alltoallw_init(
+        &self,
+        send: Vec<AnyOwnedBuffer>,
+        recv: Vec<AnyOwnedBufferMut>,
+    ) -> Persistent<(Vec<AnyOwnedBuffer>, Vec<AnyOwnedBufferMut>)> {
+        self.prepare_collective("persistent alltoallw", Alltoallw, (send, recv), lists)
+    }
+
+    /// Prepares what [`alltoallw_in_place`](Self::alltoallw_in_place) does; see
+    /// [`alltoallw_init`](Self::alltoallw_init).
+    ///
+    /// MPI standard, section 6.13 (`MPI_Alltoallw_init`).
+    pub fn alltoallw_in_place_init(
+        &self,
+        buffers: Vec<AnyOwnedBufferMut>,
+    ) -> Persistent<Vec<AnyOwnedBufferMut>> {
+        self.prepare_collective("persistent alltoallw_in_place", Alltoallw, buffers, list)
     }
 }
 
-fn bytes_of(spans: &[&Span<'_>]) -> usize {
-    spans.iter().map(|span| span.bytes()).sum()
+impl<'scope> Scope<'scope, '_> {
+    /// Starts what [`alltoallw`](Communicator::alltoallw) does, on borrowed buffers.
+    ///
+    /// # Errors
+    /// Those of [`alltoallw`](Communicator::alltoallw), at [`ScopedRequest::wait`] or at the end of the scope.
+    pub fn ialltoallw<'b>(
+        &'scope self,
+        send: &'scope [AnyBuffer<'b>],
+        recv: &'scope mut [AnyBufferMut<'b>],
+    ) -> Result<ScopedRequest<'scope, (&'scope [AnyBuffer<'b>], &'scope mut [AnyBufferMut<'b>])>> {
+        // SAFETY: borrowed for 'scope, which ends after every task of the scope is over.
+        let sent = send.iter().map(|buffer| unsafe { buffer.alias().detach() });
+        // SAFETY: as above.
+        let received = recv.iter().map(|buffer| unsafe { buffer.alias().detach() });
+        let spans = (sent.collect(), received.collect());
+        self.start_collective("ialltoallw", Alltoallw, (send, recv), spans)
+    }
+
+    /// Starts what [`alltoallw_in_place`](Communicator::alltoallw_in_place) does, on borrowed buffers.
+    ///
+    /// # Errors
+    /// As for [`ialltoallw`](Self::ialltoallw).
+    pub fn ialltoallw_in_place<'b>(
+        &'scope self,
+        buffers: &'scope mut [AnyBufferMut<'b>],
+    ) -> Result<ScopedRequest<'scope, &'scope mut [AnyBufferMut<'b>]>> {
+        // SAFETY: borrowed for 'scope, which ends after every task of the scope is over.
+        let spans = buffers.iter().map(|buffer| unsafe { buffer.alias().detach() });
+        let spans: Vec<Span<'static>> = spans.collect();
+        self.start_collective("ialltoallw_in_place", Alltoallw, buffers, spans)
+    }
 }
 
-async fn copies(spans: &[&Span<'_>]) -> Result<Vec<Temporary>> {
+struct Alltoallw;
+
+impl Collective<Lists<'_>> for Alltoallw {
+    const OPERATION: Operation = Operation::Alltoallw;
+
+    async fn run(&self, call: &Call<'_>, (send, recv): &Lists<'_>) -> Result<()> {
+        let send: Vec<&Span<'_>> = send.iter().collect();
+        alltoallw(call, &send, recv, Ok(())).await
+    }
+}
+
+impl Collective<Vec<Span<'_>>> for Alltoallw {
+    const OPERATION: Operation = Operation::Alltoallw;
+
+    async fn run(&self, call: &Call<'_>, buffers: &Vec<Span<'_>>) -> Result<()> {
+        let mut local = Ok(());
+        let copies = own_or_note(copies(buffers).await, &mut local);
+        let send: Vec<&Span<'_>> = match &copies {
+            Some(copies) => copies.iter().map(|copy| -> &Span<'_> { copy.span() }).collect(),
+            None => buffers.iter().collect(),
+        };
+        alltoallw(call, &send, buffers, local).await
+    }
+}
+
+async fn copies(spans: &[Span<'_>]) -> Result<Vec<Temporary>> {
     let mut copies = Vec::with_capacity(spans.len());
     for span in spans {
         span.check()?;
@@ -113,7 +234,7 @@ async fn copies(spans: &[&Span<'_>]) -> Result<Vec<Temporary>> {
 async fn alltoallw(
     call: &Call<'_>,
     send: &[&Span<'_>],
-    recv: &[&Span<'_>],
+    recv: &[Span<'_>],
     mut local: Result<()>,
 ) -> Result<()> {
     if send.len() != call.ranks() || recv.len() != call.ranks() {
@@ -124,15 +245,16 @@ async fn alltoallw(
             call.ranks()
         ))));
     }
-    for span in send.iter().chain(recv) {
+    for span in send.iter().copied().chain(recv) {
         local = local.and_then(|()| span.check());
     }
     let terms = Terms {
         any_count: true,
         ..Terms::NONE
     };
-    let parts = |spans: &[&Span<'_>]| -> Vec<Part> { spans.iter().map(|span| Part::of(span)).collect() };
-    let mut agreed = pairs::agree(call, terms, local, &parts(send), &parts(recv)).await?;
+    let outgoing: Vec<Part> = send.iter().map(|span| Part::of(span)).collect();
+    let expected: Vec<Part> = recv.iter().map(Part::of).collect();
+    let mut agreed = pairs::agree(call, terms, local, &outgoing, &expected).await?;
     // SAFETY: different borrows, those to receive into of buffers that may be written.
     unsafe {
         exchange(

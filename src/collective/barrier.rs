@@ -1,10 +1,12 @@
 //! `barrier`.
 
-use super::Call;
 use super::agreement::Terms;
+use super::forms::none;
+use super::{Call, Collective};
 use crate::comm::Communicator;
 use crate::error::Result;
 use crate::plan::Operation;
+use crate::request::{Persistent, Request};
 
 impl Communicator {
     /// Returns when every rank has entered; nothing more is said about messages.
@@ -32,7 +34,47 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn barrier(&self) -> Result<()> {
-        let call = Call::enter(self, Operation::Barrier, 0)?;
-        call.run(async { call.agree(Terms::NONE, Ok(()), None).await?.over() })
+        self.collective(Barrier, ())
+    }
+
+    /// Starts a [`barrier`](Self::barrier); the request is over when every rank has started it, or is in one.
+    ///
+    /// MPI standard, section 6.12 (`MPI_Ibarrier`).
+    ///
+    /// # Errors
+    /// Those of [`barrier`](Self::barrier) arrive at [`Request::wait`].
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let outcomes = Communicator::threads(3, |comm| {
+    ///     let request = comm.ibarrier();
+    ///     // What is done here needs nobody else.
+    ///     request.wait().map(drop)
+    /// })?;
+    /// assert!(outcomes.iter().all(Result::is_ok));
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn ibarrier(&self) -> Request<()> {
+        self.start_collective("ibarrier", Barrier, (), none)
+    }
+
+    /// Prepares a [`barrier`](Self::barrier) to be started many times.
+    ///
+    /// Ranks prepare their collectives in the same order, and start them in any.
+    ///
+    /// MPI standard, section 6.13 (`MPI_Barrier_init`).
+    pub fn barrier_init(&self) -> Persistent<()> {
+        self.prepare_collective("persistent barrier", Barrier, (), none)
+    }
+}
+
+struct Barrier;
+
+impl Collective<()> for Barrier {
+    const OPERATION: Operation = Operation::Barrier;
+
+    async fn run(&self, call: &Call<'_>, (): &()) -> Result<()> {
+        call.agree(Terms::NONE, Ok(()), None).await?.over()
     }
 }

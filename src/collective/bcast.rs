@@ -1,8 +1,9 @@
 //! `bcast`.
 
-use super::Call;
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
+use super::forms::in_place_forms;
+use super::{Call, Collective, InPlace};
 use crate::buffer::{Blocks, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
@@ -31,10 +32,36 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn bcast<B: BufferMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
-        let span = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Bcast, span.bytes())?;
-        call.run(bcast(&call, &span, root, Ok(())))
+        self.collective(Bcast { root }, buffer.lower_mut())
     }
+}
+
+struct Bcast {
+    root: usize,
+}
+
+impl Collective<InPlace<'_>> for Bcast {
+    const OPERATION: Operation = Operation::Bcast;
+
+    async fn run(&self, call: &Call<'_>, buffer: &InPlace<'_>) -> Result<()> {
+        bcast(call, buffer, self.root, Ok(())).await
+    }
+}
+
+in_place_forms! {
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let all = Communicator::threads(3, |comm| {
+    ///     let own = if comm.rank() == 1 { vec![1.5f64, 2.5] } else { vec![0.0; 2] };
+    ///     let (buffer, _) = comm.ibcast(own, 1).wait()?;
+    ///     Ok(buffer)
+    /// })?;
+    /// assert_eq!(all.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, vec![[1.5, 2.5]; 3]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "bcast" "Bcast": ibcast bcast_init (buffer, root: usize)
+    => Bcast { root }
 }
 
 pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize, local: Result<()>) -> Result<()> {

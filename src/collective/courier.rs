@@ -19,7 +19,7 @@ pub(super) struct Courier<'a> {
     call: &'a Call<'a>,
     failure: Option<Error>,
     receives: Vec<Incoming<'a>>,
-    sends: Vec<Transfer<'a>>,
+    sends: Vec<(usize, Transfer<'a>)>,
 }
 
 struct Incoming<'a> {
@@ -110,14 +110,14 @@ impl<'a> Courier<'a> {
                 let sent = unsafe { Transfer::send_part(transport, private, to, tag, span, part) };
                 match sent {
                     Ok(transfer) => {
-                        self.sends.push(transfer);
+                        self.sends.push((to, transfer));
                         continue;
                     }
                     Err(error) => self.note(Err(error)),
                 }
             }
             match Transfer::send_slab(transport, private, to, tag, Slab::take(), 0) {
-                Ok(transfer) => self.sends.push(transfer),
+                Ok(transfer) => self.sends.push((to, transfer)),
                 Err(error) => {
                     // Not even the mark can be sent: the peer waits, and the ranks are in different places.
                     call.endpoint().poison_with(&error);
@@ -187,7 +187,9 @@ impl<'a> Courier<'a> {
             }
             self.note(outcome);
         }
-        for transfer in std::mem::take(&mut self.sends) {
+        for (to, transfer) in std::mem::take(&mut self.sends) {
+            // Also where there is nothing to receive: a caller must not take back what is being sent.
+            self.call.activity.waits_for_rank(Phase::Data, to);
             let outcome = transfer.await.map(drop);
             self.note(outcome);
         }

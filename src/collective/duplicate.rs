@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use super::Call;
+use super::{Blocking, Call};
 use crate::comm::Communicator;
 use crate::engine::{Endpoint, Phase};
 use crate::error::Result;
@@ -42,8 +42,8 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn duplicate(&self) -> Result<Communicator> {
-        let call = Call::enter(self, Operation::Duplicate, 0)?;
-        call.run(duplicate(&call))
+        let blocking = Blocking::enter(self, Operation::Duplicate, 0)?;
+        blocking.run(duplicate(&blocking.call()))
     }
 }
 

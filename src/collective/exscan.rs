@@ -1,7 +1,8 @@
 //! `exscan`.
 
-use super::Call;
+use super::forms::{apart_forms, in_place_forms};
 use super::scan::scan;
+use super::{Apart, Call, Collective, InPlace};
 use crate::buffer::{Buffer, BufferMut};
 use crate::comm::Communicator;
 use crate::error::Result;
@@ -36,9 +37,7 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (own, result) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Exscan, own.bytes())?;
-        call.run(scan(&call, &own, &result, op, 0..self.rank()))
+        self.collective(Exscan { op }, (send.lower(), recv.lower_mut()))
     }
 
     /// Folds the buffers of the ranks below this one element by element into its own, which rank 0 keeps.
@@ -59,8 +58,47 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn exscan_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
-        let span = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Exscan, span.bytes())?;
-        call.run(scan(&call, &span, &span, op, 0..self.rank()))
+        self.collective(Exscan { op }, buffer.lower_mut())
     }
+}
+
+struct Exscan {
+    op: Op,
+}
+
+impl Collective<Apart<'_>> for Exscan {
+    const OPERATION: Operation = Operation::Exscan;
+
+    async fn run(&self, call: &Call<'_>, (own, result): &Apart<'_>) -> Result<()> {
+        scan(call, own, result, self.op, 0..call.rank()).await
+    }
+}
+
+impl Collective<InPlace<'_>> for Exscan {
+    const OPERATION: Operation = Operation::Exscan;
+
+    async fn run(&self, call: &Call<'_>, buffer: &InPlace<'_>) -> Result<()> {
+        scan(call, buffer, buffer, self.op, 0..call.rank()).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(3, |comm| {
+    ///     let own = vec![comm.rank() as u64 + 1];
+    ///     let ((_, sum), _) = comm.iexscan(own, vec![0u64], Op::Sum).wait()?;
+    ///     Ok(sum[0])
+    /// })?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [0, 1, 3]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "exscan" "Exscan": iexscan exscan_init (send; recv, op: Op)
+    => Exscan { op }
+}
+
+in_place_forms! {
+    "exscan_in_place" "Exscan": iexscan_in_place exscan_in_place_init (buffer, op: Op)
+    => Exscan { op }
 }

@@ -2,7 +2,8 @@
 
 use super::agreement::Terms;
 use super::courier::Courier;
-use super::{Call, check_room, copy, times};
+use super::forms::{apart_forms, in_place_forms};
+use super::{Apart, Call, Collective, InPlace, check_room, copy, times};
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -36,9 +37,7 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (own, all) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Gather, own.bytes())?;
-        call.run(gather(&call, &own, &all, root, Ok(())))
+        self.collective(Gather { root }, (send.lower(), recv.lower_mut()))
     }
 
     /// Collects every rank's elements in `root`'s buffer, which holds the root's own in their place.
@@ -51,17 +50,55 @@ impl Communicator {
     /// As for [`gather`](Self::gather); [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the root's
     /// buffer cannot be divided among the ranks.
     pub fn gather_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
-        let all = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Gather, all.bytes())?;
-        call.run(async {
-            if self.rank() != root {
-                return gather(&call, &all, &Span::empty(all.dtype()), root, Ok(())).await;
-            }
-            let count = all.elements() / self.size();
-            let own = all.part(root * count, count)?;
-            gather(&call, &own, &all, root, divides(&all, self.size())).await
-        })
+        self.collective(Gather { root }, buffer.lower_mut())
     }
+}
+
+struct Gather {
+    root: usize,
+}
+
+impl Collective<Apart<'_>> for Gather {
+    const OPERATION: Operation = Operation::Gather;
+
+    async fn run(&self, call: &Call<'_>, (own, all): &Apart<'_>) -> Result<()> {
+        gather(call, own, all, self.root, Ok(())).await
+    }
+}
+
+impl Collective<InPlace<'_>> for Gather {
+    const OPERATION: Operation = Operation::Gather;
+
+    async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
+        let root = self.root;
+        if call.rank() != root {
+            return gather(call, all, &Span::empty(all.dtype()), root, Ok(())).await;
+        }
+        let count = all.elements() / call.ranks();
+        let own = all.part(root * count, count)?;
+        gather(call, &own, all, root, divides(all, call.ranks())).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let gathered = Communicator::threads(3, |comm| {
+    ///     let recv = if comm.rank() == 0 { vec![0u8; 3] } else { vec![] };
+    ///     let ((_, all), _) = comm.igather(vec![comm.rank() as u8], recv, 0).wait()?;
+    ///     Ok(all)
+    /// })?;
+    /// assert_eq!(gathered.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [vec![0, 1, 2], vec![], vec![]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "gather" "Gather": igather gather_init (send; recv, root: usize)
+    => Gather { root }
+}
+
+in_place_forms! {
+    "gather_in_place" "Gather": igather_in_place gather_in_place_init (buffer, root: usize)
+    => Gather { root }
 }
 
 /// Checks that a buffer is whole blocks, one for each rank.

@@ -3,11 +3,13 @@
 use super::agreement::Terms;
 use super::allgather::block;
 use super::courier::Courier;
-use super::{Call, copy, pairs};
+use super::forms::{apart_forms, in_place_forms};
+use super::{Apart, Call, Collective, InPlace, copy, pairs};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Algorithm, Operation};
+use std::borrow::Cow;
 
 impl Communicator {
     /// Collects every rank's buffer, of any length, at `root`.
@@ -41,9 +43,8 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (own, all) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Gatherv, own.bytes())?;
-        call.run(gatherv(&call, &own, &all, blocks, Some(root)))
+        let blocks = Cow::Borrowed(blocks);
+        self.collective(Gatherv { blocks, root }, (send.lower(), recv.lower_mut()))
     }
 
     /// Collects every rank's elements, of any number, in `root`'s buffer, which holds the root's own in their
@@ -73,20 +74,59 @@ impl Communicator {
         blocks: &Blocks,
         root: usize,
     ) -> Result<()> {
-        let all = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Gatherv, all.bytes())?;
-        if self.rank() != root {
-            return call.run(gatherv(
-                &call,
-                &all,
-                &Span::empty(all.dtype()),
-                blocks,
-                Some(root),
-            ));
-        }
-        let own = own_block(&all, blocks, root);
-        call.run(gatherv(&call, &own, &all, blocks, Some(root)))
+        let blocks = Cow::Borrowed(blocks);
+        self.collective(Gatherv { blocks, root }, buffer.lower_mut())
     }
+}
+
+struct Gatherv<'b> {
+    blocks: Cow<'b, Blocks>,
+    root: usize,
+}
+
+impl Collective<Apart<'_>> for Gatherv<'_> {
+    const OPERATION: Operation = Operation::Gatherv;
+
+    async fn run(&self, call: &Call<'_>, (own, all): &Apart<'_>) -> Result<()> {
+        gatherv(call, own, all, &self.blocks, Some(self.root)).await
+    }
+}
+
+impl Collective<InPlace<'_>> for Gatherv<'_> {
+    const OPERATION: Operation = Operation::Gatherv;
+
+    async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
+        let empty = Span::empty(all.dtype());
+        let own = own_block(all, &self.blocks, self.root);
+        let (own, all) = match call.rank() == self.root {
+            true => (&own, all),
+            false => (all, &empty),
+        };
+        gatherv(call, own, all, &self.blocks, Some(self.root)).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::{Blocks, Communicator};
+    ///
+    /// let gathered = Communicator::threads(3, |comm| {
+    ///     let blocks = Blocks::even(4, 3);
+    ///     let own = vec![comm.rank() as u8; blocks.count(comm.rank())];
+    ///     let recv = if comm.rank() == 2 { vec![9u8; 4] } else { vec![] };
+    ///     let ((_, all), _) = comm.igatherv(own, recv, &blocks, 2).wait()?;
+    ///     Ok(all)
+    /// })?;
+    /// assert_eq!(gathered.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [vec![], vec![], vec![0, 0, 1, 2]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "gatherv" "Gatherv": igatherv gatherv_init (send; recv, blocks: &Blocks, root: usize)
+    => Gatherv { blocks: Cow::Owned(blocks.clone()), root }
+}
+
+in_place_forms! {
+    "gatherv_in_place" "Gatherv": igatherv_in_place gatherv_in_place_init (buffer, blocks: &Blocks, root: usize)
+    => Gatherv { blocks: Cow::Owned(blocks.clone()), root }
 }
 
 /// This rank's block of a buffer in which it is to stay. Blocks that leave the buffer the agreement reports to all.

@@ -19,6 +19,7 @@ mod exscan;
 mod family;
 #[cfg(feature = "mpi")]
 mod finalize;
+mod forms;
 mod gather;
 mod gatherv;
 mod pairs;
@@ -40,12 +41,20 @@ use std::sync::Arc;
 use crate::buffer::Span;
 use crate::comm::Communicator;
 use crate::device::Place;
-use crate::engine::{Activity, Endpoint, InCollective, Inside};
+use crate::engine::{Activity, Endpoint, InCollective, Inside, Sequence};
 use crate::error::{Error, Result};
 use crate::plan::{Algorithm, Operation, Question, plan};
 
-/// One collective under way on this rank.
+/// One collective under way on this rank: who takes part, and what its steps are told by.
 pub(crate) struct Call<'a> {
+    comm: &'a Communicator,
+    operation: Operation,
+    activity: &'a Activity,
+    sequence: Sequence,
+}
+
+/// A collective whose caller waits for its end.
+pub(crate) struct Blocking<'a> {
     comm: &'a Communicator,
     operation: Operation,
     activity: Activity,
@@ -53,17 +62,17 @@ pub(crate) struct Call<'a> {
     inside: Inside<'a>,
 }
 
-impl<'a> Call<'a> {
+impl<'a> Blocking<'a> {
     /// Enters a collective with a buffer of `bytes` bytes, for the report.
     #[inline]
-    pub(crate) fn enter(comm: &'a Communicator, operation: Operation, bytes: usize) -> Result<Call<'a>> {
+    pub(crate) fn enter(comm: &'a Communicator, operation: Operation, bytes: usize) -> Result<Blocking<'a>> {
         let named = |error: Error| error.at(operation.name(), comm.rank());
         let inside = comm.endpoint.enter().map_err(named)?;
         let entered = comm.endpoint.enter_collective().map_err(named)?;
         let mut activity = comm.activity(operation.name());
         activity.bytes = bytes;
         activity.sequence = Some(entered.sequence);
-        Ok(Call {
+        Ok(Blocking {
             comm,
             operation,
             activity,
@@ -72,12 +81,95 @@ impl<'a> Call<'a> {
         })
     }
 
+    #[inline]
+    pub(crate) fn call(&self) -> Call<'_> {
+        Call {
+            comm: self.comm,
+            operation: self.operation,
+            activity: &self.activity,
+            sequence: self.entered.sequence,
+        }
+    }
+
     /// Runs the collective to its end.
     #[inline]
     pub(crate) fn run<T: Send>(&self, body: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let body = async {
+            self.comm.endpoint.has_its_turn(self.entered.sequence).await;
+            body.await
+        };
         self.comm.run(&self.inside, &[&self.activity], pin!(body))
     }
+}
 
+/// The arguments of a collective beside its buffers, which are `S`: [`Apart`], [`InPlace`], [`Lists`], or none.
+pub(crate) trait Collective<S>: Send + Sync {
+    const OPERATION: Operation;
+
+    /// Takes this rank's part in it, from the agreement to the end.
+    fn run(&self, call: &Call<'_>, buffers: &S) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// What is sent, and what is received into.
+pub(crate) type Apart<'a> = (Span<'a>, Span<'a>);
+
+/// What is received into where the elements to send are.
+pub(crate) type InPlace<'a> = Span<'a>;
+
+/// What is sent to each rank, and what is received into from each.
+pub(crate) type Lists<'a> = (Vec<Span<'a>>, Vec<Span<'a>>);
+
+/// The buffers of a collective.
+pub(crate) trait Spans: Send + Sync {
+    /// The bytes of the longest, for the report.
+    fn bytes(&self) -> usize {
+        self.each().map(Span::bytes).max().unwrap_or(0)
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send;
+}
+
+impl Spans for () {
+    fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send {
+        std::iter::empty()
+    }
+}
+
+impl Spans for InPlace<'_> {
+    fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send {
+        std::iter::once(self)
+    }
+}
+
+impl Spans for Apart<'_> {
+    fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send {
+        [&self.0, &self.1].into_iter()
+    }
+}
+
+impl Spans for Vec<Span<'_>> {
+    fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send {
+        self.iter()
+    }
+}
+
+impl Spans for Lists<'_> {
+    fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send {
+        self.0.iter().chain(&self.1)
+    }
+}
+
+impl Communicator {
+    /// Runs a collective to its end.
+    #[inline]
+    fn collective<S: Spans, C: Collective<S>>(&self, what: C, buffers: S) -> Result<()> {
+        let blocking = Blocking::enter(self, C::OPERATION, buffers.bytes())?;
+        let call = blocking.call();
+        blocking.run(what.run(&call, &buffers))
+    }
+}
+
+impl<'a> Call<'a> {
     #[inline]
     fn endpoint(&self) -> &Arc<Endpoint> {
         &self.comm.endpoint
@@ -96,7 +188,7 @@ impl<'a> Call<'a> {
     /// The tag of everything that belongs to this collective.
     #[inline]
     fn tag(&self) -> i32 {
-        self.endpoint().tags.collective(self.entered.sequence)
+        self.endpoint().tags.collective(self.sequence)
     }
 
     /// Whether the collective starts with an agreement. Some are nothing without it.

@@ -2,7 +2,8 @@
 
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
-use super::{Call, allgather, check_room, copy};
+use super::forms::{apart_forms, in_place_forms};
+use super::{Apart, Call, Collective, InPlace, allgather, check_room, copy};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::device::{Fold, Lane, Place, Scratch};
@@ -42,9 +43,7 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (own, result) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Reduce, own.bytes())?;
-        call.run(reduce(&call, &own, &result, op, root))
+        self.collective(Reduce { op, root }, (send.lower(), recv.lower_mut()))
     }
 
     /// Folds every rank's buffer element by element into `root`'s own; the others keep theirs.
@@ -54,10 +53,50 @@ impl Communicator {
     /// # Errors
     /// As for [`reduce`](Self::reduce).
     pub fn reduce_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op, root: usize) -> Result<()> {
-        let span = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Reduce, span.bytes())?;
-        call.run(reduce(&call, &span, &span, op, root))
+        self.collective(Reduce { op, root }, buffer.lower_mut())
     }
+}
+
+struct Reduce {
+    op: Op,
+    root: usize,
+}
+
+impl Collective<Apart<'_>> for Reduce {
+    const OPERATION: Operation = Operation::Reduce;
+
+    async fn run(&self, call: &Call<'_>, (own, result): &Apart<'_>) -> Result<()> {
+        reduce(call, own, result, self.op, self.root).await
+    }
+}
+
+impl Collective<InPlace<'_>> for Reduce {
+    const OPERATION: Operation = Operation::Reduce;
+
+    async fn run(&self, call: &Call<'_>, buffer: &InPlace<'_>) -> Result<()> {
+        reduce(call, buffer, buffer, self.op, self.root).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let largest = Communicator::threads(3, |comm| {
+    ///     let recv = if comm.rank() == 2 { vec![0u64] } else { vec![] };
+    ///     let ((_, largest), _) = comm.ireduce(vec![7 * comm.rank() as u64], recv, Op::Max, 2).wait()?;
+    ///     Ok(largest)
+    /// })?;
+    /// assert_eq!(largest.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [vec![], vec![], vec![14]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "reduce" "Reduce": ireduce reduce_init (send; recv, op: Op, root: usize)
+    => Reduce { op, root }
+}
+
+in_place_forms! {
+    "reduce_in_place" "Reduce": ireduce_in_place reduce_in_place_init (buffer, op: Op, root: usize)
+    => Reduce { op, root }
 }
 
 async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root: usize) -> Result<()> {

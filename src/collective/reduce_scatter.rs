@@ -3,15 +3,17 @@
 use super::agreement::{Agreed, Terms};
 use super::allgather::block;
 use super::courier::Courier;
+use super::forms::{apart_forms, in_place_forms};
 use super::pairs::{self, Part};
 use super::reduce::{self, Inputs, own_or_note};
 use super::temporary::Temporary;
-use super::{Call, check_room, copy};
+use super::{Apart, Call, Collective, InPlace, check_room, copy};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::plan::Operation;
+use std::borrow::Cow;
 
 impl Communicator {
     /// Folds every rank's buffer element by element, and gives rank `r` the `r`-th block of the result, of any
@@ -44,9 +46,8 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (own, result) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::ReduceScatter, own.bytes())?;
-        call.run(reduce_scatter(&call, &own, blocks, &result, op, Ok(())))
+        let blocks = Cow::Borrowed(blocks);
+        self.collective(ReduceScatter { blocks, op }, (send.lower(), recv.lower_mut()))
     }
 
     /// Folds every rank's buffer element by element, and gives rank `r` the `r`-th block of the result, of any
@@ -73,24 +74,65 @@ impl Communicator {
         blocks: &Blocks,
         op: Op,
     ) -> Result<()> {
-        let all = buffer.lower_mut();
-        let call = Call::enter(self, Operation::ReduceScatter, all.bytes())?;
-        call.run(async {
-            let mut local = all
-                .check()
-                .and_then(|()| blocks.check_range(self.size(), all.elements()));
-            // The result may lie across blocks.
-            let beside = match local {
-                Ok(()) => own_or_note(Temporary::beside(&all, blocks.count(self.rank())), &mut local),
-                Err(_) => None,
-            };
-            let Some(beside) = beside.as_ref().map(Temporary::span) else {
-                return reduce_scatter(&call, &all, blocks, &all, op, local).await;
-            };
-            reduce_scatter(&call, &all, blocks, beside, op, local).await?;
-            copy(beside, &all).await
-        })
+        let blocks = Cow::Borrowed(blocks);
+        self.collective(ReduceScatter { blocks, op }, buffer.lower_mut())
     }
+}
+
+struct ReduceScatter<'b> {
+    blocks: Cow<'b, Blocks>,
+    op: Op,
+}
+
+impl Collective<Apart<'_>> for ReduceScatter<'_> {
+    const OPERATION: Operation = Operation::ReduceScatter;
+
+    async fn run(&self, call: &Call<'_>, (own, result): &Apart<'_>) -> Result<()> {
+        reduce_scatter(call, own, &self.blocks, result, self.op, Ok(())).await
+    }
+}
+
+impl Collective<InPlace<'_>> for ReduceScatter<'_> {
+    const OPERATION: Operation = Operation::ReduceScatter;
+
+    async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
+        let (blocks, op) = (&*self.blocks, self.op);
+        let mut local = all
+            .check()
+            .and_then(|()| blocks.check_range(call.ranks(), all.elements()));
+        // The result may lie across blocks.
+        let beside = match local {
+            Ok(()) => own_or_note(Temporary::beside(all, blocks.count(call.rank())), &mut local),
+            Err(_) => None,
+        };
+        let Some(beside) = beside.as_ref().map(Temporary::span) else {
+            return reduce_scatter(call, all, blocks, all, op, local).await;
+        };
+        reduce_scatter(call, all, blocks, beside, op, local).await?;
+        copy(beside, all).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::{Blocks, Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(2, |comm| {
+    ///     let blocks = Blocks::packed([1, 2]);
+    ///     let own = vec![0u8; blocks.count(comm.rank())];
+    ///     let ((_, sums), _) = comm.ireduce_scatter(vec![1u8, 2, 3], &blocks, own, Op::Sum).wait()?;
+    ///     Ok(sums)
+    /// })?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [vec![2], vec![4, 6]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "reduce_scatter" "Reduce_scatter": ireduce_scatter reduce_scatter_init (send, blocks: &Blocks; recv, op: Op)
+    => ReduceScatter { blocks: Cow::Owned(blocks.clone()), op }
+}
+
+in_place_forms! {
+    "reduce_scatter_in_place" "Reduce_scatter": ireduce_scatter_in_place reduce_scatter_in_place_init (buffer, blocks: &Blocks, op: Op)
+    => ReduceScatter { blocks: Cow::Owned(blocks.clone()), op }
 }
 
 async fn reduce_scatter(

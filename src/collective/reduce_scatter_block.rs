@@ -1,11 +1,12 @@
 //! `reduce_scatter_block`.
 
 use super::agreement::Terms;
+use super::forms::{apart_forms, in_place_forms};
 use super::gather::divides;
 use super::reduce::{Inputs, fold_frames, own_or_note};
 use super::reduce_scatter::fold_own_block;
 use super::temporary::Temporary;
-use super::{Call, check_room, copy};
+use super::{Apart, Call, Collective, InPlace, check_room, copy};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -43,9 +44,7 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (own, result) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::ReduceScatterBlock, own.bytes())?;
-        call.run(reduce_scatter_block(&call, &own, &result, op, Ok(())))
+        self.collective(ReduceScatterBlock { op }, (send.lower(), recv.lower_mut()))
     }
 
     /// Folds every rank's buffer element by element, and gives rank `r` the `r`-th block of the result at the start
@@ -67,20 +66,56 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn reduce_scatter_block_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
-        let all = buffer.lower_mut();
-        let call = Call::enter(self, Operation::ReduceScatterBlock, all.bytes())?;
-        call.run(async {
-            let mut local = all.check();
-            let count = all.elements() / self.size();
-            // The result may lie across this rank's block.
-            let beside = own_or_note(Temporary::beside(&all, count), &mut local);
-            let Some(beside) = beside.as_ref().map(Temporary::span) else {
-                return reduce_scatter_block(&call, &all, &all, op, local).await;
-            };
-            reduce_scatter_block(&call, &all, beside, op, local).await?;
-            copy(beside, &all).await
-        })
+        self.collective(ReduceScatterBlock { op }, buffer.lower_mut())
     }
+}
+
+struct ReduceScatterBlock {
+    op: Op,
+}
+
+impl Collective<Apart<'_>> for ReduceScatterBlock {
+    const OPERATION: Operation = Operation::ReduceScatterBlock;
+
+    async fn run(&self, call: &Call<'_>, (own, result): &Apart<'_>) -> Result<()> {
+        reduce_scatter_block(call, own, result, self.op, Ok(())).await
+    }
+}
+
+impl Collective<InPlace<'_>> for ReduceScatterBlock {
+    const OPERATION: Operation = Operation::ReduceScatterBlock;
+
+    async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
+        let mut local = all.check();
+        let count = all.elements() / call.ranks();
+        // The result may lie across this rank's block.
+        let beside = own_or_note(Temporary::beside(all, count), &mut local);
+        let Some(beside) = beside.as_ref().map(Temporary::span) else {
+            return reduce_scatter_block(call, all, all, self.op, local).await;
+        };
+        reduce_scatter_block(call, all, beside, self.op, local).await?;
+        copy(beside, all).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(2, |comm| {
+    ///     let ((_, sum), _) = comm.ireduce_scatter_block(vec![1u8, 2], vec![0u8], Op::Sum).wait()?;
+    ///     Ok(sum)
+    /// })?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [[2], [4]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "reduce_scatter_block" "Reduce_scatter_block": ireduce_scatter_block reduce_scatter_block_init (send; recv, op: Op)
+    => ReduceScatterBlock { op }
+}
+
+in_place_forms! {
+    "reduce_scatter_block_in_place" "Reduce_scatter_block": ireduce_scatter_block_in_place reduce_scatter_block_in_place_init (buffer, op: Op)
+    => ReduceScatterBlock { op }
 }
 
 async fn reduce_scatter_block(

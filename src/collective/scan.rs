@@ -1,10 +1,10 @@
 //! `scan`, and what `exscan` shares with it.
 
-use super::Call;
 use super::agreement::Terms;
-use super::check_room;
 use super::courier::Courier;
+use super::forms::{apart_forms, in_place_forms};
 use super::reduce::{Inputs, fold_frames};
+use super::{Apart, Call, Collective, InPlace, check_room};
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -42,9 +42,7 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (own, result) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Scan, own.bytes())?;
-        call.run(scan(&call, &own, &result, op, 0..self.rank() + 1))
+        self.collective(Scan { op }, (send.lower(), recv.lower_mut()))
     }
 
     /// Folds the buffers of the ranks up to this one, its own too, element by element into its own.
@@ -65,10 +63,49 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn scan_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
-        let span = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Scan, span.bytes())?;
-        call.run(scan(&call, &span, &span, op, 0..self.rank() + 1))
+        self.collective(Scan { op }, buffer.lower_mut())
     }
+}
+
+struct Scan {
+    op: Op,
+}
+
+impl Collective<Apart<'_>> for Scan {
+    const OPERATION: Operation = Operation::Scan;
+
+    async fn run(&self, call: &Call<'_>, (own, result): &Apart<'_>) -> Result<()> {
+        scan(call, own, result, self.op, 0..call.rank() + 1).await
+    }
+}
+
+impl Collective<InPlace<'_>> for Scan {
+    const OPERATION: Operation = Operation::Scan;
+
+    async fn run(&self, call: &Call<'_>, buffer: &InPlace<'_>) -> Result<()> {
+        scan(call, buffer, buffer, self.op, 0..call.rank() + 1).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let sums = Communicator::threads(3, |comm| {
+    ///     let own = vec![comm.rank() as u64 + 1];
+    ///     let ((_, sum), _) = comm.iscan(own, vec![0u64], Op::Sum).wait()?;
+    ///     Ok(sum[0])
+    /// })?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [1, 3, 6]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "scan" "Scan": iscan scan_init (send; recv, op: Op)
+    => Scan { op }
+}
+
+in_place_forms! {
+    "scan_in_place" "Scan": iscan_in_place scan_in_place_init (buffer, op: Op)
+    => Scan { op }
 }
 
 /// Folds what `ranks` contribute; on a rank where that is nobody, `result` is not used.

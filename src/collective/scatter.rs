@@ -2,8 +2,9 @@
 
 use super::agreement::Terms;
 use super::courier::Courier;
+use super::forms::{apart_forms, in_place_forms};
 use super::gather::divides;
-use super::{Call, copy, times};
+use super::{Apart, Call, Collective, InPlace, copy, times};
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -39,9 +40,7 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (all, own) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Scatter, own.bytes())?;
-        call.run(scatter(&call, &all, &own, root, Ok(())))
+        self.collective(Scatter { root }, (send.lower(), recv.lower_mut()))
     }
 
     /// Distributes `root`'s buffer, whose own block stays where it is.
@@ -54,17 +53,55 @@ impl Communicator {
     /// As for [`scatter`](Self::scatter); [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the
     /// root's buffer cannot be divided among the ranks.
     pub fn scatter_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
-        let all = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Scatter, all.bytes())?;
-        call.run(async {
-            if self.rank() != root {
-                return scatter(&call, &Span::empty(all.dtype()), &all, root, Ok(())).await;
-            }
-            let count = all.elements() / self.size();
-            let own = all.part(root * count, count)?;
-            scatter(&call, &all, &own, root, divides(&all, self.size())).await
-        })
+        self.collective(Scatter { root }, buffer.lower_mut())
     }
+}
+
+struct Scatter {
+    root: usize,
+}
+
+impl Collective<Apart<'_>> for Scatter {
+    const OPERATION: Operation = Operation::Scatter;
+
+    async fn run(&self, call: &Call<'_>, (all, own): &Apart<'_>) -> Result<()> {
+        scatter(call, all, own, self.root, Ok(())).await
+    }
+}
+
+impl Collective<InPlace<'_>> for Scatter {
+    const OPERATION: Operation = Operation::Scatter;
+
+    async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
+        let root = self.root;
+        if call.rank() != root {
+            return scatter(call, &Span::empty(all.dtype()), all, root, Ok(())).await;
+        }
+        let count = all.elements() / call.ranks();
+        let own = all.part(root * count, count)?;
+        scatter(call, all, &own, root, divides(all, call.ranks())).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let parts = Communicator::threads(3, |comm| {
+    ///     let send = if comm.rank() == 0 { vec![10u16, 11, 12] } else { vec![] };
+    ///     let ((_, own), _) = comm.iscatter(send, vec![0u16], 0).wait()?;
+    ///     Ok(own)
+    /// })?;
+    /// assert_eq!(parts.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [[10], [11], [12]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "scatter" "Scatter": iscatter scatter_init (send; recv, root: usize)
+    => Scatter { root }
+}
+
+in_place_forms! {
+    "scatter_in_place" "Scatter": iscatter_in_place scatter_in_place_init (buffer, root: usize)
+    => Scatter { root }
 }
 
 async fn scatter(

@@ -3,13 +3,15 @@
 use super::agreement::Terms;
 use super::allgather::block;
 use super::courier::Courier;
+use super::forms::{apart_forms, in_place_forms};
 use super::gatherv::own_block;
-use super::{Call, copy, pairs};
+use super::{Apart, Call, Collective, InPlace, copy, pairs};
 use crate::buffer::lower::Lower;
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{Algorithm, Operation};
+use std::borrow::Cow;
 
 impl Communicator {
     /// Distributes blocks of `root`'s buffer, of any length: rank `r` gets the `r`-th.
@@ -43,9 +45,8 @@ impl Communicator {
         S: Buffer + ?Sized,
         R: BufferMut<Element = S::Element> + ?Sized,
     {
-        let (all, own) = (send.lower(), recv.lower_mut());
-        let call = Call::enter(self, Operation::Scatterv, own.bytes())?;
-        call.run(scatterv(&call, &all, blocks, &own, root))
+        let blocks = Cow::Borrowed(blocks);
+        self.collective(Scatterv { blocks, root }, (send.lower(), recv.lower_mut()))
     }
 
     /// Distributes blocks of `root`'s buffer, whose own block stays where it is.
@@ -73,14 +74,59 @@ impl Communicator {
         blocks: &Blocks,
         root: usize,
     ) -> Result<()> {
-        let all = buffer.lower_mut();
-        let call = Call::enter(self, Operation::Scatterv, all.bytes())?;
-        if self.rank() != root {
-            return call.run(scatterv(&call, &Span::empty(all.dtype()), blocks, &all, root));
-        }
-        let own = own_block(&all, blocks, root);
-        call.run(scatterv(&call, &all, blocks, &own, root))
+        let blocks = Cow::Borrowed(blocks);
+        self.collective(Scatterv { blocks, root }, buffer.lower_mut())
     }
+}
+
+struct Scatterv<'b> {
+    blocks: Cow<'b, Blocks>,
+    root: usize,
+}
+
+impl Collective<Apart<'_>> for Scatterv<'_> {
+    const OPERATION: Operation = Operation::Scatterv;
+
+    async fn run(&self, call: &Call<'_>, (all, own): &Apart<'_>) -> Result<()> {
+        scatterv(call, all, &self.blocks, own, self.root).await
+    }
+}
+
+impl Collective<InPlace<'_>> for Scatterv<'_> {
+    const OPERATION: Operation = Operation::Scatterv;
+
+    async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
+        let empty = Span::empty(all.dtype());
+        let own = own_block(all, &self.blocks, self.root);
+        let (all, own) = match call.rank() == self.root {
+            true => (all, &own),
+            false => (&empty, all),
+        };
+        scatterv(call, all, &self.blocks, own, self.root).await
+    }
+}
+
+apart_forms! {
+    /// ```
+    /// use warpcomm::{Blocks, Communicator};
+    ///
+    /// let parts = Communicator::threads(3, |comm| {
+    ///     let blocks = Blocks::even(4, 3);
+    ///     let send = if comm.rank() == 0 { vec![1u8, 2, 3, 4] } else { vec![] };
+    ///     let own = vec![0u8; blocks.count(comm.rank())];
+    ///     let ((_, own), _) = comm.iscatterv(send, &blocks, own, 0).wait()?;
+    ///     Ok(own)
+    /// })?;
+    /// assert_eq!(parts.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [vec![1, 2], vec![3], vec![4]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    "scatterv" "Scatterv": iscatterv scatterv_init (send, blocks: &Blocks; recv, root: usize)
+    => Scatterv { blocks: Cow::Owned(blocks.clone()), root }
+}
+
+in_place_forms! {
+    "scatterv_in_place" "Scatterv": iscatterv_in_place scatterv_in_place_init (buffer, blocks: &Blocks, root: usize)
+    => Scatterv { blocks: Cow::Owned(blocks.clone()), root }
 }
 
 async fn scatterv(

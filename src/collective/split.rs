@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Call;
 use super::allgather::allgather;
 use super::family::Place;
+use super::{Blocking, Call};
 use crate::buffer::lower::{Lower, LowerMut};
 use crate::comm::Communicator;
 use crate::engine::{Endpoint, Group, Phase};
@@ -37,11 +37,12 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn split(&self, color: Option<u32>, key: i32) -> Result<Option<Communicator>> {
-        let call = Call::enter(self, Operation::Split, 0)?;
-        let plan = call.run(agree_on_parts(&call, color, key))?;
+        let blocking = Blocking::enter(self, Operation::Split, 0)?;
+        let call = blocking.call();
+        let plan = blocking.run(agree_on_parts(&call, color, key))?;
         // MPI waits for all ranks inside: nobody's operations may depend on this thread meanwhile.
         let made = make(&call, &plan);
-        call.run(conclude(&call, plan, made))
+        blocking.run(conclude(&call, plan, made))
     }
 }
 

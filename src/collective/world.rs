@@ -1,7 +1,7 @@
 //! The communicator of all ranks that MPI has started.
 
 use super::duplicate::created;
-use super::{Call, allgather::allgather};
+use super::{Blocking, Call, allgather::allgather};
 use crate::buffer::lower::{Lower, LowerMut};
 use crate::comm::Communicator;
 use crate::engine::{Endpoint, Engine, Group};
@@ -28,14 +28,14 @@ pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicat
     let (user, private) = (context()?, context()?);
     let endpoint = Endpoint::new(engine, user, &Group::new(private), 0)?;
     let comm = Communicator::new(endpoint, engine.config().timeout);
-    let call = Call::enter(&comm, Operation::World, 0)?;
-    let _all_know_their_gpu = call.run(compare_settings(&call))?;
+    let blocking = Blocking::enter(&comm, Operation::World, 0)?;
+    let _all_know_their_gpu = blocking.run(compare_settings(&blocking.call()))?;
     #[cfg(feature = "cuda")]
     if !_all_know_their_gpu {
         // No rank leaves the comparison before all are in it, so that all come here.
         engine.binding().set_local_rank(local_rank(parent)?);
     }
-    drop(call);
+    drop(blocking);
     Ok(comm)
 }
 

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::sequence::Sequence;
 use crate::error::{Error, Peer};
 use crate::message::Tag;
 
@@ -59,7 +60,7 @@ pub(crate) struct Activity {
     pub tag: Option<Tag>,
     pub bytes: usize,
     /// The number of a collective on its communicator.
-    pub sequence: Option<u64>,
+    pub sequence: Option<Sequence>,
     phase: AtomicU8,
     awaited: AtomicUsize,
     since: OnceLock<Instant>,
@@ -133,7 +134,7 @@ impl fmt::Display for Activity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.operation)?;
         if let Some(sequence) = self.sequence {
-            write!(f, " #{sequence}")?;
+            write!(f, " {sequence}")?;
         }
         if let Some(peer) = self.peer {
             write!(f, " {peer}")?;

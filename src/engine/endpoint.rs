@@ -1,10 +1,11 @@
 //! A communicator as the engine sees it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::arrived::List;
 use super::group::Group;
+use super::sequence::{Sequence, Sequences};
 use super::tags::{Ids, Tags};
 use super::{Engine, Inside};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,15 +22,15 @@ pub(crate) struct Endpoint {
     pub(super) ids: Ids,
     pub(super) arrived: Mutex<List>,
     poison: Arc<OnceLock<Error>>,
-    sequence: AtomicU64,
+    pub(super) sequences: Sequences,
     in_collective: AtomicBool,
 }
 
-/// The right to be in a blocking collective, of one thread at a time.
+/// The right to be in a collective, of one thread at a time.
 pub(crate) struct InCollective<'a> {
     endpoint: &'a Endpoint,
     /// The number of this collective on its communicator.
-    pub sequence: u64,
+    pub sequence: Sequence,
 }
 
 impl Endpoint {
@@ -54,7 +55,7 @@ impl Endpoint {
             ids: Ids::new(&tags),
             arrived: Mutex::default(),
             poison: Arc::default(),
-            sequence: AtomicU64::new(0),
+            sequences: Sequences::default(),
             in_collective: AtomicBool::new(false),
         });
         group.add(slot, &endpoint);
@@ -148,7 +149,7 @@ impl Endpoint {
         }
     }
 
-    /// Enters a blocking collective.
+    /// Enters a collective: to stay in it, or to start it.
     #[inline]
     pub(crate) fn enter_collective(&self) -> Result<InCollective<'_>> {
         if self.in_collective.swap(true, Ordering::Acquire) {
@@ -156,11 +157,15 @@ impl Endpoint {
                 "another thread is in a collective of this communicator",
             ));
         }
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         Ok(InCollective {
             endpoint: self,
-            sequence,
+            sequence: self.sequences.next(),
         })
+    }
+
+    /// Counts a collective that is made to be started many times.
+    pub(crate) fn count_persistent(&self) -> Sequence {
+        self.sequences.next_persistent()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use super::sequence::Sequence;
 use crate::error::{Error, Result};
 
 /// What a message on the private context is.
@@ -14,6 +15,8 @@ enum Kind {
     Body,
     /// A frame or a part of a collective.
     Collective,
+    /// The same of a persistent one.
+    Persistent,
 }
 
 const KIND_BITS: u32 = 2;
@@ -58,8 +61,19 @@ impl Tags {
     }
 
     /// The tag of everything in the collective with this number.
-    pub(crate) fn collective(&self, sequence: u64) -> i32 {
-        self.tag(Kind::Collective, sequence as u32)
+    #[inline]
+    pub(crate) fn collective(&self, sequence: Sequence) -> i32 {
+        let kind = match sequence.is_persistent() {
+            true => Kind::Persistent,
+            false => Kind::Collective,
+        };
+        self.tag(kind, sequence.code() as u32)
+    }
+
+    /// How many collectives in a row have different tags.
+    #[inline]
+    pub(crate) fn collectives(&self) -> u64 {
+        1 << self.number_bits
     }
 }
 
@@ -135,7 +149,8 @@ mod tests {
                     let kinds = [
                         tags.answer(number),
                         tags.body(number),
-                        tags.collective(number.into()),
+                        tags.collective(Sequence::from_code(number.into())),
+                        tags.collective(Sequence::from_code(u64::from(number) | 1 << 63)),
                     ];
                     for tag in kinds {
                         assert!((0..=limit).contains(&tag));

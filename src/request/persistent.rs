@@ -1,4 +1,4 @@
-//! Sends and receives that are started again and again.
+//! Operations that are started again and again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use crate::error::{Error, Result};
 use crate::message::{Source, Status, Tag};
 use crate::route::{Route, Way};
 
-/// A send or receive that can be started many times, and owns its buffer.
+/// An operation that can be started many times, and owns its buffer, or its buffers as a pair.
 ///
 /// It is *under way* from [`start`](Self::start) until the operation is over. Meanwhile nobody reaches the buffer;
 /// before and after, [`buffer`](Self::buffer) and [`buffer_mut`](Self::buffer_mut) do. Dropped while it is under
 /// way, the operation goes on, and the buffer is freed when it is over.
 ///
-/// MPI standard, section 3.9.
+/// MPI standard, sections 3.9 and 6.13.
 ///
 /// ```
 /// use warpcomm::{Communicator, Tag, start_all, wait_all};
@@ -41,13 +41,15 @@ use crate::route::{Route, Way};
 pub struct Persistent<B: Send + 'static> {
     comm: Communicator,
     operation: &'static str,
-    route: Route,
-    lower: for<'a> fn(&'a mut B) -> Span<'a>,
+    begin: Begin<B>,
     /// None once a failed operation has kept it.
     buffer: Option<Parked<B>>,
     /// The latest start, until its outcome was taken.
     task: Option<Arc<dyn Task>>,
 }
+
+/// Starts a task on the elements of a buffer, which stays where it is until the task is over.
+type Begin<B> = Box<dyn Fn(&Communicator, &mut B) -> Result<Arc<dyn Task>> + Send + Sync>;
 
 /// Any persistent request, whatever its buffer; see [`AnyRequest`].
 ///
@@ -106,18 +108,34 @@ impl Communicator {
         route: Route,
         lower: for<'a> fn(&'a mut B) -> Span<'a>,
     ) -> Persistent<B> {
-        Persistent {
-            comm: self.clone(),
-            operation,
-            route,
-            lower,
-            buffer: Some(Parked::new(buffer)),
-            task: None,
-        }
+        Persistent::new(self, operation, buffer, move |comm, buffer| {
+            // SAFETY: the persistent request keeps the buffer, whose elements stay in place and are reached by
+            // nobody, until the task is over, or leaks it.
+            let span = unsafe { lower(buffer).owned() };
+            let activity = Arc::new(comm.message(operation, &span, route));
+            let _inside = comm.enter(&activity)?;
+            comm.check_route(route).map_err(|error| activity.name(error))?;
+            Ok(start(comm, activity, Memory::Owned, span, Way::Open(route)))
+        })
     }
 }
 
 impl<B: Send + 'static> Persistent<B> {
+    pub(crate) fn new(
+        comm: &Communicator,
+        operation: &'static str,
+        buffer: B,
+        begin: impl Fn(&Communicator, &mut B) -> Result<Arc<dyn Task>> + Send + Sync + 'static,
+    ) -> Persistent<B> {
+        Persistent {
+            comm: comm.clone(),
+            operation,
+            begin: Box::new(begin),
+            buffer: Some(Parked::new(buffer)),
+            task: None,
+        }
+    }
+
     fn error(&self, why: &str) -> Error {
         Error::invalid(why).at(self.operation, self.comm.rank())
     }
@@ -144,21 +162,7 @@ impl<B: Send + 'static> Persistent<B> {
         }
         let kept = self.error("an earlier failure has kept the buffer");
         let buffer = self.buffer.as_mut().ok_or(kept)?;
-        // SAFETY: this value keeps the buffer, whose elements stay in place and are reached by nobody, until the
-        // task is over, or leaks it.
-        let span = unsafe { (self.lower)(buffer.get_mut()).owned() };
-        let activity = Arc::new(self.comm.message(self.operation, &span, self.route));
-        let _inside = self.comm.enter(&activity)?;
-        self.comm
-            .check_route(self.route)
-            .map_err(|error| activity.name(error))?;
-        self.task = Some(start(
-            &self.comm,
-            activity,
-            Memory::Owned,
-            span,
-            Way::Open(self.route),
-        ));
+        self.task = Some((self.begin)(&self.comm, buffer.get_mut())?);
         Ok(())
     }
 
