@@ -37,6 +37,8 @@ mod device;
 mod dtype;
 mod engine;
 mod error;
+#[cfg(feature = "mpi")]
+mod interop;
 mod message;
 mod op;
 mod plan;
@@ -48,6 +50,7 @@ mod runtime;
 mod scope;
 mod threads;
 mod transport;
+mod wire;
 
 pub use buffer::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut};
 pub use buffer::{Blocks, Buffer, BufferMut, OwnedBuffer, OwnedBufferMut};
@@ -59,6 +62,8 @@ pub use device::cuda::{MemoryKind, PinnedUsage, RawSlice, cudarc, pinned_usage};
 pub use dtype::{Complex, Dtype, Element, Located};
 pub use error::{Error, ErrorKind, Result};
 pub use message::{PROC_NULL, Source, Status, Tag};
+#[cfg(feature = "mpi")]
+pub use mpi;
 pub use op::Op;
 pub use point_to_point::Message;
 pub use request::{AnyPersistent, AnyRequest, Persistent, Request, RequestError, Tested};
@@ -66,6 +71,7 @@ pub use request::{start_all, test_all, test_any, test_some, wait_all, wait_any, 
 #[cfg(feature = "mpi")]
 pub use runtime::Runtime;
 pub use scope::{Scope, ScopedRequest};
+pub use wire::Wire;
 
 /// The examples of the README.
 #[cfg(all(doctest, feature = "cuda"))]

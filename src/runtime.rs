@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::transport::mpi::Process;
 #[cfg(feature = "cuda")]
 use crate::transport::mpi::node::local_rank_of_launcher;
-use crate::transport::{self, Transport};
+use crate::transport::{self, Context, Transport};
 
 /// MPI, initialized in this process; finalized when it is dropped.
 ///
@@ -109,15 +109,22 @@ impl Runtime {
         match &*world {
             Some(world) => Ok(world.clone()),
             None => {
-                let process = self.process.as_ref();
-                let parent = process
-                    .ok_or_else(|| Error::invalid("MPI was finalized"))?
-                    .world()?;
-                Ok(world
-                    .insert(collective::world::world(&self.engine, &parent)?)
-                    .clone())
+                let made = collective::world::world(&self.engine, &self.world_context()?)?;
+                Ok(world.insert(made).clone())
             }
         }
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// `MPI_COMM_WORLD`.
+    pub(crate) fn world_context(&self) -> Result<Context> {
+        let process = self.process.as_ref();
+        process
+            .ok_or_else(|| Error::invalid("MPI was finalized"))?
+            .world()
     }
 
     /// The context of this rank's GPU; see [`Communicator::device`].

@@ -25,12 +25,15 @@ const FLOORS: &[(&str, u32)] = &[
     ("scope", 5),
     ("threads", 6),
     ("runtime", 6),
-    ("bin", 7),
+    ("wire", 6),
+    ("interop", 7),
+    ("bin", 8),
 ];
 
 /// Where a foreign library may be named.
 const FENCES: &[(&str, &[&str])] = &[
-    ("mpi::", &["src/transport/mpi/"]),
+    // Users share communicators of its bindings.
+    ("mpi::", &["src/transport/mpi/", "src/interop.rs"]),
     // The crate's root gives it to users.
     ("cudarc", &["src/device/", "src/lib.rs"]),
     (

@@ -105,6 +105,9 @@ pub(super) async fn allgather(
         .and_then(|()| own.check())
         .and_then(|()| all.check())
         .and_then(|()| check_room(all, times(count, ranks)?));
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.allgather(own, all, local)).await;
+    }
     let terms = Terms {
         dtype: Some(own.dtype()),
         count,

@@ -112,6 +112,9 @@ pub(super) async fn allreduce(
         .and_then(|()| own.check())
         .and_then(|()| result.check())
         .and_then(|()| check_room(result, own.elements()));
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.allreduce(own, result, op, local)).await;
+    }
     let inputs = match algorithm {
         Algorithm::Frames => None,
         Algorithm::Blocks => own_or_note(Inputs::of_block(call, own, Some(result)), &mut local),

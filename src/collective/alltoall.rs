@@ -122,6 +122,9 @@ async fn alltoall(call: &Call<'_>, send: &Span<'_>, recv: &Span<'_>, local: Resu
         .and_then(|()| recv.check())
         .and_then(|()| divides(send, ranks))
         .and_then(|()| check_room(recv, send.elements()));
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.alltoall(send, recv, count, local)).await;
+    }
     let terms = Terms {
         dtype: Some(send.dtype()),
         count,

@@ -159,6 +159,9 @@ async fn alltoallv(
         .and_then(|()| recv_blocks.check(ranks, recv.elements()))
         .and_then(|()| send.check())
         .and_then(|()| recv.check());
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.alltoallv((send, send_blocks), (recv, recv_blocks), local)).await;
+    }
     let terms = Terms {
         dtype: Some(send.dtype()),
         any_count: true,

@@ -248,6 +248,9 @@ async fn alltoallw(
     for span in send.iter().copied().chain(recv) {
         local = local.and_then(|()| span.check());
     }
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.alltoallw(send, recv, local)).await;
+    }
     let terms = Terms {
         any_count: true,
         ..Terms::NONE

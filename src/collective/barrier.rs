@@ -75,6 +75,9 @@ impl Collective<()> for Barrier {
     const OPERATION: Operation = Operation::Barrier;
 
     async fn run(&self, call: &Call<'_>, (): &()) -> Result<()> {
+        if let Some(plain) = call.plain() {
+            return plain.barrier().await;
+        }
         call.agree(Terms::NONE, Ok(()), None).await?.over()
     }
 }

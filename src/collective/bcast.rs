@@ -68,6 +68,9 @@ pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize, local: 
     let local = local
         .and_then(|()| call.check_root(root))
         .and_then(|()| span.check());
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.bcast(span, root, local)).await;
+    }
     let algorithm = call.plan(span.bytes());
     let terms = Terms {
         dtype: Some(span.dtype()),

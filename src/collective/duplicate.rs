@@ -5,8 +5,9 @@ use std::task::Poll;
 use super::{Blocking, Call};
 use crate::comm::Communicator;
 use crate::engine::{Endpoint, Phase};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::Operation;
+use crate::transport::plain::Division;
 use crate::transport::{Context, Creation, Transport};
 
 impl Communicator {
@@ -42,6 +43,10 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn duplicate(&self) -> Result<Communicator> {
+        if let Some(plain) = &self.endpoint.plain {
+            let made = self.divide(plain, Operation::Duplicate, Division::Same)?;
+            return made.ok_or_else(|| Error::invalid("MPI made no communicator"));
+        }
         let blocking = Blocking::enter(self, Operation::Duplicate, 0)?;
         blocking.run(duplicate(&blocking.call()))
     }

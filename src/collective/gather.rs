@@ -128,6 +128,9 @@ async fn gather(
             false => Ok(()),
         })
         .and_then(|()| own.check());
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.gather(own, all, root, local)).await;
+    }
     let terms = Terms {
         dtype: Some(own.dtype()),
         root: Some(root),

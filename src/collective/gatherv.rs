@@ -151,6 +151,9 @@ pub(super) async fn gatherv(
             false => Ok(()),
         })
         .and_then(|()| own.check());
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.gatherv(own, all, blocks, root, local)).await;
+    }
     let terms = Terms {
         dtype: Some(own.dtype()),
         root,

@@ -23,6 +23,7 @@ mod forms;
 mod gather;
 mod gatherv;
 mod pairs;
+mod plain;
 mod reduce;
 mod reduce_scatter;
 mod reduce_scatter_block;
@@ -38,6 +39,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
+use self::plain::Errand;
 use crate::buffer::Span;
 use crate::comm::Communicator;
 use crate::device::Place;
@@ -51,6 +53,8 @@ pub(crate) struct Call<'a> {
     operation: Operation,
     activity: &'a Activity,
     sequence: Sequence,
+    /// Where blocking collectives of MPI are left to the thread that waits.
+    errand: Option<&'a Errand>,
 }
 
 /// A collective whose caller waits for its end.
@@ -60,6 +64,8 @@ pub(crate) struct Blocking<'a> {
     activity: Activity,
     entered: InCollective<'a>,
     inside: Inside<'a>,
+    /// Of a plain communicator.
+    errand: Option<Errand>,
 }
 
 impl<'a> Blocking<'a> {
@@ -78,6 +84,7 @@ impl<'a> Blocking<'a> {
             activity,
             entered,
             inside,
+            errand: comm.endpoint.plain.as_ref().map(|_| Errand::default()),
         })
     }
 
@@ -88,6 +95,7 @@ impl<'a> Blocking<'a> {
             operation: self.operation,
             activity: &self.activity,
             sequence: self.entered.sequence,
+            errand: self.errand.as_ref(),
         }
     }
 
@@ -98,7 +106,17 @@ impl<'a> Blocking<'a> {
             self.comm.endpoint.has_its_turn(self.entered.sequence).await;
             body.await
         };
-        self.comm.run(&self.inside, &[&self.activity], pin!(body))
+        let mut body = pin!(body);
+        match (&self.errand, &self.comm.endpoint.plain) {
+            (Some(errand), Some(plain)) => loop {
+                let step = errand.step(body.as_mut());
+                if let Some(outcome) = self.comm.run(&self.inside, &[&self.activity], pin!(step))? {
+                    return Ok(outcome);
+                }
+                errand.run(plain, &self.comm.endpoint.context);
+            },
+            _ => self.comm.run(&self.inside, &[&self.activity], body),
+        }
     }
 }
 

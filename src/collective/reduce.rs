@@ -111,6 +111,9 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
             .and_then(|()| check_room(result, own.elements()))
             .and_then(|()| result.check());
     }
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.reduce(own, result, op, root, local)).await;
+    }
     let scratch = match (algorithm, call.rank() == root) {
         (Algorithm::Frames, _) => None,
         // Only the root folds.

@@ -144,13 +144,16 @@ async fn reduce_scatter(
     local: Result<()>,
 ) -> Result<()> {
     let (ranks, count) = (call.ranks(), blocks.count(call.rank()));
-    let inputs = local
+    let local = local
         .and_then(|()| op.check(own.dtype()))
         .and_then(|()| blocks.check_range(ranks, own.elements()))
         .and_then(|()| own.check())
         .and_then(|()| result.check())
-        .and_then(|()| check_room(result, count))
-        .and_then(|()| Inputs::new(call, own, Some(result), count));
+        .and_then(|()| check_room(result, count));
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.reduce_scatter(own, blocks, result, op, local)).await;
+    }
+    let inputs = local.and_then(|()| Inputs::new(call, own, Some(result), count));
     let local = inputs.as_ref().map(|_| ()).map_err(Error::duplicate);
     let terms = Terms {
         dtype: Some(own.dtype()),

@@ -128,16 +128,19 @@ async fn reduce_scatter_block(
     let (rank, ranks) = (call.rank(), call.ranks());
     let count = own.elements() / ranks;
     let algorithm = call.plan(own.bytes());
-    let inputs = local
+    let local = local
         .and_then(|()| op.check(own.dtype()))
         .and_then(|()| own.check())
         .and_then(|()| result.check())
         .and_then(|()| divides(own, ranks))
-        .and_then(|()| check_room(result, count))
-        .and_then(|()| match algorithm {
-            Algorithm::Frames => Ok(None),
-            _ => Inputs::new(call, own, Some(result), count).map(Some),
-        });
+        .and_then(|()| check_room(result, count));
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.reduce_scatter_block(own, result, op, count, local)).await;
+    }
+    let inputs = local.and_then(|()| match algorithm {
+        Algorithm::Frames => Ok(None),
+        _ => Inputs::new(call, own, Some(result), count).map(Some),
+    });
     let local = inputs.as_ref().map(|_| ()).map_err(Error::duplicate);
     let terms = Terms {
         dtype: Some(own.dtype()),

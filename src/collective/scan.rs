@@ -120,7 +120,7 @@ pub(super) async fn scan(
     ranks: Range<usize>,
 ) -> Result<()> {
     let algorithm = call.plan(own.bytes());
-    let inputs = op
+    let local = op
         .check(own.dtype())
         .and_then(|()| match op {
             Op::Avg => Err(Error::unsupported("avg is not defined on a part of the ranks")),
@@ -129,11 +129,14 @@ pub(super) async fn scan(
         .and_then(|()| match ranks.is_empty() {
             true => Ok(()),
             false => result.check().and_then(|()| check_room(result, own.elements())),
-        })
-        .and_then(|()| match algorithm == Algorithm::Frames || ranks.is_empty() {
-            true => Ok(None),
-            false => Inputs::of_ranks(call, ranks.clone(), own, Some(result), own.elements()).map(Some),
         });
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.scan(own, result, op, local)).await;
+    }
+    let inputs = local.and_then(|()| match algorithm == Algorithm::Frames || ranks.is_empty() {
+        true => Ok(None),
+        false => Inputs::of_ranks(call, ranks.clone(), own, Some(result), own.elements()).map(Some),
+    });
     let local = inputs.as_ref().map(|_| ()).map_err(Error::duplicate);
     let terms = Terms {
         dtype: Some(own.dtype()),

@@ -119,6 +119,9 @@ async fn scatter(
             false => Ok(()),
         })
         .and_then(|()| own.check());
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.scatter(all, own, root, local)).await;
+    }
     // The root's frame carries all blocks.
     let algorithm = call.plan(own.bytes().saturating_mul(ranks));
     let terms = Terms {

@@ -146,6 +146,9 @@ async fn scatterv(
             false => Ok(()),
         })
         .and_then(|()| own.check());
+    if let Some(plain) = call.plain() {
+        return Box::pin(plain.scatterv(all, blocks, own, root, local)).await;
+    }
     // The root's frame carries all blocks, one behind the other.
     let mut packed = Vec::new();
     if rank == root && local.is_ok() {

@@ -10,6 +10,7 @@ use crate::comm::Communicator;
 use crate::engine::{Endpoint, Group, Phase};
 use crate::error::{Error, Result};
 use crate::plan::Operation;
+use crate::transport::plain::Division;
 use crate::transport::{Context, Split};
 
 impl Communicator {
@@ -37,6 +38,13 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn split(&self, color: Option<u32>, key: i32) -> Result<Option<Communicator>> {
+        if let Some(plain) = &self.endpoint.plain {
+            let color = color.map(i32::try_from).transpose();
+            let color = color.map_err(|_| {
+                Error::invalid("MPI's colors have 31 bits").at(Operation::Split.name(), self.rank())
+            })?;
+            return self.divide(plain, Operation::Split, Division::Colors { color, key });
+        }
         let blocking = Blocking::enter(self, Operation::Split, 0)?;
         let call = blocking.call();
         let plan = blocking.run(agree_on_parts(&call, color, key))?;

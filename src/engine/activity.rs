@@ -29,12 +29,14 @@ pub(crate) enum Phase {
     Data,
     /// The transport to make a communicator.
     Creation,
+    /// A collective of the MPI library itself.
+    Library,
     /// Nothing any more.
     Over,
 }
 
 impl Phase {
-    const ALL: [Phase; 9] = [
+    const ALL: [Phase; 10] = [
         Phase::Start,
         Phase::Envelope,
         Phase::Match,
@@ -43,6 +45,7 @@ impl Phase {
         Phase::Frame,
         Phase::Data,
         Phase::Creation,
+        Phase::Library,
         Phase::Over,
     ];
 }
@@ -103,7 +106,7 @@ impl Activity {
 
     /// Whether the transport may be using memory that the operation's caller lent.
     pub(crate) fn lends(&self) -> bool {
-        matches!(self.phase(), Phase::Body | Phase::Data)
+        matches!(self.phase(), Phase::Body | Phase::Data | Phase::Library)
     }
 
     /// Asks the operation to end as soon as it can do so without breaking a promise to its peer.
@@ -156,6 +159,7 @@ impl fmt::Display for Activity {
             Phase::Frame => write!(f, "rank {awaited} to enter it"),
             Phase::Data => write!(f, "the part of rank {awaited}"),
             Phase::Creation => f.write_str("the communicator to be made"),
+            Phase::Library => f.write_str("MPI's own collective"),
             Phase::Over => f.write_str("nothing any more"),
         }
     }

@@ -13,6 +13,7 @@ use super::slab::{SLAB_BYTES, Slab};
 use super::transfer::Transfer;
 use crate::error::Result;
 use crate::message::{Source, Status, Tag};
+use crate::transport::plain::Found;
 
 /// An envelope, perhaps with its elements, and where it came from.
 pub(super) struct Arrived {
@@ -22,17 +23,22 @@ pub(super) struct Arrived {
     pub tag: i32,
 }
 
-/// A message that a matched probe has taken: nobody else finds it.
-pub(crate) struct Matched {
+/// An envelope with its place among all that have arrived.
+pub(crate) struct Numbered {
     pub(super) arrived: Arrived,
-    /// Its place among all that have arrived.
     number: u64,
+}
+
+/// A message that a matched probe has taken: nobody else finds it.
+pub(crate) enum Matched {
+    Native(Numbered),
+    Plain(Found),
 }
 
 /// The messages of one communicator that have arrived, by the numbers of their arrival.
 #[derive(Default)]
 pub(super) struct List {
-    messages: VecDeque<Matched>,
+    messages: VecDeque<Numbered>,
     next: u64,
 }
 
@@ -73,10 +79,10 @@ impl List {
     fn push(&mut self, arrived: Arrived) {
         let number = self.next;
         self.next += 1;
-        self.messages.push_back(Matched { arrived, number });
+        self.messages.push_back(Numbered { arrived, number });
     }
 
-    fn put_back(&mut self, message: Matched) {
+    fn put_back(&mut self, message: Numbered) {
         let place = self
             .messages
             .partition_point(|other| other.number < message.number);
@@ -108,6 +114,9 @@ impl Endpoint {
 
     /// Looks for a message without receiving it.
     pub(crate) fn probe(&self, source: Source, tag: Tag) -> Result<Option<Status>> {
+        if let Some(plain) = &self.plain {
+            return plain.probe(&self.context, source, tag);
+        }
         let mut list = self.arrived();
         let found = self.look(&mut list, source, tag)?;
         found.map(|at| list.messages[at].arrived.status()).transpose()
@@ -115,17 +124,26 @@ impl Endpoint {
 
     /// Takes a message out of reach of others, to be received later.
     pub(crate) fn take(&self, source: Source, tag: Tag) -> Result<Option<(Matched, Status)>> {
+        if let Some(plain) = &self.plain {
+            let taken = plain.take(&self.context, source, tag)?;
+            return Ok(taken.map(|(found, status)| (Matched::Plain(found), status)));
+        }
         let mut list = self.arrived();
         let Some(at) = self.look(&mut list, source, tag)? else {
             return Ok(None);
         };
         let status = list.messages[at].arrived.status()?;
-        Ok(list.messages.remove(at).map(|message| (message, status)))
+        let message = list.messages.remove(at);
+        Ok(message.map(|message| (Matched::Native(message), status)))
     }
 
     /// Gives a message that was taken back to all, at the place that it had.
     pub(crate) fn put_back(&self, message: Matched) {
-        self.arrived().put_back(message);
+        match (message, &self.plain) {
+            (Matched::Native(message), _) => self.arrived().put_back(message),
+            (Matched::Plain(found), Some(plain)) => plain.put_back(found),
+            (Matched::Plain(_), None) => debug_assert!(false, "a plain message of a native communicator"),
+        }
     }
 
     /// The place of the earliest message that fits, after taking every message that the transport holds, in its

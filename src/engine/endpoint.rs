@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::arrived::List;
 use super::group::Group;
+use super::plain::Plain;
 use super::sequence::{Sequence, Sequences};
 use super::tags::{Ids, Tags};
 use super::{Engine, Inside};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::Context;
+use crate::transport::plain::Plain as Library;
 
 /// One communicator of this rank: its spaces of messages and the state of its protocol.
 pub(crate) struct Endpoint {
@@ -21,6 +23,8 @@ pub(crate) struct Endpoint {
     pub tags: Tags,
     pub(super) ids: Ids,
     pub(super) arrived: Mutex<List>,
+    /// Where the ranks may be others than warpcomm's: then there are no envelopes, and nothing private.
+    pub plain: Option<Plain>,
     poison: Arc<OnceLock<Error>>,
     pub(super) sequences: Sequences,
     in_collective: AtomicBool,
@@ -47,6 +51,31 @@ impl Endpoint {
                 "{slot} communicators of the same ranks, and there are no more tags"
             ))
         })?;
+        let endpoint = Endpoint::over(engine, context, group, tags, None);
+        group.add(slot, &endpoint);
+        Ok(endpoint)
+    }
+
+    /// A communicator over `context`, whose ranks know nothing of envelopes.
+    pub(crate) fn new_plain(
+        engine: &Arc<Engine>,
+        context: Context,
+        library: Arc<dyn Library>,
+    ) -> Result<Arc<Endpoint>> {
+        let tags = Tags::new(engine.transport().tag_limit(), 0);
+        let tags = tags.ok_or_else(|| Error::unsupported("a transport without tags"))?;
+        let group = Group::new(context.clone());
+        let plain = Some(Plain::new(library));
+        Ok(Endpoint::over(engine, context, &group, tags, plain))
+    }
+
+    fn over(
+        engine: &Arc<Engine>,
+        context: Context,
+        group: &Arc<Group>,
+        tags: Tags,
+        plain: Option<Plain>,
+    ) -> Arc<Endpoint> {
         let endpoint = Arc::new(Endpoint {
             engine: Arc::clone(engine),
             context,
@@ -54,13 +83,13 @@ impl Endpoint {
             tags,
             ids: Ids::new(&tags),
             arrived: Mutex::default(),
+            plain,
             poison: Arc::default(),
             sequences: Sequences::default(),
             in_collective: AtomicBool::new(false),
         });
-        group.add(slot, &endpoint);
         engine.register(&endpoint);
-        Ok(endpoint)
+        endpoint
     }
 
     #[inline]

@@ -19,7 +19,7 @@
 use std::sync::Arc;
 
 use super::activity::{Activity, Phase};
-use super::arrived::{Arrived, Matched, Next};
+use super::arrived::{Arrived, Next, Numbered};
 use super::endpoint::Endpoint;
 use super::envelope::{self, ANSWER_BYTES, ENVELOPE_BYTES, Envelope, Path, Room};
 use super::slab::Slab;
@@ -207,7 +207,7 @@ pub(crate) async fn receive_matched(
     endpoint: &Arc<Endpoint>,
     activity: &Activity,
     span: &Span<'_>,
-    matched: Matched,
+    matched: Numbered,
 ) -> Result<Status> {
     take_in(endpoint, activity, span, matched.arrived).await
 }

@@ -155,6 +155,11 @@ impl<'t> Transfer<'t> {
         Ok(Transfer::new(transport, posted, None))
     }
 
+    /// What was posted on memory that its owner keeps until the transfer is over or was dropped.
+    pub(crate) fn posted(transport: &'t dyn Transport, posted: Posted) -> Transfer<'t> {
+        Transfer::new(transport, posted, None)
+    }
+
     /// The slab of a transfer that is over.
     #[inline]
     pub(crate) fn slab(&self) -> &[u8] {

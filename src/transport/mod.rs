@@ -11,6 +11,7 @@ pub(crate) mod faulty;
 pub(crate) mod local;
 #[cfg(feature = "mpi")]
 pub(crate) mod mpi;
+pub(crate) mod plain;
 #[cfg(feature = "cuda")]
 mod staged;
 
@@ -250,6 +251,11 @@ pub(crate) trait Transport: Send + Sync {
 
     /// Sends what is held back, before the transport is taken down.
     fn flush(&self) {}
+
+    /// The MPI library as its other users see it, if there is one below.
+    fn plain(&self) -> Option<Arc<dyn plain::Plain>> {
+        None
+    }
 
     /// Ends all ranks: the last resort where the transport still holds memory that its owner is
     /// about to take back.

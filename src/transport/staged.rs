@@ -321,6 +321,10 @@ impl Transport for Staged {
         self.inner.tag_limit()
     }
 
+    fn plain(&self) -> Option<Arc<dyn super::plain::Plain>> {
+        self.inner.plain()
+    }
+
     unsafe fn isend(
         &self,
         context: &Context,

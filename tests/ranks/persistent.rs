@@ -46,8 +46,8 @@ fn around_the_ring<T: Value>(comm: &Communicator) -> Outcome {
             "the buffer that was sent".to_owned()
         });
     }
-    covered("Persistent send", Some(T::DTYPE), None);
-    covered("Persistent recv", Some(T::DTYPE), None);
+    covered("send_init", Some(T::DTYPE), None);
+    covered("recv_init", Some(T::DTYPE), None);
     Ok(())
 }
 

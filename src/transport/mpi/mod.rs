@@ -4,14 +4,17 @@
 mod check;
 #[cfg(feature = "cuda")]
 pub(crate) mod node;
+pub(crate) mod plain;
 mod process;
 
 use std::mem::{MaybeUninit, size_of};
 use std::os::raw::{c_int, c_void};
+use std::sync::Arc;
 use std::{ptr, thread};
 
 use mpi::ffi;
 
+use super::plain::Plain;
 use super::{Context, Creation, Delivery, Posted, Split, Tested, Ticket, Transport};
 use crate::error::{Error, Result};
 use check::check;
@@ -23,6 +26,7 @@ pub(crate) use process::Process;
 const CANCEL_TESTS: usize = 1000;
 
 /// Messages between processes.
+#[derive(Clone)]
 pub(crate) struct Mpi {
     tag_limit: i32,
 }
@@ -161,6 +165,10 @@ impl Mpi {
 impl Transport for Mpi {
     fn tag_limit(&self) -> i32 {
         self.tag_limit
+    }
+
+    fn plain(&self) -> Option<Arc<dyn Plain>> {
+        Some(Arc::new(self.clone()))
     }
 
     unsafe fn isend(

@@ -1,0 +1,488 @@
+//! Collectives of plain communicators: MPI's own, on copies of what is on a GPU.
+//!
+//! Blocking ones must be MPI's blocking ones, since MPI does not match them with others; these wait inside MPI.
+//! Meanwhile this thread drives nothing else, and it holds nothing that another thread needs to drive: the call is an
+//! [`Errand`] that the operation gives to its caller.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+
+use super::temporary::Temporary;
+use super::{Blocking, Call};
+use crate::buffer::{Blocks, Span};
+use crate::comm::Communicator;
+use crate::engine::{self, Endpoint, HostCopy, Phase, Transfer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::op::Op;
+use crate::plan::Operation;
+use crate::transport::Context;
+use crate::transport::plain::{Call as LibraryCall, Division, Elements, Layout};
+
+/// A call of MPI that waits for other ranks, for the thread that runs the operation.
+#[derive(Default)]
+pub(super) struct Errand(Mutex<State>);
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Nothing,
+    Asked(LibraryCall),
+    Done(Result<()>),
+}
+
+impl Errand {
+    fn replace(&self, state: State) -> State {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), state)
+    }
+
+    fn is_asked(&self) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*state, State::Asked(_))
+    }
+
+    /// Runs an operation until it is over, or until it has asked for a call: then `None`.
+    pub(super) async fn step<T>(
+        &self,
+        mut operation: Pin<&mut (dyn Future<Output = Result<T>> + Send)>,
+    ) -> Result<Option<T>> {
+        std::future::poll_fn(|context| match operation.as_mut().poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(outcome.map(Some)),
+            Poll::Pending if self.is_asked() => Poll::Ready(Ok(None)),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Makes the call that was asked for.
+    pub(super) fn run(&self, plain: &engine::Plain, context: &Context) {
+        if let State::Asked(call) = self.replace(State::Nothing) {
+            // SAFETY: the operation that has asked keeps the elements until it has the answer.
+            let outcome = unsafe { plain.library.call(context, &call) };
+            self.replace(State::Done(outcome));
+        }
+    }
+
+    /// Asks for a call.
+    ///
+    /// # Safety
+    /// As for [`Plain::call`](crate::transport::plain::Plain::call), until this is over.
+    async unsafe fn ask(&self, call: LibraryCall) -> Result<()> {
+        self.replace(State::Asked(call));
+        std::future::poll_fn(|_| match self.replace(State::Nothing) {
+            State::Done(outcome) => Poll::Ready(outcome),
+            other => {
+                self.replace(other);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+impl Communicator {
+    /// Makes a plain communicator; waits for the other ranks inside MPI.
+    pub(super) fn divide(
+        &self,
+        plain: &engine::Plain,
+        operation: Operation,
+        division: Division,
+    ) -> Result<Option<Communicator>> {
+        let named = |error: Error| error.at(operation.name(), self.rank());
+        let _blocking = Blocking::enter(self, operation, 0)?;
+        let context = plain
+            .library
+            .divide(&self.endpoint.context, division)
+            .map_err(named)?;
+        let made = |context| {
+            let library = Arc::clone(&plain.library);
+            let endpoint = Endpoint::new_plain(&self.endpoint.engine, context, library);
+            endpoint.map(|endpoint| Communicator::new(endpoint, self.timeout()))
+        };
+        context.map(made).transpose().map_err(named)
+    }
+}
+
+/// A collective of a plain communicator.
+pub(super) struct Plain<'a> {
+    call: &'a Call<'a>,
+    plain: &'a engine::Plain,
+}
+
+impl Call<'_> {
+    /// This collective, if its communicator is plain.
+    #[inline]
+    pub(super) fn plain(&self) -> Option<Plain<'_>> {
+        let plain = self.endpoint().plain.as_ref()?;
+        Some(Plain { call: self, plain })
+    }
+}
+
+/// Blocks in the numbers of MPI.
+fn layout(blocks: &Blocks, ranks: usize) -> Result<Layout> {
+    let int = |number: usize| {
+        i32::try_from(number).map_err(|_| {
+            Error::unsupported(format!(
+                "a block at or of {number} elements: MPI's own collectives count with 31 bits here"
+            ))
+        })
+    };
+    Ok(Layout {
+        counts: (0..ranks)
+            .map(|rank| int(blocks.count(rank)))
+            .collect::<Result<_>>()?,
+        displacements: (0..ranks)
+            // It does not matter where an empty block starts.
+            .map(|rank| match blocks.count(rank) {
+                0 => Ok(0),
+                _ => int(blocks.displacement(rank)),
+            })
+            .collect::<Result<_>>()?,
+    })
+}
+
+/// Whether two spans share bytes of the host's memory.
+fn overlap(one: &Span<'_>, other: &Span<'_>) -> bool {
+    let range = |span: &Span<'_>| (span.pointer() as usize, span.pointer() as usize + span.bytes());
+    let ((start, end), (other_start, other_end)) = (range(one), range(other));
+    one.lane().is_none() && other.lane().is_none() && start < other_end && other_start < end
+}
+
+/// The part of a collective that each rank has `count` elements of.
+fn of_each(elements: Elements, count: usize) -> Elements {
+    Elements { count, ..elements }
+}
+
+impl Plain<'_> {
+    /// Calls or starts a collective of MPI.
+    ///
+    /// # Safety
+    /// The elements are valid until this is over or was dropped, those that are received into may be written, and
+    /// none overlap.
+    async unsafe fn enter(&self, what: LibraryCall) -> Result<()> {
+        self.call.activity.waits_for(Phase::Library);
+        if let Some(errand) = self.call.errand {
+            // SAFETY: the caller's promise.
+            return unsafe { errand.ask(what) }.await;
+        }
+        let endpoint = self.call.endpoint();
+        let what = Box::new(what);
+        // SAFETY: the caller's promise; the box and what comes with the operation stay until it is over.
+        let (posted, _kept) = unsafe { self.plain.library.start(&endpoint.context, &what) }?;
+        Transfer::posted(endpoint.engine.transport(), posted)
+            .await
+            .map(drop)
+    }
+
+    /// Runs a collective that reads one span and writes another.
+    async fn between(
+        &self,
+        local: Result<()>,
+        send: &Span<'_>,
+        recv: &Span<'_>,
+        what: impl FnOnce(Elements, Elements) -> Result<LibraryCall>,
+    ) -> Result<()> {
+        local?;
+        let out = match overlap(send, recv) {
+            true => HostCopy::apart(send).await?,
+            false => HostCopy::of(send).await?,
+        };
+        let back = HostCopy::of(recv).await?;
+        // SAFETY: the spans are borrowed and their copies kept; they do not overlap, as one was copied if they did.
+        unsafe { self.enter(what(out.elements(), back.elements())?) }.await?;
+        back.write_back(recv)
+    }
+
+    pub(super) async fn barrier(&self) -> Result<()> {
+        // SAFETY: there are no elements.
+        unsafe { self.enter(LibraryCall::Barrier) }.await
+    }
+
+    pub(super) async fn bcast(&self, span: &Span<'_>, root: usize, local: Result<()>) -> Result<()> {
+        local?;
+        let copy = HostCopy::of(span).await?;
+        let buffer = copy.elements();
+        // SAFETY: the span is borrowed for writing, and its copy kept.
+        unsafe { self.enter(LibraryCall::Bcast { buffer, root }) }.await?;
+        match self.call.rank() == root {
+            true => Ok(()),
+            false => copy.write_back(span),
+        }
+    }
+
+    pub(super) async fn gather(
+        &self,
+        own: &Span<'_>,
+        all: &Span<'_>,
+        root: usize,
+        local: Result<()>,
+    ) -> Result<()> {
+        let (nothing, count) = (Span::empty(own.dtype()), own.elements());
+        let all = if self.call.rank() == root { all } else { &nothing };
+        self.between(local, own, all, |send, recv| {
+            let recv = of_each(recv, count);
+            Ok(LibraryCall::Gather { send, recv, root })
+        })
+        .await
+    }
+
+    /// `gatherv`, or without a root `allgatherv`.
+    pub(super) async fn gatherv(
+        &self,
+        own: &Span<'_>,
+        all: &Span<'_>,
+        blocks: &Blocks,
+        root: Option<usize>,
+        local: Result<()>,
+    ) -> Result<()> {
+        let (rank, ranks) = (self.call.rank(), self.call.ranks());
+        let collects = root.is_none_or(|root| root == rank);
+        let nothing = Span::empty(own.dtype());
+        let all = if collects { all } else { &nothing };
+        let local = local.and_then(|()| match collects {
+            true => check_own(rank, own, blocks),
+            false => Ok(()),
+        });
+        self.between(local, own, all, |send, recv| {
+            let blocks = match collects {
+                true => layout(blocks, ranks)?,
+                false => layout(&Blocks::default(), ranks)?,
+            };
+            Ok(match root {
+                Some(root) => LibraryCall::Gatherv {
+                    send,
+                    recv,
+                    blocks,
+                    root,
+                },
+                None => LibraryCall::Allgatherv { send, recv, blocks },
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn scatter(
+        &self,
+        all: &Span<'_>,
+        own: &Span<'_>,
+        root: usize,
+        local: Result<()>,
+    ) -> Result<()> {
+        let (nothing, count) = (Span::empty(own.dtype()), own.elements());
+        let all = if self.call.rank() == root { all } else { &nothing };
+        self.between(local, all, own, |send, recv| {
+            let send = of_each(send, count);
+            Ok(LibraryCall::Scatter { send, recv, root })
+        })
+        .await
+    }
+
+    pub(super) async fn scatterv(
+        &self,
+        all: &Span<'_>,
+        blocks: &Blocks,
+        own: &Span<'_>,
+        root: usize,
+        local: Result<()>,
+    ) -> Result<()> {
+        let (rank, ranks) = (self.call.rank(), self.call.ranks());
+        let nothing = Span::empty(own.dtype());
+        let (all, local) = match rank == root {
+            true => (all, local.and_then(|()| check_own(rank, own, blocks))),
+            false => (&nothing, local),
+        };
+        self.between(local, all, own, |send, recv| {
+            let blocks = match rank == root {
+                true => layout(blocks, ranks)?,
+                false => layout(&Blocks::default(), ranks)?,
+            };
+            Ok(LibraryCall::Scatterv {
+                send,
+                blocks,
+                recv,
+                root,
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn allgather(&self, own: &Span<'_>, all: &Span<'_>, local: Result<()>) -> Result<()> {
+        let count = own.elements();
+        self.between(local, own, all, |send, recv| {
+            let recv = of_each(recv, count);
+            Ok(LibraryCall::Allgather { send, recv })
+        })
+        .await
+    }
+
+    /// With `count` elements for each rank.
+    pub(super) async fn alltoall(
+        &self,
+        send: &Span<'_>,
+        recv: &Span<'_>,
+        count: usize,
+        local: Result<()>,
+    ) -> Result<()> {
+        self.between(local, send, recv, |send, recv| {
+            let (send, recv) = (of_each(send, count), of_each(recv, count));
+            Ok(LibraryCall::Alltoall { send, recv })
+        })
+        .await
+    }
+
+    pub(super) async fn alltoallv(
+        &self,
+        (send, send_blocks): (&Span<'_>, &Blocks),
+        (recv, recv_blocks): (&Span<'_>, &Blocks),
+        local: Result<()>,
+    ) -> Result<()> {
+        let ranks = self.call.ranks();
+        self.between(local, send, recv, |send, recv| {
+            Ok(LibraryCall::Alltoallv {
+                send,
+                send_blocks: layout(send_blocks, ranks)?,
+                recv,
+                recv_blocks: layout(recv_blocks, ranks)?,
+            })
+        })
+        .await
+    }
+
+    pub(super) async fn alltoallw(
+        &self,
+        send: &[&Span<'_>],
+        recv: &[Span<'_>],
+        local: Result<()>,
+    ) -> Result<()> {
+        local?;
+        let (mut out, mut back) = (Vec::new(), Vec::new());
+        for span in send {
+            out.push(match recv.iter().any(|other| overlap(span, other)) {
+                true => HostCopy::apart(span).await?,
+                false => HostCopy::of(span).await?,
+            });
+        }
+        for span in recv {
+            back.push(HostCopy::of(span).await?);
+        }
+        let elements = |copies: &[HostCopy]| copies.iter().map(HostCopy::elements).collect();
+        let (send, into) = (elements(&out), elements(&back));
+        // SAFETY: as in `between`; buffers that are received into are different borrows.
+        unsafe { self.enter(LibraryCall::Alltoallw { send, recv: into }) }.await?;
+        back.iter()
+            .zip(recv)
+            .try_for_each(|(copy, span)| copy.write_back(span))
+    }
+
+    pub(super) async fn reduce(
+        &self,
+        own: &Span<'_>,
+        result: &Span<'_>,
+        op: Op,
+        root: usize,
+        local: Result<()>,
+    ) -> Result<()> {
+        let nothing = Span::empty(own.dtype());
+        let result = if self.call.rank() == root {
+            result
+        } else {
+            &nothing
+        };
+        self.between(local, own, result, |send, recv| {
+            Ok(LibraryCall::Reduce { send, recv, op, root })
+        })
+        .await
+    }
+
+    pub(super) async fn allreduce(
+        &self,
+        own: &Span<'_>,
+        result: &Span<'_>,
+        op: Op,
+        local: Result<()>,
+    ) -> Result<()> {
+        self.between(local, own, result, |send, recv| {
+            Ok(LibraryCall::Allreduce { send, recv, op })
+        })
+        .await
+    }
+
+    /// With `count` elements for each rank.
+    pub(super) async fn reduce_scatter_block(
+        &self,
+        own: &Span<'_>,
+        result: &Span<'_>,
+        op: Op,
+        count: usize,
+        local: Result<()>,
+    ) -> Result<()> {
+        self.between(local, own, result, |send, recv| {
+            let recv = of_each(recv, count);
+            Ok(LibraryCall::ReduceScatterBlock { send, recv, op })
+        })
+        .await
+    }
+
+    pub(super) async fn reduce_scatter(
+        &self,
+        own: &Span<'_>,
+        blocks: &Blocks,
+        result: &Span<'_>,
+        op: Op,
+        local: Result<()>,
+    ) -> Result<()> {
+        local?;
+        // MPI has the blocks one behind the other.
+        let (packed, _) = Temporary::copied(own, blocks).await?;
+        let Layout { counts, .. } = layout(blocks, self.call.ranks())?;
+        self.between(Ok(()), packed.span(), result, |send, recv| {
+            Ok(LibraryCall::ReduceScatter {
+                send,
+                counts,
+                recv,
+                op,
+            })
+        })
+        .await
+    }
+
+    /// `scan`, or `exscan`.
+    pub(super) async fn scan(
+        &self,
+        own: &Span<'_>,
+        result: &Span<'_>,
+        op: Op,
+        local: Result<()>,
+    ) -> Result<()> {
+        match (self.call.operation, self.call.rank()) {
+            (Operation::Exscan, 0) => {
+                // MPI may write anything into the first rank's result.
+                local?;
+                let nowhere = Temporary::beside(own, own.elements())?;
+                let exscan = |send, recv| Ok(LibraryCall::Exscan { send, recv, op });
+                self.between(Ok(()), own, nowhere.span(), exscan).await
+            }
+            (Operation::Exscan, _) => {
+                let exscan = |send, recv| Ok(LibraryCall::Exscan { send, recv, op });
+                self.between(local, own, result, exscan).await
+            }
+            _ => {
+                let scan = |send, recv| Ok(LibraryCall::Scan { send, recv, op });
+                self.between(local, own, result, scan).await
+            }
+        }
+    }
+}
+
+/// Nobody else finds out that a rank sends itself another number of elements than it expects of itself.
+fn check_own(rank: usize, own: &Span<'_>, blocks: &Blocks) -> Result<()> {
+    let (there, here) = (blocks.count(rank), own.elements());
+    match there == here {
+        true => Ok(()),
+        false => Err(Error::new(
+            ErrorKind::Mismatch,
+            format!("{here} elements of rank {rank} for its block of {there}"),
+        )),
+    }
+}

@@ -1,0 +1,408 @@
+//! Messages of communicators that ranks share which are not warpcomm: bare ones of MPI, without envelopes.
+//!
+//! A receive is a matched probe, and then a receive of that message: so a message too long for its buffer writes
+//! nothing. Receives that wait are kept in the order in which they were posted, and what is found goes to the first
+//! that it fits: the order of MPI.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use super::activity::{Activity, Phase};
+use super::endpoint::Endpoint;
+use super::envelope::{self, Room};
+use super::rendezvous::Mode;
+use super::transfer::Transfer;
+use crate::buffer::Span;
+use crate::device::Scratch;
+use crate::dtype::Dtype;
+use crate::error::{Error, ErrorKind, Peer, Result};
+use crate::message::{Source, Status, Tag};
+use crate::transport::Context;
+use crate::transport::plain::{Elements, Found, Plain as Library};
+
+/// What a plain communicator has in place of envelopes.
+pub(crate) struct Plain {
+    pub library: Arc<dyn Library>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// In the order in which they were posted.
+    waiting: VecDeque<Waiting>,
+    /// Found, and given back by who should have received them: before anything that MPI still holds.
+    put_back: VecDeque<Found>,
+    next: u64,
+}
+
+/// A receive that no message was received for.
+struct Waiting {
+    number: u64,
+    source: Source,
+    tag: Tag,
+    found: Option<Found>,
+}
+
+/// Whether a message is one that a receive or a probe asks for.
+fn fits(found: &Found, source: Source, tag: Tag) -> bool {
+    let source_fits = match source {
+        Source::Any => true,
+        Source::Rank(rank) => rank == found.source,
+    };
+    source_fits && (tag == Tag::ANY || tag.0 == found.tag)
+}
+
+/// A source and a tag as a transport takes them.
+fn wanted(source: Source, tag: Tag) -> (Option<usize>, Option<i32>) {
+    let source = match source {
+        Source::Any => None,
+        Source::Rank(rank) => Some(rank),
+    };
+    (source, (tag != Tag::ANY).then_some(tag.0))
+}
+
+/// What a probe says: nobody tells the type of bare elements, so they are bytes.
+fn status(source: usize, tag: i32, bytes: u64) -> Status {
+    Status {
+        source,
+        tag: Tag(tag),
+        count: bytes,
+        dtype: Dtype::U8,
+        cancelled: false,
+    }
+}
+
+impl State {
+    /// Gives waiting receives what has come for them.
+    fn serve(&mut self, library: &dyn Library, context: &Context) -> Result<()> {
+        for index in 0..self.waiting.len() {
+            while let Waiting {
+                found: None,
+                source,
+                tag,
+                ..
+            } = self.waiting[index]
+            {
+                let known = self.put_back.iter().position(|found| fits(found, source, tag));
+                let (from, with) = wanted(source, tag);
+                let next = match known.and_then(|at| self.put_back.remove(at)) {
+                    Some(found) => Some(found),
+                    None => library.find(context, from, with)?,
+                };
+                match next {
+                    Some(found) => self.give(found),
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a message to the first receive that it fits, or keeps it.
+    fn give(&mut self, found: Found) {
+        let mut waiting = self.waiting.iter_mut();
+        match waiting.find(|waiting| waiting.found.is_none() && fits(&found, waiting.source, waiting.tag)) {
+            Some(waiting) => waiting.found = Some(found),
+            None => self.put_back.push_back(found),
+        }
+    }
+
+    fn is_awaited(&self, source: usize, tag: i32) -> bool {
+        let found = Found {
+            source,
+            tag,
+            bytes: 0,
+            message: 0,
+        };
+        let mut waiting = self.waiting.iter().filter(|waiting| waiting.found.is_none());
+        waiting.any(|waiting| fits(&found, waiting.source, waiting.tag))
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Waiting> {
+        let at = self.waiting.iter().position(|waiting| waiting.number == number)?;
+        self.waiting.remove(at)
+    }
+}
+
+/// A receive's place among those that wait, until it is dropped.
+struct Place<'a> {
+    plain: &'a Plain,
+    number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.plain.state();
+        if let Some(Waiting {
+            found: Some(found), ..
+        }) = state.remove(self.number)
+        {
+            state.put_back.push_front(found);
+        }
+    }
+}
+
+impl Plain {
+    pub(crate) fn new(library: Arc<dyn Library>) -> Plain {
+        Plain {
+            library,
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks for a message without receiving it.
+    pub(super) fn probe(&self, context: &Context, source: Source, tag: Tag) -> Result<Option<Status>> {
+        let mut state = self.state();
+        loop {
+            state.serve(&*self.library, context)?;
+            if let Some(found) = state.put_back.iter().find(|found| fits(found, source, tag)) {
+                return Ok(Some(status(found.source, found.tag, found.bytes)));
+            }
+            let (from, with) = wanted(source, tag);
+            match self.library.see(context, from, with)? {
+                None => return Ok(None),
+                // It has come since, and is for a receive.
+                Some(seen) if state.is_awaited(seen.source, seen.tag) => {}
+                Some(seen) => return Ok(Some(status(seen.source, seen.tag, seen.bytes))),
+            }
+        }
+    }
+
+    /// Takes a message out of reach of others, to be received later.
+    pub(super) fn take(
+        &self,
+        context: &Context,
+        source: Source,
+        tag: Tag,
+    ) -> Result<Option<(Found, Status)>> {
+        let mut state = self.state();
+        loop {
+            state.serve(&*self.library, context)?;
+            let known = state.put_back.iter().position(|found| fits(found, source, tag));
+            let (from, with) = wanted(source, tag);
+            let next = match known.and_then(|at| state.put_back.remove(at)) {
+                Some(found) => Some(found),
+                None => self.library.find(context, from, with)?,
+            };
+            match next {
+                None => return Ok(None),
+                Some(found) if state.is_awaited(found.source, found.tag) => state.give(found),
+                Some(found) => return Ok(Some((found, status(found.source, found.tag, found.bytes)))),
+            }
+        }
+    }
+
+    /// Gives a message that was taken back to all.
+    pub(super) fn put_back(&self, found: Found) {
+        self.state().put_back.push_front(found);
+    }
+
+    /// Sends a span to `dest`.
+    pub(super) async fn send(
+        &self,
+        endpoint: &Endpoint,
+        activity: &Activity,
+        span: &Span<'_>,
+        (dest, tag): (usize, Tag),
+        mode: Mode,
+    ) -> Result<Status> {
+        span.check()?;
+        let copy = HostCopy::of(span).await?;
+        let elements = copy.elements();
+        activity.waits_for(Phase::Body);
+        let transport = endpoint.engine.transport();
+        let is_synchronous = mode == Mode::Synchronous;
+        let context = &endpoint.context;
+        // SAFETY: the span is borrowed, and its copy kept, until this future ends or is dropped.
+        let posted = unsafe { self.library.isend(context, dest, tag.0, elements, is_synchronous) }?;
+        Transfer::posted(transport, posted).await?;
+        Ok(Status {
+            source: dest,
+            tag,
+            count: span.elements() as u64,
+            dtype: span.dtype(),
+            cancelled: false,
+        })
+    }
+
+    /// Receives into a span that may be written.
+    pub(super) async fn receive(
+        &self,
+        endpoint: &Endpoint,
+        activity: &Activity,
+        span: &Span<'_>,
+        source: Source,
+        tag: Tag,
+    ) -> Result<Status> {
+        let number = {
+            let mut state = self.state();
+            let number = state.next;
+            state.next += 1;
+            state.waiting.push_back(Waiting {
+                number,
+                source,
+                tag,
+                found: None,
+            });
+            number
+        };
+        let place = Place { plain: self, number };
+        activity.waits_for(Phase::Match);
+        let found = std::future::poll_fn(|_| {
+            let mut state = self.state();
+            if let Err(error) = state.serve(&*self.library, &endpoint.context) {
+                return Poll::Ready(Err(error));
+            }
+            let waiting = state.waiting.iter().find(|waiting| waiting.number == number);
+            match waiting.and_then(|waiting| waiting.found) {
+                Some(found) => {
+                    state.remove(number);
+                    Poll::Ready(Ok(Some(found)))
+                }
+                None if activity.is_cancelled() => Poll::Ready(Ok(None)),
+                None => Poll::Pending,
+            }
+        })
+        .await?;
+        drop(place);
+        match found {
+            None => Ok(Status::cancelled(span.dtype())),
+            Some(found) => self.receive_found(endpoint, activity, span, found).await,
+        }
+    }
+
+    /// Receives a message that was found into a span that may be written.
+    pub(super) async fn receive_found(
+        &self,
+        endpoint: &Endpoint,
+        activity: &Activity,
+        span: &Span<'_>,
+        found: Found,
+    ) -> Result<Status> {
+        let from = |error: Error| error.peer(Peer::From(found.source));
+        let transport = endpoint.engine.transport();
+        let (bytes, size) = (
+            usize::try_from(found.bytes).unwrap_or(usize::MAX),
+            span.dtype().size(),
+        );
+        let room = Room {
+            dtype: span.dtype(),
+            capacity: span.elements(),
+        };
+        let fits = span.check().and_then(|()| match bytes % size {
+            0 => envelope::check_room(bytes / size, span.dtype(), room),
+            _ => Err(Error::new(
+                ErrorKind::Mismatch,
+                format!(
+                    "a message of {bytes} bytes is no whole number of {}",
+                    span.dtype()
+                ),
+            )),
+        });
+        activity.waits_for(Phase::Body);
+        if let Err(error) = fits {
+            // It is received all the same: the next one must be the next one.
+            let nowhere = Scratch::new(None, bytes).map_err(from)?;
+            let elements = Elements {
+                pointer: nowhere.pointer(),
+                count: bytes,
+                dtype: Dtype::U8,
+            };
+            // SAFETY: our own memory, kept until this future ends or is dropped.
+            let posted = unsafe { self.library.receive(&found, elements) }.map_err(from)?;
+            Transfer::posted(transport, posted).await.map_err(from)?;
+            return Err(from(error));
+        }
+        let target = span.part(0, bytes / size)?;
+        let copy = HostCopy::for_result(&target).map_err(from)?;
+        // SAFETY: the span may be written, and is borrowed, as its copy is kept, until this future ends or is dropped.
+        let posted = unsafe { self.library.receive(&found, copy.elements()) }.map_err(from)?;
+        Transfer::posted(transport, posted).await.map_err(from)?;
+        copy.write_back(&target).map_err(from)?;
+        Ok(Status {
+            source: found.source,
+            tag: Tag(found.tag),
+            count: (bytes / size) as u64,
+            dtype: span.dtype(),
+            cancelled: false,
+        })
+    }
+}
+
+/// Elements where MPI can reach them: a span's own on the host, copies of those on a GPU.
+pub(crate) struct HostCopy {
+    elements: Elements,
+    copy: Option<Scratch>,
+}
+
+impl HostCopy {
+    /// The elements of a span.
+    pub(crate) async fn of(span: &Span<'_>) -> Result<HostCopy> {
+        let host = HostCopy::for_result(span)?;
+        if host.copy.is_some() {
+            // SAFETY: the copy has that many bytes, and nobody else reaches it.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(host.elements.pointer, span.bytes()) };
+            span.read(bytes).await?;
+        }
+        Ok(host)
+    }
+
+    /// A copy of the elements wherever they are.
+    pub(crate) async fn apart(span: &Span<'_>) -> Result<HostCopy> {
+        let copy = HostCopy::scratch(span)?;
+        // SAFETY: the copy has that many bytes, and nobody else reaches it.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(copy.elements.pointer, span.bytes()) };
+        span.read(bytes).await?;
+        Ok(copy)
+    }
+
+    /// Room for what is received into a span, whose elements are written by [`write_back`](Self::write_back).
+    fn for_result(span: &Span<'_>) -> Result<HostCopy> {
+        match span.lane() {
+            Some(_) => HostCopy::scratch(span),
+            None => Ok(HostCopy {
+                elements: Elements {
+                    pointer: span.pointer(),
+                    count: span.elements(),
+                    dtype: span.dtype(),
+                },
+                copy: None,
+            }),
+        }
+    }
+
+    fn scratch(span: &Span<'_>) -> Result<HostCopy> {
+        let copy = Scratch::new(None, span.bytes())?;
+        Ok(HostCopy {
+            elements: Elements {
+                pointer: copy.pointer(),
+                count: span.elements(),
+                dtype: span.dtype(),
+            },
+            copy: Some(copy),
+        })
+    }
+
+    pub(crate) fn elements(&self) -> Elements {
+        self.elements
+    }
+
+    /// Brings what was received to the span. Bools from ranks that are not Rust may be any bytes: every one but 0 is
+    /// true.
+    pub(crate) fn write_back(&self, span: &Span<'_>) -> Result<()> {
+        // SAFETY: the span's own elements, which may be written, or their copy.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(self.elements.pointer, span.bytes()) };
+        if span.dtype() == Dtype::Bool {
+            bytes.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+        }
+        match self.copy {
+            None => Ok(()),
+            Some(_) => span.write(bytes),
+        }
+    }
+}

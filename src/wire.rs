@@ -1,0 +1,56 @@
+//! What the messages of a communicator look like to MPI.
+
+use crate::comm::Communicator;
+
+/// What the messages of a communicator look like to the MPI library, and so who can be in it.
+///
+/// Communicators are native: ranks send each other envelopes, and agree on collectives before data move. Where ranks
+/// that are not warpcomm take part, in C, Fortran or mpi4py, a communicator must be plain: each operation is the
+/// operation of MPI with that name, and messages are MPI's datatypes and nothing else. Operations are the same methods,
+/// and take the same buffers, on the host and on GPUs. What a plain communicator gives up:
+///
+/// | | native | plain |
+/// |---|---|---|
+/// | other ranks | warpcomm | any program of MPI |
+/// | a message of another type | `Mismatch`, before a byte moves | found where the sizes do not fit |
+/// | a message too long for its buffer | `Truncated`, and the sender of a long one knows | `Truncated` |
+/// | [`Status`](crate::Status) of a probe | elements and their type | bytes |
+/// | collectives that do not match | `Mismatch` on every rank | what MPI makes of them |
+/// | a bad argument on one rank | an error on every rank | an error on this rank; others may wait for it |
+/// | reductions | in the canonical order, with the rules of [`Op`](crate::Op) | MPI's, in its order |
+/// | reductions that MPI lacks: of `f16` and `bf16`, `Avg`, most located pairs | yes | `Unsupported` |
+/// | counts | 64 bits | 64 bits for messages and equal blocks; 31 for reductions and uneven blocks |
+/// | buffers on GPUs | pipelined, and reduced on the GPU | copied as a whole, and reduced on the host |
+/// | blocking collectives | drive everything else, end at deadlines | wait inside MPI |
+/// | persistent collectives | yes | `Unsupported` |
+///
+/// `f16` and `bf16` travel as MPI's unsigned integers of 16 bits, complex numbers as MPI's, located `f32` and `i32`
+/// as `MPI_FLOAT_INT` and `MPI_2INT`, other located pairs as two integers. Bools may arrive as any byte, and every one
+/// but 0 is `true`. Where MPI allows calls from one thread only, nothing else goes on while a blocking collective of a
+/// plain communicator waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Wire {
+    /// Messages between ranks of warpcomm.
+    Native,
+    /// Messages as other programs of MPI send and receive them.
+    Plain,
+}
+
+impl Communicator {
+    /// What this communicator's messages look like to MPI.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Wire};
+    ///
+    /// let wires = Communicator::threads(2, |comm| comm.wire())?;
+    /// assert_eq!(wires, [Wire::Native, Wire::Native]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn wire(&self) -> Wire {
+        match self.endpoint.plain {
+            None => Wire::Native,
+            Some(_) => Wire::Plain,
+        }
+    }
+}
