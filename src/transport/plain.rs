@@ -22,12 +22,6 @@ unsafe impl Send for Elements {}
 // SAFETY: as above.
 unsafe impl Sync for Elements {}
 
-impl Elements {
-    pub(crate) fn bytes(&self) -> usize {
-        self.count * self.dtype.size()
-    }
-}
-
 /// A message that was found, and not received yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {

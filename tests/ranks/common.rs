@@ -2,10 +2,10 @@
 
 use std::borrow::Borrow;
 
-use warpcomm::{Blocks, Communicator};
+use warpcomm::{Blocks, Communicator, Dtype};
 
-use crate::harness::{Place, place};
-use crate::oracle::mixed;
+use crate::harness::{Place, is_plain, place};
+use crate::oracle::{Value, mixed};
 
 /// The most bytes that ride in the frame of a collective.
 pub const FRAME_BYTES: usize = 256;
@@ -88,6 +88,14 @@ pub fn needed(blocks: &Blocks) -> usize {
         .max()
         .unwrap_or(0)
         + 1
+}
+
+/// What a probe tells of a message of so many elements: on plain communicators the bytes, since nobody says of what.
+pub fn told<T: Value>(length: usize) -> (u64, Dtype) {
+    match is_plain() {
+        true => ((length * size_of::<T>()) as u64, Dtype::U8),
+        false => (length as u64, T::DTYPE),
+    }
 }
 
 /// The rank behind this one, in a ring.

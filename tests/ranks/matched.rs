@@ -2,7 +2,7 @@
 
 use warpcomm::{ErrorKind, Source, Tag};
 
-use super::common::{EAGER_BYTES, others, still_works};
+use super::common::{EAGER_BYTES, others, still_works, told};
 use crate::harness::{Outcome, covered, expect_error, expect_text};
 use crate::oracle::{Value, assert_same, untouched, vector};
 use crate::placed::Communicator;
@@ -34,9 +34,11 @@ fn taken<T: Value>(comm: &Communicator) -> Outcome {
             let message = comm.mprobe(sender, Tag(1))?;
             let status = message.status();
             assert_eq!((status.source(), status.tag()), (sender, Tag(1)));
-            assert_eq!((status.count(), status.dtype()), (length as u64, T::DTYPE));
+            assert_eq!((status.count(), status.dtype()), told::<T>(length));
             let mut received: Vec<T> = untouched(length + 1);
-            assert_eq!(message.recv(&mut received)?, status);
+            let status = message.recv(&mut received)?;
+            assert_eq!((status.source(), status.tag()), (sender, Tag(1)));
+            assert_eq!((status.count(), status.dtype()), (length as u64, T::DTYPE));
             assert_same(&received[..length], &vector(4, sender, length), || {
                 format!("{length} elements")
             });

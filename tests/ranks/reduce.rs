@@ -1,10 +1,10 @@
 //! `reduce` and `reduce_in_place`.
 
-use warpcomm::{ErrorKind, Op};
+use warpcomm::{Dtype, ErrorKind, Op};
 
 use super::common::{LARGE_BYTES, few_lengths, lengths, thinned};
-use crate::harness::{Outcome, covered, expect_error, unsupported};
-use crate::oracle::{Value, assert_same, folded, untouched, vector};
+use crate::harness::{Outcome, covered, expect_error, is_plain, unsupported};
+use crate::oracle::{Value, assert_same, folded, tame_vector, untouched, vector};
 use crate::placed::Communicator;
 
 cases! {
@@ -16,11 +16,14 @@ cases! {
     other_ranks_need_no_buffer: 1..=7;
 }
 
-/// What all ranks contribute.
+/// What all ranks contribute: on plain communicators, where MPI reduces in its own way, elements with which that
+/// makes no difference.
 pub fn contributions<T: Value>(ranks: usize, length: usize) -> Vec<Vec<T>> {
-    (0..ranks)
-        .map(|rank| vector(length as u64, rank, length))
-        .collect()
+    let of_rank = |rank| match is_plain() {
+        true => tame_vector(length as u64, rank, length),
+        false => vector(length as u64, rank, length),
+    };
+    (0..ranks).map(of_rank).collect()
 }
 
 /// The operations that the type has, with their results; of long vectors for some of them only.
@@ -38,7 +41,17 @@ pub fn missing<T: Value>() -> impl Iterator<Item = Op> {
     Op::ALL
         .iter()
         .copied()
-        .filter(move |op| T::fold(*op, &one).is_none())
+        .filter(move |op| T::fold(*op, &one).is_none() || is_plain() && !mpi_has(*op, T::DTYPE))
+}
+
+/// Whether MPI defines a reduction of these elements.
+fn mpi_has(op: Op, dtype: Dtype) -> bool {
+    match (op, dtype) {
+        (_, Dtype::F16 | Dtype::Bf16) | (Op::Avg, _) => false,
+        (Op::LogicalAnd | Op::LogicalOr | Op::LogicalXor, Dtype::F32 | Dtype::F64) => false,
+        (Op::MinLoc | Op::MaxLoc, dtype) => matches!(dtype, Dtype::F32Loc | Dtype::I32Loc),
+        _ => true,
+    }
 }
 
 /// Lengths for every way in which a reduction can go.

@@ -2,7 +2,7 @@
 
 use warpcomm::{Source, Tag};
 
-use super::common::{EAGER_BYTES, others};
+use super::common::{EAGER_BYTES, others, told};
 use crate::harness::{Outcome, covered};
 use crate::oracle::{Value, assert_same, untouched, vector};
 use crate::placed::Communicator;
@@ -120,11 +120,13 @@ fn probed<T: Value>(comm: &Communicator) -> Outcome {
             for sender in others(comm) {
                 let status = comm.probe(sender, Tag::ANY)?;
                 assert_eq!((status.source(), status.tag()), (sender, Tag(sender as i32)));
-                assert_eq!((status.count(), status.dtype()), (length as u64, T::DTYPE));
+                assert_eq!((status.count(), status.dtype()), told::<T>(length));
                 let again = comm.iprobe(Source::Rank(sender), status.tag())?;
                 assert_eq!(again, Some(status));
-                let mut received: Vec<T> = untouched(status.count() as usize);
-                assert_eq!(comm.recv(&mut received, status.source(), status.tag())?, status);
+                let mut received: Vec<T> = untouched(length);
+                let status = comm.recv(&mut received, status.source(), status.tag())?;
+                assert_eq!((status.source(), status.tag()), (sender, Tag(sender as i32)));
+                assert_eq!((status.count(), status.dtype()), (length as u64, T::DTYPE));
                 assert_same(&received, &vector(4, sender, length), || {
                     format!("{length} elements")
                 });

@@ -17,6 +17,8 @@ pub enum Worlds {
     Threads,
     /// With ranks that are processes of an MPI job.
     Mpi,
+    /// The same, on plain communicators.
+    Plain,
 }
 
 /// One test case, run on every rank of a communicator of its own.
@@ -54,4 +56,5 @@ macro_rules! cases {
     (@worlds) => { $crate::harness::Worlds::Both };
     (@worlds threads) => { $crate::harness::Worlds::Threads };
     (@worlds mpi) => { $crate::harness::Worlds::Mpi };
+    (@worlds plain) => { $crate::harness::Worlds::Plain };
 }

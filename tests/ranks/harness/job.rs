@@ -9,7 +9,7 @@ use super::process::{self, End};
 use super::rank::{Orders, mark, output};
 use super::record::{self, Cell, Event};
 use super::world::{self, World};
-use super::{DEADLINE_VARIABLE, JOB_VARIABLE, PLACE_VARIABLE, Place, deadline, simulate};
+use super::{DEADLINE_VARIABLE, JOB_VARIABLE, PLACE_VARIABLE, Place, WORLD_VARIABLE, deadline, simulate};
 
 /// The most lines of output that a failure shows.
 const LINES_SHOWN: usize = 60;
@@ -160,6 +160,7 @@ impl Job {
                 (deadline().as_secs_f64() / 2.0).to_string().into(),
             ),
             (PLACE_VARIABLE, place.to_string().into()),
+            (WORLD_VARIABLE, world.to_string().into()),
             ("RUST_BACKTRACE", "0".into()),
         ];
         environment.extend(variables.iter().map(|&(name, value)| (name, value.into())));

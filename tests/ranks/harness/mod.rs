@@ -30,7 +30,7 @@ use std::time::Duration;
 pub use case::{Case, Outcome, Worlds};
 pub use expect::{Failure, expect_error, expect_text};
 pub use place::Place;
-pub use rank::{job_directory, place, say};
+pub use rank::{is_plain, job_directory, place, say};
 pub use record::{covered, unsupported};
 pub use solo::{Check, Solo};
 #[cfg(feature = "mpi")]
@@ -44,6 +44,8 @@ const SOLO_VARIABLE: &str = "WARPCOMM_TEST_SOLO";
 const DEADLINE_VARIABLE: &str = "WARPCOMM_TEST_DEADLINE";
 /// Says where the buffers of this job's operations lie.
 const PLACE_VARIABLE: &str = "WARPCOMM_TEST_PLACE";
+/// Says what kind of world the ranks of this job are in.
+const WORLD_VARIABLE: &str = "WARPCOMM_TEST_WORLD";
 /// Set to 1 where device buffers must be those of a real GPU.
 const REQUIRE_GPU_VARIABLE: &str = "WARPCOMM_REQUIRE_GPU";
 /// Set to 1 for jobs with buffers in every place with every number of ranks.

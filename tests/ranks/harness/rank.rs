@@ -15,7 +15,7 @@ use warpcomm::Config;
 
 use super::record::{Event, Record, take_covered};
 use super::watchdog::Watchdog;
-use super::{Case, Failure, PLACE_VARIABLE, Place, deadline};
+use super::{Case, Failure, PLACE_VARIABLE, Place, WORLD_VARIABLE, deadline};
 use crate::placed::{self, Stage};
 
 /// How long a rank whose case has failed waits for the others to end theirs, before it leaves the job.
@@ -97,6 +97,7 @@ fn ranks_as_threads(ranks: usize, cases: &[Case], directory: &Path) -> Result<()
         let record = Arc::new(Record::open(directory, world.rank())?);
         run(
             &world,
+            &world,
             cases,
             &placed::stage(place(), &world)?,
             &record,
@@ -120,14 +121,19 @@ fn rank_as_process(cases: &[Case], directory: &Path) -> Result<(), Failure> {
     let record = Arc::new(Record::open(directory, world.rank())?);
     // A launcher hands lines on late and mixed, and the marks of one rank would part those of another.
     rustix::stdio::dup2_stderr(fs::File::create(output(directory, world.rank()))?)?;
+    let parent = match is_plain() {
+        true => runtime.world_plain()?,
+        false => world.clone(),
+    };
     run(
         &world,
+        &parent,
         cases,
         &placed::stage(place(), &world)?,
         &record,
         &watchdog,
     );
-    drop(world);
+    drop((parent, world));
     watchdog.watch(deadline(), || {
         eprintln!("MPI was not finalized within the deadline")
     });
@@ -153,6 +159,7 @@ pub fn place() -> Place {
 /// Runs all cases on this rank.
 fn run(
     world: &warpcomm::Communicator,
+    parent: &warpcomm::Communicator,
     cases: &[Case],
     stage: &Arc<Stage>,
     record: &Arc<Record>,
@@ -171,7 +178,7 @@ fn run(
                 format!("not done within {} s", deadline().as_secs()),
             ));
         });
-        let outcome = run_one(world, case, stage);
+        let outcome = run_one(parent, case, stage);
         let covered = take_covered();
         let passed = outcome.is_ok();
         if passed && world.rank() == 0 {
@@ -202,8 +209,8 @@ fn run(
     }
 }
 
-fn run_one(world: &warpcomm::Communicator, case: &Case, stage: &Arc<Stage>) -> Result<(), Failure> {
-    let comm = placed::place(world.duplicate()?, stage);
+fn run_one(parent: &warpcomm::Communicator, case: &Case, stage: &Arc<Stage>) -> Result<(), Failure> {
+    let comm = placed::place(parent.duplicate()?, stage);
     PANIC.set(None);
     catch_unwind(AssertUnwindSafe(|| (case.run)(&comm)))
         .unwrap_or_else(|payload| Err(Failure(described(&*payload))))
@@ -216,6 +223,11 @@ fn described(payload: &(dyn Any + Send)) -> String {
         .or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or("a panic");
     PANIC.take().unwrap_or_else(|| text.to_owned())
+}
+
+/// Whether the cases' communicators are plain ones, whose messages and collectives are MPI's own.
+pub fn is_plain() -> bool {
+    std::env::var(WORLD_VARIABLE).is_ok_and(|world| world == "plain")
 }
 
 /// The file in which a rank that is a process prints.

@@ -118,6 +118,22 @@ const PLACES: &[Placed] = &[
     },
 ];
 
+/// The modules, and single cases of others, that run on plain communicators too: what these promise.
+#[cfg(feature = "mpi")]
+const MODULES_OF_PLAIN: &[&str] = MODULES_OF_EVERY_SETTING;
+
+/// With how many ranks these run, and where the buffers lie then.
+#[cfg(feature = "mpi")]
+const PLAIN_JOBS: &[(usize, Place)] = &[
+    (1, Place::Host),
+    (2, Place::Host),
+    (3, Place::Host),
+    (4, Place::Host),
+    (2, Place::Pinned),
+    (3, Place::Device),
+    (4, Place::Mixed),
+];
+
 /// Runs what the command line asks for.
 pub fn main(cases: &[Case], solos: Vec<&'static Solo>, checks: &'static [Check]) -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -192,6 +208,15 @@ fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
             jobs.push(Arc::new(Job::new(setting, names.collect())));
         };
         let is_of_every_setting = |name: &str| is_of_one(name, MODULES_OF_EVERY_SETTING);
+        #[cfg(feature = "mpi")]
+        if world == World::Plain {
+            for &(ranks, place) in PLAIN_JOBS {
+                if place == Place::Host || cfg!(feature = "cuda") {
+                    add(ranks, place, &[], &|name| is_of_one(name, MODULES_OF_PLAIN));
+                }
+            }
+            continue;
+        }
         for &ranks in ALL_NUMBERS {
             add(ranks, Place::Host, &[], &|name| {
                 !is_of_one(name, MODULES_OF_DEVICES) && !is_of_one(name, MODULES_OF_SIMULATED_DEVICES)
@@ -211,6 +236,8 @@ fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
                 World::Threads => placed.as_threads,
                 #[cfg(feature = "mpi")]
                 World::Mpi => placed.under_mpi[usize::from(is_mpich())],
+                #[cfg(feature = "mpi")]
+                World::Plain => continue,
             };
             for &ranks in if is_every_place_wanted {
                 ALL_NUMBERS
@@ -260,7 +287,8 @@ fn exists_in(worlds: Worlds, world: World) -> bool {
     match worlds {
         Worlds::Both => true,
         Worlds::Threads => world == World::Threads,
-        Worlds::Mpi => world != World::Threads,
+        Worlds::Mpi => world.to_string() != "threads",
+        Worlds::Plain => world.to_string() == "plain",
     }
 }
 

@@ -15,6 +15,9 @@ pub enum World {
     /// As processes, by the launcher of the MPI that this program is linked with.
     #[cfg(feature = "mpi")]
     Mpi,
+    /// The same, with communicators whose messages are MPI's own.
+    #[cfg(feature = "mpi")]
+    Plain,
 }
 
 impl World {
@@ -22,6 +25,8 @@ impl World {
         World::Threads,
         #[cfg(feature = "mpi")]
         World::Mpi,
+        #[cfg(feature = "mpi")]
+        World::Plain,
     ];
 }
 
@@ -31,6 +36,8 @@ impl fmt::Display for World {
             World::Threads => "threads",
             #[cfg(feature = "mpi")]
             World::Mpi => "mpi",
+            #[cfg(feature = "mpi")]
+            World::Plain => "plain",
         })
     }
 }
@@ -55,7 +62,7 @@ pub fn command(
             command
         }
         #[cfg(feature = "mpi")]
-        World::Mpi => {
+        World::Mpi | World::Plain => {
             use crate::launcher::{Job, Launcher};
 
             let launcher = Launcher::find(&own, None).map_err(|error| error.to_string())?;

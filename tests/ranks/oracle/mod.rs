@@ -98,6 +98,12 @@ pub fn vector<T: Value>(salt: u64, rank: usize, length: usize) -> Vec<T> {
     (0..length).map(|index| sample(salt, rank, index)).collect()
 }
 
+/// As [`vector`], of values whose reductions come out the same in whatever order.
+pub fn tame_vector<T: Value>(salt: u64, rank: usize, length: usize) -> Vec<T> {
+    let random = |index: usize| mixed(salt ^ mixed(rank as u64 ^ mixed(index as u64)));
+    (0..length).map(|index| T::tame(random(index))).collect()
+}
+
 /// The test values of all ranks, one behind the other.
 pub fn vectors<T: Value>(salt: u64, ranks: usize, length: usize) -> Vec<T> {
     (0..ranks).flat_map(|rank| vector(salt, rank, length)).collect()

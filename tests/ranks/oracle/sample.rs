@@ -7,6 +7,9 @@ use warpcomm::{Complex, Located};
 pub trait Sample: Sized {
     /// The value for a random number.
     fn sample(random: u64) -> Self;
+
+    /// One whose reductions come out the same in whatever order, and however wide the sums are.
+    fn tame(random: u64) -> Self;
 }
 
 /// The test value of `rank` at `index`.
@@ -29,6 +32,11 @@ macro_rules! integers {
                 // Zeros often enough for logical operations to give both results.
                 if random % 5 == 0 { 0 } else { (random >> 8) as $type }
             }
+
+            fn tame(random: u64) -> $type {
+                // MPI gives back the only operand of a logical operation as it is.
+                (random % 2) as $type
+            }
         }
     )*};
 }
@@ -37,6 +45,10 @@ integers!(i8 i16 i32 i64 u8 u16 u32 u64);
 impl Sample for bool {
     fn sample(random: u64) -> bool {
         !(random >> 8).is_multiple_of(4)
+    }
+
+    fn tame(random: u64) -> bool {
+        bool::sample(random)
     }
 }
 
@@ -62,6 +74,10 @@ macro_rules! floats {
                     _ => $round(finite(mixed(random))),
                 }
             }
+
+            fn tame(random: u64) -> $type {
+                $round((random % 4) as f64 - 1.0)
+            }
         }
     )*};
 }
@@ -73,11 +89,19 @@ floats! {
     f64: u64, |number: f64| number;
 }
 
-impl<T: Sample> Sample for Complex<T> {
+impl<T: Sample + From<u8>> Sample for Complex<T> {
     fn sample(random: u64) -> Complex<T> {
         Complex {
             re: T::sample(mixed(random ^ 1)),
             im: T::sample(mixed(random ^ 2)),
+        }
+    }
+
+    fn tame(random: u64) -> Complex<T> {
+        // Products of these have no zeros, whose signs would depend on the order.
+        Complex {
+            re: T::from(2 + 2 * (random % 2) as u8),
+            im: T::from(1),
         }
     }
 }
@@ -90,6 +114,11 @@ macro_rules! located {
                 let value = <$value>::sample(mixed(random % 3));
                 let value = if random % 7 == 0 { <$value>::sample(mixed(random)) } else { value };
                 Located { value, index: (random >> 16) as $index }
+            }
+
+            fn tame(random: u64) -> Self {
+                // MPI's indices have a sign.
+                Located { value: <$value>::tame(random), index: (random >> 40) as $index }
             }
         }
     )*};

@@ -1,7 +1,7 @@
 //! MPI's collectives, blocking and not.
 
 use std::mem::MaybeUninit;
-use std::os::raw::{c_int, c_void};
+use std::os::raw::c_int;
 
 use mpi::ffi;
 
@@ -47,16 +47,6 @@ pub(super) struct Memory(#[expect(dead_code, reason = "it is kept, and not read"
 
 // SAFETY: plain numbers and handles, which are only dropped.
 unsafe impl Send for Memory {}
-
-impl Elements {
-    fn to_write(&self) -> *mut c_void {
-        self.pointer.cast()
-    }
-
-    fn to_read(&self) -> *const c_void {
-        self.pointer.cast_const().cast()
-    }
-}
 
 /// The number of elements of a reduction, which MPI defines on no types but its own.
 fn int_count(elements: &Elements) -> Result<c_int> {

@@ -151,7 +151,7 @@ pub(super) fn at_address(elements: &Elements) -> Result<Units> {
     // SAFETY: the types are live, and the variables are ours.
     unsafe {
         check(
-            ffi::MPI_Get_address(elements.pointer.cast_const().cast(), &mut address),
+            ffi::MPI_Get_address(elements.to_read(), &mut address),
             "MPI_Get_address",
         )?;
         let code = ffi::MPI_Type_create_hindexed(1, &units.count, &address, units.handle, &mut placed);

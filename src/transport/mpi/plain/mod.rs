@@ -6,6 +6,7 @@ mod datatype;
 use std::any::Any;
 use std::mem::MaybeUninit;
 use std::os::raw::{c_int, c_void};
+use std::ptr;
 use std::sync::Arc;
 
 use mpi::ffi;
@@ -41,6 +42,22 @@ fn tag_or_any(tag: Option<i32>) -> c_int {
     tag.unwrap_or(unsafe { ffi::RSMPI_ANY_TAG })
 }
 
+impl Elements {
+    /// Where MPI may write.
+    fn to_write(&self) -> *mut c_void {
+        match self.count {
+            // Empty buffers of Rust are at small addresses, and in Open MPI 1 is `MPI_IN_PLACE`.
+            0 => ptr::without_provenance_mut(64),
+            _ => self.pointer.cast(),
+        }
+    }
+
+    /// Where MPI may read.
+    fn to_read(&self) -> *const c_void {
+        self.to_write().cast_const()
+    }
+}
+
 /// An operation that MPI has started.
 fn pending(request: ffi::MPI_Request) -> Posted {
     Posted::Pending(Ticket::new(to_number(request)))
@@ -67,7 +84,7 @@ impl Plain for Mpi {
         // SAFETY: the caller promises the memory until completion; ranks come from a communicator and fit an int.
         unsafe {
             let code = start(
-                elements.pointer.cast::<c_void>().cast_const(),
+                elements.to_read(),
                 units.count,
                 units.handle,
                 dest as c_int,
@@ -139,7 +156,7 @@ impl Plain for Mpi {
         // SAFETY: the caller promises the memory until completion.
         unsafe {
             let code = ffi::MPI_Imrecv(
-                elements.pointer.cast::<c_void>(),
+                elements.to_write(),
                 units.count,
                 units.handle,
                 &mut message,
