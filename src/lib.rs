@@ -40,6 +40,8 @@ mod error;
 #[cfg(feature = "mpi")]
 mod interop;
 mod message;
+#[cfg(feature = "serde")]
+mod object;
 mod op;
 mod plan;
 mod point_to_point;
@@ -52,6 +54,8 @@ mod threads;
 mod transport;
 mod wire;
 
+#[cfg(feature = "serde")]
+pub use self::object::Object;
 pub use buffer::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut};
 pub use buffer::{Blocks, Buffer, BufferMut, OwnedBuffer, OwnedBufferMut};
 pub use comm::Communicator;

@@ -63,6 +63,62 @@ impl From<usize> for Source {
     }
 }
 
+/// What a message holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Elements(Dtype),
+    /// One value of any type, as bytes.
+    Object,
+}
+
+impl Content {
+    /// No type of elements has this code.
+    const OBJECT: u8 = u8::MAX;
+
+    /// The code in an envelope.
+    #[inline]
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Content::Elements(dtype) => dtype.code(),
+            Content::Object => Self::OBJECT,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn from_code(code: u8) -> Option<Content> {
+        match code {
+            Self::OBJECT => Some(Content::Object),
+            code => Dtype::from_code(code).map(Content::Elements),
+        }
+    }
+
+    /// The type of what is counted: an object is counted in bytes.
+    #[inline]
+    pub(crate) fn dtype(self) -> Dtype {
+        match self {
+            Content::Elements(dtype) => dtype,
+            Content::Object => Dtype::U8,
+        }
+    }
+
+    /// So many of it, in words.
+    pub(crate) fn describe(self, count: usize) -> String {
+        match self {
+            Content::Elements(dtype) => format!("a message of {count} {dtype}"),
+            Content::Object => format!("an object of {count} bytes"),
+        }
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Content::Elements(dtype) => dtype.fmt(f),
+            Content::Object => f.write_str("an object"),
+        }
+    }
+}
+
 /// What a message turned out to be; of a send, what was sent and to whom.
 ///
 /// MPI standard, section 3.2.5.
@@ -105,12 +161,12 @@ impl Status {
         self.tag
     }
 
-    /// The elements of the message, which may be fewer than the receive buffer has.
+    /// The elements of the message, which may be fewer than the receive buffer has; the bytes of an object.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The type of the elements.
+    /// The type of the elements; of an object, which is bytes, [`Dtype::U8`].
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }

@@ -53,6 +53,13 @@ operations! {
     Split: "split", Steps;
     World: "world", Steps;
     Finalize: "finalize", Agreement;
+    BcastObject: "bcast_object", Steps;
+    GatherObject: "gather_object", Steps;
+    ScatterObject: "scatter_object", Steps;
+    AllgatherObject: "allgather_object", Steps;
+    AlltoallObject: "alltoall_object", Steps;
+    ReduceObject: "reduce_object", Steps;
+    AllreduceObject: "allreduce_object", Steps;
 }
 
 /// What ranks do in an operation.
@@ -137,8 +144,12 @@ pub(crate) fn plan(question: Question) -> Algorithm {
         Operation::Reduce | Operation::Allreduce if bytes >= REDUCE_BLOCKS_BYTES && ranks > 1 => {
             Algorithm::Blocks
         }
-        Operation::Bcast if bytes >= BCAST_BLOCKS_BYTES && ranks > 2 => Algorithm::Blocks,
-        Operation::Bcast => Algorithm::Tree,
+        Operation::Bcast | Operation::BcastObject | Operation::AllreduceObject
+            if bytes >= BCAST_BLOCKS_BYTES && ranks > 2 =>
+        {
+            Algorithm::Blocks
+        }
+        Operation::Bcast | Operation::BcastObject | Operation::AllreduceObject => Algorithm::Tree,
         _ => Algorithm::Direct,
     }
 }

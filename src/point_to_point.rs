@@ -21,7 +21,7 @@ use crate::route::{Route, Way};
 pub use matched::Message;
 
 impl Communicator {
-    fn move_now(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Result<Status> {
+    pub(crate) fn move_now(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Result<Status> {
         let activity = self.message(operation, span, route);
         let inside = self.enter(&activity)?;
         self.run(
@@ -300,7 +300,7 @@ impl Communicator {
 }
 
 /// Runs two operations at the same time, to the end of both.
-async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
+pub(crate) async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
     let (mut first, mut second) = (pin!(first), pin!(second));
     let (mut one, mut two) = (None, None);
     std::future::poll_fn(|context| {

@@ -3,6 +3,8 @@
 mod future;
 mod many;
 mod persistent;
+#[cfg(feature = "serde")]
+mod spawned;
 
 use std::fmt;
 use std::pin::pin;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::device::{self, Device, Lane, Place};
 use crate::dtype::{Dtype, Element};
 use crate::error::{Error, ErrorKind, Result};
+use crate::message::Content;
 
 /// Something that is done when a buffer's operation is over, behind the operation's work.
 type Guard<'a> = Box<dyn Send + Sync + 'a>;
@@ -16,7 +17,7 @@ type Guard<'a> = Box<dyn Send + Sync + 'a>;
 pub struct Span<'a> {
     pointer: *mut u8,
     elements: usize,
-    dtype: Dtype,
+    content: Content,
     place: Place,
     /// Orders what is done with the elements, if they are on a GPU.
     lane: Option<Arc<Lane>>,
@@ -105,13 +106,24 @@ impl<'a> Span<'a> {
         }
     }
 
+    /// The span of an object's `bytes` bytes in host memory.
+    #[cfg(feature = "serde")]
+    pub(crate) fn object(pointer: *mut u8, bytes: usize) -> Span<'a> {
+        Span {
+            pointer,
+            elements: bytes,
+            content: Content::Object,
+            ..Span::empty(Dtype::U8)
+        }
+    }
+
     /// An empty span, for a rank that takes no part in one side of an operation.
     #[inline]
     pub(crate) fn empty(dtype: Dtype) -> Span<'a> {
         Span {
             pointer: std::ptr::without_provenance_mut(64),
             elements: 0,
-            dtype,
+            content: Content::Elements(dtype),
             place: Place::Host,
             lane: None,
             guard: None,
@@ -124,8 +136,9 @@ impl<'a> Span<'a> {
     pub(crate) fn failed(&self, failure: &Error) -> Span<'static> {
         Span {
             elements: self.elements,
+            content: self.content,
             failure: Some(failure.duplicate()),
-            ..Span::empty(self.dtype)
+            ..Span::empty(self.dtype())
         }
     }
 
@@ -152,12 +165,18 @@ impl<'a> Span<'a> {
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
         // A Rust object has at most isize::MAX bytes.
-        self.elements * self.dtype.size()
+        self.elements * self.dtype().size()
     }
 
     #[inline]
     pub(crate) fn dtype(&self) -> Dtype {
-        self.dtype
+        self.content.dtype()
+    }
+
+    /// What a message of the elements is.
+    #[inline]
+    pub(crate) fn content(&self) -> Content {
+        self.content
     }
 
     #[inline]
@@ -265,9 +284,10 @@ impl<'a> Span<'a> {
         Span {
             pointer,
             elements: self.elements,
+            content: self.content,
             place: self.place,
             lane: self.lane.clone(),
-            ..Span::empty(self.dtype)
+            ..Span::empty(self.dtype())
         }
     }
 
@@ -291,7 +311,7 @@ impl<'a> Span<'a> {
             ));
         }
         // SAFETY: in bounds, as just checked.
-        let pointer = unsafe { self.pointer.add(first * self.dtype.size()) };
+        let pointer = unsafe { self.pointer.add(first * self.dtype().size()) };
         Ok(Span {
             pointer,
             elements,
@@ -302,6 +322,6 @@ impl<'a> Span<'a> {
 
 impl std::fmt::Debug for Span<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} on the {}", self.elements, self.dtype, self.place)
+        write!(f, "{} {} on the {}", self.elements, self.dtype(), self.place)
     }
 }

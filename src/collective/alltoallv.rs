@@ -147,7 +147,7 @@ in_place_forms! {
     => AlltoallvInPlace { blocks: Cow::Owned(blocks.clone()) }
 }
 
-async fn alltoallv(
+pub(super) async fn alltoallv(
     call: &Call<'_>,
     (send, send_blocks): (&Span<'_>, &Blocks),
     (recv, recv_blocks): (&Span<'_>, &Blocks),

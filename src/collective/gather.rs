@@ -112,7 +112,7 @@ pub(super) fn divides(span: &Span<'_>, ranks: usize) -> Result<()> {
     }
 }
 
-async fn gather(
+pub(super) async fn gather(
     call: &Call<'_>,
     own: &Span<'_>,
     all: &Span<'_>,

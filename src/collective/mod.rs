@@ -22,6 +22,8 @@ mod finalize;
 mod forms;
 mod gather;
 mod gatherv;
+#[cfg(feature = "serde")]
+pub(crate) mod object;
 mod pairs;
 mod plain;
 mod reduce;

@@ -104,7 +104,7 @@ in_place_forms! {
     => Scatter { root }
 }
 
-async fn scatter(
+pub(super) async fn scatter(
     call: &Call<'_>,
     all: &Span<'_>,
     own: &Span<'_>,

@@ -129,7 +129,7 @@ in_place_forms! {
     => Scatterv { blocks: Cow::Owned(blocks.clone()), root }
 }
 
-async fn scatterv(
+pub(super) async fn scatterv(
     call: &Call<'_>,
     all: &Span<'_>,
     blocks: &Blocks,

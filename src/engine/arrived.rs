@@ -58,12 +58,12 @@ impl Arrived {
     }
 
     fn status(&self) -> Result<Status> {
-        let (envelope, _, dtype) = Envelope::read(&self.envelope.bytes()[..self.bytes])?;
+        let (envelope, _, content) = Envelope::read(&self.envelope.bytes()[..self.bytes])?;
         Ok(Status {
             source: self.source,
             tag: Tag(self.tag),
             count: envelope.count,
-            dtype,
+            dtype: content.dtype(),
             cancelled: false,
         })
     }

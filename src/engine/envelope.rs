@@ -4,15 +4,15 @@ use bytemuck::{Pod, Zeroable};
 
 use super::slab::SLAB_BYTES;
 use crate::config::LARGEST_EAGER_LIMIT;
-use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Result};
+use crate::message::Content;
 
 /// The head of every point-to-point message; the payload follows it if it is at most the eager limit.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub(crate) struct Envelope {
     path: u8,
-    dtype: u8,
+    content: u8,
     reserved: [u8; 2],
     /// The sender's number for the rendezvous, which the tags of the answer and the body carry.
     pub id: u32,
@@ -37,7 +37,7 @@ pub(crate) enum Path {
 
 impl Envelope {
     #[inline]
-    pub(crate) fn new(path: Path, dtype: Dtype, id: u32, count: usize) -> Envelope {
+    pub(crate) fn new(path: Path, content: Content, id: u32, count: usize) -> Envelope {
         let path = match path {
             Path::Inline => 0,
             Path::Rendezvous => 1,
@@ -45,16 +45,16 @@ impl Envelope {
         };
         Envelope {
             path,
-            dtype: dtype.code(),
+            content: content.code(),
             reserved: [0; 2],
             id,
             count: count as u64,
         }
     }
 
-    /// The envelope at the front of a message of `bytes` bytes, and the type of its elements.
+    /// The envelope at the front of a message of `bytes` bytes, and what the message is.
     #[inline]
-    pub(crate) fn read(message: &[u8]) -> Result<(Envelope, Path, Dtype)> {
+    pub(crate) fn read(message: &[u8]) -> Result<(Envelope, Path, Content)> {
         let malformed = || {
             Error::new(
                 ErrorKind::Mismatch,
@@ -63,16 +63,16 @@ impl Envelope {
         };
         let head = message.get(..ENVELOPE_BYTES).ok_or_else(malformed)?;
         let envelope: Envelope = bytemuck::pod_read_unaligned(head);
-        let dtype = Dtype::from_code(envelope.dtype).ok_or_else(malformed)?;
+        let content = Content::from_code(envelope.content).ok_or_else(malformed)?;
         match envelope.path {
-            0 if envelope.count.checked_mul(dtype.size() as u64)
+            0 if envelope.count.checked_mul(content.dtype().size() as u64)
                 == Some((message.len() - ENVELOPE_BYTES) as u64) =>
             {
-                Ok((envelope, Path::Inline, dtype))
+                Ok((envelope, Path::Inline, content))
             }
-            1 if message.len() == ENVELOPE_BYTES => Ok((envelope, Path::Rendezvous, dtype)),
+            1 if message.len() == ENVELOPE_BYTES => Ok((envelope, Path::Rendezvous, content)),
             // An envelope that was to carry elements and came alone.
-            0 | 2 if message.len() == ENVELOPE_BYTES => Ok((envelope, Path::Failed, dtype)),
+            0 | 2 if message.len() == ENVELOPE_BYTES => Ok((envelope, Path::Failed, content)),
             _ => Err(malformed()),
         }
     }
@@ -90,7 +90,7 @@ impl Envelope {
 struct Answer {
     refused: u8,
     kind: u8,
-    dtype: u8,
+    content: u8,
     reserved: [u8; 5],
     capacity: u64,
 }
@@ -100,7 +100,7 @@ pub(crate) const ANSWER_BYTES: usize = size_of::<Answer>();
 /// What the receiver holds ready: the reason for a refusal lies in it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
-    pub dtype: Dtype,
+    pub content: Content,
     /// Elements.
     pub capacity: usize,
 }
@@ -115,15 +115,15 @@ pub(crate) fn write_refusal(slab: &mut [u8], kind: ErrorKind, room: Room) {
     let answer = Answer {
         refused: 1,
         kind: kind.code(),
-        dtype: room.dtype.code(),
+        content: room.content.code(),
         reserved: [0; 5],
         capacity: room.capacity as u64,
     };
     slab[..ANSWER_BYTES].copy_from_slice(bytemuck::bytes_of(&answer));
 }
 
-/// Reads the answer to a message of `count` elements of `dtype`: `Err` for a refusal.
-pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, dtype: Dtype) -> Result<()> {
+/// Reads the answer to a message of `count` elements of `sent`: `Err` for a refusal.
+pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, sent: Content) -> Result<()> {
     let malformed = || {
         Error::new(
             ErrorKind::Mismatch,
@@ -137,17 +137,20 @@ pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, dtype: Dtype)
     if answer.refused == 0 {
         return Ok(());
     }
-    let (kind, room) = match (ErrorKind::from_code(answer.kind), Dtype::from_code(answer.dtype)) {
-        (Some(kind), Some(dtype)) => (
+    let (kind, room) = match (
+        ErrorKind::from_code(answer.kind),
+        Content::from_code(answer.content),
+    ) {
+        (Some(kind), Some(content)) => (
             kind,
             Room {
-                dtype,
+                content,
                 capacity: answer.capacity as usize,
             },
         ),
         _ => return Err(malformed()),
     };
-    Err(match check_room(count, dtype, room) {
+    Err(match check_room(count, sent, room) {
         Err(error) => error,
         Ok(()) => Error::new(
             ErrorKind::PeerFailed,
@@ -158,14 +161,15 @@ pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, dtype: Dtype)
 
 /// Whether a message fits a receive.
 #[inline]
-pub(crate) fn check_room(count: usize, dtype: Dtype, room: Room) -> Result<()> {
-    if dtype != room.dtype {
-        let message = format!("a message of {count} {dtype} met a receive of {}", room.dtype);
+pub(crate) fn check_room(count: usize, content: Content, room: Room) -> Result<()> {
+    if content != room.content {
+        let message = format!("{} met a receive of {}", content.describe(count), room.content);
         return Err(Error::new(ErrorKind::Mismatch, message));
     }
     if count > room.capacity {
         let message = format!(
-            "a message of {count} {dtype} met a receive buffer of {}",
+            "{} met a receive buffer of {}",
+            content.describe(count),
             room.capacity
         );
         return Err(Error::new(ErrorKind::Truncated, message));
@@ -176,19 +180,20 @@ pub(crate) fn check_room(count: usize, dtype: Dtype, room: Room) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dtype::Dtype;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn any_bytes_are_an_envelope_or_an_error(message in prop::collection::vec(any::<u8>(), 0..64)) {
-            if let Ok((envelope, Path::Inline, dtype)) = Envelope::read(&message) {
-                prop_assert_eq!(envelope.count as usize * dtype.size() + ENVELOPE_BYTES, message.len());
+            if let Ok((envelope, Path::Inline, content)) = Envelope::read(&message) {
+                prop_assert_eq!(envelope.count as usize * content.dtype().size() + ENVELOPE_BYTES, message.len());
             }
         }
 
         #[test]
         fn any_answer_is_go_or_an_error(message in prop::collection::vec(any::<u8>(), ANSWER_BYTES)) {
-            let answer = read_answer(&message, ANSWER_BYTES, 8, Dtype::F32);
+            let answer = read_answer(&message, ANSWER_BYTES, 8, Content::Elements(Dtype::F32));
             prop_assert_eq!(answer.is_ok(), message[0] == 0);
         }
     }
@@ -197,16 +202,16 @@ mod tests {
     fn a_refusal_brings_the_receivers_error() {
         let mut slab = [0u8; SLAB_BYTES];
         let room = Room {
-            dtype: Dtype::F32,
+            content: Content::Elements(Dtype::F32),
             capacity: 4,
         };
         write_refusal(&mut slab, ErrorKind::Truncated, room);
-        let error = read_answer(&slab, ANSWER_BYTES, 8, Dtype::F32).unwrap_err();
+        let error = read_answer(&slab, ANSWER_BYTES, 8, Content::Elements(Dtype::F32)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Truncated);
         assert_eq!(error.to_string(), "a message of 8 f32 met a receive buffer of 4");
-        let error = read_answer(&slab, ANSWER_BYTES, 2, Dtype::F64).unwrap_err();
+        let error = read_answer(&slab, ANSWER_BYTES, 2, Content::Elements(Dtype::F64)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
         write_go(&mut slab);
-        assert!(read_answer(&slab, ANSWER_BYTES, 8, Dtype::F32).is_ok());
+        assert!(read_answer(&slab, ANSWER_BYTES, 8, Content::Elements(Dtype::F32)).is_ok());
     }
 }

@@ -51,6 +51,8 @@ pub(crate) use group::{Group, NO_SLOTS, Slots};
 pub(crate) use message::{receive, receive_matched, send};
 pub(crate) use plain::{HostCopy, Plain};
 pub(crate) use rendezvous::Mode;
+#[cfg(feature = "serde")]
+pub(crate) use rendezvous::receive_object;
 pub(crate) use sequence::{Sequence, Unfinished};
 pub(crate) use slab::Slab;
 pub(crate) use task::{Memory, Task, task};

@@ -27,6 +27,8 @@ use super::task::{Memory, task};
 use super::transfer::Transfer;
 use crate::buffer::Span;
 use crate::error::{Error, ErrorKind, Peer, Result};
+#[cfg(feature = "serde")]
+use crate::message::Content;
 use crate::message::{Source, Status, Tag};
 use crate::transport::LARGEST_MESSAGE_BYTES;
 
@@ -47,13 +49,13 @@ pub(crate) async fn send(
     (dest, tag): (usize, Tag),
     mode: Mode,
 ) -> Result<Status> {
-    let (count, dtype, bytes) = (span.elements(), span.dtype(), span.bytes());
+    let (count, content, bytes) = (span.elements(), span.content(), span.bytes());
     let transport = endpoint.engine.transport();
     let sent = Status {
         source: dest,
         tag,
         count: count as u64,
-        dtype,
+        dtype: span.dtype(),
         cancelled: false,
     };
     activity.waits_for(Phase::Envelope);
@@ -61,11 +63,11 @@ pub(crate) async fn send(
     let failed = span.check();
     let rides = mode == Mode::Standard && bytes <= endpoint.engine.config().eager_limit;
     if rides || failed.is_err() {
-        Envelope::new(Path::Inline, dtype, 0, count).write(slab.bytes_mut());
+        Envelope::new(Path::Inline, content, 0, count).write(slab.bytes_mut());
         let context = &endpoint.context;
         let transfer = if failed.is_err() {
             // The receiver learns from an envelope without its elements that it gets none.
-            Envelope::new(Path::Failed, dtype, 0, count).write(slab.bytes_mut());
+            Envelope::new(Path::Failed, content, 0, count).write(slab.bytes_mut());
             Transfer::send_slab(transport, context, dest, tag.0, slab, ENVELOPE_BYTES)?
         } else if span.lane().is_some() {
             // SAFETY: the span is borrowed until this future ends or is dropped.
@@ -89,7 +91,7 @@ pub(crate) async fn send(
         return failed.map(|()| sent);
     }
     let id = endpoint.ids.take()?;
-    Envelope::new(Path::Rendezvous, dtype, id.number, count).write(slab.bytes_mut());
+    Envelope::new(Path::Rendezvous, content, id.number, count).write(slab.bytes_mut());
     let private = &endpoint.group.private;
     let answer_tag = endpoint.tags.answer(id.number);
     let await_answer =
@@ -103,7 +105,7 @@ pub(crate) async fn send(
         std::mem::forget(id);
         return Err(withdrawn());
     };
-    envelope::read_answer(answer.slab(), delivery.bytes, count, dtype)?;
+    envelope::read_answer(answer.slab(), delivery.bytes, count, content)?;
     activity.waits_for(Phase::Body);
     send_body(endpoint, span, dest, endpoint.tags.body(id.number)).await?;
     Ok(sent)
@@ -186,20 +188,64 @@ pub(crate) async fn receive(
     source: Source,
     tag: Tag,
 ) -> Result<Status> {
-    activity.waits_for(Phase::Match);
-    let arrived = match endpoint.next_envelope(source, tag)? {
-        Next::Arrived(arrived) => arrived,
-        Next::Posted(mut transfer) => match transfer.or_cancelled(activity).await? {
-            Some(delivery) => Arrived {
-                envelope: transfer.into_slab(),
-                bytes: delivery.bytes,
-                source: delivery.source,
-                tag: delivery.tag,
-            },
-            None => return Ok(Status::cancelled(span.dtype())),
-        },
+    match matched(endpoint, activity, source, tag).await? {
+        Some(arrived) => take_in(endpoint, activity, span, arrived).await,
+        None => Ok(Status::cancelled(span.dtype())),
+    }
+}
+
+/// Receives an object of whatever length; none if the receive was cancelled.
+#[cfg(feature = "serde")]
+pub(crate) async fn receive_object(
+    endpoint: &Arc<Endpoint>,
+    activity: &Activity,
+    source: Source,
+    tag: Tag,
+) -> Result<(Option<Vec<u8>>, Status)> {
+    let Some(arrived) = matched(endpoint, activity, source, tag).await? else {
+        return Ok((None, Status::cancelled(Content::Object.dtype())));
     };
-    take_in(endpoint, activity, span, arrived).await
+    let length = match Envelope::read(&arrived.envelope.bytes()[..arrived.bytes]) {
+        Ok((envelope, _, Content::Object)) => usize::try_from(envelope.count).unwrap_or(usize::MAX),
+        // It is refused below.
+        _ => 0,
+    };
+    let mut object = Vec::new();
+    let reserved = object.try_reserve_exact(length).map_err(|error| {
+        let message = format!("no memory for an object of {length} bytes");
+        Error::new(ErrorKind::Device, message).with_source(error)
+    });
+    // Memory that nobody has touched: it is written as the bytes arrive, and never before.
+    let span = Span::object(object.as_mut_ptr(), length);
+    let status = match reserved {
+        Ok(()) => take_in(endpoint, activity, &span, arrived).await?,
+        // The sender is told.
+        Err(error) => take_in(endpoint, activity, &span.failed(&error), arrived).await?,
+    };
+    // SAFETY: so many bytes are reserved, and the message, which has exactly as many, was received into them.
+    unsafe { object.set_len(length) };
+    Ok((Some(object), status))
+}
+
+/// Waits for the envelope that a receive is matched with; none if it was cancelled.
+async fn matched(
+    endpoint: &Arc<Endpoint>,
+    activity: &Activity,
+    source: Source,
+    tag: Tag,
+) -> Result<Option<Arrived>> {
+    activity.waits_for(Phase::Match);
+    let mut transfer = match endpoint.next_envelope(source, tag)? {
+        Next::Arrived(arrived) => return Ok(Some(arrived)),
+        Next::Posted(transfer) => transfer,
+    };
+    let delivery = transfer.or_cancelled(activity).await?;
+    Ok(delivery.map(|delivery| Arrived {
+        envelope: transfer.into_slab(),
+        bytes: delivery.bytes,
+        source: delivery.source,
+        tag: delivery.tag,
+    }))
 }
 
 /// Receives a message that a matched probe has taken into a span that may be written.
@@ -226,20 +272,20 @@ async fn take_in(
         tag,
     } = arrived;
     let from = |error: Error| error.peer(Peer::From(source));
-    let (envelope, path, dtype) = Envelope::read(&slab.bytes()[..bytes]).map_err(from)?;
+    let (envelope, path, content) = Envelope::read(&slab.bytes()[..bytes]).map_err(from)?;
     let room = Room {
-        dtype: span.dtype(),
+        content: span.content(),
         capacity: span.elements(),
     };
     let count = usize::try_from(envelope.count).unwrap_or(usize::MAX);
     let fits = span
         .check()
-        .and_then(|()| envelope::check_room(count, dtype, room));
+        .and_then(|()| envelope::check_room(count, content, room));
     let status = Status {
         source,
         tag: Tag(tag),
         count: envelope.count,
-        dtype,
+        dtype: content.dtype(),
         cancelled: false,
     };
     match path {

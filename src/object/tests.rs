@@ -1,0 +1,373 @@
+//! Values of nested types there and back, hostile bytes, and what both cost in memory.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+
+use proptest::prelude::*;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::decode::decode;
+use super::encode::{HEAD_BYTES, encode};
+use crate::comm::Communicator;
+use crate::error::ErrorKind;
+use crate::message::Tag;
+
+/// What a thread has allocated since it last looked.
+#[derive(Clone, Copy, Default)]
+struct Allocated {
+    now: isize,
+    peak: isize,
+    /// Allocations of at least [`LARGE_BYTES`].
+    large: usize,
+}
+
+const LARGE_BYTES: usize = 1 << 20;
+
+thread_local! {
+    static ALLOCATED: Cell<Allocated> = const {
+        Cell::new(Allocated { now: 0, peak: 0, large: 0 })
+    };
+}
+
+/// The system's allocator, which also counts.
+struct Counting;
+
+impl Counting {
+    fn count(freed: usize, allocated: usize) {
+        // A thread that ends has no counters any more.
+        let _ = ALLOCATED.try_with(|cell| {
+            let mut counted = cell.get();
+            counted.now += allocated as isize - freed as isize;
+            counted.peak = counted.peak.max(counted.now);
+            counted.large += usize::from(allocated >= LARGE_BYTES);
+            cell.set(counted);
+        });
+    }
+}
+
+// SAFETY: the system's allocator does it all; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        Counting::count(0, layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        Counting::count(layout.size(), 0);
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        Counting::count(layout.size(), bytes);
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn counted<R>(work: impl FnOnce() -> R) -> (R, Allocated) {
+    ALLOCATED.set(Allocated::default());
+    let result = work();
+    (result, ALLOCATED.get())
+}
+
+/// Something of everything.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Value {
+    Nothing,
+    Flag(bool),
+    Numbers(i64, u8, f64, i128),
+    Letter(char),
+    Text(String),
+    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+    List(Vec<Value>),
+    Map(BTreeMap<String, Value>),
+    Record {
+        id: u64,
+        name: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        inner: Option<Box<Value>>,
+        empty: [(); 3],
+    },
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Nothing),
+        any::<bool>().prop_map(Value::Flag),
+        (any::<i64>(), any::<u8>(), any::<i32>(), any::<i128>())
+            .prop_map(|(long, byte, whole, huge)| Value::Numbers(long, byte, f64::from(whole) / 8.0, huge)),
+        any::<char>().prop_map(Value::Letter),
+        ".{0,40}".prop_map(Value::Text),
+        prop::collection::vec(any::<u8>(), 0..300).prop_map(Value::Bytes),
+    ];
+    leaf.prop_recursive(5, 60, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::List),
+            prop::collection::btree_map(".{0,5}", inner.clone(), 0..4).prop_map(Value::Map),
+            (any::<u64>(), any::<Option<String>>(), prop::option::of(inner)).prop_map(|(id, name, inner)| {
+                Value::Record {
+                    id,
+                    name,
+                    inner: inner.map(Box::new),
+                    empty: [(); 3],
+                }
+            }),
+        ]
+    })
+}
+
+fn there_and_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {
+    let bytes = encode(&value).unwrap();
+    assert_eq!(decode::<T>(&bytes).unwrap(), value);
+    assert_eq!(bytes.len(), bytes.capacity(), "memory of just the length");
+}
+
+/// Whatever `bytes` are, they are a value or an error, and cost memory in proportion to them.
+fn withstands<T: DeserializeOwned>(bytes: &[u8]) {
+    let (outcome, allocated) = counted(|| decode::<T>(bytes));
+    if let Err(error) = outcome {
+        assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+    }
+    // A map of one element is a node for eleven.
+    let most = 256 * bytes.len() + 4096;
+    assert!(
+        allocated.peak <= most as isize,
+        "{} bytes for a message of {}: {:x?}",
+        allocated.peak,
+        bytes.len(),
+        bytes
+    );
+}
+
+/// A value of `T` in whose place some CBOR stands.
+fn claiming<T: Serialize>(value: &T, body: &[u8]) -> Vec<u8> {
+    let mut bytes = encode(value).unwrap();
+    bytes.truncate(HEAD_BYTES + std::any::type_name::<T>().len());
+    bytes.extend(body);
+    bytes
+}
+
+/// Heads of items that promise much.
+const PROMISES: &[&[u8]] = &[
+    &[0x9b, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
+    &[0x9a, 0, 0x10, 0, 0],
+    &[0xbb, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+    &[0xba, 0, 0x10, 0, 0],
+    &[0x5b, 0, 0, 0, 0xff, 0, 0, 0, 0],
+    &[0x7a, 0x7f, 0xff, 0xff, 0xff],
+    &[0x9f],
+    &[0xbf],
+    &[0x5f],
+    &[0xff],
+    &[0x81],
+    &[0xa1, 0x64, b'L', b'i', b's', b't'],
+    &[0xc2],
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_value_comes_back(value in values()) {
+        there_and_back(value);
+    }
+
+    #[test]
+    fn damaged_messages_are_values_or_errors(
+        value in values(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        promise in prop::option::of((any::<prop::sample::Index>(), prop::sample::select(PROMISES))),
+        end in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = encode(&value).unwrap();
+        let body = HEAD_BYTES + std::any::type_name::<Value>().len();
+        if let Some((at, promise)) = promise {
+            let at = body + at.index(bytes.len() - body);
+            bytes.splice(at..at, promise.iter().copied());
+        }
+        for (at, flip) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+        }
+        if let Some(end) = end {
+            bytes.truncate(end.index(bytes.len() + 1));
+        }
+        withstands::<Value>(&bytes);
+        withstands::<Vec<String>>(&bytes);
+    }
+
+    #[test]
+    fn random_bytes_are_values_or_errors(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                prop::sample::select(PROMISES).prop_map(<[u8]>::to_vec),
+                prop::collection::vec(any::<u8>(), 1..8),
+            ],
+            0..40,
+        ),
+    ) {
+        let body = pieces.concat();
+        withstands::<Value>(&body);
+        withstands::<Value>(&claiming(&Value::Nothing, &body));
+        withstands::<Vec<Vec<[u64; 4]>>>(&claiming(&Vec::<Vec<[u64; 4]>>::new(), &body));
+        withstands::<HashMap<u8, Vec<()>>>(&claiming(&HashMap::<u8, Vec<()>>::new(), &body));
+        withstands::<Nested>(&claiming(&Nested(Vec::new()), &body));
+        withstands::<Any>(&claiming(&Any::Number(1), &body));
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Nested(Vec<Nested>);
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Any {
+    Number(i64),
+    Text(String),
+    List(Vec<Any>),
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Flat {
+    first: u8,
+    #[serde(flatten)]
+    rest: BTreeMap<String, Any>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+enum Tagged {
+    Circle { radius: f64 },
+    Point,
+}
+
+#[test]
+fn every_way_of_serde_comes_back() {
+    there_and_back(());
+    there_and_back([(); 30]);
+    there_and_back(vec![(); 1000]);
+    there_and_back(Some(()));
+    there_and_back((
+        u64::MAX,
+        i64::MIN,
+        i128::MIN,
+        u128::MAX,
+        f32::MIN_POSITIVE,
+        f64::INFINITY,
+    ));
+    there_and_back(HashMap::from([((1u8, 'x'), vec!["y".to_owned()])]));
+    there_and_back(vec![
+        Any::Number(-1),
+        Any::Text("é".into()),
+        Any::List(vec![Any::Number(7)]),
+    ]);
+    there_and_back(Flat {
+        first: 1,
+        rest: BTreeMap::from([("second".into(), Any::Number(2))]),
+    });
+    there_and_back(vec![Tagged::Circle { radius: 0.5 }, Tagged::Point]);
+    there_and_back("x".repeat(10_000));
+    there_and_back(std::net::IpAddr::from([127, 0, 0, 1]));
+}
+
+#[test]
+fn another_type_is_named() {
+    let error = decode::<Vec<u64>>(&encode(&7.5f32).unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    assert_eq!(
+        error.to_string(),
+        "an object of the type f32 met a receive of the type alloc::vec::Vec<u64>"
+    );
+    // The same bytes under another name.
+    assert!(decode::<u64>(&encode(&7u32).unwrap()).is_err());
+}
+
+#[test]
+fn claims_cost_nothing() {
+    for promise in PROMISES {
+        withstands::<Vec<[u64; 32]>>(&claiming(&Vec::<[u64; 32]>::new(), promise));
+        withstands::<Vec<u8>>(&claiming(&Vec::<u8>::new(), promise));
+        withstands::<Nested>(&claiming(&Nested(Vec::new()), &promise.repeat(100)));
+    }
+    let mut longest_name = encode(&1u8).unwrap();
+    longest_name[1..HEAD_BYTES].fill(0xff);
+    withstands::<u8>(&longest_name);
+    let mut another_layout = encode(&1u8).unwrap();
+    another_layout[0] = 2;
+    let error = decode::<u8>(&another_layout).unwrap_err();
+    assert!(error.to_string().contains("layout 2"), "{error}");
+}
+
+#[test]
+fn depth_is_bounded_on_both_sides() {
+    let nested = |depth: usize| (0..depth).fold(Nested(Vec::new()), |inner, _| Nested(vec![inner]));
+    there_and_back(nested(super::shape::DEEPEST - 1));
+    let error = encode(&nested(super::shape::DEEPEST)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("nested too deep"), "{error}");
+    for head in [0x81, 0x9f, 0xc2] {
+        withstands::<Nested>(&claiming(&Nested(Vec::new()), &vec![head; 1 << 20]));
+        withstands::<Any>(&claiming(&Any::Number(1), &vec![head; 1 << 20]));
+    }
+}
+
+/// Fails in the middle, or the second time.
+struct Fails {
+    times: Cell<u32>,
+}
+
+impl Serialize for Fails {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeSeq;
+
+        self.times.set(self.times.get() + 1);
+        let mut elements = serializer.serialize_seq(None)?;
+        for _ in 0..self.times.get() {
+            elements.serialize_element("an element")?;
+        }
+        match self.times.get() > 2 {
+            true => Err(serde::ser::Error::custom("out of elements")),
+            false => elements.end(),
+        }
+    }
+}
+
+#[test]
+fn values_that_cannot_be_serialized_are_errors() {
+    for (times, text) in [(0, "another length"), (2, "out of elements")] {
+        let error = encode(&Fails {
+            times: Cell::new(times),
+        })
+        .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
+
+#[test]
+fn bytes_are_copied_once_on_each_side() {
+    let value = (
+        7u8,
+        serde_bytes::ByteBuf::from(vec![5u8; 8 * LARGE_BYTES]),
+        "end".to_owned(),
+    );
+    Communicator::threads(1, |comm| {
+        let (received, allocated) = counted(|| {
+            comm.sendrecv_object::<_, (u8, serde_bytes::ByteBuf, String)>(&value, 0, Tag(0), 0, Tag(0))
+        });
+        assert!(received.unwrap().0 == value);
+        // The message where it is sent, where it is received, and the field: a copy into each.
+        assert_eq!(allocated.large, 3);
+        let most = 3 * 8 * LARGE_BYTES + LARGE_BYTES / 2;
+        assert!(allocated.peak <= most as isize, "{} bytes", allocated.peak);
+    })
+    .unwrap();
+}
