@@ -1,10 +1,11 @@
 //! Collectives on bytes whose number only their owner knows: what objects travel by.
 //!
 //! They are made of steps, each an agreement of all ranks and perhaps data behind it, and between two steps the
-//! caller serializes, deserializes or folds. Every rank goes through every step, whatever has failed: an error of
-//! its own it takes into the next agreement, and so to all.
+//! caller serializes, deserializes or folds. The first sees to it that all ranks are in the same operation and
+//! ready. From then on every rank goes through every step, whatever has failed: an error of its own it takes into
+//! the next agreement, and so to all.
 
-use super::{Blocking, Call};
+use super::Call;
 use super::agreement::Terms;
 use super::allgather::allgather;
 use super::alltoall::alltoall;
@@ -22,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Operation;
 
 /// One collective on objects under way on this rank.
-pub(crate) struct Steps<'a>(Blocking<'a>);
+pub(crate) struct Steps<'a>(Call<'a>);
 
 /// Objects one behind the other, a block for each rank.
 #[derive(Default)]
@@ -57,35 +58,32 @@ const NOTHING: u64 = u64::MAX;
 impl<'a> Steps<'a> {
     /// Enters a collective on objects.
     pub(crate) fn enter(comm: &'a Communicator, operation: Operation) -> Result<Steps<'a>> {
-        if comm.endpoint.plain.is_some() {
-            let error = Error::unsupported("objects do not travel on plain communicators");
-            return Err(error.at(operation.name(), comm.rank()));
-        }
-        Blocking::enter(comm, operation, 0).map(Steps)
+        Call::enter(comm, operation, 0).map(Steps)
     }
 
-    /// Sees to it that all ranks are in this operation, with the same root if there is one.
-    pub(crate) fn begin(&self, root: Option<usize>) -> Result<()> {
-        let Steps(blocking) = self;
-        let call = &blocking.call();
-        let local = root.map_or(Ok(()), |root| call.check_root(root));
+    /// Sees to it that all ranks are in this operation, with the same root if there is one, and ready. If not, all
+    /// leave it.
+    pub(crate) fn begin(&self, root: Option<usize>, local: Result<()>) -> Result<()> {
+        let Steps(call) = self;
+        let local = root.map_or(Ok(()), |root| call.check_root(root)).and(local);
         let terms = Terms { root, ..Terms::NONE };
-        blocking.run(async { call.agree(terms, local, None).await?.over() })
+        call.run(async { call.agree(terms, local, None).await?.over() })
     }
 
     /// The end: an error of any rank is an error on all.
     pub(crate) fn settle(&self, local: Result<()>) -> Result<()> {
-        let Steps(blocking) = self;
-        let call = &blocking.call();
-        blocking.run(async { call.agree(Terms::NONE, local, None).await?.over() })
+        let Steps(call) = self;
+        call.run(async { call.agree(Terms::NONE, local, None).await?.over() })
     }
 
     /// Brings every rank the bytes of `root`; what other ranks have is not used.
     pub(crate) fn bcast(&self, bytes: Result<Vec<u8>>, root: usize) -> Result<Vec<u8>> {
-        let Steps(blocking) = self;
-        let call = &blocking.call();
-        let (mut bytes, local) = parted(bytes);
-        blocking.run(async {
+        let Steps(call) = self;
+        let (mut bytes, local) = match bytes {
+            Ok(bytes) => (bytes, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        call.run(async {
             let mut length = [bytes.len() as u64];
             let told = bcast(call, &length.lower_mut(), root, local).await;
             let ready = told.and_then(|()| {
@@ -100,19 +98,17 @@ impl<'a> Steps<'a> {
     }
 
     /// Collects the bytes of every rank at `root`, or at every rank; elsewhere the result is empty.
-    pub(crate) fn gather(&self, own: Result<Vec<u8>>, root: Option<usize>) -> Result<Packed> {
-        let Steps(blocking) = self;
-        let call = &blocking.call();
-        let (own, local) = parted(own);
+    pub(crate) fn gather(&self, own: &[u8], root: Option<usize>) -> Result<Packed> {
+        let Steps(call) = self;
         let mut all = Packed::default();
-        blocking.run(async {
+        call.run(async {
             let length = [own.len() as u64];
             let mut lengths = vec![0u64; call.ranks()];
             let told = {
                 let (length, lengths) = (length.lower(), lengths.lower_mut());
                 match root {
-                    Some(root) => gather(call, &length, &lengths, root, local).await,
-                    None => allgather(call, &length, &lengths, local).await,
+                    Some(root) => gather(call, &length, &lengths, root, Ok(())).await,
+                    None => allgather(call, &length, &lengths, Ok(())).await,
                 }
             };
             let collects = root.is_none_or(|root| root == call.rank());
@@ -128,20 +124,18 @@ impl<'a> Steps<'a> {
     }
 
     /// Brings every rank its block of what `root` has; what other ranks have is not used.
-    pub(crate) fn scatter(&self, all: Result<Packed>, root: usize) -> Result<Vec<u8>> {
-        let Steps(blocking) = self;
-        let call = &blocking.call();
-        let (all, local) = parted(all);
+    pub(crate) fn scatter(&self, all: &Packed, root: usize) -> Result<Vec<u8>> {
+        let Steps(call) = self;
         let mut own = Vec::new();
-        blocking.run(async {
+        call.run(async {
             let mut length = [0u64];
             let lengths = all.lengths(call.ranks());
-            let told = scatter(call, &lengths.lower(), &length.lower_mut(), root, local).await;
+            let told = scatter(call, &lengths.lower(), &length.lower_mut(), root, Ok(())).await;
             let ready = told.and_then(|()| {
                 own = zeroed(count(length[0])?)?;
                 Ok(())
             });
-            let blocks = blocks_if(ready.is_ok(), &all, call.ranks());
+            let blocks = blocks_if(ready.is_ok(), all, call.ranks());
             let own = checked(own.lower_mut(), &ready);
             scatterv(call, &all.bytes.lower(), &blocks, &own, root).await
         })?;
@@ -149,15 +143,13 @@ impl<'a> Steps<'a> {
     }
 
     /// Brings every rank its block of what every rank has.
-    pub(crate) fn alltoall(&self, outgoing: Result<Packed>) -> Result<Packed> {
-        let Steps(blocking) = self;
-        let call = &blocking.call();
-        let (outgoing, local) = parted(outgoing);
+    pub(crate) fn alltoall(&self, outgoing: &Packed) -> Result<Packed> {
+        let Steps(call) = self;
         let mut incoming = Packed::default();
-        blocking.run(async {
+        call.run(async {
             let lengths = outgoing.lengths(call.ranks());
             let mut told = vec![0u64; call.ranks()];
-            let ready = alltoall(call, &lengths.lower(), &told.lower_mut(), local).await;
+            let ready = alltoall(call, &lengths.lower(), &told.lower_mut(), Ok(())).await;
             let ready = ready.and_then(|()| incoming.reserve(&told));
             let into = incoming.blocks.clone();
             let send = (&outgoing.bytes.lower(), &outgoing.blocks);
@@ -168,9 +160,8 @@ impl<'a> Steps<'a> {
 
     /// Hands bytes over to another rank, which calls [`take_over`](Self::take_over); nothing, if there are none.
     pub(crate) fn hand_over(&self, to: usize, bytes: Option<&[u8]>) -> Result<()> {
-        let Steps(blocking) = self;
-        let call = &blocking.call();
-        blocking.run(async {
+        let Steps(call) = self;
+        call.run(async {
             let length = [bytes.map_or(NOTHING, |bytes| bytes.len() as u64)];
             let mut answer = [0u64];
             let mut courier = Courier::of(call);
@@ -196,10 +187,9 @@ impl<'a> Steps<'a> {
 
     /// Takes what another rank hands over; `None` if that has nothing.
     pub(crate) fn take_over(&self, from: usize) -> Result<Option<Vec<u8>>> {
-        let Steps(blocking) = self;
-        let call = &blocking.call();
+        let Steps(call) = self;
         let mut bytes = Vec::new();
-        let is_some = blocking.run(async {
+        let is_some = call.run(async {
             let mut length = [NOTHING];
             let mut courier = Courier::of(call);
             // SAFETY: nobody uses the word before `finish`.
@@ -224,14 +214,6 @@ impl<'a> Steps<'a> {
             courier.outcome().map(|()| is_some)
         })?;
         Ok(is_some.then_some(bytes))
-    }
-}
-
-/// What there is, or else nothing and why.
-fn parted<T: Default>(outcome: Result<T>) -> (T, Result<()>) {
-    match outcome {
-        Ok(value) => (value, Ok(())),
-        Err(error) => (T::default(), Err(error)),
     }
 }
 

@@ -39,13 +39,15 @@ impl Communicator {
     pub fn bcast_object<T: Serialize + DeserializeOwned>(&self, value: Option<T>, root: usize) -> Result<T> {
         let mut work = Work::enter(self, Operation::BcastObject)?;
         if self.rank() != root {
+            work.begin(Some(root), Ok(()))?;
             let bytes = work.steps.bcast(Ok(Vec::new()), root);
             let value = work.of_caller(|| of_rank(root, &bytes?));
             return work.end(value);
         }
         let missing = || Error::invalid("the root has no value");
         let bytes = work.of_caller(|| encode(value.as_ref().ok_or_else(missing)?));
-        let sent = work.steps.bcast(bytes, root);
+        let bytes = work.begin(Some(root), bytes)?;
+        let sent = work.steps.bcast(Ok(bytes), root);
         work.end(sent.and_then(|_| value.ok_or_else(missing)))
     }
 
@@ -77,7 +79,8 @@ impl Communicator {
     ) -> Result<Option<Vec<T>>> {
         let mut work = Work::enter(self, Operation::GatherObject)?;
         let own = work.of_caller(|| encode(value));
-        let all = work.steps.gather(own, Some(root));
+        let own = work.begin(Some(root), own)?;
+        let all = work.steps.gather(&own, Some(root));
         let values = match self.rank() == root {
             true => work.of_caller(|| of_ranks(&all?, self.size())).map(Some),
             false => all.map(|_| None),
@@ -104,7 +107,8 @@ impl Communicator {
     pub fn allgather_object<T: Serialize + DeserializeOwned>(&self, value: &T) -> Result<Vec<T>> {
         let mut work = Work::enter(self, Operation::AllgatherObject)?;
         let own = work.of_caller(|| encode(value));
-        let all = work.steps.gather(own, None);
+        let own = work.begin(None, own)?;
+        let all = work.steps.gather(&own, None);
         let values = work.of_caller(|| of_ranks(&all?, self.size()));
         work.end(values)
     }
@@ -137,13 +141,15 @@ impl Communicator {
     ) -> Result<T> {
         let mut work = Work::enter(self, Operation::ScatterObject)?;
         if self.rank() != root {
-            let bytes = work.steps.scatter(Ok(Packed::default()), root);
+            work.begin(Some(root), Ok(()))?;
+            let bytes = work.steps.scatter(&Packed::default(), root);
             let value = work.of_caller(|| of_rank(root, &bytes?));
             return work.end(value);
         }
         let missing = || Error::invalid("the root has no values");
         let packed = work.of_caller(|| packed(values.as_ref().ok_or_else(missing)?, root, self.size()));
-        let sent = work.steps.scatter(packed, root);
+        let packed = work.begin(Some(root), packed)?;
+        let sent = work.steps.scatter(&packed, root);
         work.end(sent.and_then(|_| values.into_iter().flatten().nth(root).ok_or_else(missing)))
     }
 
@@ -173,7 +179,8 @@ impl Communicator {
         let (rank, ranks) = (self.rank(), self.size());
         let mut work = Work::enter(self, Operation::AlltoallObject)?;
         let outgoing = work.of_caller(|| packed(&values, rank, ranks));
-        let incoming = work.steps.alltoall(outgoing);
+        let outgoing = work.begin(None, outgoing)?;
+        let incoming = work.steps.alltoall(&outgoing);
         let values = work.of_caller(|| {
             let incoming = incoming?;
             let mut own = values.into_iter().nth(rank);

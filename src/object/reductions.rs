@@ -45,7 +45,7 @@ impl Communicator {
         root: usize,
     ) -> Result<Option<T>> {
         let mut work = Work::enter(self, Operation::ReduceObject)?;
-        work.steps.begin(Some(root))?;
+        work.begin(Some(root), Ok(()))?;
         let mut folded = self.fold_up(&mut work, value, fold);
         if root != 0 && self.rank() == 0 {
             folded = self.hand_over(&mut work, folded, root);
@@ -89,7 +89,7 @@ impl Communicator {
         fold: impl FnMut(T, T) -> T,
     ) -> Result<T> {
         let mut work = Work::enter(self, Operation::AllreduceObject)?;
-        work.steps.begin(None)?;
+        work.begin(None, Ok(()))?;
         let folded = self.fold_up(&mut work, value, fold);
         let bytes = folded.and_then(|folded| match folded {
             Some(value) => work.of_caller(|| encode(&value)),

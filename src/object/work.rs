@@ -38,16 +38,32 @@ impl<'a> Work<'a> {
         })
     }
 
+    /// Begins the collective on all ranks, if all are ready for it; else all leave it.
+    pub(super) fn begin<T>(&mut self, root: Option<usize>, ready: Result<T>) -> Result<T> {
+        let (value, local) = parted(ready);
+        let begun = self.steps.begin(root, local);
+        if let Some(panic) = self.panic.take() {
+            resume_unwind(panic);
+        }
+        begun.and_then(|()| value)
+    }
+
     /// Ends the collective on all ranks: an error of one is an error of all.
     pub(super) fn end<T>(self, outcome: Result<T>) -> Result<T> {
-        let (value, local) = match outcome {
-            Ok(value) => (Some(value), Ok(())),
-            Err(error) => (None, Err(error)),
-        };
+        let (value, local) = parted(outcome);
         let settled = self.steps.settle(local);
         if let Some(panic) = self.panic {
             resume_unwind(panic);
         }
-        settled.and_then(|()| value.ok_or_else(|| Error::invalid("the collective has no result")))
+        settled.and_then(|()| value)
     }
+}
+
+/// An outcome, and whether it is one, for the other ranks.
+fn parted<T>(outcome: Result<T>) -> (Result<T>, Result<()>) {
+    let told = match &outcome {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.duplicate()),
+    };
+    (outcome, told)
 }

@@ -31,6 +31,8 @@ mod lifecycle;
 mod many_ranks;
 mod matched;
 mod mismatch;
+#[cfg(feature = "serde")]
+mod objects;
 mod persistent;
 mod point_to_point;
 mod proc_null;
@@ -89,6 +91,8 @@ pub fn cases() -> Vec<Case> {
         reduce_scatter::CASES,
         scan::CASES,
         exscan::CASES,
+        #[cfg(feature = "serde")]
+        objects::CASES,
         communicators::CASES,
         errors::CASES,
         blocks::CASES,
