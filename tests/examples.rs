@@ -38,6 +38,23 @@ fn hello_names_every_rank_in_order() {
     }
 }
 
+#[cfg(feature = "serde")]
+#[test]
+fn dictionary_prints_what_the_tutorial_sends() {
+    for ranks in [1, 2, 3] {
+        let receiver = 1 % ranks;
+        let mut expected = vec![
+            format!("send, recv: rank {receiver} has {{'a': 7, 'b': 3.14}}"),
+            format!("isend, irecv: rank {receiver} has {{'a': 7, 'b': 3.14}}"),
+        ];
+        expected.extend((0..ranks).map(|rank| {
+            format!("bcast: rank {rank} has {{'key1': [7, 2.72, (2+3j)], 'key2': ('abc', 'xyz')}}")
+        }));
+        let stdout = run("dictionary", ranks, &[]).success();
+        assert_eq!(stdout.lines().collect::<Vec<_>>(), expected);
+    }
+}
+
 #[test]
 fn pingpong_measures_every_size() {
     for ranks in [1, 2, 3] {

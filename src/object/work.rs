@@ -45,7 +45,7 @@ impl<'a> Work<'a> {
         if let Some(panic) = self.panic.take() {
             resume_unwind(panic);
         }
-        begun.and_then(|()| value)
+        begun.and(value)
     }
 
     /// Ends the collective on all ranks: an error of one is an error of all.
@@ -55,7 +55,7 @@ impl<'a> Work<'a> {
         if let Some(panic) = self.panic {
             resume_unwind(panic);
         }
-        settled.and_then(|()| value)
+        settled.and(value)
     }
 }
 
