@@ -21,7 +21,7 @@ pub enum ErrorKind {
     /// The message holds more elements than the receive buffer. Nothing was written.
     Truncated,
     /// Ranks disagree about the operation they are in, or sender and receiver about the element
-    /// type.
+    /// type or the type of an object; what was received is no object at all.
     Mismatch,
     /// The operation exists, but not for this data type, placement, thread level or build.
     Unsupported,

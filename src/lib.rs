@@ -7,6 +7,8 @@
 //!   cudarc; see [`Buffer`]. `Communicator::device` gives a rank its GPU. Operations order themselves behind what
 //!   is in a buffer's stream, and the stream behind them.
 //! - Non-blocking operations own their buffers ([`Request`]) or borrow them in a [`scope`](Communicator::scope).
+//! - Objects, with the feature `serde`: values of any type that serde serializes, in messages and collectives whose
+//!   names end in `_object`.
 //! - Reductions ([`Op`]) give the same bits on every rank, in every run and on every path.
 //! - Whatever goes wrong is an [`Error`]: no operation aborts, panics or hangs because of bad arguments, on any
 //!   rank.

@@ -202,15 +202,14 @@ impl<'a> Steps<'a> {
             }
             // The other rank waits for this answer, whatever it is: 1, and it sends the bytes.
             let answer = [u64::from(is_some && !courier.has_failed())];
-            let span = bytes.lower_mut();
-            // SAFETY: separate memory, which nobody uses before `finish`.
-            unsafe {
-                if answer == [1] {
-                    courier.receive(from, &span);
-                }
-                courier.send(from, &answer.lower());
-            }
+            // SAFETY: only read.
+            unsafe { courier.send(from, &answer.lower()) };
             courier.finish().await;
+            if answer == [1] && !courier.has_failed() {
+                // SAFETY: nobody uses the bytes before `finish`.
+                unsafe { courier.receive(from, &bytes.lower_mut()) };
+                courier.finish().await;
+            }
             courier.outcome().map(|()| is_some)
         })?;
         Ok(is_some.then_some(bytes))

@@ -353,6 +353,33 @@ fn values_that_cannot_be_serialized_are_errors() {
 }
 
 #[test]
+fn more_ranks_than_exchange_their_frames() {
+    let last = 65;
+    let outcomes = Communicator::threads(last + 1, |comm| {
+        let own = "x".repeat(comm.rank());
+        let all: Vec<String> = (0..comm.size()).map(|rank| "x".repeat(rank)).collect();
+        assert_eq!(comm.bcast_object(Some(own.clone()), last)?, all[last]);
+        assert_eq!(comm.gather_object(&own, last)?.is_some(), comm.rank() == last);
+        assert_eq!(comm.scatter_object(Some(all.clone()), last)?, own);
+        assert_eq!(comm.allgather_object(&own)?, all);
+        assert_eq!(comm.alltoall_object(all.clone())?, vec![own; comm.size()]);
+        let text = comm.rank().to_string();
+        let sum = comm.allreduce_object(text, |left, right| left + " " + &right)?;
+        assert_eq!(sum.split(' ').count(), comm.size());
+        // One rank takes it for something else.
+        match comm.rank() == last {
+            true => comm.bcast_object(None::<u64>, 0).map(drop),
+            false => comm.bcast_object(Some(7u8), 0).map(drop),
+        }
+    });
+    for outcome in outcomes.unwrap() {
+        let error: crate::Error = outcome.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+        assert!(error.to_string().contains("u64"), "{error}");
+    }
+}
+
+#[test]
 fn bytes_are_copied_once_on_each_side() {
     let value = (
         7u8,
