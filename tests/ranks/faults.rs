@@ -19,7 +19,6 @@ cases! {
     a_failed_message_of_a_gatherv_among_many_ranks: 1..=1, threads;
     a_failed_message_of_a_scatterv_among_many_ranks: 1..=1, threads;
     a_failed_message_of_an_alltoallv_among_many_ranks: 1..=1, threads;
-    a_failed_message_of_a_collective_on_objects: 1..=1, threads;
     a_failed_message_between_two_ranks: 1..=1, threads;
     a_lost_message_of_a_collective: 1..=1, threads;
     a_lost_message_between_two_ranks: 1..=1, threads;
@@ -337,58 +336,6 @@ fn in_a_scope(on: &Rank<'_>, length: usize) -> Result<()> {
     Ok(())
 }
 
-/// Collectives on objects of about so many bytes.
-#[cfg(feature = "serde")]
-const ON_OBJECTS: &[(&str, fn(&Rank<'_>, usize) -> Result<()>)] = &[
-    ("bcast_object", |on, length| {
-        let value = on.comm.bcast_object(Some(text(on.comm.rank(), length)), 1)?;
-        assert_eq!(value, text(1, length));
-        Ok(())
-    }),
-    ("gather_object", |on, length| {
-        let all = on.comm.gather_object(&text(on.comm.rank(), length), 1)?;
-        assert_eq!(all, (on.comm.rank() == 1).then(|| texts(on, length)));
-        Ok(())
-    }),
-    ("scatter_object", |on, length| {
-        let value = on.comm.scatter_object(Some(texts(on, length)), 1)?;
-        assert_eq!(value, text(on.comm.rank(), length));
-        Ok(())
-    }),
-    ("allgather_object", |on, length| {
-        let all = on.comm.allgather_object(&text(on.comm.rank(), length))?;
-        assert_eq!(all, texts(on, length));
-        Ok(())
-    }),
-    ("alltoall_object", |on, length| {
-        let all = on.comm.alltoall_object(texts(on, length))?;
-        assert_eq!(all, vec![text(on.comm.rank(), length); on.comm.size()]);
-        Ok(())
-    }),
-    ("reduce_object", |on, length| {
-        let own = text(on.comm.rank(), length);
-        let all = on.comm.reduce_object(own, |left, right| left + &right, 1)?;
-        assert_eq!(all, (on.comm.rank() == 1).then(|| texts(on, length).concat()));
-        Ok(())
-    }),
-    ("allreduce_object", |on, length| {
-        let own = text(on.comm.rank(), length);
-        let all = on.comm.allreduce_object(own, |left, right| left + &right)?;
-        assert_eq!(all, texts(on, length).concat());
-        Ok(())
-    }),
-];
-
-#[cfg(feature = "serde")]
-fn text(rank: usize, length: usize) -> String {
-    rank.to_string().repeat(length)
-}
-
-#[cfg(feature = "serde")]
-fn texts(on: &Rank<'_>, length: usize) -> Vec<String> {
-    (0..on.comm.size()).map(|rank| text(rank, length)).collect()
-}
-
 const MESSAGES: &[(&str, Scenario)] = &[
     ("a short message", |on| from_first_to_last(on, SHORT)),
     ("a long message", |on| from_first_to_last(on, LONG)),
@@ -474,50 +421,6 @@ fn a_failed_message_of_a_collective(_: &Communicator) -> Outcome {
             }
         },
     )
-}
-
-#[cfg(not(feature = "serde"))]
-fn a_failed_message_of_a_collective_on_objects(_: &Communicator) -> Outcome {
-    Ok(())
-}
-
-#[cfg(feature = "serde")]
-fn a_failed_message_of_a_collective_on_objects(_: &Communicator) -> Outcome {
-    let config = Config::default().timeout(Duration::from_secs(20));
-    let mut told = 0;
-    for (name, scenario) in ON_OBJECTS {
-        for length in [SHORT, LONG] {
-            // Frames are sent again in silence, so that a message without an error says nothing of the next.
-            for (faulty, message) in (0..3).flat_map(|rank| (1..=20).map(move |message| (rank, message))) {
-                println!("{name} of {length}, message {message} of rank {faulty}");
-                let fault = Fault::new(FaultAction::Fail, message, Some(faulty));
-                let outcomes = Communicator::threads_with(&config.clone().fault(fault), 3, |comm| {
-                    let on = Rank {
-                        comm: &comm,
-                        loses: false,
-                    };
-                    let outcome = scenario(&on, length);
-                    (outcome, allreduce(&on, SHORT), allreduce(&on, LONG))
-                })?;
-                let failed = outcomes.iter().filter(|(outcome, ..)| outcome.is_err()).count();
-                assert!(failed == 0 || failed == 3, "an error of one is an error of all");
-                for (rank, (outcome, short, long)) in outcomes.into_iter().enumerate() {
-                    let kind = if rank == faulty {
-                        ErrorKind::Mpi
-                    } else {
-                        ErrorKind::PeerFailed
-                    };
-                    for error in [outcome, short, long].into_iter().filter_map(Result::err) {
-                        assert_eq!(error.kind(), kind, "rank {rank}: {error}");
-                        assert!(!error.to_string().contains("poisoned"), "rank {rank}: {error}");
-                        told += 1;
-                    }
-                }
-            }
-        }
-    }
-    assert!(told > 0, "none of the faults was met");
-    Ok(())
 }
 
 fn among_many_ranks(

@@ -3,9 +3,13 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use warpcomm::{AnyRequest, Communicator, ErrorKind, PROC_NULL, Result, Source, Tag, wait_all};
+use warpcomm::{
+    AnyRequest, Communicator, Config, ErrorKind, Fault, FaultAction, Op, PROC_NULL, Result, Source, Tag,
+    wait_all,
+};
 
 use super::common::{next, previous, still_works};
 use crate::harness::{Outcome, expect_error, expect_text};
@@ -31,6 +35,7 @@ cases! {
     types_differ: 2..=5;
     roots_and_operations_differ: 2..=5;
     a_fold_fails_where_it_is_taken_over: 3..=7;
+    a_failed_message_of_a_collective: 1..=1, threads;
 }
 
 /// A value that tells where it is from, of a length that depends on it.
@@ -611,4 +616,41 @@ fn a_fold_fails_where_it_is_taken_over(comm: &Communicator) -> Outcome {
     }));
     goes_on(comm, odd, "allreduce_object", outcome);
     still_works(comm)
+}
+
+fn a_failed_message_of_a_collective(_: &Communicator) -> Outcome {
+    // Nobody needs the deadline: it only ends a test that fails.
+    let config = Config::default().timeout(Duration::from_secs(20));
+    let mut told = 0;
+    for ((operation, call), length) in calls::<String>()
+        .into_iter()
+        .flat_map(|call| [(call, 5), (call, 5000)])
+    {
+        // Frames are sent again in silence, so that a message without an error says nothing of the next.
+        for (faulty, message) in (0..3).flat_map(|rank| (1..=20).map(move |message| (rank, message))) {
+            println!("{operation} of {length}, message {message} of rank {faulty}");
+            let fault = Fault::new(FaultAction::Fail, message, Some(faulty));
+            let outcomes = Communicator::threads_with(&config.clone().fault(fault), 3, |comm| {
+                let outcome = call(&comm, &"x".repeat(length), 1, 2);
+                // In any case, as on the other ranks.
+                (outcome, comm.allreduce_in_place(&mut [1u64; 100], Op::Sum))
+            })?;
+            let failed = outcomes.iter().filter(|(outcome, _)| outcome.is_err()).count();
+            assert!(failed == 0 || failed == 3, "an error of one is an error of all");
+            for (rank, (outcome, after)) in outcomes.into_iter().enumerate() {
+                let kind = if rank == faulty {
+                    ErrorKind::Mpi
+                } else {
+                    ErrorKind::PeerFailed
+                };
+                for error in [outcome, after].into_iter().filter_map(Result::err) {
+                    assert_eq!(error.kind(), kind, "rank {rank}: {error}");
+                    assert!(!error.to_string().contains("poisoned"), "rank {rank}: {error}");
+                    told += 1;
+                }
+            }
+        }
+    }
+    assert!(told > 0, "none of the faults was met");
+    Ok(())
 }
