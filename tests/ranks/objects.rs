@@ -12,7 +12,7 @@ use warpcomm::{
 };
 
 use super::common::{next, previous, still_works};
-use crate::harness::{Outcome, expect_error, expect_text};
+use crate::harness::{Outcome, covered, expect_error, expect_text};
 
 cases! {
     messages_of_every_length: 1..=4;
@@ -134,6 +134,9 @@ fn messages_of_every_length(comm: &Communicator) -> Outcome {
             comm.send_object(&letter(comm.rank(), 50_000), comm.rank() + 1, Tag(1))?;
         }
     }
+    for operation in ["send_object", "recv_object", "sendrecv_object"] {
+        covered(operation, None, None);
+    }
     Ok(())
 }
 
@@ -147,6 +150,8 @@ fn requests(comm: &Communicator) -> Outcome {
         assert_eq!(status.source(), previous(comm));
         assert_eq!(object.into_value()?, letter(previous(comm), length));
     }
+    covered("isend_object", None, None);
+    covered("irecv_object", None, None);
     Ok(())
 }
 
@@ -345,6 +350,9 @@ fn cancelled(comm: &Communicator) -> Outcome {
 fn collectives(comm: &Communicator) -> Outcome {
     for length in [0, 40, 5000] {
         each_collective(comm, length)?;
+    }
+    for (operation, _) in calls::<()>() {
+        covered(operation, None, None);
     }
     still_works(comm)
 }

@@ -77,7 +77,23 @@ const FOLDING: &[&str] = &[
 ];
 
 /// Operations without elements.
-const OTHERS: &[&str] = &["barrier", "duplicate", "split"];
+const OTHERS: &[&str] = &[
+    "barrier",
+    "send_object",
+    "recv_object",
+    "sendrecv_object",
+    "isend_object",
+    "irecv_object",
+    "bcast_object",
+    "gather_object",
+    "scatter_object",
+    "allgather_object",
+    "alltoall_object",
+    "reduce_object",
+    "allreduce_object",
+    "duplicate",
+    "split",
+];
 
 /// Compares the page with what the jobs have covered, or writes it.
 pub fn check(reports: &[(Setting, &Report)]) -> Result<(), String> {
