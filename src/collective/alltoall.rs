@@ -113,7 +113,12 @@ in_place_forms! {
     => Alltoall
 }
 
-pub(super) async fn alltoall(call: &Call<'_>, send: &Span<'_>, recv: &Span<'_>, local: Result<()>) -> Result<()> {
+pub(super) async fn alltoall(
+    call: &Call<'_>,
+    send: &Span<'_>,
+    recv: &Span<'_>,
+    local: Result<()>,
+) -> Result<()> {
     let (rank, ranks) = (call.rank(), call.ranks());
     let count = send.elements() / ranks;
     let algorithm = call.plan(send.bytes());

@@ -5,7 +5,7 @@
 //! ready. From then on every rank goes through every step, whatever has failed: an error of its own it takes into
 //! the next agreement, and so to all.
 
-use super::Call;
+use super::Blocking;
 use super::agreement::Terms;
 use super::allgather::allgather;
 use super::alltoall::alltoall;
@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Operation;
 
 /// One collective on objects under way on this rank.
-pub(crate) struct Steps<'a>(Call<'a>);
+pub(crate) struct Steps<'a>(Blocking<'a>);
 
 /// Objects one behind the other, a block for each rank.
 #[derive(Default)]
@@ -58,32 +58,39 @@ const NOTHING: u64 = u64::MAX;
 impl<'a> Steps<'a> {
     /// Enters a collective on objects.
     pub(crate) fn enter(comm: &'a Communicator, operation: Operation) -> Result<Steps<'a>> {
-        Call::enter(comm, operation, 0).map(Steps)
+        if comm.endpoint.plain.is_some() {
+            let error = Error::unsupported("objects do not travel on plain communicators");
+            return Err(error.at(operation.name(), comm.rank()));
+        }
+        Blocking::enter(comm, operation, 0).map(Steps)
     }
 
     /// Sees to it that all ranks are in this operation, with the same root if there is one, and ready. If not, all
     /// leave it.
     pub(crate) fn begin(&self, root: Option<usize>, local: Result<()>) -> Result<()> {
-        let Steps(call) = self;
+        let Steps(blocking) = self;
+        let call = &blocking.call();
         let local = root.map_or(Ok(()), |root| call.check_root(root)).and(local);
         let terms = Terms { root, ..Terms::NONE };
-        call.run(async { call.agree(terms, local, None).await?.over() })
+        blocking.run(async { call.agree(terms, local, None).await?.over() })
     }
 
     /// The end: an error of any rank is an error on all.
     pub(crate) fn settle(&self, local: Result<()>) -> Result<()> {
-        let Steps(call) = self;
-        call.run(async { call.agree(Terms::NONE, local, None).await?.over() })
+        let Steps(blocking) = self;
+        let call = &blocking.call();
+        blocking.run(async { call.agree(Terms::NONE, local, None).await?.over() })
     }
 
     /// Brings every rank the bytes of `root`; what other ranks have is not used.
     pub(crate) fn bcast(&self, bytes: Result<Vec<u8>>, root: usize) -> Result<Vec<u8>> {
-        let Steps(call) = self;
+        let Steps(blocking) = self;
+        let call = &blocking.call();
         let (mut bytes, local) = match bytes {
             Ok(bytes) => (bytes, Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         };
-        call.run(async {
+        blocking.run(async {
             let mut length = [bytes.len() as u64];
             let told = bcast(call, &length.lower_mut(), root, local).await;
             let ready = told.and_then(|()| {
@@ -99,9 +106,10 @@ impl<'a> Steps<'a> {
 
     /// Collects the bytes of every rank at `root`, or at every rank; elsewhere the result is empty.
     pub(crate) fn gather(&self, own: &[u8], root: Option<usize>) -> Result<Packed> {
-        let Steps(call) = self;
+        let Steps(blocking) = self;
+        let call = &blocking.call();
         let mut all = Packed::default();
-        call.run(async {
+        blocking.run(async {
             let length = [own.len() as u64];
             let mut lengths = vec![0u64; call.ranks()];
             let told = {
@@ -125,9 +133,10 @@ impl<'a> Steps<'a> {
 
     /// Brings every rank its block of what `root` has; what other ranks have is not used.
     pub(crate) fn scatter(&self, all: &Packed, root: usize) -> Result<Vec<u8>> {
-        let Steps(call) = self;
+        let Steps(blocking) = self;
+        let call = &blocking.call();
         let mut own = Vec::new();
-        call.run(async {
+        blocking.run(async {
             let mut length = [0u64];
             let lengths = all.lengths(call.ranks());
             let told = scatter(call, &lengths.lower(), &length.lower_mut(), root, Ok(())).await;
@@ -144,9 +153,10 @@ impl<'a> Steps<'a> {
 
     /// Brings every rank its block of what every rank has.
     pub(crate) fn alltoall(&self, outgoing: &Packed) -> Result<Packed> {
-        let Steps(call) = self;
+        let Steps(blocking) = self;
+        let call = &blocking.call();
         let mut incoming = Packed::default();
-        call.run(async {
+        blocking.run(async {
             let lengths = outgoing.lengths(call.ranks());
             let mut told = vec![0u64; call.ranks()];
             let ready = alltoall(call, &lengths.lower(), &told.lower_mut(), Ok(())).await;
@@ -160,8 +170,9 @@ impl<'a> Steps<'a> {
 
     /// Hands bytes over to another rank, which calls [`take_over`](Self::take_over); nothing, if there are none.
     pub(crate) fn hand_over(&self, to: usize, bytes: Option<&[u8]>) -> Result<()> {
-        let Steps(call) = self;
-        call.run(async {
+        let Steps(blocking) = self;
+        let call = &blocking.call();
+        blocking.run(async {
             let length = [bytes.map_or(NOTHING, |bytes| bytes.len() as u64)];
             let mut answer = [0u64];
             let mut courier = Courier::of(call);
@@ -187,9 +198,10 @@ impl<'a> Steps<'a> {
 
     /// Takes what another rank hands over; `None` if that has nothing.
     pub(crate) fn take_over(&self, from: usize) -> Result<Option<Vec<u8>>> {
-        let Steps(call) = self;
+        let Steps(blocking) = self;
+        let call = &blocking.call();
         let mut bytes = Vec::new();
-        let is_some = call.run(async {
+        let is_some = blocking.run(async {
             let mut length = [NOTHING];
             let mut courier = Courier::of(call);
             // SAFETY: nobody uses the word before `finish`.

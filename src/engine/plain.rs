@@ -17,7 +17,7 @@ use crate::buffer::Span;
 use crate::device::Scratch;
 use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Peer, Result};
-use crate::message::{Source, Status, Tag};
+use crate::message::{Content, Source, Status, Tag};
 use crate::transport::Context;
 use crate::transport::plain::{Elements, Found, Plain as Library};
 
@@ -212,6 +212,7 @@ impl Plain {
         mode: Mode,
     ) -> Result<Status> {
         span.check()?;
+        check_content(span)?;
         let copy = HostCopy::of(span).await?;
         let elements = copy.elements();
         activity.waits_for(Phase::Body);
@@ -291,11 +292,11 @@ impl Plain {
             span.dtype().size(),
         );
         let room = Room {
-            dtype: span.dtype(),
+            content: span.content(),
             capacity: span.elements(),
         };
         let fits = span.check().and_then(|()| match bytes % size {
-            0 => envelope::check_room(bytes / size, span.dtype(), room),
+            0 => envelope::check_room(bytes / size, span.content(), room),
             _ => Err(Error::new(
                 ErrorKind::Mismatch,
                 format!(
@@ -331,6 +332,14 @@ impl Plain {
             dtype: span.dtype(),
             cancelled: false,
         })
+    }
+}
+
+/// Nobody but warpcomm knows what an object is.
+fn check_content(span: &Span<'_>) -> Result<()> {
+    match span.content() {
+        Content::Elements(_) => Ok(()),
+        Content::Object => Err(Error::unsupported("objects do not travel on plain communicators")),
     }
 }
 

@@ -202,6 +202,9 @@ pub(crate) async fn receive_object(
     source: Source,
     tag: Tag,
 ) -> Result<(Option<Vec<u8>>, Status)> {
+    if endpoint.plain.is_some() {
+        return Err(Error::unsupported("objects do not travel on plain communicators"));
+    }
     let Some(arrived) = matched(endpoint, activity, source, tag).await? else {
         return Ok((None, Status::cancelled(Content::Object.dtype())));
     };
