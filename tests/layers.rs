@@ -33,6 +33,9 @@ const FENCES: &[(&str, &[&str])] = &[
     ("mpi::", &["src/transport/mpi/"]),
     // The crate's root gives it to users.
     ("cudarc", &["src/device/", "src/lib.rs"]),
+    ("libloading", &["src/engine/trace/nvtx.rs", "src/transport/mpi/"]),
+    ("tracing", &["src/engine/trace.rs", "src/engine/activity.rs"]),
+    ("signal_hook", &["src/engine/reporter.rs"]),
     (
         "loom",
         &[

@@ -109,12 +109,16 @@ impl<'a> Call<'a> {
     #[inline]
     fn plan(&self, bytes: usize) -> Algorithm {
         let Call { operation, .. } = *self;
-        plan(Question {
+        let algorithm = plan(Question {
             operation,
             ranks: self.ranks(),
             bytes,
             checked: self.is_checked(),
-        })
+        });
+        if operation.moves_data() {
+            self.activity.takes(algorithm);
+        }
+        algorithm
     }
 
     fn check_root(&self, root: usize) -> Result<()> {

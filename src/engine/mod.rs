@@ -19,6 +19,7 @@ mod slab;
 mod sync;
 mod tags;
 mod task;
+mod trace;
 mod transfer;
 
 use std::future::Future;
@@ -142,6 +143,7 @@ impl Engine {
         rank: usize,
         only_thread: Option<ThreadId>,
     ) -> Arc<Engine> {
+        trace::start();
         Arc::new(Engine {
             transport,
             config,
@@ -221,7 +223,19 @@ impl Engine {
     }
 
     /// Runs an operation to its end and everybody else's meanwhile.
+    #[inline]
     pub(crate) fn block_on<T: Send>(
+        &self,
+        wait: &Wait<'_>,
+        operation: Pin<&mut (dyn Future<Output = Result<T>> + Send)>,
+    ) -> Result<T> {
+        match trace::is_on() {
+            true => trace::around(wait.activities, || self.drive(wait, operation)),
+            false => self.drive(wait, operation),
+        }
+    }
+
+    fn drive<T: Send>(
         &self,
         wait: &Wait<'_>,
         mut operation: Pin<&mut (dyn Future<Output = Result<T>> + Send)>,
@@ -444,6 +458,7 @@ impl Engine {
         if task.state().activity.lends() && task.state().memory == Memory::Owned {
             // The transport goes on using the buffer, which must never be freed.
             std::mem::forget(Arc::clone(task));
+            task.state().activity.close();
             if let Some(waker) = task.state().take_waker() {
                 waker.wake();
             }
