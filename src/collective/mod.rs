@@ -59,7 +59,7 @@ impl<'a> Call<'a> {
     pub(crate) fn enter(comm: &'a Communicator, operation: Operation, bytes: usize) -> Result<Call<'a>> {
         let named = |error: Error| error.at(operation.name(), comm.rank());
         let inside = comm.endpoint.enter().map_err(named)?;
-        let entered = comm.endpoint.enter_collective().map_err(named)?;
+        let entered = comm.endpoint.enter_collective(operation).map_err(named)?;
         let mut activity = comm.activity(operation.name());
         activity.bytes = bytes;
         activity.sequence = Some(entered.sequence);

@@ -15,12 +15,15 @@ mod group;
 mod patience;
 mod progress;
 mod rendezvous;
+mod reporter;
 mod slab;
+mod survey;
 mod sync;
 mod tags;
 mod task;
 mod trace;
 mod transfer;
+mod whereabouts;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -77,6 +80,8 @@ pub(crate) struct Engine {
     progress: Progress,
     endpoints: Mutex<Vec<Weak<Endpoint>>>,
     buffered: buffered::Usage,
+    inquiry: reporter::Inquiry,
+    survey: survey::Survey,
     #[cfg(feature = "cuda")]
     binding: Binding,
 }
@@ -96,6 +101,7 @@ unsafe impl Send for Entry {}
 /// A blocking operation that another thread drives.
 struct Lent<'a> {
     future: std::cell::UnsafeCell<Pin<&'a mut (dyn Future<Output = ()> + Send)>>,
+    endpoint: &'a Endpoint,
     activities: &'a [&'a Activity],
     done: AtomicBool,
 }
@@ -144,7 +150,7 @@ impl Engine {
         only_thread: Option<ThreadId>,
     ) -> Arc<Engine> {
         trace::start();
-        Arc::new(Engine {
+        let engine = Arc::new(Engine {
             transport,
             config,
             rank,
@@ -159,9 +165,18 @@ impl Engine {
             progress: Progress::default(),
             endpoints: Mutex::default(),
             buffered: buffered::Usage::default(),
+            inquiry: reporter::Inquiry::default(),
+            survey: survey::Survey::default(),
             #[cfg(feature = "cuda")]
             binding: Binding::default(),
-        })
+        });
+        reporter::register(&engine);
+        engine
+    }
+
+    /// Uses a context of the world for the questions and answers of reports.
+    pub(crate) fn listen_on(&self, context: crate::transport::Context) {
+        self.survey.listen_on(context);
     }
 
     #[inline]
@@ -277,6 +292,7 @@ impl Engine {
         let mut finish = pin!(async { outcome = Some(operation.await) });
         let lent = Lent {
             future: std::cell::UnsafeCell::new(finish.as_mut()),
+            endpoint: wait.endpoint,
             activities: wait.activities,
             done: AtomicBool::new(false),
         };
@@ -338,6 +354,8 @@ impl Engine {
 
     /// Hands an operation whose first step is still to come to the engine.
     pub(crate) fn adopt(self: &Arc<Engine>, task: &Arc<dyn Task>) {
+        // Its age counts from here.
+        task.state().activity.age();
         self.add(Entry::Task(Arc::clone(task)));
         if self.only_thread.is_none() {
             self.progress.nudge(self);
@@ -483,6 +501,7 @@ impl Engine {
             return Vec::new();
         }
         self.progress.stop();
+        self.survey.end(self);
         let mut pending = Vec::new();
         let waiting = self.inside.load(Ordering::SeqCst);
         if waiting > 0 {
