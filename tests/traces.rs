@@ -348,6 +348,23 @@ fn collectives() {
 }
 
 #[test]
+fn a_span_ends_with_its_operation_and_not_with_its_request() {
+    traced(2, |comm| {
+        let peer = 1 - comm.rank();
+        let receive = comm.irecv(vec![0u8; 5000], peer, Tag(21));
+        comm.send(&[1u8; 5000], peer, Tag(21))?;
+        while !receive.is_done() {}
+        let rank = comm.rank().to_string();
+        let is_closed = lock(&CLOSED)
+            .iter()
+            .any(|span| span["operation"] == "irecv" && span["rank"] == rank);
+        assert!(is_closed);
+        receive.wait().map(drop)?;
+        Ok(())
+    });
+}
+
+#[test]
 fn what_fails_says_so() {
     let spans = traced(2, |comm| {
         if comm.rank() == 0 {
