@@ -78,6 +78,7 @@ impl<'a> Patience<'a> {
         self.engine.spins.learn(before.elapsed());
         match self.rounds % ROUNDS_PER_LOOK {
             0 => self.look(tasks),
+            _ if self.engine.inquiry.is_open() => self.look(tasks),
             _ => Ok(()),
         }
     }

@@ -22,7 +22,7 @@ use super::{Engine, Wait, survey};
 const LOOKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(20)];
 
 /// How long the thread that polls may take to say what is pending.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The ranks of this process.
 static ENGINES: Mutex<Vec<Weak<Engine>>> = Mutex::new(Vec::new());
@@ -35,10 +35,15 @@ pub(super) struct Inquiry {
 }
 
 impl Inquiry {
-    /// Answers as the thread that polls, which waits for `own`, if it was asked.
+    /// Whether somebody waits for an answer.
     #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Relaxed)
+    }
+
+    /// Answers as the thread that polls, which waits for `own`, if it was asked.
     pub(super) fn answer(&self, tasks: &[super::Entry], own: &Wait<'_>) {
-        if self.is_open.load(Ordering::Relaxed) && self.is_open.swap(false, Ordering::Relaxed) {
+        if self.is_open() && self.is_open.swap(false, Ordering::Relaxed) {
             let pending = Pending::of(tasks, Some(own));
             *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(pending);
         }
@@ -155,6 +160,7 @@ fn pending(engine: &Engine) -> Option<Pending> {
     let inquiry = &engine.inquiry;
     inquiry.take_answer();
     inquiry.is_open.store(true, Ordering::Relaxed);
+    engine.transport.wake();
     while asked.elapsed() < PATIENCE && !engine.is_stopped() {
         if let Some(pending) = inquiry.take_answer() {
             return Some(pending);

@@ -19,8 +19,8 @@ use crate::error::Result;
 use crate::message::Status;
 use crate::transport::Context;
 
-/// How long rank 0 waits for answers: twice the time between two looks, and a bit.
-const PATIENCE: Duration = Duration::from_millis(2500);
+/// How long rank 0 waits for answers: a second until they look, and what the threads that poll there may take.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 const QUESTION: i32 = 0;
 const ANSWER: i32 = 1;

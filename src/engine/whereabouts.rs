@@ -77,11 +77,14 @@ impl Pending {
                 .iter()
                 .filter(|activity| activity.phase() == Phase::Frame)
             {
-                if let (Some(rank), Some(sequence)) = (activity.missing(), activity.sequence) {
+                let rank = activity
+                    .missing()
+                    .and_then(|rank| endpoint.context.group.get(rank));
+                if let (Some(&rank), Some(sequence)) = (rank, activity.sequence) {
                     missing.push(Missing {
                         communicator: endpoint.number(),
                         sequence,
-                        rank: endpoint.context.group[rank] as u64,
+                        rank: rank as u64,
                     });
                 }
             }
