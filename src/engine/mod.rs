@@ -244,12 +244,15 @@ impl Engine {
         wait: &Wait<'_>,
         operation: Pin<&mut (dyn Future<Output = Result<T>> + Send)>,
     ) -> Result<T> {
-        match trace::is_on() {
-            true => trace::around(wait.activities, || self.drive(wait, operation)),
-            false => self.drive(wait, operation),
+        let entered = trace::is_on().then(|| trace::enter(wait.activities));
+        let outcome = self.drive(wait, operation);
+        if let Some(entered) = entered {
+            entered.leave(wait.activities, outcome.as_ref().map(drop).map_err(Error::kind));
         }
+        outcome
     }
 
+    #[inline]
     fn drive<T: Send>(
         &self,
         wait: &Wait<'_>,

@@ -11,7 +11,7 @@ use tracing::span::EnteredSpan;
 use tracing::{Level, Span};
 
 use super::activity::Activity;
-use crate::error::{Error, ErrorKind, Peer, Result};
+use crate::error::{ErrorKind, Peer, Result};
 use crate::message::{PROC_NULL, Tag};
 
 /// What shows an operation while it is under way.
@@ -34,20 +34,24 @@ pub(super) fn is_on() -> bool {
     spans || nvtx::is_on()
 }
 
-/// Runs the parts of a blocking operation inside their spans, or waits for operations that have theirs already.
+/// The spans that a thread is inside of.
+pub(super) struct Entered(Vec<EnteredSpan>);
+
+/// Enters the parts of a blocking operation, but for operations that were shown before and are now waited for.
 #[cold]
-pub(super) fn around<T>(activities: &[&Activity], run: impl FnOnce() -> Result<T>) -> Result<T> {
-    let mut entered: Vec<EnteredSpan> = activities
-        .iter()
-        .filter_map(|activity| activity.begin())
-        .map(Span::entered)
-        .collect();
-    let outcome = run();
-    let ended = outcome.as_ref().map(drop).map_err(Error::kind);
-    activities.iter().for_each(|activity| activity.note(ended));
-    // The latest first, as scopes end.
-    while entered.pop().is_some() {}
-    outcome
+pub(super) fn enter(activities: &[&Activity]) -> Entered {
+    let begun = activities.iter().filter_map(|activity| activity.begin());
+    Entered(begun.map(Span::entered).collect())
+}
+
+impl Entered {
+    /// Leaves them, with what has become of the operation.
+    #[cold]
+    pub(super) fn leave(mut self, activities: &[&Activity], outcome: Result<(), ErrorKind>) {
+        activities.iter().for_each(|activity| activity.note(outcome));
+        // The latest first, as scopes end.
+        while self.0.pop().is_some() {}
+    }
 }
 
 impl Trace {
