@@ -137,12 +137,46 @@ impl FromStr for Fault {
 /// | variable | meaning | default |
 /// |---|---|---|
 /// | `WARPCOMM_TIMEOUT` | seconds a call may wait before it gives [`Timeout`](crate::ErrorKind::Timeout) | none: calls wait |
-/// | `WARPCOMM_HANG_REPORT` | seconds after which a waiting call prints what it waits for, and goes on | 300 |
+/// | `WARPCOMM_HANG_REPORT` | seconds after which a waiting call prints a report, and goes on; see below | 300 |
 /// | `WARPCOMM_EAGER_LIMIT` | largest message in bytes that travels with its envelope, at most 4000; the same on all ranks | 4000 |
 /// | `WARPCOMM_BUFFERED_LIMIT` | most bytes that the copies of a rank's buffered sends take together | 1 GiB (1073741824) |
 /// | `WARPCOMM_CHECK` | `1`: collectives compare their arguments before they move data; `0`: they trust them; the same on all ranks | 1 |
 /// | `WARPCOMM_THREAD_LEVEL` | `single`, `funneled`, `serialized` or `multiple`, asked of MPI | `multiple` |
 /// | `WARPCOMM_FAULT` | faults to inject, separated by commas; see [`Fault`] | none |
+///
+/// # Reports of hangs
+///
+/// A call that has waited for long prints to the standard error what is pending on its rank: every operation with
+/// what it waits for and its age. So does every rank of a process that gets `SIGUSR1`, whether it is in a call or not;
+/// a handler that the program has installed before is called too, and one that it installs later replaces this one.
+///
+/// Rank 0 then asks all ranks where they are, and prints within some seconds who is behind and in which collective:
+///
+/// ```text
+/// warpcomm: rank 0 has asked the 3 ranks where they are:
+/// warpcomm:   rank 2 has not entered allreduce #17, as ranks 0, 1 have; it was last in bcast #16, which it left about 12 s ago
+/// warpcomm:   rank 0: allreduce #17, 8 bytes, waits for rank 2 to enter it (12.4 s)
+/// warpcomm:   rank 1: allreduce #17, 8 bytes, waits for rank 2 to enter it (12.3 s)
+/// warpcomm:   rank 2: nothing is pending
+/// ```
+///
+/// Collectives are counted from 0 on each communicator. Where MPI grants [`ThreadLevel::Multiple`], and among ranks that
+/// are threads, a rank answers whatever it does, within a second. Below that level it answers only in a call that has
+/// waited for a moment. A rank in user code, or one that is gone, does not answer then: its line ends with `it does
+/// not answer`, and says what those know who wait for it, which is that nothing of it has arrived, and in which
+/// collective all were before. Nor can rank 0 ask while it is itself in no call. Two communicators of the same ranks
+/// in the same order that come from different splits cannot be told apart, and nobody is said to be behind in them.
+///
+/// # Traces
+///
+/// Every operation is a span of the crate `tracing`, named `operation`, with the target `warpcomm` and the level
+/// debug, from its start to its end; that of a request ends when its operation does. Its fields are `operation` and
+/// `rank`; of messages `source` or `dest`, and `tag`; of collectives `sequence`; `bytes`, `dtype`; `path`, how the elements
+/// went: `inline` or `rendezvous`, or by which algorithm, `frames`, `direct`, `tree` or `blocks`, and `staged` if this
+/// rank's went through pinned memory; `outcome`, which is `ok` or the [`ErrorKind`](crate::ErrorKind).
+///
+/// Under a profiler that takes NVTX ranges (Nsight Systems sets `NVTX_INJECTION64_PATH`), every operation is a range
+/// of the domain `warpcomm` too, named as the operation, with its bytes as payload.
 ///
 /// ```
 /// use std::time::Duration;
@@ -246,7 +280,8 @@ impl Config {
         self
     }
 
-    /// Sets the time after which a waiting call prints what it waits for, once, and goes on.
+    /// Sets the time after which a waiting call prints what is pending on its rank, and rank 0 who is behind, once, and
+    /// goes on; see [above](Config#reports-of-hangs).
     pub fn hang_report(mut self, after: Duration) -> Config {
         self.hang_report = after;
         self

@@ -12,7 +12,7 @@
 //! - Reductions ([`Op`]) give the same bits on every rank, in every run and on every path.
 //! - Whatever goes wrong is an [`Error`]: no operation aborts, panics or hangs because of bad arguments, on any
 //!   rank.
-//! - Settings are in [`Config`].
+//! - Settings are in [`Config`], and with them what is reported of hangs and how operations are traced.
 //!
 //! ```
 //! use warpcomm::{Communicator, Op, Tag};

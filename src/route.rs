@@ -34,6 +34,7 @@ impl Communicator {
         activity.peer = Some(peer);
         activity.tag = Some(tag);
         activity.bytes = span.bytes();
+        activity.carries(span.dtype(), span.place());
         activity
     }
 

@@ -104,6 +104,7 @@ fn run_rank<R>(
     engine.binding().set_local_rank(rank);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let (user, private) = (world.context(0, rank), world.context(1, rank));
+        engine.listen_on(world.context(2, rank));
         let endpoint = Endpoint::new(&engine, user, &Group::new(private), 0)?;
         Ok(body(Communicator::new(endpoint, config.timeout)))
     }));

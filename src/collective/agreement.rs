@@ -196,6 +196,9 @@ impl<'a> Call<'a> {
         local: Result<()>,
         riding: Option<&Span<'_>>,
     ) -> Result<Agreed<'c>> {
+        if let Some(dtype) = terms.dtype.filter(|_| self.operation.moves_data()) {
+            self.activity.carries(dtype, terms.place);
+        }
         let alone = Agreed {
             rank: self.rank(),
             peers: Vec::new(),

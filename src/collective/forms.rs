@@ -154,7 +154,12 @@ where
             )));
         }
         Some(sequence) => sequence,
-        None => comm.endpoint.enter_collective().map_err(named)?.sequence,
+        None => {
+            comm.endpoint
+                .enter_collective(C::OPERATION)
+                .map_err(named)?
+                .sequence
+        }
     };
     activity.sequence = Some(sequence);
     let activity = Arc::new(activity);

@@ -76,7 +76,7 @@ impl<'a> Blocking<'a> {
     pub(crate) fn enter(comm: &'a Communicator, operation: Operation, bytes: usize) -> Result<Blocking<'a>> {
         let named = |error: Error| error.at(operation.name(), comm.rank());
         let inside = comm.endpoint.enter().map_err(named)?;
-        let entered = comm.endpoint.enter_collective().map_err(named)?;
+        let entered = comm.endpoint.enter_collective(operation).map_err(named)?;
         let mut activity = comm.activity(operation.name());
         activity.bytes = bytes;
         activity.sequence = Some(entered.sequence);
@@ -221,12 +221,16 @@ impl<'a> Call<'a> {
     #[inline]
     fn plan(&self, bytes: usize) -> Algorithm {
         let Call { operation, .. } = *self;
-        plan(Question {
+        let algorithm = plan(Question {
             operation,
             ranks: self.ranks(),
             bytes,
             checked: self.is_checked(),
-        })
+        });
+        if operation.moves_data() {
+            self.activity.takes(algorithm);
+        }
+        algorithm
     }
 
     fn check_root(&self, root: usize) -> Result<()> {

@@ -63,6 +63,8 @@ pub(super) async fn agree<'c>(
     let outgoing: Vec<Word> = outgoing.iter().map(|part| part.word()).collect();
     let riding = outgoing.as_flattened().lower();
     let rides = call.plan(riding.bytes()) == Algorithm::Frames;
+    // That is about the counts; the elements themselves never ride.
+    call.activity.takes(Algorithm::Direct);
     let mut agreed = call.agree(terms, local, rides.then_some(&riding)).await?;
     let told = match call.is_checked() && !rides {
         true => told_beside(call, &outgoing).await,

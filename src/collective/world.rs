@@ -25,7 +25,8 @@ pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicat
             ..parent.clone()
         })
     };
-    let (user, private) = (context()?, context()?);
+    let (user, private, reports) = (context()?, context()?, context()?);
+    engine.listen_on(reports);
     let endpoint = Endpoint::new(engine, user, &Group::new(private), 0)?;
     let comm = Communicator::new(endpoint, engine.config().timeout);
     let blocking = Blocking::enter(&comm, Operation::World, 0)?;

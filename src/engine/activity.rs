@@ -1,13 +1,17 @@
-//! What an operation is doing, for hang reports and errors.
+//! What an operation is doing, for hang reports, traces and errors.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::sequence::Sequence;
-use crate::error::{Error, Peer};
+use super::trace::{self, Trace};
+use crate::device::Place;
+use crate::dtype::Dtype;
+use crate::error::{Error, ErrorKind, Peer};
 use crate::message::Tag;
+use crate::plan::Algorithm;
 
 /// What a pending operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,63 @@ impl Phase {
     ];
 }
 
+/// How the elements of an operation travel, from the shortest way to the longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Course {
+    /// Not yet, or not at all.
+    Unknown,
+    /// In the envelope of a message.
+    Inline,
+    /// After the receiver's answer.
+    Rendezvous,
+    Frames,
+    Direct,
+    Tree,
+    Blocks,
+}
+
+impl Course {
+    const ALL: [Course; 7] = [
+        Course::Unknown,
+        Course::Inline,
+        Course::Rendezvous,
+        Course::Frames,
+        Course::Direct,
+        Course::Tree,
+        Course::Blocks,
+    ];
+
+    /// What a trace calls it, where the elements go through pinned memory and where not.
+    fn name(self, is_staged: bool) -> Option<&'static str> {
+        let names = match self {
+            Course::Unknown => return None,
+            Course::Inline => ["inline", "inline, staged"],
+            Course::Rendezvous => ["rendezvous", "rendezvous, staged"],
+            Course::Frames => ["frames", "frames, staged"],
+            Course::Direct => ["direct", "direct, staged"],
+            Course::Tree => ["tree", "tree, staged"],
+            Course::Blocks => ["blocks", "blocks, staged"],
+        };
+        Some(names[usize::from(is_staged)])
+    }
+}
+
+impl From<Algorithm> for Course {
+    #[inline]
+    fn from(algorithm: Algorithm) -> Course {
+        match algorithm {
+            Algorithm::Frames => Course::Frames,
+            Algorithm::Direct => Course::Direct,
+            Algorithm::Tree => Course::Tree,
+            Algorithm::Blocks => Course::Blocks,
+        }
+    }
+}
+
+/// No type of elements.
+const UNTYPED: u8 = u8::MAX;
+
 /// No rank in particular.
 const NOBODY: usize = usize::MAX;
 
@@ -68,6 +129,12 @@ pub(crate) struct Activity {
     awaited: AtomicUsize,
     since: OnceLock<Instant>,
     cancelled: AtomicBool,
+    dtype: AtomicU8,
+    course: AtomicU8,
+    is_staged: AtomicBool,
+    /// Whether it was shown to those who trace.
+    begun: AtomicBool,
+    trace: Mutex<Option<Box<Trace>>>,
 }
 
 impl Activity {
@@ -84,7 +151,73 @@ impl Activity {
             awaited: AtomicUsize::new(NOBODY),
             since: OnceLock::new(),
             cancelled: AtomicBool::new(false),
+            dtype: AtomicU8::new(UNTYPED),
+            course: AtomicU8::new(Course::Unknown as u8),
+            is_staged: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
+            trace: Mutex::new(None),
         }
+    }
+
+    /// Notes what the elements are, and where.
+    #[inline]
+    pub(crate) fn carries(&self, dtype: Dtype, place: Place) {
+        self.dtype.store(dtype.code(), Ordering::Relaxed);
+        self.is_staged.store(place == Place::Device, Ordering::Relaxed);
+    }
+
+    /// Notes how elements travel; of several ways the longest counts.
+    #[inline]
+    pub(crate) fn takes(&self, course: impl Into<Course>) {
+        let known = self.course.load(Ordering::Relaxed);
+        self.course
+            .store(known.max(course.into() as u8), Ordering::Relaxed);
+    }
+
+    /// The type of the elements, where there is one.
+    pub(super) fn dtype(&self) -> Option<Dtype> {
+        Dtype::from_code(self.dtype.load(Ordering::Relaxed))
+    }
+
+    /// How the elements travel, in words, once that is known.
+    pub(super) fn path(&self) -> Option<&'static str> {
+        let course = Course::ALL.get(usize::from(self.course.load(Ordering::Relaxed)))?;
+        course.name(self.is_staged.load(Ordering::Relaxed))
+    }
+
+    /// The rank that a collective waits for to enter it.
+    pub(super) fn missing(&self) -> Option<usize> {
+        let awaited = self.awaited.load(Ordering::Relaxed);
+        (self.phase() == Phase::Frame && awaited != NOBODY).then_some(awaited)
+    }
+
+    fn trace(&self) -> MutexGuard<'_, Option<Box<Trace>>> {
+        self.trace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows the operation to those who trace, the first time. Returns its span, for the thread that runs it.
+    #[cold]
+    pub(super) fn begin(&self) -> Option<tracing::Span> {
+        if self.begun.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let trace = Trace::begin(self);
+        let span = trace.span();
+        *self.trace() = Some(Box::new(trace));
+        Some(span)
+    }
+
+    /// Tells those who trace how a part of the operation ended; the first error counts.
+    #[cold]
+    pub(super) fn note(&self, outcome: Result<(), ErrorKind>) {
+        if let Some(trace) = &mut *self.trace() {
+            trace.note(self, outcome);
+        }
+    }
+
+    /// Ends what is shown, before the operation itself is dropped.
+    pub(super) fn close(&self) {
+        drop(self.trace().take());
     }
 
     #[inline]
@@ -125,6 +258,11 @@ impl Activity {
 
     /// Names this operation in an error from below.
     pub(crate) fn name(&self, error: Error) -> Error {
+        // One that is refused at the door has no other moment to be shown.
+        if trace::is_on() && self.begin().is_some() {
+            self.note(Err(error.kind()));
+            self.close();
+        }
         let error = error.at(self.operation, self.rank);
         match self.peer {
             Some(peer) => error.peer(peer),

@@ -1,15 +1,19 @@
 //! A communicator as the engine sees it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use super::arrived::List;
 use super::group::Group;
 use super::plain::Plain;
 use super::sequence::{Sequence, Sequences};
 use super::tags::{Ids, Tags};
+use super::whereabouts::Standing;
 use super::{Engine, Inside};
 use crate::error::{Error, ErrorKind, Result};
+use crate::plan::Operation;
 use crate::transport::Context;
 use crate::transport::plain::Plain as Library;
 
@@ -28,6 +32,16 @@ pub(crate) struct Endpoint {
     poison: Arc<OnceLock<Error>>,
     pub(super) sequences: Sequences,
     in_collective: AtomicBool,
+    /// The codes of the latest two collectives.
+    operations: AtomicU16,
+    noticed: Mutex<Noticed>,
+}
+
+/// Since when a communicator is where it is, as far as somebody has looked.
+struct Noticed {
+    entered: u64,
+    is_inside: bool,
+    since: Instant,
 }
 
 /// The right to be in a collective, of one thread at a time.
@@ -87,6 +101,12 @@ impl Endpoint {
             poison: Arc::default(),
             sequences: Sequences::default(),
             in_collective: AtomicBool::new(false),
+            operations: AtomicU16::new(u16::MAX),
+            noticed: Mutex::new(Noticed {
+                entered: 0,
+                is_inside: false,
+                since: Instant::now(),
+            }),
         });
         engine.register(&endpoint);
         endpoint
@@ -178,14 +198,57 @@ impl Endpoint {
         }
     }
 
+    /// A number of the communicator that is the same on all ranks: made of its members and its slot, so that two of
+    /// the same may have the same.
+    pub(super) fn number(&self) -> u64 {
+        // The hasher has no keys of its own.
+        let mut hasher = DefaultHasher::new();
+        (&*self.context.group, self.tags.slot(), self.plain.is_some()).hash(&mut hasher);
+        hasher.finish().max(1)
+    }
+
+    /// Looks whether a collective was entered or left since somebody has looked.
+    pub(super) fn notice(&self) {
+        drop(self.noticed());
+    }
+
+    fn noticed(&self) -> MutexGuard<'_, Noticed> {
+        let entered = self.sequences.count();
+        let is_inside = self.in_collective.load(Ordering::Relaxed);
+        let mut noticed = self.noticed.lock().unwrap_or_else(PoisonError::into_inner);
+        if (noticed.entered, noticed.is_inside) != (entered, is_inside) {
+            *noticed = Noticed {
+                entered,
+                is_inside,
+                since: Instant::now(),
+            };
+        }
+        noticed
+    }
+
+    /// How far this rank got here.
+    pub(super) fn standing(&self) -> Standing {
+        let noticed = self.noticed();
+        Standing::new(
+            (self.number(), self.size()),
+            noticed.entered,
+            self.operations.load(Ordering::Relaxed).to_le_bytes(),
+            noticed.is_inside,
+            noticed.since,
+        )
+    }
+
     /// Enters a collective: to stay in it, or to start it.
     #[inline]
-    pub(crate) fn enter_collective(&self) -> Result<InCollective<'_>> {
+    pub(crate) fn enter_collective(&self, operation: Operation) -> Result<InCollective<'_>> {
         if self.in_collective.swap(true, Ordering::Acquire) {
             return Err(Error::invalid(
                 "another thread is in a collective of this communicator",
             ));
         }
+        let before = self.operations.load(Ordering::Relaxed);
+        self.operations
+            .store(before << 8 | operation as u16, Ordering::Relaxed);
         Ok(InCollective {
             endpoint: self,
             sequence: self.sequences.next(),

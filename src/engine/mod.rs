@@ -17,12 +17,16 @@ mod patience;
 mod plain;
 mod progress;
 mod rendezvous;
+mod reporter;
 mod sequence;
 mod slab;
+mod survey;
 mod sync;
 mod tags;
 mod task;
+mod trace;
 mod transfer;
+mod whereabouts;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -84,6 +88,8 @@ pub(crate) struct Engine {
     progress: Progress,
     endpoints: Mutex<Vec<Weak<Endpoint>>>,
     buffered: buffered::Usage,
+    inquiry: reporter::Inquiry,
+    survey: survey::Survey,
     #[cfg(feature = "cuda")]
     binding: Binding,
 }
@@ -103,6 +109,7 @@ unsafe impl Send for Entry {}
 /// A blocking operation that another thread drives.
 struct Lent<'a> {
     future: std::cell::UnsafeCell<Pin<&'a mut (dyn Future<Output = ()> + Send)>>,
+    endpoint: &'a Endpoint,
     activities: &'a [&'a Activity],
     done: AtomicBool,
 }
@@ -150,7 +157,8 @@ impl Engine {
         rank: usize,
         only_thread: Option<ThreadId>,
     ) -> Arc<Engine> {
-        Arc::new(Engine {
+        trace::start();
+        let engine = Arc::new(Engine {
             transport,
             config,
             rank,
@@ -165,9 +173,18 @@ impl Engine {
             progress: Progress::default(),
             endpoints: Mutex::default(),
             buffered: buffered::Usage::default(),
+            inquiry: reporter::Inquiry::default(),
+            survey: survey::Survey::default(),
             #[cfg(feature = "cuda")]
             binding: Binding::default(),
-        })
+        });
+        reporter::register(&engine);
+        engine
+    }
+
+    /// Uses a context of the world for the questions and answers of reports.
+    pub(crate) fn listen_on(&self, context: crate::transport::Context) {
+        self.survey.listen_on(context);
     }
 
     #[inline]
@@ -229,7 +246,22 @@ impl Engine {
     }
 
     /// Runs an operation to its end and everybody else's meanwhile.
+    #[inline]
     pub(crate) fn block_on<T: Send>(
+        &self,
+        wait: &Wait<'_>,
+        operation: Pin<&mut (dyn Future<Output = Result<T>> + Send)>,
+    ) -> Result<T> {
+        let entered = trace::is_on().then(|| trace::enter(wait.activities));
+        let outcome = self.drive(wait, operation);
+        if let Some(entered) = entered {
+            entered.leave(wait.activities, outcome.as_ref().map(drop).map_err(Error::kind));
+        }
+        outcome
+    }
+
+    #[inline]
+    fn drive<T: Send>(
         &self,
         wait: &Wait<'_>,
         mut operation: Pin<&mut (dyn Future<Output = Result<T>> + Send)>,
@@ -271,6 +303,7 @@ impl Engine {
         let mut finish = pin!(async { outcome = Some(operation.await) });
         let lent = Lent {
             future: std::cell::UnsafeCell::new(finish.as_mut()),
+            endpoint: wait.endpoint,
             activities: wait.activities,
             done: AtomicBool::new(false),
         };
@@ -332,6 +365,8 @@ impl Engine {
 
     /// Hands an operation whose first step is still to come to the engine.
     pub(crate) fn adopt(self: &Arc<Engine>, task: &Arc<dyn Task>) {
+        // Its age counts from here.
+        task.state().activity.age();
         self.add(Entry::Task(Arc::clone(task)));
         if self.only_thread.is_none() {
             self.progress.nudge(self);
@@ -452,6 +487,7 @@ impl Engine {
         if task.state().activity.lends() && task.state().memory == Memory::Owned {
             // The transport goes on using the buffer, which must never be freed.
             std::mem::forget(Arc::clone(task));
+            task.state().activity.close();
             if let Some(waker) = task.state().take_waker() {
                 waker.wake();
             }
@@ -476,6 +512,7 @@ impl Engine {
             return Vec::new();
         }
         self.progress.stop();
+        self.survey.end(self);
         let mut pending = Vec::new();
         let waiting = self.inside.load(Ordering::SeqCst);
         if waiting > 0 {

@@ -1,10 +1,10 @@
 //! How long a blocking call waits: spinning, yielding, the hang report, the deadline.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Engine, Entry, Phase, Wait, describe};
+use super::whereabouts::Pending;
+use super::{Engine, Entry, Phase, Wait, describe, reporter, survey};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The fewest and the most rounds in vain before a thread lets others run after each: few where others want
@@ -34,6 +34,9 @@ impl Spins {
             .store(spins.clamp(*SPINS.start(), *SPINS.end()), Ordering::Relaxed);
     }
 }
+
+/// How long a call waits before it looks for the questions of rank 0, where no thread does so for it.
+const ATTENTIVE_AFTER: Duration = Duration::from_millis(100);
 
 /// Rounds between two looks at the clock and at what other threads have noticed.
 const ROUNDS_PER_LOOK: u32 = 64;
@@ -75,6 +78,7 @@ impl<'a> Patience<'a> {
         self.engine.spins.learn(before.elapsed());
         match self.rounds % ROUNDS_PER_LOOK {
             0 => self.look(tasks),
+            _ if self.engine.inquiry.is_open() => self.look(tasks),
             _ => Ok(()),
         }
     }
@@ -131,24 +135,27 @@ impl<'a> Patience<'a> {
             self.reported = true;
             self.report(waited, tasks);
         }
+        self.engine.inquiry.answer(tasks, self.wait);
+        if self.engine.only_thread.is_some() && waited >= ATTENTIVE_AFTER {
+            survey::attend(&endpoint.engine, || Pending::of(tasks, Some(self.wait)));
+        }
         Ok(())
     }
 
-    /// Prints what each pending operation of this rank waits for.
+    /// Prints what each pending operation of this rank waits for, and lets rank 0 ask the others.
     fn report(&self, waited: Duration, tasks: &[Entry]) {
         let lines = describe(tasks, self.wait.activities);
         let mut text = format!(
-            "warpcomm: rank {} has waited for {:.1} s; pending here:\n",
+            "rank {} has waited for {:.1} s; pending here:\n",
             self.engine.rank,
             waited.as_secs_f64()
         );
         for line in lines {
-            text.push_str("warpcomm:   ");
+            text.push_str("  ");
             text.push_str(&line);
             text.push('\n');
         }
-        // One write, so that the reports of several ranks do not mix.
-        // Where nobody reads the errors any more, there is nobody to tell.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        reporter::print(&text);
+        self.engine.survey.want();
     }
 }

@@ -18,7 +18,7 @@
 
 use std::sync::Arc;
 
-use super::activity::{Activity, Phase};
+use super::activity::{Activity, Course, Phase};
 use super::arrived::{Arrived, Next, Numbered};
 use super::endpoint::Endpoint;
 use super::envelope::{self, ANSWER_BYTES, ENVELOPE_BYTES, Envelope, Path, Room};
@@ -63,6 +63,7 @@ pub(crate) async fn send(
     let failed = span.check();
     let rides = mode == Mode::Standard && bytes <= endpoint.engine.config().eager_limit;
     if rides || failed.is_err() {
+        activity.takes(Course::Inline);
         Envelope::new(Path::Inline, content, 0, count).write(slab.bytes_mut());
         let context = &endpoint.context;
         let transfer = if failed.is_err() {
@@ -90,6 +91,7 @@ pub(crate) async fn send(
         transfer.await?;
         return failed.map(|()| sent);
     }
+    activity.takes(Course::Rendezvous);
     let id = endpoint.ids.take()?;
     Envelope::new(Path::Rendezvous, content, id.number, count).write(slab.bytes_mut());
     let private = &endpoint.group.private;
@@ -293,6 +295,7 @@ async fn take_in(
     };
     match path {
         Path::Inline => {
+            activity.takes(Course::Inline);
             fits.map_err(from)?;
             span.write(&slab.bytes()[ENVELOPE_BYTES..bytes])?;
         }
@@ -303,6 +306,7 @@ async fn take_in(
             )));
         }
         Path::Rendezvous => {
+            activity.takes(Course::Rendezvous);
             let answer_tag = endpoint.tags.answer(envelope.id);
             if let Err(error) = fits {
                 answer(endpoint, source, answer_tag, |slab| {

@@ -29,6 +29,11 @@ impl Sequence {
         Sequence(code)
     }
 
+    /// The number alone.
+    pub(super) fn number(self) -> u64 {
+        self.0 & !PERSISTENT
+    }
+
     #[inline]
     pub(super) fn is_persistent(self) -> bool {
         self.0 & PERSISTENT != 0
@@ -38,8 +43,8 @@ impl Sequence {
 impl fmt::Display for Sequence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.is_persistent() {
-            true => write!(f, "#{} of the persistent ones", self.0 & !PERSISTENT),
-            false => write!(f, "#{}", self.0),
+            true => write!(f, "#{} of the persistent ones", self.number()),
+            false => write!(f, "#{}", self.number()),
         }
     }
 }
@@ -59,6 +64,11 @@ impl Sequences {
     #[inline]
     pub(super) fn next(&self) -> Sequence {
         Sequence(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// How many there were, but for persistent ones.
+    pub(super) fn count(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
     }
 
     pub(super) fn next_persistent(&self) -> Sequence {

@@ -46,6 +46,10 @@ impl Tags {
         })
     }
 
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot
+    }
+
     fn tag(&self, kind: Kind, number: u32) -> i32 {
         debug_assert!(self.slot < 1 << self.slot_bits);
         let number = number & ((1 << self.number_bits) - 1);

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::activity::Activity;
-use crate::error::Result;
+use super::trace;
+use crate::error::{Error, Result};
 use crate::message::Status;
 
 /// An operation that whoever polls drives on, and what became of it.
@@ -74,6 +75,9 @@ pub(crate) fn task<F>(activity: Arc<Activity>, memory: Memory, future: F) -> Arc
 where
     F: Future<Output = Result<Status>> + Send + 'static,
 {
+    if memory != Memory::Nothing && trace::is_on() {
+        activity.begin();
+    }
     Arc::new(Operation {
         state: TaskState {
             activity,
@@ -115,6 +119,11 @@ impl<F: Future<Output = Result<Status>> + Send> Task for Operation<F> {
 
 impl TaskState {
     pub(super) fn finish(&self, outcome: Result<Status>) {
+        if trace::is_on() {
+            self.activity
+                .note(outcome.as_ref().map(drop).map_err(Error::kind));
+            self.activity.close();
+        }
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
         let UntilOver { kept, waker } = {
             let mut until_over = self.until_over();

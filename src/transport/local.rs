@@ -100,14 +100,14 @@ impl World {
             mailboxes: (0..ranks).map(|_| mailbox()).collect(),
             lost: OnceLock::new(),
             // Two contexts for each rank's world.
-            next_context: AtomicU64::new(2),
+            next_context: AtomicU64::new(4),
             ended: AtomicUsize::new(0),
         })
     }
 
-    /// One of two contexts of all ranks, as rank `rank` sees it.
+    /// One of three contexts of all ranks, as rank `rank` sees it.
     pub(crate) fn context(&self, handle: u64, rank: usize) -> Context {
-        debug_assert!(handle < 2);
+        debug_assert!(handle < 3);
         Context {
             handle,
             rank,

@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
+use signal_hook::consts::SIGUSR1;
+use signal_hook::low_level;
 use warpcomm::{Communicator, ErrorKind, Op, Runtime, Tag};
 
 use super::common::still_works;
@@ -55,6 +57,80 @@ pub const SOLOS: &[Solo] = &[
         program: a_hang_report_of_a_collective,
         release: Some("waits for rank 2 to enter it"),
         expect: |ended| ended.check(true, &["allreduce #"]),
+    },
+    Solo {
+        name: "a_rank_in_user_code_is_behind",
+        start: Start::Ranks(3),
+        environment: &[("WARPCOMM_HANG_REPORT", "0.5")],
+        program: a_rank_that_comes_late,
+        release: Some("rank 2 has not entered"),
+        expect: |ended| {
+            ended.check(
+                true,
+                &[
+                    "warpcomm: rank 0 has asked the 3 ranks where they are:",
+                    "rank 2 has not entered allreduce #2, as ranks 0, 1 have; it was last in bcast #1, which it left about",
+                    "warpcomm:   rank 1: allreduce #2, 24 bytes, waits for rank 2 to enter it",
+                    "warpcomm:   rank 2: nothing is pending",
+                ],
+            )
+        },
+    },
+    Solo {
+        name: "a_rank_that_cannot_answer_is_behind",
+        start: Start::Ranks(3),
+        // Rank 2 is in no call, and no other thread may answer for it.
+        environment: &[
+            ("WARPCOMM_HANG_REPORT", "0.5"),
+            ("WARPCOMM_THREAD_LEVEL", "funneled"),
+        ],
+        program: a_rank_that_comes_late,
+        release: Some("rank 2 has not entered"),
+        expect: |ended| {
+            ended.check(
+                true,
+                &[
+                    "rank 2 has not entered allreduce #2, for which rank 0 waits; it was last in bcast #1; it does not answer",
+                    "warpcomm:   rank 1: allreduce #2, 24 bytes, waits for rank 2 to enter it",
+                ],
+            )
+        },
+    },
+    Solo {
+        name: "a_signal_in_a_call",
+        start: Start::Ranks(3),
+        environment: &[("WARPCOMM_TEST_SIGNALLED", "0")],
+        program: a_rank_that_comes_late,
+        release: Some("rank 2 has not entered"),
+        expect: |ended| {
+            ended.check(
+                true,
+                &[
+                    "warpcomm: rank 0 reports; pending here:",
+                    "warpcomm:   allreduce #2, 24 bytes, waits for rank 2 to enter it",
+                    "rank 2 has not entered allreduce #2, as ranks 0, 1 have",
+                ],
+            )
+        },
+    },
+    Solo {
+        name: "a_signal_in_user_code",
+        start: Start::Ranks(3),
+        environment: &[
+            ("WARPCOMM_TEST_SIGNALLED", "2"),
+            ("WARPCOMM_THREAD_LEVEL", "funneled"),
+        ],
+        program: a_rank_that_comes_late,
+        release: Some("rank 2 reports"),
+        expect: |ended| {
+            ended.check(
+                true,
+                &[
+                    "warpcomm: rank 2 reports; nothing is pending here",
+                    "warpcomm:   last in bcast #1 of 3 ranks, left about",
+                ],
+            )
+        },
     },
     Solo {
         name: "a_peer_that_exits",
@@ -152,6 +228,28 @@ fn a_hang_report_of_a_collective() -> Outcome {
         world.allreduce(&[1, 2, 3], &mut sum, Op::Sum)?;
         assert_eq!(sum, [3, 6, 9]);
         Ok(())
+    })
+}
+
+/// The rank that this variable names gets a signal while the others wait for rank 2.
+const SIGNALLED: &str = "WARPCOMM_TEST_SIGNALLED";
+
+fn a_rank_that_comes_late() -> Outcome {
+    with_world(|world| {
+        world.bcast(&mut [0u8], 0)?;
+        if std::env::var(SIGNALLED).is_ok_and(|rank| rank == world.rank().to_string()) {
+            thread::spawn(|| {
+                thread::sleep(Duration::from_millis(500));
+                low_level::raise(SIGUSR1)
+            });
+        }
+        if world.rank() == 2 {
+            wait_for_release();
+        }
+        let mut sum = [0u64; 3];
+        world.allreduce(&[1, 2, 3], &mut sum, Op::Sum)?;
+        assert_eq!(sum, [3, 6, 9]);
+        still_works(world)
     })
 }
 
