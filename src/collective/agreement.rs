@@ -342,7 +342,7 @@ impl<'a> Call<'a> {
     }
 
     fn private(&self) -> &crate::transport::Context {
-        &self.endpoint().group.private
+        &self.endpoint().family.private
     }
 
     async fn receive_frame(&self, from: usize) -> Result<(Slab, usize)> {

@@ -7,7 +7,7 @@ use super::family::Place;
 use super::{Blocking, Call};
 use crate::buffer::lower::{Lower, LowerMut};
 use crate::comm::Communicator;
-use crate::engine::{Endpoint, Group, Phase};
+use crate::engine::{Endpoint, Family, Phase};
 use crate::error::{Error, Result};
 use crate::plan::Operation;
 use crate::transport::{Context, Split};
@@ -93,8 +93,8 @@ async fn conclude(
 ) -> Result<Option<Communicator>> {
     let slot = parts.place.slot;
     let made = call.conclude(parts.place, made).await?;
-    let group = made.as_ref().map(|endpoint| Arc::clone(&endpoint.group));
-    call.endpoint().group.add_part(slot, group);
+    let family = made.as_ref().map(|endpoint| Arc::clone(&endpoint.family));
+    call.endpoint().family.add_part(slot, family);
     Ok(made.map(|endpoint| Communicator::new(endpoint, call.comm.timeout())))
 }
 
@@ -122,5 +122,5 @@ fn make(call: &Call<'_>, parts: &Parts) -> Result<Option<Arc<Endpoint>>> {
         rank,
         group: Arc::clone(&group),
     };
-    Endpoint::new(engine, context(user), &Group::new(context(private)), 0).map(Some)
+    Endpoint::new(engine, context(user), &Family::new(context(private)), 0).map(Some)
 }

@@ -4,7 +4,7 @@ use super::duplicate::created;
 use super::{Blocking, Call, allgather::allgather};
 use crate::buffer::lower::{Lower, LowerMut};
 use crate::comm::Communicator;
-use crate::engine::{Endpoint, Engine, Group};
+use crate::engine::{Endpoint, Engine, Family};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Operation;
 use crate::transport::Context;
@@ -26,7 +26,7 @@ pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicat
         })
     };
     let (user, private) = (context()?, context()?);
-    let endpoint = Endpoint::new(engine, user, &Group::new(private), 0)?;
+    let endpoint = Endpoint::new(engine, user, &Family::new(private), 0)?;
     let comm = Communicator::new(endpoint, engine.config().timeout);
     let blocking = Blocking::enter(&comm, Operation::World, 0)?;
     let _all_know_their_gpu = blocking.run(compare_settings(&blocking.call()))?;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::arrived::List;
-use super::group::Group;
+use super::family::Family;
 use super::sequence::{Sequence, Sequences};
 use super::tags::{Ids, Tags};
 use super::{Engine, Inside};
@@ -17,7 +17,7 @@ pub(crate) struct Endpoint {
     /// Where envelopes travel, so that MPI matches them as the user's messages.
     pub context: Context,
     /// What all communicators of the same ranks share.
-    pub group: Arc<Group>,
+    pub family: Arc<Family>,
     pub tags: Tags,
     pub(super) ids: Ids,
     pub(super) arrived: Mutex<List>,
@@ -34,11 +34,11 @@ pub(crate) struct InCollective<'a> {
 }
 
 impl Endpoint {
-    /// The communicator in slot `slot` of its group, over `context`.
+    /// The communicator in slot `slot` of its family, over `context`.
     pub(crate) fn new(
         engine: &Arc<Engine>,
         context: Context,
-        group: &Arc<Group>,
+        family: &Arc<Family>,
         slot: u32,
     ) -> Result<Arc<Endpoint>> {
         let limit = engine.transport().tag_limit();
@@ -50,7 +50,7 @@ impl Endpoint {
         let endpoint = Arc::new(Endpoint {
             engine: Arc::clone(engine),
             context,
-            group: Arc::clone(group),
+            family: Arc::clone(family),
             tags,
             ids: Ids::new(&tags),
             arrived: Mutex::default(),
@@ -58,7 +58,7 @@ impl Endpoint {
             sequences: Sequences::default(),
             in_collective: AtomicBool::new(false),
         });
-        group.add(slot, &endpoint);
+        family.add(slot, &endpoint);
         engine.register(&endpoint);
         Ok(endpoint)
     }

@@ -90,7 +90,7 @@ pub(crate) async fn send(
     }
     let id = endpoint.ids.take()?;
     Envelope::new(Path::Rendezvous, dtype, id.number, count).write(slab.bytes_mut());
-    let private = &endpoint.group.private;
+    let private = &endpoint.family.private;
     let answer_tag = endpoint.tags.answer(id.number);
     let await_answer =
         || Transfer::receive_slab(transport, private, Some(dest), Some(answer_tag), ANSWER_BYTES);
@@ -126,7 +126,7 @@ async fn send_body(endpoint: &Endpoint, span: &Span<'_>, dest: usize, tag: i32) 
         let part = (first, length);
         // SAFETY: within the span, which is borrowed until this future ends or is dropped.
         let posted =
-            unsafe { Transfer::send_part(transport, &endpoint.group.private, dest, tag, span, part) };
+            unsafe { Transfer::send_part(transport, &endpoint.family.private, dest, tag, span, part) };
         let sent = match posted {
             Ok(transfer) => match transfer.await {
                 // The transport has sent an empty message itself.
@@ -148,7 +148,7 @@ async fn send_body(endpoint: &Endpoint, span: &Span<'_>, dest: usize, tag: i32) 
 /// Tells the receiver that no body will come.
 async fn send_mark(endpoint: &Endpoint, dest: usize, tag: i32) -> Result<()> {
     let transport = endpoint.engine.transport();
-    Transfer::send_slab(transport, &endpoint.group.private, dest, tag, Slab::take(), 0)?
+    Transfer::send_slab(transport, &endpoint.family.private, dest, tag, Slab::take(), 0)?
         .await
         .map(drop)
 }
@@ -164,8 +164,13 @@ fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, bytes: usize, id: u32) -> Res
     let decline = async move {
         let transport = own.engine.transport();
         let tag = own.tags.answer(id);
-        let mut answer =
-            Transfer::receive_slab(transport, &own.group.private, Some(dest), Some(tag), ANSWER_BYTES)?;
+        let mut answer = Transfer::receive_slab(
+            transport,
+            &own.family.private,
+            Some(dest),
+            Some(tag),
+            ANSWER_BYTES,
+        )?;
         let delivery = (&mut answer).await?;
         // A receiver that refused does not wait for a body, nor one of a message without elements.
         if bytes > 0 && answer.slab().first() == Some(&0) && delivery.bytes == ANSWER_BYTES {
@@ -277,7 +282,7 @@ async fn answer(endpoint: &Endpoint, dest: usize, tag: i32, write: impl FnOnce(&
     let mut slab = Slab::take();
     write(slab.bytes_mut());
     let transport = endpoint.engine.transport();
-    Transfer::send_slab(transport, &endpoint.group.private, dest, tag, slab, ANSWER_BYTES)?
+    Transfer::send_slab(transport, &endpoint.family.private, dest, tag, slab, ANSWER_BYTES)?
         .await
         .map(drop)
 }
@@ -300,7 +305,7 @@ async fn receive_body(
     let mut first = 0;
     while first < bytes {
         let length = LARGEST_MESSAGE_BYTES.min(bytes - first);
-        let (part, private) = ((first, length), &endpoint.group.private);
+        let (part, private) = ((first, length), &endpoint.family.private);
         // SAFETY: within the span, which is borrowed for writing until this future ends or is dropped.
         let posted = unsafe { Transfer::receive_part(transport, private, source, body_tag, span, part) };
         let ready = match posted {
