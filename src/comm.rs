@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::engine::{Activity, Endpoint, Inside, Phase, Wait};
 use crate::error::{ErrorKind, Result};
+use crate::group::{Comparison, Group};
 
 /// A group of ranks that exchange messages among themselves.
 ///
@@ -48,6 +49,36 @@ impl Communicator {
     #[inline]
     pub fn size(&self) -> usize {
         self.endpoint.size()
+    }
+
+    /// The ranks of this communicator.
+    ///
+    /// MPI standard, section 7.3.2 (`MPI_Comm_group`).
+    pub fn group(&self) -> Group {
+        let context = &self.endpoint.context;
+        Group::new(Arc::clone(&context.group), context.group[context.rank])
+    }
+
+    /// Whether two communicators are the same, or else of the same ranks; local.
+    ///
+    /// MPI standard, section 7.4.1 (`MPI_Comm_compare`).
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Comparison};
+    ///
+    /// let comparisons = Communicator::threads(2, |comm| {
+    ///     let reversed = comm.split(Some(0), -(comm.rank() as i32))?.expect("it has a color");
+    ///     Ok([comm.clone(), comm.duplicate()?, reversed].map(|other| comm.compare(&other)))
+    /// })?;
+    /// let comparisons: Vec<_> = comparisons.into_iter().collect::<Result<_, warpcomm::Error>>()?;
+    /// assert_eq!(comparisons[0], [Comparison::Identical, Comparison::Congruent, Comparison::Similar]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn compare(&self, other: &Communicator) -> Comparison {
+        match self.group().compare(&other.group()) {
+            Comparison::Identical if !Arc::ptr_eq(&self.endpoint, &other.endpoint) => Comparison::Congruent,
+            comparison => comparison,
+        }
     }
 
     /// The same communicator with another deadline for its calls, or none.

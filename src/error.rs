@@ -135,13 +135,19 @@ impl Error {
         self
     }
 
-    /// Names the operation and this rank, unless a deeper layer has done so.
-    pub(crate) fn at(mut self, operation: &'static str, rank: usize) -> Error {
+    /// Names the operation, unless a deeper layer has done so: one that no rank in particular is in.
+    pub(crate) fn of(mut self, operation: &'static str) -> Error {
         if self.0.operation.is_empty() {
             self.0.operation = operation;
         }
-        self.0.rank.get_or_insert(rank);
         self
+    }
+
+    /// Names the operation and this rank, unless a deeper layer has done so.
+    pub(crate) fn at(self, operation: &'static str, rank: usize) -> Error {
+        let mut error = self.of(operation);
+        error.0.rank.get_or_insert(rank);
+        error
     }
 
     pub(crate) fn peer(mut self, peer: Peer) -> Error {

@@ -12,6 +12,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("op", 0),
     ("config", 0),
     ("message", 0),
+    ("group", 0),
     ("buffer", 1),
     ("device", 1),
     ("transport", 2),
