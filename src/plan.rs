@@ -51,6 +51,8 @@ operations! {
     Exscan: "exscan", Data;
     Duplicate: "duplicate", Steps;
     Split: "split", Steps;
+    SplitShared: "split_shared", Steps;
+    Create: "create", Steps;
     World: "world", Steps;
     Finalize: "finalize", Agreement;
 }

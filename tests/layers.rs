@@ -13,6 +13,8 @@ const FLOORS: &[(&str, u32)] = &[
     ("config", 0),
     ("message", 0),
     ("group", 0),
+    ("fingerprint", 0),
+    ("node", 0),
     ("buffer", 1),
     ("device", 1),
     ("transport", 2),

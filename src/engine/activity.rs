@@ -1,8 +1,8 @@
 //! What an operation is doing, for hang reports and errors.
 
 use std::fmt;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::sequence::Sequence;
@@ -56,6 +56,8 @@ pub(crate) struct Activity {
     pub operation: &'static str,
     /// The ranks of the communicator, for the report.
     pub rank: usize,
+    /// The name of the communicator, if it has one.
+    pub communicator: Option<Arc<str>>,
     pub peer: Option<Peer>,
     pub tag: Option<Tag>,
     pub bytes: usize,
@@ -73,6 +75,7 @@ impl Activity {
         Activity {
             operation,
             rank,
+            communicator: None,
             peer: None,
             tag: None,
             bytes: 0,
@@ -122,7 +125,7 @@ impl Activity {
 
     /// Names this operation in an error from below.
     pub(crate) fn name(&self, error: Error) -> Error {
-        let error = error.at(self.operation, self.rank);
+        let error = error.at(self.operation, self.rank).on(self.communicator.as_ref());
         match self.peer {
             Some(peer) => error.peer(peer),
             None => error,
@@ -135,6 +138,9 @@ impl fmt::Display for Activity {
         f.write_str(self.operation)?;
         if let Some(sequence) = self.sequence {
             write!(f, " {sequence}")?;
+        }
+        if let Some(communicator) = &self.communicator {
+            write!(f, " on {communicator:?}")?;
         }
         if let Some(peer) = self.peer {
             write!(f, " {peer}")?;

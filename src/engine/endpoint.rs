@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::arrived::List;
 use super::family::Family;
+use super::name::Name;
 use super::sequence::{Sequence, Sequences};
 use super::tags::{Ids, Tags};
 use super::{Engine, Inside};
@@ -19,6 +20,7 @@ pub(crate) struct Endpoint {
     /// What all communicators of the same ranks share.
     pub family: Arc<Family>,
     pub tags: Tags,
+    pub name: Name,
     pub(super) ids: Ids,
     pub(super) arrived: Mutex<List>,
     poison: Arc<OnceLock<Error>>,
@@ -52,6 +54,7 @@ impl Endpoint {
             context,
             family: Arc::clone(family),
             tags,
+            name: Name::default(),
             ids: Ids::new(&tags),
             arrived: Mutex::default(),
             poison: Arc::default(),

@@ -12,6 +12,7 @@ mod buffered;
 mod endpoint;
 mod envelope;
 mod family;
+mod name;
 mod patience;
 mod progress;
 mod rendezvous;
