@@ -53,6 +53,7 @@ operations! {
     Split: "split", Steps;
     SplitShared: "split_shared", Steps;
     Create: "create", Steps;
+    CreateGroup: "create_group", Steps;
     World: "world", Steps;
     Finalize: "finalize", Agreement;
 }

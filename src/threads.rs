@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::comm::Communicator;
 use crate::config::Config;
-use crate::engine::{Endpoint, Engine, Family};
+use crate::engine::{Endpoint, Engine, Family, OF_THE_WORLD};
 use crate::error::{Error, Result};
 use crate::transport::local::{Local, World};
 use crate::transport::{self, Transport};
@@ -104,7 +104,9 @@ fn run_rank<R>(
     engine.binding().set_local_rank(rank);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let (user, private) = (world.context(0, rank), world.context(1, rank));
-        let endpoint = Endpoint::new(&engine, user, &Family::new(private), 0)?;
+        let family = Family::founded(private, OF_THE_WORLD);
+        engine.families().add(&family);
+        let endpoint = Endpoint::new(&engine, user, &family, 0)?;
         Ok(body(Communicator::new(endpoint, config.timeout)))
     }));
     if outcome.is_err() {

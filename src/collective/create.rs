@@ -33,7 +33,8 @@ impl Communicator {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn create(&self, group: &Group) -> Result<Option<Communicator>> {
-        let wish = self.ranks_of(group).map(|members| match group.rank() {
+        let (members, all) = self.members_of(group);
+        let wish = all.map(|()| match group.rank() {
             None => Wish::NONE,
             Some(key) => Wish {
                 color: Some(members[0] as i64),
@@ -44,12 +45,18 @@ impl Communicator {
         divide(self, Operation::Create, wish, check_groups)
     }
 
-    /// The members of a group as ranks of this communicator.
-    pub(super) fn ranks_of(&self, group: &Group) -> Result<Vec<usize>> {
+    /// The members of a group as ranks of this communicator, as far as they are in it, and whether all are.
+    pub(super) fn members_of(&self, group: &Group) -> (Vec<usize>, Result<()>) {
         let members: Vec<usize> = (0..group.size()).collect();
-        let ranks = group.translate_ranks(&members, &self.group())?;
-        let outside = || Error::invalid(format!("{group:?} has ranks that are not in the communicator"));
-        ranks.into_iter().collect::<Option<_>>().ok_or_else(outside)
+        let ranks = group.translate_ranks(&members, &self.group()).unwrap_or_default();
+        let inside: Vec<usize> = ranks.into_iter().flatten().collect();
+        let all = match inside.len() == group.size() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!(
+                "{group:?} has ranks that are not in the communicator"
+            ))),
+        };
+        (inside, all)
     }
 }
 

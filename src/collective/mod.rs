@@ -14,6 +14,7 @@ mod barrier;
 mod bcast;
 mod courier;
 mod create;
+mod create_group;
 mod duplicate;
 mod exchange;
 mod exscan;
@@ -21,8 +22,10 @@ mod family;
 #[cfg(feature = "mpi")]
 mod finalize;
 mod forms;
+mod found;
 mod gather;
 mod gatherv;
+mod meeting;
 mod pairs;
 mod parts;
 mod reduce;

@@ -4,7 +4,7 @@ use super::duplicate::created;
 use super::{Blocking, Call, allgather::allgather};
 use crate::buffer::lower::{Lower, LowerMut};
 use crate::comm::Communicator;
-use crate::engine::{Endpoint, Engine, Family};
+use crate::engine::{Endpoint, Engine, Family, OF_THE_WORLD};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Operation;
 use crate::transport::Context;
@@ -26,7 +26,9 @@ pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicat
         })
     };
     let (user, private) = (context()?, context()?);
-    let endpoint = Endpoint::new(engine, user, &Family::new(private), 0)?;
+    let family = Family::founded(private, OF_THE_WORLD);
+    engine.families().add(&family);
+    let endpoint = Endpoint::new(engine, user, &family, 0)?;
     let comm = Communicator::new(endpoint, engine.config().timeout);
     let blocking = Blocking::enter(&comm, Operation::World, 0)?;
     let _all_know_their_gpu = blocking.run(compare_settings(&blocking.call()))?;

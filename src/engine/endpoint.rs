@@ -49,7 +49,23 @@ impl Endpoint {
                 "{slot} communicators of the same ranks, and there are no more tags"
             ))
         })?;
-        let endpoint = Arc::new(Endpoint {
+        let endpoint = Arc::new(Endpoint::with_tags(engine, context, family, tags));
+        family.add(slot, &endpoint);
+        engine.register(&endpoint);
+        Ok(endpoint)
+    }
+
+    /// What the ranks of a family found a communicator with: no messages but those of one collective, number
+    /// `number`, which no other founding of theirs has at the same time.
+    pub(crate) fn of_founding(engine: &Arc<Engine>, family: &Arc<Family>, number: u64) -> Arc<Endpoint> {
+        let tags = Tags::of_founding(engine.transport().tag_limit());
+        let mut endpoint = Endpoint::with_tags(engine, family.private.clone(), family, tags);
+        endpoint.sequences = Sequences::from(number);
+        Arc::new(endpoint)
+    }
+
+    fn with_tags(engine: &Arc<Engine>, context: Context, family: &Arc<Family>, tags: Tags) -> Endpoint {
+        Endpoint {
             engine: Arc::clone(engine),
             context,
             family: Arc::clone(family),
@@ -60,10 +76,7 @@ impl Endpoint {
             poison: Arc::default(),
             sequences: Sequences::default(),
             in_collective: AtomicBool::new(false),
-        });
-        family.add(slot, &endpoint);
-        engine.register(&endpoint);
-        Ok(endpoint)
+        }
     }
 
     #[inline]

@@ -18,8 +18,13 @@ pub(crate) type Slots = [u8; SLOTS_TOLD / 8];
 
 pub(crate) const NO_SLOTS: Slots = [0; SLOTS_TOLD / 8];
 
+/// The number of the world's family; others are larger.
+pub(crate) const OF_THE_WORLD: u64 = 1;
+
 /// The communicators of the same ranks.
 pub(crate) struct Family {
+    /// The number under which it was founded, the same on all ranks; 0 for a part of another family.
+    number: u64,
     /// Where answers, bodies and collectives of all of them travel.
     pub private: Context,
     state: Mutex<State>,
@@ -65,10 +70,20 @@ enum Child {
 
 impl Family {
     pub(crate) fn new(private: Context) -> Arc<Family> {
+        Family::founded(private, 0)
+    }
+
+    /// A family that is no part of another one.
+    pub(crate) fn founded(private: Context, number: u64) -> Arc<Family> {
         Arc::new(Family {
+            number,
             private,
             state: Mutex::default(),
         })
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -173,6 +188,45 @@ impl State {
             slots[slot as usize / 8] |= 1 << (slot % 8);
         }
         slots
+    }
+}
+
+/// The families that are no part of another one: that of the world, and one for each list of ranks that has come
+/// together without the others.
+///
+/// They stay, so that ranks which come together again have slots for what they make then, and free what they made
+/// before.
+#[derive(Default)]
+pub(crate) struct Families(Mutex<Vec<Arc<Family>>>);
+
+impl Families {
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<Family>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a family, in the place of an earlier one of the same ranks.
+    pub(crate) fn add(&self, family: &Arc<Family>) {
+        let mut list = self.list();
+        let is_new = |other: &Arc<Family>| other.private.group != family.private.group;
+        list.retain(is_new);
+        list.push(Arc::clone(family));
+    }
+
+    /// The family of all ranks.
+    pub(crate) fn world(&self) -> Result<Arc<Family>> {
+        let list = self.list();
+        let world = list.iter().find(|family| family.number == OF_THE_WORLD);
+        world
+            .cloned()
+            .ok_or_else(|| Error::unsupported("this needs the communicator of all ranks (Runtime::world)"))
+    }
+
+    /// The family of these ranks of the world, in this order.
+    pub(crate) fn of(&self, ranks: &[usize]) -> Option<Arc<Family>> {
+        self.list()
+            .iter()
+            .find(|family| *family.private.group == *ranks)
+            .cloned()
     }
 }
 

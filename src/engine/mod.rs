@@ -46,7 +46,7 @@ pub(crate) use activity::{Activity, Phase};
 pub(crate) use arrived::Matched;
 pub(crate) use buffered::Room;
 pub(crate) use endpoint::{Endpoint, InCollective};
-pub(crate) use family::{Family, NO_SLOTS, Slots};
+pub(crate) use family::{Families, Family, NO_SLOTS, OF_THE_WORLD, Slots};
 pub(crate) use rendezvous::{Mode, receive, receive_matched, send};
 pub(crate) use sequence::{Sequence, Unfinished};
 pub(crate) use slab::Slab;
@@ -78,6 +78,7 @@ pub(crate) struct Engine {
     inside: AtomicUsize,
     progress: Progress,
     endpoints: Mutex<Vec<Weak<Endpoint>>>,
+    families: Families,
     buffered: buffered::Usage,
     #[cfg(feature = "cuda")]
     binding: Binding,
@@ -159,6 +160,7 @@ impl Engine {
             inside: AtomicUsize::new(0),
             progress: Progress::default(),
             endpoints: Mutex::default(),
+            families: Families::default(),
             buffered: buffered::Usage::default(),
             #[cfg(feature = "cuda")]
             binding: Binding::default(),
@@ -173,6 +175,11 @@ impl Engine {
     #[inline]
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    #[inline]
+    pub(crate) fn families(&self) -> &Families {
+        &self.families
     }
 
     /// The GPU of this rank.

@@ -234,6 +234,10 @@ pub(crate) trait Transport: Send + Sync {
     /// wait for the others inside.
     fn split(&self, parent: &Context, split: &Split) -> Result<Option<u64>>;
 
+    /// Makes a context of some members of a parent, in this order; these ranks alone call it, with the same `agreed`, a
+    /// fresh number, and may wait for each other inside.
+    fn create(&self, parent: &Context, members: &[usize], agreed: u64) -> Result<u64>;
+
     /// Frees a context; every member calls it in the same order among frees, and may wait for the
     /// others inside.
     fn free(&self, context: &Context) -> Result<()>;
