@@ -54,6 +54,8 @@ operations! {
     SplitShared: "split_shared", Steps;
     Create: "create", Steps;
     CreateGroup: "create_group", Steps;
+    CreateIntercommunicator: "create_intercommunicator", Steps;
+    Merge: "merge", Steps;
     World: "world", Steps;
     Finalize: "finalize", Agreement;
 }

@@ -24,6 +24,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("route", 4),
     ("request", 5),
     ("collective", 5),
+    ("intercommunicator", 5),
     ("point_to_point", 5),
     ("scope", 5),
     ("threads", 6),

@@ -55,6 +55,9 @@ const NOBODY: u64 = u64::MAX;
 const NOTE_BYTES: usize = size_of::<Note>();
 const TEXT_BYTES: usize = 512;
 
+/// The numbers in one message of a list.
+const NUMBERS_AT_A_TIME: usize = 256;
+
 /// A note with the text of its error.
 #[derive(Clone, Debug)]
 pub(super) struct Letter {
@@ -137,33 +140,36 @@ impl<'a> Post<'a> {
         })
     }
 
-    pub(super) async fn send(&self, to: usize, letter: &Letter) -> Result<()> {
+    async fn send_bytes(&self, to: usize, head: &[u8], rest: &[u8]) -> Result<()> {
         let endpoint = &self.comm.endpoint;
+        let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
+        let bytes = head.len() + rest.len();
         let send = || {
             let mut slab = Slab::take();
-            let bytes = NOTE_BYTES + letter.text.len();
-            slab.bytes_mut()[..NOTE_BYTES].copy_from_slice(bytemuck::bytes_of(&letter.note));
-            slab.bytes_mut()[NOTE_BYTES..bytes].copy_from_slice(letter.text.as_bytes());
-            let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
+            slab.bytes_mut()[..head.len()].copy_from_slice(head);
+            slab.bytes_mut()[head.len()..bytes].copy_from_slice(rest);
             Transfer::send_slab(transport, private, to, self.tag, slab, bytes)
         };
         // Without it the other rank would wait for ever.
         send().or_else(|_| send())?.await.map(drop)
     }
 
-    pub(super) async fn receive(&self, from: usize) -> Result<Letter> {
+    async fn receive_bytes(&self, from: usize, capacity: usize) -> Result<(Slab, usize)> {
         self.activity.waits_for_rank(Phase::Frame, from);
         let endpoint = &self.comm.endpoint;
         let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
-        let mut receive = Transfer::receive_slab(
-            transport,
-            private,
-            Some(from),
-            Some(self.tag),
-            NOTE_BYTES + TEXT_BYTES,
-        )?;
+        let mut receive = Transfer::receive_slab(transport, private, Some(from), Some(self.tag), capacity)?;
         let bytes = (&mut receive).await?.bytes;
-        let slab = receive.into_slab();
+        Ok((receive.into_slab(), bytes))
+    }
+
+    pub(super) async fn send(&self, to: usize, letter: &Letter) -> Result<()> {
+        self.send_bytes(to, bytemuck::bytes_of(&letter.note), letter.text.as_bytes())
+            .await
+    }
+
+    pub(super) async fn receive(&self, from: usize) -> Result<Letter> {
+        let (slab, bytes) = self.receive_bytes(from, NOTE_BYTES + TEXT_BYTES).await?;
         let malformed = || {
             Error::new(
                 ErrorKind::Mismatch,
@@ -177,6 +183,31 @@ impl<'a> Post<'a> {
             note: bytemuck::pod_read_unaligned(head),
             text: String::from_utf8_lossy(text).into_owned(),
         })
+    }
+
+    /// Sends a list of numbers, whose length the other rank knows.
+    pub(super) async fn send_numbers(&self, to: usize, numbers: &[u64]) -> Result<()> {
+        for part in numbers.chunks(NUMBERS_AT_A_TIME) {
+            let bytes = bytemuck::cast_slice(part);
+            self.send_bytes(to, bytes, &[]).await?;
+        }
+        Ok(())
+    }
+
+    /// Receives as many numbers as the list has.
+    pub(super) async fn receive_numbers(&self, from: usize, numbers: &mut [u64]) -> Result<()> {
+        for part in numbers.chunks_mut(NUMBERS_AT_A_TIME) {
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(part);
+            let (slab, length) = self.receive_bytes(from, bytes.len()).await?;
+            if length != bytes.len() {
+                return Err(Error::new(
+                    ErrorKind::Mismatch,
+                    format!("{length} bytes of a list instead of {}", bytes.len()),
+                ));
+            }
+            bytes.copy_from_slice(&slab.bytes()[..length]);
+        }
+        Ok(())
     }
 
     /// Waits until all of `members` have come, and says what they know together; an error of one is an error of all.

@@ -1,5 +1,6 @@
 //! A communicator as the engine sees it.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -21,6 +22,11 @@ pub(crate) struct Endpoint {
     pub family: Arc<Family>,
     pub tags: Tags,
     pub name: Name,
+    /// Of an intercommunicator: the communicator of both groups, which it keeps alive.
+    union: Option<Arc<Endpoint>>,
+    rank: usize,
+    /// The ranks that messages go to and come from, by their numbers in the contexts: all, or a remote group.
+    addressed: Range<usize>,
     pub(super) ids: Ids,
     pub(super) arrived: Mutex<List>,
     poison: Arc<OnceLock<Error>>,
@@ -64,9 +70,25 @@ impl Endpoint {
         Arc::new(endpoint)
     }
 
+    /// An intercommunicator, over a communicator of both groups: of the ranks `own` with the ranks `remote`.
+    ///
+    /// The communicator below is used for collectives only.
+    pub(crate) fn facing(union: &Arc<Endpoint>, own: &Range<usize>, remote: Range<usize>) -> Arc<Endpoint> {
+        let context = union.context.clone();
+        let mut endpoint = Endpoint::with_tags(&union.engine, context, &union.family, union.tags);
+        endpoint.rank = union.rank - own.start;
+        endpoint.addressed = remote;
+        endpoint.poison = union.share_poison();
+        endpoint.union = Some(Arc::clone(union));
+        Arc::new(endpoint)
+    }
+
     fn with_tags(engine: &Arc<Engine>, context: Context, family: &Arc<Family>, tags: Tags) -> Endpoint {
         Endpoint {
             engine: Arc::clone(engine),
+            union: None,
+            rank: context.rank,
+            addressed: 0..context.group.len(),
             context,
             family: Arc::clone(family),
             tags,
@@ -79,14 +101,38 @@ impl Endpoint {
         }
     }
 
+    /// This rank's number, in the local group of an intercommunicator.
     #[inline]
     pub(crate) fn rank(&self) -> usize {
-        self.context.rank
+        self.rank
     }
 
+    /// The number of ranks, of the remote group of an intercommunicator.
     #[inline]
     pub(crate) fn size(&self) -> usize {
-        self.context.group.len()
+        self.addressed.len()
+    }
+
+    /// The ranks that messages go to and come from, by their numbers in the contexts.
+    pub(crate) fn addressed(&self) -> &Range<usize> {
+        &self.addressed
+    }
+
+    /// Of an intercommunicator: the communicator of both groups.
+    pub(crate) fn union(&self) -> Option<&Arc<Endpoint>> {
+        self.union.as_ref()
+    }
+
+    /// The number of an addressed rank in the contexts.
+    #[inline]
+    pub(super) fn number_of(&self, rank: usize) -> usize {
+        self.addressed.start + rank
+    }
+
+    /// The addressed rank with this number in the contexts.
+    #[inline]
+    pub(super) fn rank_of(&self, number: usize) -> usize {
+        number - self.addressed.start
     }
 
     /// Lets this thread use the communicator, until the result is dropped.
@@ -148,7 +194,12 @@ impl Endpoint {
         match rank < self.size() {
             true => Ok(()),
             false => Err(Error::invalid(format!(
-                "the communicator has {} ranks, 0 to {}",
+                "the {} has {} ranks, 0 to {}",
+                if self.union.is_some() {
+                    "remote group"
+                } else {
+                    "communicator"
+                },
                 self.size(),
                 self.size() - 1
             ))),
@@ -168,6 +219,11 @@ impl Endpoint {
     /// Enters a collective: to stay in it, or to start it.
     #[inline]
     pub(crate) fn enter_collective(&self) -> Result<InCollective<'_>> {
+        if self.union.is_some() {
+            return Err(Error::unsupported(
+                "collectives between two groups: merge makes a communicator of both",
+            ));
+        }
         if self.in_collective.swap(true, Ordering::Acquire) {
             return Err(Error::invalid(
                 "another thread is in a collective of this communicator",

@@ -56,6 +56,8 @@ pub(crate) async fn send(
         dtype,
         cancelled: false,
     };
+    // From here on a number in the contexts.
+    let dest = endpoint.number_of(dest);
     activity.waits_for(Phase::Envelope);
     let mut slab = Slab::take();
     let failed = span.check();
@@ -156,7 +158,7 @@ async fn send_mark(endpoint: &Endpoint, dest: usize, tag: i32) -> Result<()> {
 /// Leaves a task behind that answers the receiver of a withdrawn send, if there ever is one.
 fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, bytes: usize, id: u32) -> Result<()> {
     let mut activity = Activity::new("withdrawn send", endpoint.rank());
-    activity.peer = Some(Peer::To(dest));
+    activity.peer = Some(Peer::To(endpoint.rank_of(dest)));
     activity.bytes = bytes;
     activity.waits_for(Phase::Go);
     let activity = Arc::new(activity);
@@ -198,7 +200,7 @@ pub(crate) async fn receive(
             Some(delivery) => Arrived {
                 envelope: transfer.into_slab(),
                 bytes: delivery.bytes,
-                source: delivery.source,
+                source: endpoint.rank_of(delivery.source),
                 tag: delivery.tag,
             },
             None => return Ok(Status::cancelled(span.dtype())),
@@ -231,6 +233,7 @@ async fn take_in(
         tag,
     } = arrived;
     let from = |error: Error| error.peer(Peer::From(source));
+    let sender = endpoint.number_of(source);
     let (envelope, path, dtype) = Envelope::read(&slab.bytes()[..bytes]).map_err(from)?;
     let room = Room {
         dtype: span.dtype(),
@@ -261,7 +264,7 @@ async fn take_in(
         Path::Rendezvous => {
             let answer_tag = endpoint.tags.answer(envelope.id);
             if let Err(error) = fits {
-                answer(endpoint, source, answer_tag, |slab| {
+                answer(endpoint, sender, answer_tag, |slab| {
                     envelope::write_refusal(slab, error.kind(), room);
                 })
                 .await?;
@@ -269,7 +272,7 @@ async fn take_in(
             }
             activity.waits_for(Phase::Body);
             let elements = span.part(0, count)?;
-            receive_body(endpoint, &elements, source, envelope.id, room)
+            receive_body(endpoint, &elements, sender, envelope.id, room)
                 .await
                 .map_err(from)?;
         }
