@@ -22,8 +22,10 @@ mod faults;
 mod futures;
 mod gather;
 mod gatherv;
+mod groups;
 #[cfg(feature = "mpi")]
 mod hangs;
+mod intercommunicators;
 mod large;
 #[cfg(feature = "mpi")]
 mod lifecycle;
@@ -90,6 +92,8 @@ pub fn cases() -> Vec<Case> {
         scan::CASES,
         exscan::CASES,
         communicators::CASES,
+        groups::CASES,
+        intercommunicators::CASES,
         errors::CASES,
         blocks::CASES,
         refusals::CASES,

@@ -77,7 +77,16 @@ const FOLDING: &[&str] = &[
 ];
 
 /// Operations without elements.
-const OTHERS: &[&str] = &["barrier", "duplicate", "split"];
+const OTHERS: &[&str] = &[
+    "barrier",
+    "duplicate",
+    "split",
+    "split_shared",
+    "create",
+    "create_group",
+    "create_intercommunicator",
+    "merge",
+];
 
 /// Compares the page with what the jobs have covered, or writes it.
 pub fn check(reports: &[(Setting, &Report)]) -> Result<(), String> {
