@@ -24,8 +24,8 @@ use crate::group::{Comparison, Group};
 /// One thread at a time may be in a collective of a communicator; another one gets
 /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument), and the other ranks may wait for it.
 ///
-/// Dropping it is not collective: what MPI holds for it is freed in a later
-/// [`duplicate`](Self::duplicate) or [`split`](Self::split) of its family, when all ranks have dropped it.
+/// Dropping it is not collective: what MPI holds for it is freed when all ranks have dropped it and make another
+/// one from a communicator of the same ranks, or of the ranks that it was made from.
 ///
 /// MPI standard, chapter 7.
 #[derive(Clone)]
