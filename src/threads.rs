@@ -105,7 +105,7 @@ fn run_rank<R>(
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let (user, private) = (world.context(0, rank), world.context(1, rank));
         let family = Family::founded(private, OF_THE_WORLD);
-        engine.families().add(&family);
+        engine.families().add_world(&family);
         let endpoint = Endpoint::new(&engine, user, &family, 0)?;
         Ok(body(Communicator::new(endpoint, config.timeout)))
     }));

@@ -42,7 +42,8 @@ impl Communicator {
     /// on the others), ranks of a side name different leaders or one is in another collective
     /// ([`Mismatch`](crate::ErrorKind::Mismatch)), or the sides have ranks in common
     /// ([`InvalidArgument`](crate::ErrorKind::InvalidArgument)). A side whose leader does not know the other leader
-    /// cannot tell the other side. [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators.
+    /// cannot tell the other side. After a [`Timeout`](crate::ErrorKind::Timeout) of a leader the bridge is poisoned too.
+    /// [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators.
     ///
     /// ```
     /// use warpcomm::{Communicator, Tag};
@@ -87,6 +88,21 @@ impl Communicator {
             other_side,
             is_low: bridge.rank() < remote_leader,
         };
+        let made = self.connect(&blocking, &side, checked);
+        // A letter that nobody took must not be read as one of a later call.
+        if let (Err(error), Some(_), Some(_)) = (&made, &side.other_side, self.endpoint.poison()) {
+            bridge.endpoint.poison_with(error);
+        }
+        made
+    }
+
+    fn connect(
+        &self,
+        blocking: &Blocking<'_>,
+        side: &Side<'_, '_>,
+        checked: Result<()>,
+    ) -> Result<Intercommunicator> {
+        let call = side.call;
         let remote = blocking.run(side.introduce(checked))?;
         let local = &self.endpoint.context.group;
         let (members, own, others) = joined(local, &remote).map_err(|error| call.activity.name(error))?;

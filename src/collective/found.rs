@@ -60,7 +60,13 @@ impl Founding<'_> {
                 made
             }
         };
-        self.make_member(&family, together.number)
+        // Fresh numbers are even, and only their low bits are in the tags.
+        let founding = Endpoint::of_founding(self.engine, &family, together.number / 2);
+        let made = self.make_member(&family, &founding);
+        if founding.poison().is_some() {
+            self.engine.families().forget(&family);
+        }
+        made
     }
 
     /// Makes the private context of a family. All members call it: MPI waits for all inside.
@@ -76,10 +82,8 @@ impl Founding<'_> {
     }
 
     /// Makes one more communicator of a family.
-    fn make_member(&self, family: &Arc<Family>, number: u64) -> Result<Arc<Endpoint>> {
-        // Fresh numbers are even, and only their low bits are in the tags.
-        let founding = Endpoint::of_founding(self.engine, family, number / 2);
-        let comm = Communicator::new(founding, self.timeout);
+    fn make_member(&self, family: &Arc<Family>, founding: &Arc<Endpoint>) -> Result<Arc<Endpoint>> {
+        let comm = Communicator::new(Arc::clone(founding), self.timeout);
         let blocking = Blocking::enter(&comm, self.operation, 0)?;
         let call = blocking.call();
         let place = blocking.run(async {

@@ -27,7 +27,7 @@ pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicat
     };
     let (user, private) = (context()?, context()?);
     let family = Family::founded(private, OF_THE_WORLD);
-    engine.families().add(&family);
+    engine.families().add_world(&family);
     let endpoint = Endpoint::new(engine, user, &family, 0)?;
     let comm = Communicator::new(endpoint, engine.config().timeout);
     let blocking = Blocking::enter(&comm, Operation::World, 0)?;

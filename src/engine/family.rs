@@ -197,28 +197,38 @@ impl State {
 /// They stay, so that ranks which come together again have slots for what they make then, and free what they made
 /// before.
 #[derive(Default)]
-pub(crate) struct Families(Mutex<Vec<Arc<Family>>>);
+pub(crate) struct Families {
+    world: OnceLock<Arc<Family>>,
+    list: Mutex<Vec<Arc<Family>>>,
+}
 
 impl Families {
     fn list(&self) -> MutexGuard<'_, Vec<Arc<Family>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the family of all ranks, over whose context others are founded.
+    pub(crate) fn add_world(&self, family: &Arc<Family>) {
+        let _ = self.world.set(Arc::clone(family));
+        self.add(family);
     }
 
     /// Remembers a family, in the place of an earlier one of the same ranks.
     pub(crate) fn add(&self, family: &Arc<Family>) {
         let mut list = self.list();
-        let is_new = |other: &Arc<Family>| other.private.group != family.private.group;
-        list.retain(is_new);
+        list.retain(|other| other.private.group != family.private.group);
         list.push(Arc::clone(family));
+    }
+
+    /// Forgets a family in which a founding was broken off: its frames may still arrive.
+    pub(crate) fn forget(&self, family: &Arc<Family>) {
+        self.list().retain(|other| !Arc::ptr_eq(other, family));
     }
 
     /// The family of all ranks.
     pub(crate) fn world(&self) -> Result<Arc<Family>> {
-        let list = self.list();
-        let world = list.iter().find(|family| family.number == OF_THE_WORLD);
-        world
-            .cloned()
-            .ok_or_else(|| Error::unsupported("this needs the communicator of all ranks (Runtime::world)"))
+        let world = self.world.get().cloned();
+        world.ok_or_else(|| Error::unsupported("this needs the communicator of all ranks (Runtime::world)"))
     }
 
     /// The family of these ranks of the world, in this order.

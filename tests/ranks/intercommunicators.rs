@@ -514,15 +514,20 @@ fn no_collectives_between_groups(comm: &Communicator) -> Outcome {
 fn a_remote_side_that_does_not_come(comm: &Communicator) -> Outcome {
     let is_low = comm.rank() == 0;
     let local = comm.split(Some(u32::from(is_low)), 0)?.expect("a color");
+    let bridge = comm.duplicate()?;
     if is_low {
         let impatient = local.with_timeout(Some(Duration::from_millis(50)));
-        let outcome = impatient.create_intercommunicator(0, comm, 1, Tag(0));
+        let outcome = impatient.create_intercommunicator(0, &bridge, 1, Tag(0));
         expect_text(
             &expect_error(outcome, ErrorKind::Timeout),
             &["create_intercommunicator", "rank 1 to enter it"],
         );
+        // What was written to the other leader must not be read by a later call.
+        expect_error(bridge.barrier(), ErrorKind::Timeout);
     }
-    still_works(comm)
+    drop(bridge);
+    still_works(comm)?;
+    every_rank_to_every_remote_rank(comm)
 }
 
 fn a_hundred_in_turn(comm: &Communicator) -> Outcome {
