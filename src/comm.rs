@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::engine::{Activity, Endpoint, Inside, Phase, Wait};
 use crate::error::{ErrorKind, Result};
+use crate::group::{Comparison, Group};
 
 /// A group of ranks that exchange messages among themselves.
 ///
@@ -23,8 +24,8 @@ use crate::error::{ErrorKind, Result};
 /// One thread at a time may be in a collective of a communicator; another one gets
 /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument), and the other ranks may wait for it.
 ///
-/// Dropping it is not collective: what MPI holds for it is freed in a later
-/// [`duplicate`](Self::duplicate) or [`split`](Self::split) of its family, when all ranks have dropped it.
+/// Dropping it is not collective: what MPI holds for it is freed when all ranks have dropped it and make another
+/// one from a communicator of the same ranks, or of the ranks that it was made from.
 ///
 /// MPI standard, chapter 7.
 #[derive(Clone)]
@@ -48,6 +49,66 @@ impl Communicator {
     #[inline]
     pub fn size(&self) -> usize {
         self.endpoint.size()
+    }
+
+    /// The ranks of this communicator.
+    ///
+    /// MPI standard, section 7.3.2 (`MPI_Comm_group`).
+    pub fn group(&self) -> Group {
+        let context = &self.endpoint.context;
+        Group::new(Arc::clone(&context.group), context.group[context.rank])
+    }
+
+    /// Whether two communicators are the same, or else of the same ranks; local.
+    ///
+    /// MPI standard, section 7.4.1 (`MPI_Comm_compare`).
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Comparison};
+    ///
+    /// let comparisons = Communicator::threads(2, |comm| {
+    ///     let reversed = comm.split(Some(0), -(comm.rank() as i32))?.expect("it has a color");
+    ///     Ok([comm.clone(), comm.duplicate()?, reversed].map(|other| comm.compare(&other)))
+    /// })?;
+    /// let comparisons: Vec<_> = comparisons.into_iter().collect::<Result<_, warpcomm::Error>>()?;
+    /// assert_eq!(comparisons[0], [Comparison::Identical, Comparison::Congruent, Comparison::Similar]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn compare(&self, other: &Communicator) -> Comparison {
+        match self.group().compare(&other.group()) {
+            Comparison::Identical if !Arc::ptr_eq(&self.endpoint, &other.endpoint) => Comparison::Congruent,
+            comparison => comparison,
+        }
+    }
+
+    /// Gives this communicator a name, on this rank; an empty one takes it away. Clones have it too.
+    ///
+    /// Errors, hang reports and `Debug` show it.
+    ///
+    /// MPI standard, section 7.8 (`MPI_Comm_set_name`).
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Tag};
+    ///
+    /// let errors = Communicator::threads(2, |comm| {
+    ///     let rows = comm.duplicate()?;
+    ///     rows.set_name("rows");
+    ///     assert_eq!(format!("{rows:?}"), format!("Communicator(\"rows\", rank {} of 2)", rows.rank()));
+    ///     Ok::<_, warpcomm::Error>(rows.send(&[1u8], 5, Tag(0)).unwrap_err().to_string())
+    /// })?;
+    /// let text = "send on rank 0 of \"rows\" to rank 5: the communicator has 2 ranks, 0 to 1";
+    /// assert_eq!(errors.into_iter().next().unwrap()?, text);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn set_name(&self, name: &str) {
+        self.endpoint.name.set(name);
+    }
+
+    /// The name of this communicator, empty if it has none.
+    ///
+    /// MPI standard, section 7.8 (`MPI_Comm_get_name`).
+    pub fn name(&self) -> String {
+        self.endpoint.name.get().as_deref().unwrap_or_default().to_owned()
     }
 
     /// The same communicator with another deadline for its calls, or none.
@@ -112,7 +173,9 @@ impl Communicator {
 
     /// What this rank is about to do.
     pub(crate) fn activity(&self, operation: &'static str) -> Activity {
-        Activity::new(operation, self.rank())
+        let mut activity = Activity::new(operation, self.rank());
+        activity.communicator = self.endpoint.name.get();
+        activity
     }
 
     /// Enters an operation, for as long as the result lives: longer than the operation's future.
@@ -154,6 +217,10 @@ impl Communicator {
 
 impl fmt::Debug for Communicator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Communicator(rank {} of {})", self.rank(), self.size())
+        f.write_str("Communicator(")?;
+        if let Some(name) = self.endpoint.name.get() {
+            write!(f, "{name:?}, ")?;
+        }
+        write!(f, "rank {} of {})", self.rank(), self.size())
     }
 }

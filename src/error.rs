@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::message::PROC_NULL;
 
@@ -84,9 +85,10 @@ struct Inner {
     kind: ErrorKind,
     operation: &'static str,
     rank: Option<usize>,
+    communicator: Option<Arc<str>>,
     peer: Option<Peer>,
     message: String,
-    source: Option<std::sync::Arc<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// Which side of the operation the peer is on.
@@ -116,6 +118,7 @@ impl Error {
             kind,
             operation: "",
             rank: None,
+            communicator: None,
             peer: None,
             message: message.into(),
             source: None,
@@ -131,16 +134,30 @@ impl Error {
     }
 
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Error {
-        self.0.source = Some(std::sync::Arc::new(source));
+        self.0.source = Some(Arc::new(source));
+        self
+    }
+
+    /// Names the operation, unless a deeper layer has done so: one that no rank in particular is in.
+    pub(crate) fn of(mut self, operation: &'static str) -> Error {
+        if self.0.operation.is_empty() {
+            self.0.operation = operation;
+        }
         self
     }
 
     /// Names the operation and this rank, unless a deeper layer has done so.
-    pub(crate) fn at(mut self, operation: &'static str, rank: usize) -> Error {
-        if self.0.operation.is_empty() {
-            self.0.operation = operation;
+    pub(crate) fn at(self, operation: &'static str, rank: usize) -> Error {
+        let mut error = self.of(operation);
+        error.0.rank.get_or_insert(rank);
+        error
+    }
+
+    /// Names the communicator, if it has a name.
+    pub(crate) fn on(mut self, communicator: Option<&Arc<str>>) -> Error {
+        if self.0.communicator.is_none() {
+            self.0.communicator = communicator.cloned();
         }
-        self.0.rank.get_or_insert(rank);
         self
     }
 
@@ -170,6 +187,7 @@ impl fmt::Display for Error {
         let Inner {
             operation,
             rank,
+            communicator,
             peer,
             message,
             ..
@@ -178,6 +196,9 @@ impl fmt::Display for Error {
             f.write_str(operation)?;
             if let Some(rank) = rank {
                 write!(f, " on rank {rank}")?;
+            }
+            if let Some(communicator) = communicator {
+                write!(f, " of {communicator:?}")?;
             }
             if let Some(peer) = peer {
                 write!(f, " {peer}")?;

@@ -93,7 +93,7 @@ impl Communicator {
         match self.endpoint.plain {
             None => Ok(self),
             Some(_) => {
-                let native = collective::world::world(&self.endpoint.engine, &self.endpoint.context)?;
+                let native = collective::world::native_of(&self.endpoint.engine, &self.endpoint.context)?;
                 Ok(native.with_timeout(self.timeout()))
             }
         }

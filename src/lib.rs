@@ -39,9 +39,13 @@ mod device;
 mod dtype;
 mod engine;
 mod error;
+mod fingerprint;
+mod group;
+mod intercommunicator;
 #[cfg(feature = "mpi")]
 mod interop;
 mod message;
+mod node;
 #[cfg(feature = "serde")]
 mod object;
 mod op;
@@ -67,6 +71,8 @@ pub use device::Place;
 pub use device::cuda::{MemoryKind, PinnedUsage, RawSlice, cudarc, pinned_usage};
 pub use dtype::{Complex, Dtype, Element, Located};
 pub use error::{Error, ErrorKind, Result};
+pub use group::{Comparison, Group};
+pub use intercommunicator::Intercommunicator;
 pub use message::{PROC_NULL, Source, Status, Tag};
 #[cfg(feature = "mpi")]
 pub use mpi;

@@ -51,6 +51,11 @@ operations! {
     Exscan: "exscan", Data;
     Duplicate: "duplicate", Steps;
     Split: "split", Steps;
+    SplitShared: "split_shared", Steps;
+    Create: "create", Steps;
+    CreateGroup: "create_group", Steps;
+    CreateIntercommunicator: "create_intercommunicator", Steps;
+    Merge: "merge", Steps;
     World: "world", Steps;
     Finalize: "finalize", Agreement;
     BcastObject: "bcast_object", Steps;

@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::comm::Communicator;
 use crate::config::Config;
-use crate::engine::{Endpoint, Engine, Group};
+use crate::engine::{Endpoint, Engine, Family, OF_THE_WORLD};
 use crate::error::{Error, Result};
 use crate::transport::local::{Local, World};
 use crate::transport::{self, Transport};
@@ -105,7 +105,9 @@ fn run_rank<R>(
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let (user, private) = (world.context(0, rank), world.context(1, rank));
         engine.listen_on(world.context(2, rank));
-        let endpoint = Endpoint::new(&engine, user, &Group::new(private), 0)?;
+        let family = Family::founded(private, OF_THE_WORLD);
+        engine.families().add_world(&family);
+        let endpoint = Endpoint::new(&engine, user, &family, 0)?;
         Ok(body(Communicator::new(endpoint, config.timeout)))
     }));
     if outcome.is_err() {

@@ -345,7 +345,7 @@ impl<'a> Call<'a> {
     }
 
     fn private(&self) -> &crate::transport::Context {
-        &self.endpoint().group.private
+        &self.endpoint().family.private
     }
 
     async fn receive_frame(&self, from: usize) -> Result<(Slab, usize)> {
@@ -492,7 +492,7 @@ fn written(frame: Frame, local: &Result<()>, riding: Option<&[u8]>) -> (Slab, us
 }
 
 /// The error of a rank that is ready when another is not. A mismatch that one rank has found is everybody's.
-fn peer_failure(rank: usize, kind: ErrorKind, text: &str) -> Error {
+pub(super) fn peer_failure(rank: usize, kind: ErrorKind, text: &str) -> Error {
     let kind = if kind == ErrorKind::Mismatch {
         kind
     } else {
@@ -502,7 +502,7 @@ fn peer_failure(rank: usize, kind: ErrorKind, text: &str) -> Error {
 }
 
 /// The longest prefix of at most `bytes` bytes that is whole characters.
-fn shortened(text: &str, bytes: usize) -> &str {
+pub(super) fn shortened(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len()))
         .rev()
         .find(|&end| text.is_char_boundary(end));

@@ -101,7 +101,7 @@ impl<'a> Courier<'a> {
         let call = self.call;
         let (transport, private, tag) = (
             call.endpoint().engine.transport(),
-            &call.endpoint().group.private,
+            &call.endpoint().family.private,
             call.tag(),
         );
         for part in pieces(span.bytes(), LARGEST_MESSAGE_BYTES) {
@@ -136,7 +136,7 @@ impl<'a> Courier<'a> {
         let call = self.call;
         let (transport, private, tag) = (
             call.endpoint().engine.transport(),
-            &call.endpoint().group.private,
+            &call.endpoint().family.private,
             call.tag(),
         );
         for part in pieces(span.bytes(), LARGEST_MESSAGE_BYTES) {

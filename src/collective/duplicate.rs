@@ -63,7 +63,7 @@ async fn duplicate(call: &Call<'_>) -> Result<Communicator> {
             handle,
             ..endpoint.context.clone()
         };
-        Endpoint::new(&endpoint.engine, context, &endpoint.group, place.slot)
+        Endpoint::new(&endpoint.engine, context, &endpoint.family, place.slot)
     };
     let made = made.await;
     let endpoint = call.conclude(place, made).await?;

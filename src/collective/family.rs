@@ -11,7 +11,7 @@ use crate::op::Op;
 
 /// What rank 0 has chosen for a new communicator.
 pub(super) struct Place {
-    /// Its slot in the group.
+    /// Its slot in the family.
     pub slot: u32,
     /// A number for the transport's contexts.
     pub fresh: u64,
@@ -28,18 +28,18 @@ impl Call<'_> {
         self.agree(Terms::NONE, Ok(()), None).await?.over()
     }
 
-    /// Frees what all ranks have dropped of the group's communicators, and lets rank 0 choose a place for
+    /// Frees what all ranks have dropped of the family's communicators, and lets rank 0 choose a place for
     /// a new one.
     ///
     /// `local` says whether this rank is ready. Nobody leaves before all know that somebody is not.
     pub(super) async fn find_place(&self, local: Result<()>) -> Result<Place> {
-        let group = &self.endpoint().group;
+        let family = &self.endpoint().family;
         let transport = self.endpoint().engine.transport();
         let mut choice = [NO_SLOT, 0, 0];
         let mut telling = None;
         if self.rank() == 0 {
-            telling = group.tell();
-            let slot = group.take_slot().map_or(NO_SLOT, u64::from);
+            telling = family.tell();
+            let slot = family.take_slot().map_or(NO_SLOT, u64::from);
             choice = [slot, transport.fresh(), u64::from(telling.is_some())];
         }
         let own_slot = choice[0];
@@ -47,7 +47,7 @@ impl Call<'_> {
         // Behind rank 0's word, and never before.
         let mut dropped = match &telling {
             Some(telling) => telling.slots,
-            None if choice[2] == 1 => group.dropped(),
+            None if choice[2] == 1 => family.dropped(),
             None => NO_SLOTS,
         };
         let ready = {
@@ -61,11 +61,11 @@ impl Call<'_> {
         if let Err(error) = settled {
             // Nothing is freed.
             if let Ok(slot) = u32::try_from(own_slot) {
-                group.return_slot(slot);
+                family.return_slot(slot);
             }
             return Err(error);
         }
-        let freed = group.free(transport, &dropped);
+        let freed = family.free(transport, &dropped);
         drop(telling);
         match u32::try_from(choice[0]) {
             Ok(slot) => Ok(Place {
@@ -92,12 +92,12 @@ impl Call<'_> {
             Ok(agreed) => agreed.over(),
             Err(error) => Err(error),
         };
-        let group = &self.endpoint().group;
-        group.release(&slots);
+        let family = &self.endpoint().family;
+        family.release(&slots);
         match (agreed, made) {
             (Ok(()), Some(made)) => Ok(made),
             (outcome, _) => {
-                group.return_slot(slot);
+                family.return_slot(slot);
                 Err(outcome
                     .err()
                     .unwrap_or_else(|| Error::invalid("no communicator was made")))

@@ -9,7 +9,7 @@ use crate::buffer::{AnyOwnedBuffer, AnyOwnedBufferMut, OwnedBuffer, OwnedBufferM
 use crate::comm::Communicator;
 use crate::dtype::Dtype;
 use crate::engine::{Memory, Phase, Sequence, Task, Unfinished, task};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::message::Status;
 use crate::request::{Persistent, Request};
 use crate::scope::{Scope, ScopedRequest};
@@ -148,12 +148,7 @@ where
     let named = |error| activity.name(error);
     let _inside = comm.endpoint.enter().map_err(named)?;
     let sequence = match persistent {
-        Some(_) if comm.endpoint.plain.is_some() => {
-            return Err(named(Error::unsupported(
-                "persistent collectives do not exist on plain communicators",
-            )));
-        }
-        Some(sequence) => sequence,
+        Some(sequence) => comm.endpoint.check_native().map(|()| sequence).map_err(named)?,
         None => {
             comm.endpoint
                 .enter_collective(C::OPERATION)

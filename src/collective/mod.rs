@@ -13,6 +13,9 @@ mod alltoallw;
 mod barrier;
 mod bcast;
 mod courier;
+mod create;
+mod create_group;
+mod create_intercommunicator;
 mod duplicate;
 mod exchange;
 mod exscan;
@@ -20,11 +23,15 @@ mod family;
 #[cfg(feature = "mpi")]
 mod finalize;
 mod forms;
+mod found;
 mod gather;
 mod gatherv;
+mod meeting;
+mod merge;
 #[cfg(feature = "serde")]
 pub(crate) mod object;
 mod pairs;
+mod parts;
 mod plain;
 mod reduce;
 mod reduce_scatter;
@@ -33,6 +40,7 @@ mod scan;
 mod scatter;
 mod scatterv;
 mod split;
+mod split_shared;
 mod temporary;
 #[cfg(feature = "mpi")]
 pub(crate) mod world;

@@ -58,10 +58,8 @@ const NOTHING: u64 = u64::MAX;
 impl<'a> Steps<'a> {
     /// Enters a collective on objects.
     pub(crate) fn enter(comm: &'a Communicator, operation: Operation) -> Result<Steps<'a>> {
-        if comm.endpoint.plain.is_some() {
-            let error = Error::unsupported("objects do not travel on plain communicators");
-            return Err(error.at(operation.name(), comm.rank()));
-        }
+        let named = |error: Error| error.at(operation.name(), comm.rank());
+        comm.endpoint.check_native().map_err(named)?;
         Blocking::enter(comm, operation, 0).map(Steps)
     }
 

@@ -4,7 +4,7 @@ use super::duplicate::created;
 use super::{Blocking, Call, allgather::allgather};
 use crate::buffer::lower::{Lower, LowerMut};
 use crate::comm::Communicator;
-use crate::engine::{Endpoint, Engine, Group};
+use crate::engine::{Endpoint, Engine, Family, OF_THE_WORLD};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Operation;
 use crate::transport::Context;
@@ -15,19 +15,37 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 
-/// Duplicates the communicator behind `parent` and compares the settings that change the wire.
+/// The communicator of all ranks, duplicated from MPI's.
 pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicator> {
     engine.check().map_err(|error| error.at("world", parent.rank))?;
-    let context = || {
-        let handle = finish(created(engine.transport(), parent, 0))?;
-        Ok::<_, Error>(Context {
-            handle,
-            ..parent.clone()
-        })
-    };
-    let (user, private, reports) = (context()?, context()?, context()?);
-    engine.listen_on(reports);
-    let endpoint = Endpoint::new(engine, user, &Group::new(private), 0)?;
+    let private = duplicate_of(engine, parent)?;
+    engine.listen_on(duplicate_of(engine, parent)?);
+    let family = Family::founded(private, OF_THE_WORLD);
+    engine.families().add_world(&family);
+    native(engine, parent, &family)
+}
+
+/// A communicator of some ranks, duplicated from one of theirs that is not of this library.
+pub(crate) fn native_of(engine: &Arc<Engine>, parent: &Context) -> Result<Communicator> {
+    engine
+        .check()
+        .map_err(|error| error.at("into_native", parent.rank))?;
+    let family = Family::new(duplicate_of(engine, parent)?);
+    native(engine, parent, &family)
+}
+
+fn duplicate_of(engine: &Engine, parent: &Context) -> Result<Context> {
+    let handle = finish(created(engine.transport(), parent, 0))?;
+    Ok(Context {
+        handle,
+        ..parent.clone()
+    })
+}
+
+/// The first communicator of a family, which compares the settings that change the wire.
+fn native(engine: &Arc<Engine>, parent: &Context, family: &Arc<Family>) -> Result<Communicator> {
+    let user = duplicate_of(engine, parent)?;
+    let endpoint = Endpoint::new(engine, user, family, 0)?;
     let comm = Communicator::new(endpoint, engine.config().timeout);
     let blocking = Blocking::enter(&comm, Operation::World, 0)?;
     let _all_know_their_gpu = blocking.run(compare_settings(&blocking.call()))?;

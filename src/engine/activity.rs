@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::sequence::Sequence;
@@ -120,6 +120,8 @@ pub(crate) struct Activity {
     pub operation: &'static str,
     /// The ranks of the communicator, for the report.
     pub rank: usize,
+    /// The name of the communicator, if it has one.
+    pub communicator: Option<Arc<str>>,
     pub peer: Option<Peer>,
     pub tag: Option<Tag>,
     pub bytes: usize,
@@ -143,6 +145,7 @@ impl Activity {
         Activity {
             operation,
             rank,
+            communicator: None,
             peer: None,
             tag: None,
             bytes: 0,
@@ -263,7 +266,7 @@ impl Activity {
             self.note(Err(error.kind()));
             self.close();
         }
-        let error = error.at(self.operation, self.rank);
+        let error = error.at(self.operation, self.rank).on(self.communicator.as_ref());
         match self.peer {
             Some(peer) => error.peer(peer),
             None => error,
@@ -276,6 +279,9 @@ impl fmt::Display for Activity {
         f.write_str(self.operation)?;
         if let Some(sequence) = self.sequence {
             write!(f, " {sequence}")?;
+        }
+        if let Some(communicator) = &self.communicator {
+            write!(f, " on {communicator:?}")?;
         }
         if let Some(peer) = self.peer {
             write!(f, " {peer}")?;

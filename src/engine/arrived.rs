@@ -104,7 +104,7 @@ impl Endpoint {
         }
         let source = match source {
             Source::Any => None,
-            Source::Rank(rank) => Some(rank),
+            Source::Rank(rank) => Some(self.number_of(rank)),
         };
         let tag = (tag != Tag::ANY).then_some(tag.0);
         let transport = self.engine.transport();
@@ -164,7 +164,7 @@ impl Endpoint {
             let next = Arrived {
                 envelope: transfer.into_slab(),
                 bytes: delivery.bytes,
-                source: delivery.source,
+                source: self.rank_of(delivery.source),
                 tag: delivery.tag,
             };
             let fits = next.fits(source, tag);

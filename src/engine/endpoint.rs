@@ -1,12 +1,14 @@
 //! A communicator as the engine sees it.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::arrived::List;
-use super::group::Group;
+use super::family::Family;
+use super::name::Name;
 use super::plain::Plain;
 use super::sequence::{Sequence, Sequences};
 use super::tags::{Ids, Tags};
@@ -23,8 +25,14 @@ pub(crate) struct Endpoint {
     /// Where envelopes travel, so that MPI matches them as the user's messages.
     pub context: Context,
     /// What all communicators of the same ranks share.
-    pub group: Arc<Group>,
+    pub family: Arc<Family>,
     pub tags: Tags,
+    pub name: Name,
+    /// Of an intercommunicator: the communicator of both groups, which it keeps alive.
+    union: Option<Arc<Endpoint>>,
+    rank: usize,
+    /// The ranks that messages go to and come from, by their numbers in the contexts: all, or a remote group.
+    addressed: Range<usize>,
     pub(super) ids: Ids,
     pub(super) arrived: Mutex<List>,
     /// Where the ranks may be others than warpcomm's: then there are no envelopes, and nothing private.
@@ -52,11 +60,11 @@ pub(crate) struct InCollective<'a> {
 }
 
 impl Endpoint {
-    /// The communicator in slot `slot` of its group, over `context`.
+    /// The communicator in slot `slot` of its family, over `context`.
     pub(crate) fn new(
         engine: &Arc<Engine>,
         context: Context,
-        group: &Arc<Group>,
+        family: &Arc<Family>,
         slot: u32,
     ) -> Result<Arc<Endpoint>> {
         let limit = engine.transport().tag_limit();
@@ -65,8 +73,9 @@ impl Endpoint {
                 "{slot} communicators of the same ranks, and there are no more tags"
             ))
         })?;
-        let endpoint = Endpoint::over(engine, context, group, tags, None);
-        group.add(slot, &endpoint);
+        let endpoint = Arc::new(Endpoint::with_tags(engine, context, family, tags));
+        family.add(slot, &endpoint);
+        engine.register(&endpoint);
         Ok(endpoint)
     }
 
@@ -78,26 +87,49 @@ impl Endpoint {
     ) -> Result<Arc<Endpoint>> {
         let tags = Tags::new(engine.transport().tag_limit(), 0);
         let tags = tags.ok_or_else(|| Error::unsupported("a transport without tags"))?;
-        let group = Group::new(context.clone());
-        let plain = Some(Plain::new(library));
-        Ok(Endpoint::over(engine, context, &group, tags, plain))
+        let family = Family::new(context.clone());
+        let mut endpoint = Endpoint::with_tags(engine, context, &family, tags);
+        endpoint.plain = Some(Plain::new(library));
+        let endpoint = Arc::new(endpoint);
+        engine.register(&endpoint);
+        Ok(endpoint)
     }
 
-    fn over(
-        engine: &Arc<Engine>,
-        context: Context,
-        group: &Arc<Group>,
-        tags: Tags,
-        plain: Option<Plain>,
-    ) -> Arc<Endpoint> {
-        let endpoint = Arc::new(Endpoint {
+    /// What the ranks of a family found a communicator with: no messages but those of one collective, number
+    /// `number`, which no other founding of theirs has at the same time.
+    pub(crate) fn of_founding(engine: &Arc<Engine>, family: &Arc<Family>, number: u64) -> Arc<Endpoint> {
+        let tags = Tags::of_founding(engine.transport().tag_limit());
+        let mut endpoint = Endpoint::with_tags(engine, family.private.clone(), family, tags);
+        endpoint.sequences = Sequences::from(number);
+        Arc::new(endpoint)
+    }
+
+    /// An intercommunicator, over a communicator of both groups: of the ranks `own` with the ranks `remote`.
+    ///
+    /// The communicator below is used for collectives only.
+    pub(crate) fn facing(union: &Arc<Endpoint>, own: &Range<usize>, remote: Range<usize>) -> Arc<Endpoint> {
+        let context = union.context.clone();
+        let mut endpoint = Endpoint::with_tags(&union.engine, context, &union.family, union.tags);
+        endpoint.rank = union.rank - own.start;
+        endpoint.addressed = remote;
+        endpoint.poison = union.share_poison();
+        endpoint.union = Some(Arc::clone(union));
+        Arc::new(endpoint)
+    }
+
+    fn with_tags(engine: &Arc<Engine>, context: Context, family: &Arc<Family>, tags: Tags) -> Endpoint {
+        Endpoint {
             engine: Arc::clone(engine),
+            union: None,
+            rank: context.rank,
+            addressed: 0..context.group.len(),
             context,
-            group: Arc::clone(group),
+            family: Arc::clone(family),
             tags,
+            name: Name::default(),
             ids: Ids::new(&tags),
             arrived: Mutex::default(),
-            plain,
+            plain: None,
             poison: Arc::default(),
             sequences: Sequences::default(),
             in_collective: AtomicBool::new(false),
@@ -107,19 +139,41 @@ impl Endpoint {
                 is_inside: false,
                 since: Instant::now(),
             }),
-        });
-        engine.register(&endpoint);
-        endpoint
+        }
     }
 
+    /// This rank's number, in the local group of an intercommunicator.
     #[inline]
     pub(crate) fn rank(&self) -> usize {
-        self.context.rank
+        self.rank
     }
 
+    /// The number of ranks, of the remote group of an intercommunicator.
     #[inline]
     pub(crate) fn size(&self) -> usize {
-        self.context.group.len()
+        self.addressed.len()
+    }
+
+    /// The ranks that messages go to and come from, by their numbers in the contexts.
+    pub(crate) fn addressed(&self) -> &Range<usize> {
+        &self.addressed
+    }
+
+    /// Of an intercommunicator: the communicator of both groups.
+    pub(crate) fn union(&self) -> Option<&Arc<Endpoint>> {
+        self.union.as_ref()
+    }
+
+    /// The number of an addressed rank in the contexts.
+    #[inline]
+    pub(super) fn number_of(&self, rank: usize) -> usize {
+        self.addressed.start + rank
+    }
+
+    /// The addressed rank with this number in the contexts.
+    #[inline]
+    pub(super) fn rank_of(&self, number: usize) -> usize {
+        number - self.addressed.start
     }
 
     /// Lets this thread use the communicator, until the result is dropped.
@@ -175,13 +229,28 @@ impl Endpoint {
             .any(|rank| *rank != me && other.context.group.contains(rank))
     }
 
+    /// Whether there are envelopes and frames, which only ranks of warpcomm understand.
+    pub(crate) fn check_native(&self) -> Result<()> {
+        match self.plain {
+            None => Ok(()),
+            Some(_) => Err(Error::unsupported(
+                "a plain communicator, which other programs of MPI share",
+            )),
+        }
+    }
+
     /// Checks a rank that an operation sends to or receives from.
     #[inline]
     pub(crate) fn check_rank(&self, rank: usize) -> Result<()> {
         match rank < self.size() {
             true => Ok(()),
             false => Err(Error::invalid(format!(
-                "the communicator has {} ranks, 0 to {}",
+                "the {} has {} ranks, 0 to {}",
+                if self.union.is_some() {
+                    "remote group"
+                } else {
+                    "communicator"
+                },
                 self.size(),
                 self.size() - 1
             ))),
@@ -241,6 +310,11 @@ impl Endpoint {
     /// Enters a collective: to stay in it, or to start it.
     #[inline]
     pub(crate) fn enter_collective(&self, operation: Operation) -> Result<InCollective<'_>> {
+        if self.union.is_some() {
+            return Err(Error::unsupported(
+                "collectives between two groups: merge makes a communicator of both",
+            ));
+        }
         if self.in_collective.swap(true, Ordering::Acquire) {
             return Err(Error::invalid(
                 "another thread is in a collective of this communicator",

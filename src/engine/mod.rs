@@ -11,8 +11,9 @@ mod baton;
 mod buffered;
 mod endpoint;
 mod envelope;
-mod group;
+mod family;
 mod message;
+mod name;
 mod patience;
 mod plain;
 mod progress;
@@ -51,7 +52,7 @@ pub(crate) use activity::{Activity, Phase};
 pub(crate) use arrived::Matched;
 pub(crate) use buffered::Room;
 pub(crate) use endpoint::{Endpoint, InCollective};
-pub(crate) use group::{Group, NO_SLOTS, Slots};
+pub(crate) use family::{Families, Family, NO_SLOTS, OF_THE_WORLD, Slots};
 pub(crate) use message::{receive, receive_matched, send};
 pub(crate) use plain::{HostCopy, Plain};
 pub(crate) use rendezvous::Mode;
@@ -87,6 +88,7 @@ pub(crate) struct Engine {
     inside: AtomicUsize,
     progress: Progress,
     endpoints: Mutex<Vec<Weak<Endpoint>>>,
+    families: Families,
     buffered: buffered::Usage,
     inquiry: reporter::Inquiry,
     survey: survey::Survey,
@@ -172,6 +174,7 @@ impl Engine {
             inside: AtomicUsize::new(0),
             progress: Progress::default(),
             endpoints: Mutex::default(),
+            families: Families::default(),
             buffered: buffered::Usage::default(),
             inquiry: reporter::Inquiry::default(),
             survey: survey::Survey::default(),
@@ -195,6 +198,11 @@ impl Engine {
     #[inline]
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    #[inline]
+    pub(crate) fn families(&self) -> &Families {
+        &self.families
     }
 
     /// The GPU of this rank.

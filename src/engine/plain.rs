@@ -212,7 +212,9 @@ impl Plain {
         mode: Mode,
     ) -> Result<Status> {
         span.check()?;
-        check_content(span)?;
+        if span.content() == Content::Object {
+            endpoint.check_native()?;
+        }
         let copy = HostCopy::of(span).await?;
         let elements = copy.elements();
         activity.waits_for(Phase::Body);
@@ -332,14 +334,6 @@ impl Plain {
             dtype: span.dtype(),
             cancelled: false,
         })
-    }
-}
-
-/// Nobody but warpcomm knows what an object is.
-fn check_content(span: &Span<'_>) -> Result<()> {
-    match span.content() {
-        Content::Elements(_) => Ok(()),
-        Content::Object => Err(Error::unsupported("objects do not travel on plain communicators")),
     }
 }
 

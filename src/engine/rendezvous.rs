@@ -58,6 +58,8 @@ pub(crate) async fn send(
         dtype: span.dtype(),
         cancelled: false,
     };
+    // From here on a number in the contexts.
+    let dest = endpoint.number_of(dest);
     activity.waits_for(Phase::Envelope);
     let mut slab = Slab::take();
     let failed = span.check();
@@ -94,7 +96,7 @@ pub(crate) async fn send(
     activity.takes(Course::Rendezvous);
     let id = endpoint.ids.take()?;
     Envelope::new(Path::Rendezvous, content, id.number, count).write(slab.bytes_mut());
-    let private = &endpoint.group.private;
+    let private = &endpoint.family.private;
     let answer_tag = endpoint.tags.answer(id.number);
     let await_answer =
         || Transfer::receive_slab(transport, private, Some(dest), Some(answer_tag), ANSWER_BYTES);
@@ -130,7 +132,7 @@ async fn send_body(endpoint: &Endpoint, span: &Span<'_>, dest: usize, tag: i32) 
         let part = (first, length);
         // SAFETY: within the span, which is borrowed until this future ends or is dropped.
         let posted =
-            unsafe { Transfer::send_part(transport, &endpoint.group.private, dest, tag, span, part) };
+            unsafe { Transfer::send_part(transport, &endpoint.family.private, dest, tag, span, part) };
         let sent = match posted {
             Ok(transfer) => match transfer.await {
                 // The transport has sent an empty message itself.
@@ -152,7 +154,7 @@ async fn send_body(endpoint: &Endpoint, span: &Span<'_>, dest: usize, tag: i32) 
 /// Tells the receiver that no body will come.
 async fn send_mark(endpoint: &Endpoint, dest: usize, tag: i32) -> Result<()> {
     let transport = endpoint.engine.transport();
-    Transfer::send_slab(transport, &endpoint.group.private, dest, tag, Slab::take(), 0)?
+    Transfer::send_slab(transport, &endpoint.family.private, dest, tag, Slab::take(), 0)?
         .await
         .map(drop)
 }
@@ -160,7 +162,7 @@ async fn send_mark(endpoint: &Endpoint, dest: usize, tag: i32) -> Result<()> {
 /// Leaves a task behind that answers the receiver of a withdrawn send, if there ever is one.
 fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, bytes: usize, id: u32) -> Result<()> {
     let mut activity = Activity::new("withdrawn send", endpoint.rank());
-    activity.peer = Some(Peer::To(dest));
+    activity.peer = Some(Peer::To(endpoint.rank_of(dest)));
     activity.bytes = bytes;
     activity.waits_for(Phase::Go);
     let activity = Arc::new(activity);
@@ -168,8 +170,13 @@ fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, bytes: usize, id: u32) -> Res
     let decline = async move {
         let transport = own.engine.transport();
         let tag = own.tags.answer(id);
-        let mut answer =
-            Transfer::receive_slab(transport, &own.group.private, Some(dest), Some(tag), ANSWER_BYTES)?;
+        let mut answer = Transfer::receive_slab(
+            transport,
+            &own.family.private,
+            Some(dest),
+            Some(tag),
+            ANSWER_BYTES,
+        )?;
         let delivery = (&mut answer).await?;
         // A receiver that refused does not wait for a body, nor one of a message without elements.
         if bytes > 0 && answer.slab().first() == Some(&0) && delivery.bytes == ANSWER_BYTES {
@@ -204,9 +211,7 @@ pub(crate) async fn receive_object(
     source: Source,
     tag: Tag,
 ) -> Result<(Option<Vec<u8>>, Status)> {
-    if endpoint.plain.is_some() {
-        return Err(Error::unsupported("objects do not travel on plain communicators"));
-    }
+    endpoint.check_native()?;
     let Some(arrived) = matched(endpoint, activity, source, tag).await? else {
         return Ok((None, Status::cancelled(Content::Object.dtype())));
     };
@@ -248,7 +253,7 @@ async fn matched(
     Ok(delivery.map(|delivery| Arrived {
         envelope: transfer.into_slab(),
         bytes: delivery.bytes,
-        source: delivery.source,
+        source: endpoint.rank_of(delivery.source),
         tag: delivery.tag,
     }))
 }
@@ -277,6 +282,7 @@ async fn take_in(
         tag,
     } = arrived;
     let from = |error: Error| error.peer(Peer::From(source));
+    let sender = endpoint.number_of(source);
     let (envelope, path, content) = Envelope::read(&slab.bytes()[..bytes]).map_err(from)?;
     let room = Room {
         content: span.content(),
@@ -309,7 +315,7 @@ async fn take_in(
             activity.takes(Course::Rendezvous);
             let answer_tag = endpoint.tags.answer(envelope.id);
             if let Err(error) = fits {
-                answer(endpoint, source, answer_tag, |slab| {
+                answer(endpoint, sender, answer_tag, |slab| {
                     envelope::write_refusal(slab, error.kind(), room);
                 })
                 .await?;
@@ -317,7 +323,7 @@ async fn take_in(
             }
             activity.waits_for(Phase::Body);
             let elements = span.part(0, count)?;
-            receive_body(endpoint, &elements, source, envelope.id, room)
+            receive_body(endpoint, &elements, sender, envelope.id, room)
                 .await
                 .map_err(from)?;
         }
@@ -330,7 +336,7 @@ async fn answer(endpoint: &Endpoint, dest: usize, tag: i32, write: impl FnOnce(&
     let mut slab = Slab::take();
     write(slab.bytes_mut());
     let transport = endpoint.engine.transport();
-    Transfer::send_slab(transport, &endpoint.group.private, dest, tag, slab, ANSWER_BYTES)?
+    Transfer::send_slab(transport, &endpoint.family.private, dest, tag, slab, ANSWER_BYTES)?
         .await
         .map(drop)
 }
@@ -353,7 +359,7 @@ async fn receive_body(
     let mut first = 0;
     while first < bytes {
         let length = LARGEST_MESSAGE_BYTES.min(bytes - first);
-        let (part, private) = ((first, length), &endpoint.group.private);
+        let (part, private) = ((first, length), &endpoint.family.private);
         // SAFETY: within the span, which is borrowed for writing until this future ends or is dropped.
         let posted = unsafe { Transfer::receive_part(transport, private, source, body_tag, span, part) };
         let ready = match posted {

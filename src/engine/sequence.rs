@@ -61,6 +61,14 @@ pub(super) struct Sequences {
 }
 
 impl Sequences {
+    /// Counts from `first` on.
+    pub(super) fn from(first: u64) -> Sequences {
+        Sequences {
+            next: AtomicU64::new(first),
+            ..Sequences::default()
+        }
+    }
+
     #[inline]
     pub(super) fn next(&self) -> Sequence {
         Sequence(self.next.fetch_add(1, Ordering::Relaxed))

@@ -17,9 +17,11 @@ enum Kind {
     Collective,
     /// The same of a persistent one.
     Persistent,
+    /// A note between ranks that come together without the others.
+    Meeting,
 }
 
-const KIND_BITS: u32 = 2;
+const KIND_BITS: u32 = 3;
 
 /// The most bits for numbers: 16,384 unfinished rendezvous of a communicator, collectives modulo that.
 const MOST_NUMBER_BITS: u32 = 14;
@@ -36,14 +38,20 @@ impl Tags {
     /// The tags of slot `slot` where the transport's largest tag is `tag_limit`; none if there are not
     /// so many slots.
     pub(crate) fn new(tag_limit: i32, slot: u32) -> Option<Tags> {
+        let founding = Tags::of_founding(tag_limit);
+        (slot < founding.slot).then_some(Tags { slot, ..founding })
+    }
+
+    /// The tags of communicators that are being founded, which have no slot yet: those of a slot behind all others.
+    pub(crate) fn of_founding(tag_limit: i32) -> Tags {
         let bits = (i64::from(tag_limit) + 1).ilog2();
-        let number_bits = MOST_NUMBER_BITS.min((bits - KIND_BITS) * 2 / 3);
+        let number_bits = MOST_NUMBER_BITS.min((bits - KIND_BITS) * 3 / 5);
         let slot_bits = bits - KIND_BITS - number_bits;
-        (slot < 1 << slot_bits).then_some(Tags {
+        Tags {
             number_bits,
             slot_bits,
-            slot,
-        })
+            slot: (1 << slot_bits) - 1,
+        }
     }
 
     pub(crate) fn slot(&self) -> u32 {
@@ -62,6 +70,19 @@ impl Tags {
 
     pub(crate) fn body(&self, id: u32) -> i32 {
         self.tag(Kind::Body, id)
+    }
+
+    /// The tag of notes in the meeting to which the program has given this tag, if it has a number for it.
+    pub(crate) fn meeting(&self, tag: i32) -> Option<i32> {
+        let number = u32::try_from(tag)
+            .ok()
+            .filter(|number| number >> self.number_bits == 0)?;
+        Some(self.tag(Kind::Meeting, number))
+    }
+
+    /// The largest tag that a program can give to a meeting.
+    pub(crate) fn meeting_limit(&self) -> i32 {
+        (1 << self.number_bits) - 1
     }
 
     /// The tag of everything in the collective with this number.
@@ -147,14 +168,15 @@ mod tests {
         for limit in [32_767, (1 << 20) - 1, (1 << 28) - 1, i32::MAX] {
             let mut seen = HashSet::new();
             let slots: Vec<Tags> = (0..40).map_while(|slot| Tags::new(limit, slot)).collect();
-            assert!(slots.len() >= 32, "{limit}: {} slots", slots.len());
-            for tags in slots {
+            assert!(slots.len() >= 31, "{limit}: {} slots", slots.len());
+            for tags in slots.into_iter().chain([Tags::of_founding(limit)]) {
                 for number in 0..1 << tags.number_bits.min(8) {
                     let kinds = [
                         tags.answer(number),
                         tags.body(number),
                         tags.collective(Sequence::from_code(number.into())),
                         tags.collective(Sequence::from_code(u64::from(number) | 1 << 63)),
+                        tags.meeting(number as i32).unwrap(),
                     ];
                     for tag in kinds {
                         assert!((0..=limit).contains(&tag));
@@ -162,6 +184,15 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn meetings_have_as_many_tags_as_there_are_numbers() {
+        let tags = Tags::new(i32::MAX, 0).unwrap();
+        assert!(tags.meeting(tags.meeting_limit()).is_some());
+        for bad in [tags.meeting_limit() + 1, i32::MAX, -1] {
+            assert_eq!(tags.meeting(bad), None);
         }
     }
 

@@ -93,6 +93,15 @@ impl Faulty {
         }
     }
 
+    /// Sends everything that is late: before a call that waits for other ranks inside, which may wait for it.
+    fn release_all(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        for held in std::mem::take(&mut state.held) {
+            self.release(&mut state, held);
+        }
+        state
+    }
+
     /// Sends a message late. If that fails it is lost, as its sender was told that it is sent.
     fn release(&self, state: &mut State, held: Held) {
         let Held {
@@ -219,10 +228,17 @@ impl Transport for Faulty {
     }
 
     fn split(&self, parent: &Context, split: &Split) -> Result<Option<u64>> {
+        drop(self.release_all());
         self.inner.split(parent, split)
     }
 
+    fn create(&self, parent: &Context, members: &[usize], agreed: u64) -> Result<u64> {
+        drop(self.release_all());
+        self.inner.create(parent, members, agreed)
+    }
+
     fn free(&self, context: &Context) -> Result<()> {
+        drop(self.release_all());
         self.inner.free(context)
     }
 
@@ -241,10 +257,7 @@ impl Transport for Faulty {
     }
 
     fn flush(&self) {
-        let mut state = self.state();
-        for held in std::mem::take(&mut state.held) {
-            self.release(&mut state, held);
-        }
+        let mut state = self.release_all();
         // Small messages are gone at once; a long one whose receiver is gone is not waited for.
         for _ in 0..FLUSH_TESTS {
             if state.late.is_empty() {

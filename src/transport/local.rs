@@ -449,6 +449,10 @@ impl Transport for Local {
         Ok(split.part.map(|_| split.agreed))
     }
 
+    fn create(&self, _: &Context, _: &[usize], agreed: u64) -> Result<u64> {
+        Ok(agreed)
+    }
+
     fn free(&self, _: &Context) -> Result<()> {
         Ok(())
     }

@@ -11,6 +11,7 @@ pub(crate) mod faulty;
 pub(crate) mod local;
 #[cfg(feature = "mpi")]
 pub(crate) mod mpi;
+#[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "only MPI has such messages"))]
 pub(crate) mod plain;
 #[cfg(feature = "cuda")]
 mod staged;
@@ -235,6 +236,10 @@ pub(crate) trait Transport: Send + Sync {
     /// wait for the others inside.
     fn split(&self, parent: &Context, split: &Split) -> Result<Option<u64>>;
 
+    /// Makes a context of some members of a parent, in this order; these ranks alone call it, with the same `agreed`, a
+    /// fresh number, and may wait for each other inside.
+    fn create(&self, parent: &Context, members: &[usize], agreed: u64) -> Result<u64>;
+
     /// Frees a context; every member calls it in the same order among frees, and may wait for the
     /// others inside.
     fn free(&self, context: &Context) -> Result<()>;
@@ -253,6 +258,7 @@ pub(crate) trait Transport: Send + Sync {
     fn flush(&self) {}
 
     /// The MPI library as its other users see it, if there is one below.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "only MPI has such messages"))]
     fn plain(&self) -> Option<Arc<dyn plain::Plain>> {
         None
     }

@@ -138,7 +138,7 @@ pub(crate) enum Call {
 }
 
 /// Which ranks a new communicator has.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Division {
     /// Those of the old one.
     Same,
@@ -146,6 +146,8 @@ pub(crate) enum Division {
     Colors { color: Option<i32>, key: i32 },
     /// Those that share memory.
     Shared { key: i32 },
+    /// These, in this order.
+    Members { ranks: Vec<i32> },
 }
 
 /// The MPI library as its other users see it.

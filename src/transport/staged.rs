@@ -505,6 +505,10 @@ impl Transport for Staged {
         self.inner.split(parent, split)
     }
 
+    fn create(&self, parent: &Context, members: &[usize], agreed: u64) -> Result<u64> {
+        self.inner.create(parent, members, agreed)
+    }
+
     fn free(&self, context: &Context) -> Result<()> {
         self.inner.free(context)
     }

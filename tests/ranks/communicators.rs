@@ -1,9 +1,11 @@
-//! `duplicate` and `split`: which ranks and messages belong together, and that contexts are freed.
+//! `duplicate` and `split`: which ranks and messages belong together, and that contexts are freed; names.
 
-use warpcomm::{Op, Source, Tag};
+use std::time::Duration;
+
+use warpcomm::{ErrorKind, Op, Source, Tag};
 
 use super::common::{next, previous, still_works};
-use crate::harness::{Outcome, covered, is_plain};
+use crate::harness::{Outcome, covered, expect_error, expect_text, is_plain};
 use crate::placed::Communicator;
 
 cases! {
@@ -21,6 +23,7 @@ cases! {
     many_at_the_same_time: 2..=3;
     dropped_at_different_times: 2..=3;
     a_request_outlives_its_communicator: 2..=2;
+    names_are_shown: 1..=2;
     more_duplicates_than_mpi_has_contexts: 2..=2, mpi;
 }
 
@@ -259,6 +262,42 @@ fn a_request_outlives_its_communicator(comm: &Communicator) -> Outcome {
     }
     assert_eq!(incoming.wait()?.0, vec![peer as u8; 9000]);
     outgoing.wait()?;
+    Ok(())
+}
+
+fn names_are_shown(comm: &Communicator) -> Outcome {
+    let rows = comm.duplicate()?;
+    assert_eq!(rows.name(), "");
+    rows.set_name("rows");
+    assert_eq!(
+        (rows.clone().name(), rows.duplicate()?.name()),
+        ("rows".into(), "".into())
+    );
+    let (rank, size) = (comm.rank(), comm.size());
+    let text = format!("Communicator(\"rows\", rank {rank} of {size})");
+    assert_eq!(format!("{:?}", warpcomm::Communicator::clone(&rows)), text);
+    // In an error, in that of a collective, and in what is said about an operation that does not end.
+    let error = expect_error(rows.send(&[1u8], size, Tag(0)), ErrorKind::InvalidArgument);
+    expect_text(
+        &error,
+        &[&format!("send on rank {rank} of \"rows\" to rank {size}: ")],
+    );
+    let error = expect_error(rows.bcast(&mut [1u8], size), ErrorKind::InvalidArgument);
+    expect_text(&error, &[&format!("bcast on rank {rank} of \"rows\": ")]);
+    let impatient = rows.with_timeout(Some(Duration::from_millis(20)));
+    let error = expect_error(
+        impatient.recv(&mut [1u8], Source::Any, Tag(7)),
+        ErrorKind::Timeout,
+    );
+    expect_text(
+        &error,
+        &["recv on \"rows\" from any rank, tag 7, 1 bytes, waits for"],
+    );
+    let other = comm.duplicate()?;
+    other.set_name("columns");
+    other.set_name("");
+    let error = expect_error(other.send(&[1u8], size, Tag(0)), ErrorKind::InvalidArgument);
+    expect_text(&error, &[&format!("send on rank {rank} to rank {size}: ")]);
     Ok(())
 }
 

@@ -21,6 +21,7 @@ cases! {
     a_request_changes_threads: 2..=2;
     threads_that_come_and_go: 2..=2;
     communicators_made_and_dropped_by_many_threads: 2..=3;
+    communicators_founded_by_many_threads: 2..=4;
     more_duplicates_by_many_threads_than_mpi_has_contexts: 3..=3, mpi;
 }
 
@@ -251,6 +252,56 @@ fn communicators_made_and_dropped_by_many_threads(comm: &Communicator) -> Outcom
                         }
                     }
                     Ok(())
+                })
+            })
+            .collect();
+        threads.into_iter().try_for_each(joined)
+    })?;
+    still_works(comm)
+}
+
+fn communicators_founded_by_many_threads(comm: &Communicator) -> Outcome {
+    let is_low = comm.rank() == 0;
+    let local = comm.split(Some(u32::from(is_low)), 0)?.expect("a color");
+    let locals: Vec<Communicator> = (0..4).map(|_| local.duplicate()).collect::<Result<_, _>>()?;
+    let forward = comm.group();
+    let backward = forward.include_ranges(&[(comm.size() - 1, 0, -1)])?;
+    // Two threads for each order of the same ranks, and an intercommunicator of theirs beside: told apart by tags.
+    let found = |number: usize, local: &Communicator| -> Outcome {
+        let group = if number.is_multiple_of(2) {
+            &forward
+        } else {
+            &backward
+        };
+        let mut kept = VecDeque::new();
+        for _ in 0..8 {
+            let part = comm.create_group(group, Tag(number as i32))?;
+            let mut ranks = vec![0u64; part.size()];
+            part.allgather(&(10 * number as u64 + part.rank() as u64), &mut ranks)?;
+            let expected: Vec<u64> = (0..part.size()).map(|rank| (10 * number + rank) as u64).collect();
+            assert_eq!(ranks, expected);
+            let tag = Tag(10 + number as i32);
+            let between = local.create_intercommunicator(0, comm, usize::from(is_low), tag)?;
+            if between.rank() == 0 {
+                let (own, mut received) = (number as u64, 99);
+                between.sendrecv(&own, 0, Tag(0), &mut received, 0, Tag(0))?;
+                assert_eq!(received, own);
+            }
+            kept.push_back((part, between));
+            while kept.len() > 1 + comm.rank() {
+                kept.pop_front();
+            }
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = locals
+            .iter()
+            .enumerate()
+            .map(|(number, local)| {
+                scope.spawn({
+                    let found = &found;
+                    move || found(number, local)
                 })
             })
             .collect();

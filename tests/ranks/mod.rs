@@ -22,8 +22,10 @@ mod faults;
 mod futures;
 mod gather;
 mod gatherv;
+mod groups;
 #[cfg(feature = "mpi")]
 mod hangs;
+mod intercommunicators;
 mod large;
 #[cfg(feature = "mpi")]
 mod lifecycle;
@@ -94,6 +96,8 @@ pub fn cases() -> Vec<Case> {
         #[cfg(feature = "serde")]
         objects::CASES,
         communicators::CASES,
+        groups::CASES,
+        intercommunicators::CASES,
         errors::CASES,
         blocks::CASES,
         refusals::CASES,

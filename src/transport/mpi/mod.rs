@@ -10,6 +10,7 @@ mod process;
 use std::mem::{MaybeUninit, size_of};
 use std::os::raw::{c_int, c_void};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{ptr, thread};
 
 use mpi::ffi;
@@ -25,10 +26,14 @@ pub(crate) use process::Process;
 /// cancellation of a receive inside later calls.
 const CANCEL_TESTS: usize = 1000;
 
+/// How many communicators the same rank may let others found at the same time.
+const FOUNDINGS: u64 = 64;
+
 /// Messages between processes.
-#[derive(Clone)]
 pub(crate) struct Mpi {
     tag_limit: i32,
+    /// Half of the numbers that were given out, those of this rank.
+    fresh: AtomicU64,
 }
 
 /// A duplication of a communicator under way; MPI writes `communicator` when it is done.
@@ -80,11 +85,19 @@ fn request(ticket: &Ticket) -> ffi::MPI_Request {
     unsafe { from_number(ticket.number) }
 }
 
+/// Frees a communicator of ours that every rank has given up.
+fn free(context: &Context) -> Result<()> {
+    let mut communicator = communicator(context);
+    // SAFETY: one of our own communicators, given up on every rank.
+    check(unsafe { ffi::MPI_Comm_free(&mut communicator) }, "MPI_Comm_free")
+}
+
 impl Mpi {
     /// A transport for the process that `process` initialized.
     pub(crate) fn new(process: &Process) -> Mpi {
         Mpi {
             tag_limit: process.tag_limit(),
+            fresh: AtomicU64::new(process.rank() << 32 | 1),
         }
     }
 
@@ -168,7 +181,7 @@ impl Transport for Mpi {
     }
 
     fn plain(&self) -> Option<Arc<dyn Plain>> {
-        Some(Arc::new(self.clone()))
+        Some(Arc::new(plain::Library))
     }
 
     unsafe fn isend(
@@ -294,8 +307,7 @@ impl Transport for Mpi {
     }
 
     fn fresh(&self) -> u64 {
-        // MPI chooses its own.
-        0
+        2 * self.fresh.fetch_add(1, Ordering::Relaxed)
     }
 
     fn duplicate(&self, parent: &Context, _agreed: u64) -> Result<Creation> {
@@ -351,10 +363,37 @@ impl Transport for Mpi {
         Ok(Some(to_number(part)))
     }
 
+    fn create(&self, parent: &Context, members: &[usize], agreed: u64) -> Result<u64> {
+        let ranks: Vec<c_int> = members.iter().map(|&rank| rank as c_int).collect();
+        // MPI tells concurrent calls of one process apart by their tags: here by the rank that chose the number, and
+        // by how many it has chosen.
+        let (rank, number) = (agreed >> 33, agreed >> 1);
+        let tag = (rank * FOUNDINGS + number % FOUNDINGS) % (self.tag_limit as u64 + 1);
+        let mut created = MaybeUninit::uninit();
+        // SAFETY: the parent is live, the ranks are of it, all of them are here, and both groups are freed.
+        unsafe {
+            let mut all = MaybeUninit::uninit();
+            let code = ffi::MPI_Comm_group(communicator(parent), all.as_mut_ptr());
+            check(code, "MPI_Comm_group")?;
+            let mut all = all.assume_init();
+            let mut some = MaybeUninit::uninit();
+            let code = ffi::MPI_Group_incl(all, ranks.len() as c_int, ranks.as_ptr(), some.as_mut_ptr());
+            check(ffi::MPI_Group_free(&mut all), "MPI_Group_free")?;
+            check(code, "MPI_Group_incl")?;
+            let mut some = some.assume_init();
+            let code =
+                ffi::MPI_Comm_create_group(communicator(parent), some, tag as c_int, created.as_mut_ptr());
+            check(ffi::MPI_Group_free(&mut some), "MPI_Group_free")?;
+            check(code, "MPI_Comm_create_group")?;
+        }
+        // SAFETY: MPI has set it.
+        let created = unsafe { created.assume_init() };
+        Mpi::return_errors(created)?;
+        Ok(to_number(created))
+    }
+
     fn free(&self, context: &Context) -> Result<()> {
-        let mut communicator = communicator(context);
-        // SAFETY: one of our own communicators, given up on every rank.
-        check(unsafe { ffi::MPI_Comm_free(&mut communicator) }, "MPI_Comm_free")
+        free(context)
     }
 
     fn idle(&self, _rounds: u32) {

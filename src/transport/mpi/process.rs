@@ -18,6 +18,8 @@ pub(crate) struct Process {
     universe: Option<Universe>,
     thread_level: ThreadLevel,
     tag_limit: i32,
+    /// Of this process in `MPI_COMM_WORLD`.
+    rank: u64,
 }
 
 impl Process {
@@ -48,6 +50,7 @@ impl Process {
             universe,
             thread_level,
             tag_limit: tag_limit()?,
+            rank: own_rank()? as u64,
         })
     }
 
@@ -61,6 +64,11 @@ impl Process {
         self.tag_limit
     }
 
+    /// This process's rank in `MPI_COMM_WORLD`.
+    pub(super) fn rank(&self) -> u64 {
+        self.rank
+    }
+
     /// The library's name and version in its own words.
     pub(crate) fn library_version(&self) -> String {
         let version = environment::library_version().unwrap_or_default();
@@ -70,22 +78,14 @@ impl Process {
 
     /// `MPI_COMM_WORLD`, to duplicate and not to be sent through.
     pub(crate) fn world(&self) -> Result<Context> {
-        let (mut rank, mut size): (c_int, c_int) = (0, 0);
-        // SAFETY: MPI is initialized, and the variables are ours.
-        unsafe {
-            check(
-                ffi::MPI_Comm_rank(ffi::RSMPI_COMM_WORLD, &mut rank),
-                "MPI_Comm_rank",
-            )?;
-            check(
-                ffi::MPI_Comm_size(ffi::RSMPI_COMM_WORLD, &mut size),
-                "MPI_Comm_size",
-            )?;
-        }
+        let mut size: c_int = 0;
+        // SAFETY: MPI is initialized, and the variable is ours.
+        let code = unsafe { ffi::MPI_Comm_size(ffi::RSMPI_COMM_WORLD, &mut size) };
+        check(code, "MPI_Comm_size")?;
         Ok(Context {
             // SAFETY: a constant of the MPI library.
             handle: to_number(unsafe { ffi::RSMPI_COMM_WORLD }),
-            rank: usize::try_from(rank).unwrap_or(0),
+            rank: self.rank as usize,
             group: (0..usize::try_from(size).unwrap_or(1)).collect::<Arc<[usize]>>(),
         })
     }
@@ -133,6 +133,14 @@ impl Drop for Process {
             std::mem::forget(self.universe.take());
         }
     }
+}
+
+fn own_rank() -> Result<c_int> {
+    let mut rank: c_int = 0;
+    // SAFETY: MPI is initialized, and the variable is ours.
+    let code = unsafe { ffi::MPI_Comm_rank(ffi::RSMPI_COMM_WORLD, &mut rank) };
+    check(code, "MPI_Comm_rank")?;
+    Ok(rank)
 }
 
 fn tag_limit() -> Result<i32> {

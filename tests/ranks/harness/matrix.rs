@@ -93,6 +93,11 @@ const OTHERS: &[&str] = &[
     "allreduce_object",
     "duplicate",
     "split",
+    "split_shared",
+    "create",
+    "create_group",
+    "create_intercommunicator",
+    "merge",
 ];
 
 /// Compares the page with what the jobs have covered, or writes it.

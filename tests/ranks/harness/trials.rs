@@ -46,6 +46,8 @@ const MODULES_OF_EVERY_SETTING: &[&str] = &[
     "scan",
     "exscan",
     "communicators",
+    "groups",
+    "intercommunicators",
 ];
 
 /// Settings under which these run, with so many ranks; the level of threads means something to MPI only.

@@ -22,7 +22,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use warpcomm::{Blocks, Op, Result, Source, Status, Tag};
+use warpcomm::{Blocks, Group, Op, Result, Source, Status, Tag};
 
 use crate::harness::{Failure, Place};
 pub use elements::{Elements, ElementsMut, OwnedElements, OwnedElementsMut};
@@ -127,6 +127,18 @@ impl Communicator {
 
     pub fn split(&self, color: Option<u32>, key: i32) -> Result<Option<Communicator>> {
         Ok(self.inner.split(color, key)?.map(|inner| self.with(inner)))
+    }
+
+    pub fn split_shared(&self, key: i32) -> Result<Communicator> {
+        self.inner.split_shared(key).map(|inner| self.with(inner))
+    }
+
+    pub fn create(&self, group: &Group) -> Result<Option<Communicator>> {
+        Ok(self.inner.create(group)?.map(|inner| self.with(inner)))
+    }
+
+    pub fn create_group(&self, group: &Group, tag: Tag) -> Result<Communicator> {
+        self.inner.create_group(group, tag).map(|inner| self.with(inner))
     }
 
     pub fn with_timeout(&self, timeout: Option<Duration>) -> Communicator {

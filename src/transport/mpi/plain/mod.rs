@@ -17,7 +17,7 @@ use super::check::check;
 use super::{Context, Mpi, communicator, from_number, to_number};
 use crate::error::{Error, Result};
 use crate::transport::plain::{Call, Division, Elements, Found, Plain, Seen};
-use crate::transport::{Posted, Ticket, Transport};
+use crate::transport::{Posted, Ticket};
 
 /// The bytes of a message that was seen, which `MPI_Get_count` cannot tell above 2 GiB.
 fn seen(status: &ffi::MPI_Status) -> Result<Seen> {
@@ -63,7 +63,10 @@ fn pending(request: ffi::MPI_Request) -> Posted {
     Posted::Pending(Ticket::new(to_number(request)))
 }
 
-impl Plain for Mpi {
+/// The library that this process has initialized.
+pub(crate) struct Library;
+
+impl Plain for Library {
     unsafe fn isend(
         &self,
         context: &Context,
@@ -204,6 +207,20 @@ impl Plain for Mpi {
                     ),
                     "MPI_Comm_split_type",
                 ),
+                Division::Members { ranks } => {
+                    let (mut all, mut some) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+                    check(ffi::MPI_Comm_group(parent, all.as_mut_ptr()), "MPI_Comm_group")?;
+                    let mut all = all.assume_init();
+                    let code =
+                        ffi::MPI_Group_incl(all, ranks.len() as c_int, ranks.as_ptr(), some.as_mut_ptr());
+                    check(code, "MPI_Group_incl")?;
+                    let mut some = some.assume_init();
+                    let code = ffi::MPI_Comm_create(parent, some, made.as_mut_ptr());
+                    let created = check(code, "MPI_Comm_create");
+                    check(ffi::MPI_Group_free(&mut all), "MPI_Group_free")?;
+                    check(ffi::MPI_Group_free(&mut some), "MPI_Group_free")?;
+                    created
+                }
             }?;
             made.assume_init()
         };
@@ -215,7 +232,7 @@ impl Plain for Mpi {
     }
 
     fn free(&self, context: &Context) -> Result<()> {
-        Transport::free(self, context)
+        super::free(context)
     }
 }
 

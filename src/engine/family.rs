@@ -13,13 +13,18 @@ use crate::transport::{Context, Transport};
 /// Slots about which ranks tell each other whether they dropped what is in them.
 const SLOTS_TOLD: usize = 2048;
 
-/// A bit for each of the first slots of a group.
+/// A bit for each of the first slots of a family.
 pub(crate) type Slots = [u8; SLOTS_TOLD / 8];
 
 pub(crate) const NO_SLOTS: Slots = [0; SLOTS_TOLD / 8];
 
-/// The communicators of one group of ranks.
-pub(crate) struct Group {
+/// The number of the world's family; others are larger.
+pub(crate) const OF_THE_WORLD: u64 = 1;
+
+/// The communicators of the same ranks.
+pub(crate) struct Family {
+    /// The number under which it was founded, the same on all ranks; 0 for a part of another family.
+    number: u64,
     /// Where answers, bodies and collectives of all of them travel.
     pub private: Context,
     state: Mutex<State>,
@@ -39,20 +44,20 @@ struct State {
 /// Rank 0 gives it out, and the others look what they have dropped after rank 0 has. Were slots told in two
 /// agreements, one could free what the other still means, and the slot hold something new on some ranks by then.
 pub(crate) struct Telling<'a> {
-    group: &'a Group,
+    family: &'a Family,
     /// The slots whose contents rank 0 has dropped.
     pub slots: Slots,
 }
 
 impl Drop for Telling<'_> {
     fn drop(&mut self) {
-        self.group.state().telling = false;
+        self.family.state().telling = false;
     }
 }
 
-/// What a slot of a group holds on this rank.
+/// What a slot of a family holds on this rank.
 enum Child {
-    /// A communicator of the group itself.
+    /// A communicator of the family itself.
     Communicator {
         alive: Weak<Endpoint>,
         /// Frames and answers that nobody took may still arrive for a poisoned one: its slot is not used again.
@@ -60,15 +65,25 @@ enum Child {
         context: Context,
     },
     /// This rank's part of a split; `None` where it is in no part.
-    Part(Option<Arc<Group>>),
+    Part(Option<Arc<Family>>),
 }
 
-impl Group {
-    pub(crate) fn new(private: Context) -> Arc<Group> {
-        Arc::new(Group {
+impl Family {
+    pub(crate) fn new(private: Context) -> Arc<Family> {
+        Family::founded(private, 0)
+    }
+
+    /// A family that is no part of another one.
+    pub(crate) fn founded(private: Context, number: u64) -> Arc<Family> {
+        Arc::new(Family {
+            number,
             private,
             state: Mutex::default(),
         })
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -86,7 +101,7 @@ impl Group {
     }
 
     /// Remembers this rank's part of a split.
-    pub(crate) fn add_part(&self, slot: u32, part: Option<Arc<Group>>) {
+    pub(crate) fn add_part(&self, slot: u32, part: Option<Arc<Family>>) {
         self.insert(slot, Child::Part(part));
     }
 
@@ -96,7 +111,7 @@ impl Group {
         state.children.insert(slot, child);
     }
 
-    /// A slot for something new; rank 0 of the group chooses for all.
+    /// A slot for something new; rank 0 of the family chooses for all.
     pub(crate) fn take_slot(&self) -> Result<u32> {
         let mut state = self.state();
         let free = |slot: &u32| !state.taken.contains(slot) && !state.children.contains_key(slot);
@@ -112,7 +127,7 @@ impl Group {
         self.state().taken.remove(&slot);
     }
 
-    /// Whether everything of this group was dropped on this rank.
+    /// Whether everything of this family was dropped on this rank.
     fn is_dropped(&self) -> bool {
         self.state().children.values().all(Child::is_dropped)
     }
@@ -122,7 +137,7 @@ impl Group {
         let mut state = self.state();
         let is_first = !std::mem::replace(&mut state.telling, true);
         is_first.then(|| Telling {
-            group: self,
+            family: self,
             slots: state.dropped(),
         })
     }
@@ -154,7 +169,7 @@ impl Group {
         outcome
     }
 
-    /// Frees everything of a group that all its ranks have dropped.
+    /// Frees everything of a family that all its ranks have dropped.
     fn free_all(&self, transport: &dyn Transport) -> Result<()> {
         let children = std::mem::take(&mut self.state().children);
         let mut outcome = Ok(());
@@ -176,6 +191,55 @@ impl State {
     }
 }
 
+/// The families that are no part of another one: that of the world, and one for each list of ranks that has come
+/// together without the others.
+///
+/// They stay, so that ranks which come together again have slots for what they make then, and free what they made
+/// before.
+#[derive(Default)]
+pub(crate) struct Families {
+    world: OnceLock<Arc<Family>>,
+    list: Mutex<Vec<Arc<Family>>>,
+}
+
+impl Families {
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<Family>>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers the family of all ranks, over whose context others are founded.
+    pub(crate) fn add_world(&self, family: &Arc<Family>) {
+        let _ = self.world.set(Arc::clone(family));
+        self.add(family);
+    }
+
+    /// Remembers a family, in the place of an earlier one of the same ranks.
+    pub(crate) fn add(&self, family: &Arc<Family>) {
+        let mut list = self.list();
+        list.retain(|other| other.private.group != family.private.group);
+        list.push(Arc::clone(family));
+    }
+
+    /// Forgets a family in which a founding was broken off: its frames may still arrive.
+    pub(crate) fn forget(&self, family: &Arc<Family>) {
+        self.list().retain(|other| !Arc::ptr_eq(other, family));
+    }
+
+    /// The family of all ranks.
+    pub(crate) fn world(&self) -> Result<Arc<Family>> {
+        let world = self.world.get().cloned();
+        world.ok_or_else(|| Error::unsupported("this needs the communicator of all ranks (Runtime::world)"))
+    }
+
+    /// The family of these ranks of the world, in this order.
+    pub(crate) fn of(&self, ranks: &[usize]) -> Option<Arc<Family>> {
+        self.list()
+            .iter()
+            .find(|family| *family.private.group == *ranks)
+            .cloned()
+    }
+}
+
 fn is_in(slots: &Slots, slot: u32) -> bool {
     slots
         .get(slot as usize / 8)
@@ -186,7 +250,7 @@ impl Child {
     fn is_dropped(&self) -> bool {
         match self {
             Child::Communicator { alive, poison, .. } => alive.strong_count() == 0 && poison.get().is_none(),
-            Child::Part(part) => part.as_ref().is_none_or(|group| group.is_dropped()),
+            Child::Part(part) => part.as_ref().is_none_or(|family| family.is_dropped()),
         }
     }
 
@@ -197,7 +261,7 @@ impl Child {
                 let drained = drain(transport, &context);
                 drained.and(transport.free(&context))
             }
-            Child::Part(Some(group)) => group.free_all(transport),
+            Child::Part(Some(family)) => family.free_all(transport),
             Child::Part(None) => Ok(()),
         }
     }
