@@ -153,7 +153,7 @@ impl Communicator {
         if self.endpoint.context.group.contains(&leader) {
             return invalid("it is a rank of this side too");
         }
-        Post::new(bridge, &call.activity, tag)
+        Post::new(bridge, call.activity, tag)
     }
 }
 
@@ -249,7 +249,7 @@ impl Side<'_, '_> {
                 kind.unwrap_or(ErrorKind::PeerFailed),
                 "its part of the intercommunicator",
             ))
-        } else if let Some(rank) = ranks.iter().position(|rank| odd(rank)) {
+        } else if let Some(rank) = ranks.iter().position(odd) {
             let message = format!(
                 "rank {rank} names rank {} as the local leader, and rank 0 names rank {}",
                 ranks[rank][0], ranks[0][0]
@@ -315,8 +315,11 @@ fn of_the_other_side(error: Error) -> Error {
     Error::new(kind, format!("the other side: {}", error.message()))
 }
 
+/// The members of two groups, and which of them are of this one and of the other.
+type Joined = (Arc<[usize]>, Range<usize>, Range<usize>);
+
 /// The members of both groups in an order on which both agree, and where this one and the other are in it.
-fn joined(local: &[usize], remote: &[usize]) -> Result<(Arc<[usize]>, Range<usize>, Range<usize>)> {
+fn joined(local: &[usize], remote: &[usize]) -> Result<Joined> {
     if let Some(common) = local.iter().find(|rank| remote.contains(rank)) {
         return Err(Error::invalid(format!(
             "rank {common} of the world is on both sides"

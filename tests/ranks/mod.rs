@@ -36,6 +36,8 @@ mod mismatch;
 #[cfg(feature = "serde")]
 mod objects;
 mod persistent;
+#[cfg(feature = "mpi")]
+mod plain;
 mod point_to_point;
 mod proc_null;
 mod programs;
@@ -74,6 +76,8 @@ pub fn cases() -> Vec<Case> {
         futures::CASES,
         persistent::CASES,
         point_to_point::CASES,
+        #[cfg(feature = "mpi")]
+        plain::CASES,
         scope::CASES,
         sendrecv::CASES,
         barrier::CASES,

@@ -120,11 +120,8 @@ const PLACES: &[Placed] = &[
     },
 ];
 
-/// The modules, and single cases of others, that run on plain communicators too: what these promise.
-#[cfg(feature = "mpi")]
-const MODULES_OF_PLAIN: &[&str] = MODULES_OF_EVERY_SETTING;
-
-/// With how many ranks these run, and where the buffers lie then.
+/// With how many ranks the cases of every setting run on plain communicators, with those of these, and where the
+/// buffers lie then.
 #[cfg(feature = "mpi")]
 const PLAIN_JOBS: &[(usize, Place)] = &[
     (1, Place::Host),
@@ -214,7 +211,9 @@ fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
         if world == World::Plain {
             for &(ranks, place) in PLAIN_JOBS {
                 if place == Place::Host || cfg!(feature = "cuda") {
-                    add(ranks, place, &[], &|name| is_of_one(name, MODULES_OF_PLAIN));
+                    add(ranks, place, &[], &|name| {
+                        is_of_one(name, MODULES_OF_EVERY_SETTING) || is_of_one(name, &["plain"])
+                    });
                 }
             }
             continue;

@@ -44,7 +44,7 @@ fn tag_or_any(tag: Option<i32>) -> c_int {
 
 impl Elements {
     /// Where MPI may write.
-    fn to_write(&self) -> *mut c_void {
+    fn to_write(self) -> *mut c_void {
         match self.count {
             // Empty buffers of Rust are at small addresses, and in Open MPI 1 is `MPI_IN_PLACE`.
             0 => ptr::without_provenance_mut(64),
@@ -53,7 +53,7 @@ impl Elements {
     }
 
     /// Where MPI may read.
-    fn to_read(&self) -> *const c_void {
+    fn to_read(self) -> *const c_void {
         self.to_write().cast_const()
     }
 }
