@@ -14,6 +14,7 @@ use crate::comm::Communicator;
 /// | other ranks | warpcomm | any program of MPI |
 /// | a message of another type | `Mismatch`, before a byte moves | found where the sizes do not fit |
 /// | a message too long for its buffer | `Truncated`, and the sender of a long one knows | `Truncated` |
+/// | sends of a scope that ends with an error | withdrawn, if nobody has matched them | waited for |
 /// | [`Status`](crate::Status) of a probe | elements and their type | bytes |
 /// | collectives that do not match | `Mismatch` on every rank | what MPI makes of them |
 /// | a bad argument on one rank | an error on every rank | an error on this rank; others may wait for it |
@@ -22,7 +23,8 @@ use crate::comm::Communicator;
 /// | counts | 64 bits | 64 bits for messages and equal blocks; 31 for reductions and uneven blocks |
 /// | buffers on GPUs | pipelined, and reduced on the GPU | copied as a whole, and reduced on the host |
 /// | blocking collectives | drive everything else, end at deadlines | wait inside MPI |
-/// | persistent collectives | yes | `Unsupported` |
+/// | persistent collectives, objects, `create_group`, intercommunicators | yes | `Unsupported` |
+/// | receiving on the communicator by other means in this process | no | no: what is found is kept for receives here |
 ///
 /// `f16` and `bf16` travel as MPI's unsigned integers of 16 bits, complex numbers as MPI's, located `f32` and `i32`
 /// as `MPI_FLOAT_INT` and `MPI_2INT`, other located pairs as two integers. Bools may arrive as any byte, and every one

@@ -13,7 +13,6 @@ use super::slab::{SLAB_BYTES, Slab};
 use super::transfer::Transfer;
 use crate::error::Result;
 use crate::message::{Source, Status, Tag};
-use crate::transport::plain::Found;
 
 /// An envelope, perhaps with its elements, and where it came from.
 pub(super) struct Arrived {
@@ -32,7 +31,7 @@ pub(crate) struct Numbered {
 /// A message that a matched probe has taken: nobody else finds it.
 pub(crate) enum Matched {
     Native(Numbered),
-    Plain(Found),
+    Plain(super::plain::Arrived),
 }
 
 /// The messages of one communicator that have arrived, by the numbers of their arrival.
@@ -126,7 +125,7 @@ impl Endpoint {
     pub(crate) fn take(&self, source: Source, tag: Tag) -> Result<Option<(Matched, Status)>> {
         if let Some(plain) = &self.plain {
             let taken = plain.take(&self.context, source, tag)?;
-            return Ok(taken.map(|(found, status)| (Matched::Plain(found), status)));
+            return Ok(taken.map(|(arrived, status)| (Matched::Plain(arrived), status)));
         }
         let mut list = self.arrived();
         let Some(at) = self.look(&mut list, source, tag)? else {
@@ -141,7 +140,7 @@ impl Endpoint {
     pub(crate) fn put_back(&self, message: Matched) {
         match (message, &self.plain) {
             (Matched::Native(message), _) => self.arrived().put_back(message),
-            (Matched::Plain(found), Some(plain)) => plain.put_back(found),
+            (Matched::Plain(arrived), Some(plain)) => plain.put_back(arrived),
             (Matched::Plain(_), None) => debug_assert!(false, "a plain message of a native communicator"),
         }
     }

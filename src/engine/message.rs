@@ -48,8 +48,8 @@ pub(crate) async fn receive_matched(
 ) -> Result<Status> {
     match (matched, &endpoint.plain) {
         (Matched::Native(message), _) => rendezvous::receive_matched(endpoint, activity, span, message).await,
-        (Matched::Plain(found), Some(plain)) => {
-            Box::pin(plain.receive_found(endpoint, activity, span, found)).await
+        (Matched::Plain(arrived), Some(plain)) => {
+            Box::pin(plain.receive_found(endpoint, activity, span, arrived)).await
         }
         (Matched::Plain(_), None) => Err(Error::invalid("a plain message of a native communicator")),
     }

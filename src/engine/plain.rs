@@ -1,8 +1,8 @@
 //! Messages of communicators that ranks share which are not warpcomm: bare ones of MPI, without envelopes.
 //!
 //! A receive is a matched probe, and then a receive of that message: so a message too long for its buffer writes
-//! nothing. Receives that wait are kept in the order in which they were posted, and what is found goes to the first
-//! that it fits: the order of MPI.
+//! nothing. Whoever looks takes every message that MPI holds, in MPI's order: each goes to the first receive that waits
+//! for it, or into a list that later receives and probes look at first. So the order is MPI's.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,9 +31,16 @@ pub(crate) struct Plain {
 struct State {
     /// In the order in which they were posted.
     waiting: VecDeque<Waiting>,
-    /// Found, and given back by who should have received them: before anything that MPI still holds.
-    put_back: VecDeque<Found>,
+    /// Messages that no receive waits for, in the order in which they came: before anything that MPI still holds.
+    arrived: VecDeque<Arrived>,
     next: u64,
+}
+
+/// A message with its place among all that have arrived.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrived {
+    found: Found,
+    number: u64,
 }
 
 /// A receive that no message was received for.
@@ -41,7 +48,7 @@ struct Waiting {
     number: u64,
     source: Source,
     tag: Tag,
-    found: Option<Found>,
+    arrived: Option<Arrived>,
 }
 
 /// Whether a message is one that a receive or a probe asks for.
@@ -53,70 +60,56 @@ fn fits(found: &Found, source: Source, tag: Tag) -> bool {
     source_fits && (tag == Tag::ANY || tag.0 == found.tag)
 }
 
-/// A source and a tag as a transport takes them.
-fn wanted(source: Source, tag: Tag) -> (Option<usize>, Option<i32>) {
-    let source = match source {
-        Source::Any => None,
-        Source::Rank(rank) => Some(rank),
-    };
-    (source, (tag != Tag::ANY).then_some(tag.0))
-}
-
-/// What a probe says: nobody tells the type of bare elements, so they are bytes.
-fn status(source: usize, tag: i32, bytes: u64) -> Status {
-    Status {
-        source,
-        tag: Tag(tag),
-        count: bytes,
-        dtype: Dtype::U8,
-        cancelled: false,
+impl Arrived {
+    /// What a probe says: nobody tells the type of bare elements, so they are bytes.
+    fn status(&self) -> Status {
+        Status {
+            source: self.found.source,
+            tag: Tag(self.found.tag),
+            count: self.found.bytes,
+            dtype: Dtype::U8,
+            cancelled: false,
+        }
     }
 }
 
 impl State {
-    /// Gives waiting receives what has come for them.
-    fn serve(&mut self, library: &dyn Library, context: &Context) -> Result<()> {
-        for index in 0..self.waiting.len() {
-            while let Waiting {
-                found: None,
-                source,
-                tag,
-                ..
-            } = self.waiting[index]
-            {
-                let known = self.put_back.iter().position(|found| fits(found, source, tag));
-                let (from, with) = wanted(source, tag);
-                let next = match known.and_then(|at| self.put_back.remove(at)) {
-                    Some(found) => Some(found),
-                    None => library.find(context, from, with)?,
-                };
-                match next {
-                    Some(found) => self.give(found),
-                    None => break,
-                }
-            }
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Takes every message that MPI holds, in MPI's order, for the receive that waits for it or for later.
+    fn collect(&mut self, library: &dyn Library, context: &Context) -> Result<()> {
+        while let Some(found) = library.find(context)? {
+            let number = self.number();
+            self.give(Arrived { found, number });
         }
         Ok(())
     }
 
-    /// Gives a message to the first receive that it fits, or keeps it.
-    fn give(&mut self, found: Found) {
+    /// Gives a message to the first receive that it fits, or keeps it at its place.
+    fn give(&mut self, arrived: Arrived) {
         let mut waiting = self.waiting.iter_mut();
-        match waiting.find(|waiting| waiting.found.is_none() && fits(&found, waiting.source, waiting.tag)) {
-            Some(waiting) => waiting.found = Some(found),
-            None => self.put_back.push_back(found),
+        let fitting = |waiting: &&mut Waiting| {
+            waiting.arrived.is_none() && fits(&arrived.found, waiting.source, waiting.tag)
+        };
+        match waiting.find(fitting) {
+            Some(waiting) => waiting.arrived = Some(arrived),
+            None => {
+                let place = self
+                    .arrived
+                    .partition_point(|other| other.number < arrived.number);
+                self.arrived.insert(place, arrived);
+            }
         }
     }
 
-    fn is_awaited(&self, source: usize, tag: i32) -> bool {
-        let found = Found {
-            source,
-            tag,
-            bytes: 0,
-            message: 0,
-        };
-        let mut waiting = self.waiting.iter().filter(|waiting| waiting.found.is_none());
-        waiting.any(|waiting| fits(&found, waiting.source, waiting.tag))
+    /// The place of the earliest message that fits.
+    fn position(&self, source: Source, tag: Tag) -> Option<usize> {
+        self.arrived
+            .iter()
+            .position(|arrived| fits(&arrived.found, source, tag))
     }
 
     fn remove(&mut self, number: u64) -> Option<Waiting> {
@@ -134,11 +127,9 @@ struct Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.plain.state();
-        if let Some(Waiting {
-            found: Some(found), ..
-        }) = state.remove(self.number)
-        {
-            state.put_back.push_front(found);
+        let waiting = state.remove(self.number);
+        if let Some(arrived) = waiting.and_then(|waiting| waiting.arrived) {
+            state.give(arrived);
         }
     }
 }
@@ -158,19 +149,9 @@ impl Plain {
     /// Looks for a message without receiving it.
     pub(super) fn probe(&self, context: &Context, source: Source, tag: Tag) -> Result<Option<Status>> {
         let mut state = self.state();
-        loop {
-            state.serve(&*self.library, context)?;
-            if let Some(found) = state.put_back.iter().find(|found| fits(found, source, tag)) {
-                return Ok(Some(status(found.source, found.tag, found.bytes)));
-            }
-            let (from, with) = wanted(source, tag);
-            match self.library.see(context, from, with)? {
-                None => return Ok(None),
-                // It has come since, and is for a receive.
-                Some(seen) if state.is_awaited(seen.source, seen.tag) => {}
-                Some(seen) => return Ok(Some(status(seen.source, seen.tag, seen.bytes))),
-            }
-        }
+        state.collect(&*self.library, context)?;
+        let found = state.position(source, tag);
+        Ok(found.map(|at| state.arrived[at].status()))
     }
 
     /// Takes a message out of reach of others, to be received later.
@@ -179,27 +160,17 @@ impl Plain {
         context: &Context,
         source: Source,
         tag: Tag,
-    ) -> Result<Option<(Found, Status)>> {
+    ) -> Result<Option<(Arrived, Status)>> {
         let mut state = self.state();
-        loop {
-            state.serve(&*self.library, context)?;
-            let known = state.put_back.iter().position(|found| fits(found, source, tag));
-            let (from, with) = wanted(source, tag);
-            let next = match known.and_then(|at| state.put_back.remove(at)) {
-                Some(found) => Some(found),
-                None => self.library.find(context, from, with)?,
-            };
-            match next {
-                None => return Ok(None),
-                Some(found) if state.is_awaited(found.source, found.tag) => state.give(found),
-                Some(found) => return Ok(Some((found, status(found.source, found.tag, found.bytes)))),
-            }
-        }
+        state.collect(&*self.library, context)?;
+        let found = state.position(source, tag);
+        let taken = found.and_then(|at| state.arrived.remove(at));
+        Ok(taken.map(|arrived| (arrived, arrived.status())))
     }
 
-    /// Gives a message that was taken back to all.
-    pub(super) fn put_back(&self, found: Found) {
-        self.state().put_back.push_front(found);
+    /// Gives a message that was taken back to all, at the place that it had.
+    pub(super) fn put_back(&self, arrived: Arrived) {
+        self.state().give(arrived);
     }
 
     /// Sends a span to `dest`.
@@ -244,28 +215,29 @@ impl Plain {
     ) -> Result<Status> {
         let number = {
             let mut state = self.state();
-            let number = state.next;
-            state.next += 1;
+            let number = state.number();
+            let known = state.position(source, tag);
+            let arrived = known.and_then(|at| state.arrived.remove(at));
             state.waiting.push_back(Waiting {
                 number,
                 source,
                 tag,
-                found: None,
+                arrived,
             });
             number
         };
         let place = Place { plain: self, number };
         activity.waits_for(Phase::Match);
-        let found = std::future::poll_fn(|_| {
+        let arrived = std::future::poll_fn(|_| {
             let mut state = self.state();
-            if let Err(error) = state.serve(&*self.library, &endpoint.context) {
+            if let Err(error) = state.collect(&*self.library, &endpoint.context) {
                 return Poll::Ready(Err(error));
             }
             let waiting = state.waiting.iter().find(|waiting| waiting.number == number);
-            match waiting.and_then(|waiting| waiting.found) {
-                Some(found) => {
+            match waiting.and_then(|waiting| waiting.arrived) {
+                Some(arrived) => {
                     state.remove(number);
-                    Poll::Ready(Ok(Some(found)))
+                    Poll::Ready(Ok(Some(arrived)))
                 }
                 None if activity.is_cancelled() => Poll::Ready(Ok(None)),
                 None => Poll::Pending,
@@ -273,9 +245,9 @@ impl Plain {
         })
         .await?;
         drop(place);
-        match found {
+        match arrived {
             None => Ok(Status::cancelled(span.dtype())),
-            Some(found) => self.receive_found(endpoint, activity, span, found).await,
+            Some(arrived) => self.receive_found(endpoint, activity, span, arrived).await,
         }
     }
 
@@ -285,7 +257,7 @@ impl Plain {
         endpoint: &Endpoint,
         activity: &Activity,
         span: &Span<'_>,
-        found: Found,
+        Arrived { found, .. }: Arrived,
     ) -> Result<Status> {
         let from = |error: Error| error.peer(Peer::From(found.source));
         let transport = endpoint.engine.transport();

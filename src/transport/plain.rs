@@ -32,14 +32,6 @@ pub(crate) struct Found {
     pub message: u64,
 }
 
-/// A message that was seen, and that anybody may receive.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen {
-    pub source: usize,
-    pub tag: i32,
-    pub bytes: u64,
-}
-
 /// Elements in one block for each rank, in `int`s of the library.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -167,11 +159,8 @@ pub(crate) trait Plain: Send + Sync {
         is_synchronous: bool,
     ) -> Result<Posted>;
 
-    /// Describes the earliest message from `source`, or any rank, with `tag`, or any tag, if there is one.
-    fn see(&self, context: &Context, source: Option<usize>, tag: Option<i32>) -> Result<Option<Seen>>;
-
-    /// Takes the earliest such message out of reach of everybody else.
-    fn find(&self, context: &Context, source: Option<usize>, tag: Option<i32>) -> Result<Option<Found>>;
+    /// Takes the earliest message out of reach of everybody else, if there is one.
+    fn find(&self, context: &Context) -> Result<Option<Found>>;
 
     /// Starts to receive a message that was found, once.
     ///

@@ -120,6 +120,19 @@ const PLACES: &[Placed] = &[
     },
 ];
 
+/// The modules and cases of these that are about what only native communicators do: senders that learn of a refusal,
+/// sends that are withdrawn, and communicators made of messages.
+#[cfg(feature = "mpi")]
+const NATIVE: &[&str] = &[
+    "groups",
+    "intercommunicators",
+    "send_modes::a_synchronous_send_learns_of_a_refusal",
+    "send_modes::a_withdrawn_synchronous_send",
+    "matched::a_message_that_does_not_fit_is_consumed",
+    "requests::a_truncated_receive_gives_its_buffer_back",
+    "persistent::a_failed_one_can_be_started_again",
+];
+
 /// With how many ranks the cases of every setting run on plain communicators, with those of these, and where the
 /// buffers lie then.
 #[cfg(feature = "mpi")]
@@ -212,7 +225,8 @@ fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
             for &(ranks, place) in PLAIN_JOBS {
                 if place == Place::Host || cfg!(feature = "cuda") {
                     add(ranks, place, &[], &|name| {
-                        is_of_one(name, MODULES_OF_EVERY_SETTING) || is_of_one(name, &["plain"])
+                        is_of_one(name, MODULES_OF_EVERY_SETTING) && !is_of_one(name, NATIVE)
+                            || is_of_one(name, &["plain"])
                     });
                 }
             }
@@ -281,7 +295,7 @@ fn is_mpich() -> bool {
 
 fn is_of_one(case: &str, modules: &[&str]) -> bool {
     case.split_once("::")
-        .is_some_and(|(own, _)| modules.contains(&own))
+        .is_some_and(|(own, _)| modules.contains(&own) || modules.contains(&case))
 }
 
 fn exists_in(worlds: Worlds, world: World) -> bool {

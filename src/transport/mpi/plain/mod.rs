@@ -16,30 +16,16 @@ use mpi::topology::{Communicator, SimpleCommunicator};
 use super::check::check;
 use super::{Context, Mpi, communicator, from_number, to_number};
 use crate::error::{Error, Result};
-use crate::transport::plain::{Call, Division, Elements, Found, Plain, Seen};
+use crate::transport::plain::{Call, Division, Elements, Found, Plain};
 use crate::transport::{Posted, Ticket};
 
-/// The bytes of a message that was seen, which `MPI_Get_count` cannot tell above 2 GiB.
-fn seen(status: &ffi::MPI_Status) -> Result<Seen> {
+/// The bytes of a message, which `MPI_Get_count` cannot tell above 2 GiB.
+fn bytes(status: &ffi::MPI_Status) -> Result<u64> {
     let mut bytes: ffi::MPI_Count = 0;
     // SAFETY: the status was filled by MPI, the count is ours.
     let code = unsafe { ffi::MPI_Get_elements_x(status, ffi::RSMPI_UINT8_T, &mut bytes) };
     check(code, "MPI_Get_elements_x")?;
-    Ok(Seen {
-        source: usize::try_from(status.MPI_SOURCE).unwrap_or(0),
-        tag: status.MPI_TAG,
-        bytes: u64::try_from(bytes).unwrap_or(0),
-    })
-}
-
-fn source_or_any(source: Option<usize>) -> c_int {
-    // SAFETY: a constant of the MPI library.
-    source.map_or(unsafe { ffi::RSMPI_ANY_SOURCE }, |rank| rank as c_int)
-}
-
-fn tag_or_any(tag: Option<i32>) -> c_int {
-    // SAFETY: a constant of the MPI library.
-    tag.unwrap_or(unsafe { ffi::RSMPI_ANY_TAG })
+    Ok(u64::try_from(bytes).unwrap_or(0))
 }
 
 impl Elements {
@@ -100,36 +86,15 @@ impl Plain for Library {
         }
     }
 
-    fn see(&self, context: &Context, source: Option<usize>, tag: Option<i32>) -> Result<Option<Seen>> {
-        let mut found: c_int = 0;
-        let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
-        // SAFETY: flag and status are ours.
-        let code = unsafe {
-            ffi::MPI_Iprobe(
-                source_or_any(source),
-                tag_or_any(tag),
-                communicator(context),
-                &mut found,
-                status.as_mut_ptr(),
-            )
-        };
-        check(code, "MPI_Iprobe")?;
-        match found {
-            0 => Ok(None),
-            // SAFETY: plain integers, zeroed before MPI filled them in.
-            _ => seen(unsafe { status.assume_init_ref() }).map(Some),
-        }
-    }
-
-    fn find(&self, context: &Context, source: Option<usize>, tag: Option<i32>) -> Result<Option<Found>> {
+    fn find(&self, context: &Context) -> Result<Option<Found>> {
         let mut found: c_int = 0;
         let mut message = MaybeUninit::<ffi::MPI_Message>::uninit();
         let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
         // SAFETY: flag, message and status are ours.
         let code = unsafe {
             ffi::MPI_Improbe(
-                source_or_any(source),
-                tag_or_any(tag),
+                ffi::RSMPI_ANY_SOURCE,
+                ffi::RSMPI_ANY_TAG,
                 communicator(context),
                 &mut found,
                 message.as_mut_ptr(),
@@ -141,11 +106,11 @@ impl Plain for Library {
             return Ok(None);
         }
         // SAFETY: plain integers, zeroed before MPI filled them in.
-        let Seen { source, tag, bytes } = seen(unsafe { status.assume_init_ref() })?;
+        let status = unsafe { status.assume_init_ref() };
         Ok(Some(Found {
-            source,
-            tag,
-            bytes,
+            source: usize::try_from(status.MPI_SOURCE).unwrap_or(0),
+            tag: status.MPI_TAG,
+            bytes: bytes(status)?,
             // SAFETY: MPI has set it.
             message: to_number(unsafe { message.assume_init() }),
         }))
