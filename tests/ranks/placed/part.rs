@@ -1,16 +1,26 @@
 //! Buffers of different types for one operation, each in a memory of its own.
 
 use warpcomm::cudarc::driver::{CudaSlice, CudaViewMut, PinnedHostSlice};
-use warpcomm::{AnyBuffer, AnyBufferMut, RawSlice, Result};
+use warpcomm::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut, Dtype, RawSlice, Result};
 
-use super::memory::{Form, Memory};
+use super::forms::{awaited, repeated};
+use super::manner::Manner;
+use super::memory::{CUDA, Device, Form, Memory};
 use super::{Communicator, Stage};
+use crate::harness::covered;
 use crate::oracle::{Value, bytes};
 
 /// A vector of any type.
 pub trait Part {
+    fn dtype(&self) -> Dtype;
     fn bytes(&self) -> Vec<u8>;
     fn held(&self, stage: &Stage) -> Box<dyn Held>;
+    /// A copy for a request to send.
+    fn owned(&self, stage: &Stage) -> AnyOwnedBuffer;
+    /// A copy for a request to receive into.
+    fn owned_mut(&self, stage: &Stage) -> AnyOwnedBufferMut;
+    /// What is in a copy now.
+    fn received(&self, copy: AnyOwnedBufferMut) -> Box<dyn Part>;
 }
 
 /// A copy of a vector, where the stage wants it.
@@ -39,6 +49,10 @@ enum Shape<'a, T: Value> {
 }
 
 impl<T: Value> Part for Vec<T> {
+    fn dtype(&self) -> Dtype {
+        T::DTYPE
+    }
+
     fn bytes(&self) -> Vec<u8> {
         bytes(self).to_vec()
     }
@@ -47,6 +61,36 @@ impl<T: Value> Part for Vec<T> {
         Box::new(Copy {
             own: self.clone(),
             memory: stage.place(self),
+        })
+    }
+
+    fn owned(&self, stage: &Stage) -> AnyOwnedBuffer {
+        match stage.place_owned(self) {
+            Memory::Own => AnyOwnedBuffer::new(self.clone()),
+            Memory::Pinned(copy) => AnyOwnedBuffer::new(copy),
+            Memory::Device(Device { whole, .. }) => AnyOwnedBuffer::new(whole),
+        }
+    }
+
+    fn owned_mut(&self, stage: &Stage) -> AnyOwnedBufferMut {
+        match stage.place_owned(self) {
+            Memory::Own => AnyOwnedBufferMut::new(self.clone()),
+            Memory::Pinned(copy) => AnyOwnedBufferMut::new(copy),
+            Memory::Device(Device { whole, .. }) => AnyOwnedBufferMut::new(whole),
+        }
+    }
+
+    fn received(&self, copy: AnyOwnedBufferMut) -> Box<dyn Part> {
+        let copy = match copy.into_inner::<Vec<T>>() {
+            Ok(own) => return Box::new(own),
+            Err(copy) => copy,
+        };
+        Box::new(match copy.into_inner::<PinnedHostSlice<T>>() {
+            Ok(pinned) => pinned.as_slice().expect(CUDA).to_vec(),
+            Err(copy) => {
+                let device = copy.into_inner::<CudaSlice<T>>().expect("one of the three");
+                device.stream().clone_dtoh(&device).expect(CUDA)
+            }
         })
     }
 }
@@ -103,14 +147,19 @@ fn give_back(parts: &mut [Box<dyn Part>], held: Vec<Box<dyn Held>>) {
     }
 }
 
-pub fn alltoallw(comm: &Communicator, send: &[Box<dyn Part>], recv: &mut [Box<dyn Part>]) -> Result<()> {
+/// On borrowed buffers.
+fn lent(comm: &Communicator, send: &[Box<dyn Part>], recv: &mut [Box<dyn Part>], scoped: bool) -> Result<()> {
     let (mut sources, mut targets) = (held(send, &comm.stage), held(recv, &comm.stage));
     let outcome = {
         let sources: Vec<_> = sources.iter_mut().map(|held| held.lent()).collect();
         let mut targets: Vec<_> = targets.iter_mut().map(|held| held.lent()).collect();
         let send: Vec<_> = sources.iter().map(|lent| lent.any()).collect();
         let mut recv: Vec<_> = targets.iter_mut().map(|lent| lent.any_mut()).collect();
-        comm.inner.alltoallw(&send, &mut recv)
+        let recv = &mut recv;
+        match scoped {
+            true => comm.inner.scope(|scope| scope.ialltoallw(&send, recv).map(drop)),
+            false => comm.inner.alltoallw(&send, recv),
+        }
     };
     for (source, part) in sources.iter().zip(send) {
         assert_eq!(source.part().bytes(), part.bytes(), "a buffer that was read");
@@ -119,13 +168,99 @@ pub fn alltoallw(comm: &Communicator, send: &[Box<dyn Part>], recv: &mut [Box<dy
     outcome
 }
 
-pub fn alltoallw_in_place(comm: &Communicator, buffers: &mut [Box<dyn Part>]) -> Result<()> {
-    let mut copies = held(buffers, &comm.stage);
-    let outcome = {
-        let mut lent: Vec<_> = copies.iter_mut().map(|held| held.lent()).collect();
-        let mut lent: Vec<_> = lent.iter_mut().map(|lent| lent.any_mut()).collect();
-        comm.inner.alltoallw_in_place(&mut lent)
+fn copies(parts: &[Box<dyn Part>], stage: &Stage) -> Vec<AnyOwnedBufferMut> {
+    parts.iter().map(|part| part.owned_mut(stage)).collect()
+}
+
+fn receive(parts: &mut [Box<dyn Part>], copies: Vec<AnyOwnedBufferMut>) {
+    for (part, copy) in parts.iter_mut().zip(copies) {
+        *part = part.received(copy);
+    }
+}
+
+fn note(manner: Manner, in_place: bool, parts: &[Box<dyn Part>]) {
+    let name = match (manner, in_place) {
+        (Manner::Blocking, _) => return,
+        (Manner::NonBlocking, false) => "ialltoallw",
+        (Manner::NonBlocking, true) => "ialltoallw_in_place",
+        (Manner::Scoped, false) => "Scope::ialltoallw",
+        (Manner::Scoped, true) => "Scope::ialltoallw_in_place",
+        (Manner::Persistent, false) => "alltoallw_init",
+        (Manner::Persistent, true) => "alltoallw_in_place_init",
     };
-    give_back(buffers, copies);
+    parts
+        .iter()
+        .for_each(|part| covered(name, Some(part.dtype()), None));
+}
+
+pub fn alltoallw(comm: &Communicator, send: &[Box<dyn Part>], recv: &mut [Box<dyn Part>]) -> Result<()> {
+    let manner = comm.manner();
+    let stage = &comm.stage;
+    let buffers = || {
+        let sources: Vec<_> = send.iter().map(|part| part.owned(stage)).collect();
+        (sources, copies(recv, stage))
+    };
+    let (outcome, (_, targets)) = match manner {
+        Manner::Blocking => return lent(comm, send, recv, false),
+        Manner::Scoped => {
+            let outcome = lent(comm, send, recv, true);
+            if outcome.is_ok() {
+                note(manner, false, recv);
+            }
+            return outcome;
+        }
+        Manner::NonBlocking => {
+            let (sources, targets) = buffers();
+            awaited(comm.inner.ialltoallw(sources, targets))
+        }
+        Manner::Persistent => {
+            let (sources, targets) = buffers();
+            // Other buffers for the second time.
+            repeated(comm.inner.alltoallw_init(sources, targets), |again| {
+                *again = buffers()
+            })
+        }
+    };
+    receive(recv, targets);
+    if outcome.is_ok() {
+        note(manner, false, recv);
+    }
+    outcome
+}
+
+pub fn alltoallw_in_place(comm: &Communicator, buffers: &mut [Box<dyn Part>]) -> Result<()> {
+    let (manner, stage) = (comm.manner(), &comm.stage);
+    let outcome = match manner {
+        Manner::Blocking | Manner::Scoped => {
+            let mut held = held(buffers, stage);
+            let outcome = {
+                let mut lent: Vec<_> = held.iter_mut().map(|held| held.lent()).collect();
+                let mut lent: Vec<_> = lent.iter_mut().map(|lent| lent.any_mut()).collect();
+                let lent = &mut lent;
+                match manner {
+                    Manner::Scoped => comm
+                        .inner
+                        .scope(|scope| scope.ialltoallw_in_place(lent).map(drop)),
+                    _ => comm.inner.alltoallw_in_place(lent),
+                }
+            };
+            give_back(buffers, held);
+            outcome
+        }
+        Manner::NonBlocking | Manner::Persistent => {
+            let own = copies(buffers, stage);
+            let (outcome, own) = match manner {
+                Manner::NonBlocking => awaited(comm.inner.ialltoallw_in_place(own)),
+                _ => repeated(comm.inner.alltoallw_in_place_init(own), |again| {
+                    *again = copies(buffers, stage);
+                }),
+            };
+            receive(buffers, own);
+            outcome
+        }
+    };
+    if outcome.is_ok() {
+        note(manner, true, buffers);
+    }
     outcome
 }
