@@ -217,7 +217,7 @@ const OPERATIONS: &[Call] = &[
 ];
 
 /// For collectives that are compared with what has no persistent form.
-fn plain(comm: &Communicator) -> &warpcomm::Communicator {
+fn plain(comm: &impl Borrow<warpcomm::Communicator>) -> &warpcomm::Communicator {
     comm.borrow()
 }
 
