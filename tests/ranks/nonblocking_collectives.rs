@@ -4,13 +4,13 @@
 
 use std::future::IntoFuture;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use warpcomm::{
-    AnyOwnedBuffer, AnyOwnedBufferMut, AnyPersistent, AnyRequest, Blocks, Communicator, Error, ErrorKind, Op,
-    Persistent, Request, Tag, start_all, wait_all, wait_any, wait_some,
+    AnyOwnedBuffer, AnyOwnedBufferMut, AnyPersistent, AnyRequest, Blocks, Communicator, Config, Error,
+    ErrorKind, Op, Persistent, Request, Tag, start_all, wait_all, wait_any, wait_some,
 };
 
 use super::common::{LARGE_BYTES, next, previous, still_works};
@@ -26,6 +26,7 @@ cases! {
     waited_for_in_any_order: 1..=4;
     among_blocking_ones_and_messages: 2..=4;
     more_than_there_are_tags: 2..=2, threads;
+    more_persistent_ones_than_there_are_tags: 2..=2, threads;
     a_chain_of_bcasts: 2..=4;
     awaited_as_futures: 1..=4;
     dropped_requests_go_on: 2..=3;
@@ -38,6 +39,8 @@ cases! {
     a_scope_that_fails_completes_them: 2..=3;
     a_scope_that_panics_completes_them: 2..=3;
     a_deadline_gives_the_buffers_back: 2..=2, threads;
+    a_deadline_leaks_what_is_on_its_way: 1..=1, threads;
+    a_lost_peer_ends_them: 1..=1, threads;
     mpich_p_allred: 1..=5;
     mpich_p_bcast: 1..=5;
     mpich_p_barrier: 1..=4;
@@ -285,6 +288,27 @@ fn more_than_there_are_tags(comm: &Communicator) -> Outcome {
     between
         .into_iter()
         .try_for_each(|request| request.wait().map(drop))?;
+    still_works(comm)
+}
+
+fn more_persistent_ones_than_there_are_tags(comm: &Communicator) -> Outcome {
+    let mut first = comm.bcast_init(own(comm, 1, LARGE_BYTES), 0);
+    (1..TAGS).for_each(|_| drop(comm.barrier_init()));
+    let mut last = comm.bcast_init(own(comm, 2, LARGE_BYTES), 0);
+    for _ in 0..3 {
+        if comm.rank() == 0 {
+            comm.recv(&mut [0u8], 1, Tag(0))?;
+        }
+        first.start()?;
+        last.start()?;
+        if comm.rank() == 1 {
+            comm.send(&[1u8], 0, Tag(0))?;
+        }
+        last.wait()?;
+        first.wait()?;
+        assert_eq!(*last.buffer()?, vector::<u32>(2, 0, LARGE_BYTES));
+        assert_eq!(*first.buffer()?, vector::<u32>(1, 0, LARGE_BYTES));
+    }
     still_works(comm)
 }
 
@@ -569,6 +593,54 @@ fn a_deadline_gives_the_buffers_back(comm: &Communicator) -> Outcome {
     still_works(comm)
 }
 
+/// Runs two ranks of which the first never comes, without an agreement before the data.
+fn a_deadline_leaks_what_is_on_its_way(_: &Communicator) -> Outcome {
+    let config = Config::default().check(false).timeout(Duration::from_millis(30));
+    let outcomes = Communicator::threads_with(&config, 2, |comm| {
+        if comm.rank() == 0 {
+            return Ok(());
+        }
+        // What is only sent, and what is only received.
+        let sent = comm.ibcast(vec![1u32; LARGE_BYTES], 1);
+        let received = comm.ibcast(vec![2u32; LARGE_BYTES], 0);
+        let gathered = comm.igather(vec![3u32; LARGE_BYTES], Vec::<u32>::new(), 0);
+        for request in [sent, received] {
+            let (error, buffer) = request.wait().unwrap_err().into_parts();
+            assert_eq!((error.kind(), buffer), (ErrorKind::Timeout, None), "{error}");
+        }
+        let (error, buffers) = gathered.wait().unwrap_err().into_parts();
+        assert_eq!((error.kind(), buffers), (ErrorKind::Timeout, None), "{error}");
+        Ok::<(), Failure>(())
+    })?;
+    outcomes.into_iter().collect()
+}
+
+fn a_lost_peer_ends_them(_: &Communicator) -> Outcome {
+    let seen = Mutex::new(Vec::new());
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        Communicator::threads(3, |comm| {
+            if comm.rank() == 1 {
+                panic!("on purpose");
+            }
+            let request = comm.iallreduce(vec![1u32; LARGE_BYTES], vec![2u32; LARGE_BYTES], Op::Sum);
+            let mut persistent = comm.bcast_init(vec![3u32; LARGE_BYTES], 1);
+            let started = persistent.start().map_err(|error| error.kind());
+            let (error, buffers) = request.wait().unwrap_err().into_parts();
+            let waited = started.and_then(|()| persistent.wait().map(drop).map_err(|error| error.kind()));
+            let mut buffer = [0u8; 5];
+            let lent = comm.scope(|scope| scope.ibcast(&mut buffer, 0).map(drop));
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.push((error.kind(), waited, lent.map_err(|error| error.kind())));
+            drop((buffers, persistent));
+        })
+    }));
+    assert!(panicked.is_err(), "the panic goes on");
+    let lost = ErrorKind::PeerLost;
+    let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(seen, [(lost, Err(lost), Err(lost)); 2]);
+    Ok(())
+}
+
 /// What the test `coll/p_allred` of MPICH is about: a persistent allreduce is started again and again, with other
 /// values each time.
 fn mpich_p_allred(comm: &Communicator) -> Outcome {
@@ -748,15 +820,17 @@ fn persistent_misuse(comm: &Communicator) -> Outcome {
     let mut request = comm.allreduce_in_place_init(own(comm, 1, 3), Op::Sum);
     let error = expect_error(request.wait(), ErrorKind::InvalidArgument);
     expect_text(&error, &["persistent allreduce_in_place", "not started"]);
+    if comm.rank() == 1 {
+        comm.recv(&mut [0u8], 0, Tag(0))?;
+    }
     request.start()?;
     if comm.size() > 1 && comm.rank() == 0 {
-        // Rank 1 waits for its word before it takes part.
-        let again = request.start();
-        expect_text(&expect_error(again, ErrorKind::InvalidArgument), &["under way"]);
-        expect_text(
-            &expect_error(request.buffer(), ErrorKind::InvalidArgument),
-            &["in use"],
-        );
+        // Rank 1 waits for the message.
+        let error = expect_error(request.start(), ErrorKind::InvalidArgument);
+        expect_text(&error, &["under way"]);
+        let error = expect_error(request.buffer(), ErrorKind::InvalidArgument);
+        expect_text(&error, &["in use"]);
+        comm.send(&[1u8], 1, Tag(0))?;
     }
     request.wait()?;
     assert_eq!(request.into_buffer()?, sum(comm, 1, 3));

@@ -131,14 +131,14 @@ pub(super) fn repeated<B: Send + 'static>(
 }
 
 /// Notes the form that has worked.
-pub(super) fn note<T: Value>(manner: Manner, names: &Names) {
+pub(super) fn note(manner: Manner, names: &Names) {
     let name = match manner {
         Manner::Blocking => return,
         Manner::NonBlocking => names.start,
         Manner::Scoped => names.scoped,
         Manner::Persistent => names.prepare,
     };
-    covered(name, Some(T::DTYPE), None);
+    covered(name, None, None);
 }
 
 fn on_copies<C, S, R>(
@@ -220,7 +220,7 @@ pub(super) fn apart<C: Apart, T: Value>(
         (_, Memory::Own) | (Memory::Own, Memory::Pinned(_)) => unreachable!("no pair of the stage"),
     };
     if outcome.is_ok() {
-        note::<T>(manner, &C::NAMES);
+        note(manner, &C::NAMES);
     }
     outcome
 }
@@ -266,7 +266,7 @@ pub(super) fn in_place<C: InPlace, T: Value>(
         Memory::Device(copy) => on_copy(what, comm, manner, copy.whole, buffer),
     };
     if outcome.is_ok() {
-        note::<T>(manner, &C::NAMES);
+        note(manner, &C::NAMES);
     }
     outcome
 }

@@ -1,18 +1,16 @@
 //! Buffers of different types for one operation, each in a memory of its own.
 
 use warpcomm::cudarc::driver::{CudaSlice, CudaViewMut, PinnedHostSlice};
-use warpcomm::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut, Dtype, RawSlice, Result};
+use warpcomm::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut, RawSlice, Result};
 
-use super::forms::{awaited, repeated};
+use super::forms::{Names, awaited, note, repeated};
 use super::manner::Manner;
 use super::memory::{CUDA, Device, Form, Memory};
 use super::{Communicator, Stage};
-use crate::harness::covered;
 use crate::oracle::{Value, bytes};
 
 /// A vector of any type.
 pub trait Part {
-    fn dtype(&self) -> Dtype;
     fn bytes(&self) -> Vec<u8>;
     fn held(&self, stage: &Stage) -> Box<dyn Held>;
     /// A copy for a request to send.
@@ -49,10 +47,6 @@ enum Shape<'a, T: Value> {
 }
 
 impl<T: Value> Part for Vec<T> {
-    fn dtype(&self) -> Dtype {
-        T::DTYPE
-    }
-
     fn bytes(&self) -> Vec<u8> {
         bytes(self).to_vec()
     }
@@ -178,20 +172,17 @@ fn receive(parts: &mut [Box<dyn Part>], copies: Vec<AnyOwnedBufferMut>) {
     }
 }
 
-fn note(manner: Manner, in_place: bool, parts: &[Box<dyn Part>]) {
-    let name = match (manner, in_place) {
-        (Manner::Blocking, _) => return,
-        (Manner::NonBlocking, false) => "ialltoallw",
-        (Manner::NonBlocking, true) => "ialltoallw_in_place",
-        (Manner::Scoped, false) => "Scope::ialltoallw",
-        (Manner::Scoped, true) => "Scope::ialltoallw_in_place",
-        (Manner::Persistent, false) => "alltoallw_init",
-        (Manner::Persistent, true) => "alltoallw_in_place_init",
-    };
-    parts
-        .iter()
-        .for_each(|part| covered(name, Some(part.dtype()), None));
-}
+const NAMES: Names = Names {
+    start: "ialltoallw",
+    scoped: "Scope::ialltoallw",
+    prepare: "alltoallw_init",
+};
+
+const NAMES_IN_PLACE: Names = Names {
+    start: "ialltoallw_in_place",
+    scoped: "Scope::ialltoallw_in_place",
+    prepare: "alltoallw_in_place_init",
+};
 
 pub fn alltoallw(comm: &Communicator, send: &[Box<dyn Part>], recv: &mut [Box<dyn Part>]) -> Result<()> {
     let manner = comm.manner();
@@ -205,7 +196,7 @@ pub fn alltoallw(comm: &Communicator, send: &[Box<dyn Part>], recv: &mut [Box<dy
         Manner::Scoped => {
             let outcome = lent(comm, send, recv, true);
             if outcome.is_ok() {
-                note(manner, false, recv);
+                note(manner, &NAMES);
             }
             return outcome;
         }
@@ -223,7 +214,7 @@ pub fn alltoallw(comm: &Communicator, send: &[Box<dyn Part>], recv: &mut [Box<dy
     };
     receive(recv, targets);
     if outcome.is_ok() {
-        note(manner, false, recv);
+        note(manner, &NAMES);
     }
     outcome
 }
@@ -260,7 +251,7 @@ pub fn alltoallw_in_place(comm: &Communicator, buffers: &mut [Box<dyn Part>]) ->
         }
     };
     if outcome.is_ok() {
-        note(manner, true, buffers);
+        note(manner, &NAMES_IN_PLACE);
     }
     outcome
 }
