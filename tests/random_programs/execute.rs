@@ -135,7 +135,7 @@ impl Rank<'_> {
                 return self.wait_for_collectives(number);
             }
             // One rank in four calls the blocking one.
-            Form::Request(due) if random % 4 != 0 => {
+            Form::Request(due) if !random.is_multiple_of(4) => {
                 let request = Started::Request(collective.start::<T>(plain, salt));
                 self.collecting.push(Collecting { due, number, request });
                 return Ok(());

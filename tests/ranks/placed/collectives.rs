@@ -37,6 +37,7 @@ macro_rules! apart {
         ($($before:ident: $before_type:ty)?; $($after:ident: $after_type:ty),*);
     )*) => {
         impl Communicator {$(
+            #[allow(clippy::extra_unused_lifetimes, reason = "only blocks are borrowed")]
             pub fn $name<'a, S, R>(
                 &self, send: &S, $($before: $before_type,)? recv: &mut R $(, $after: $after_type)*
             ) -> Result<()>
@@ -124,6 +125,7 @@ apart! {
 macro_rules! in_place {
     ($($name:ident $start:ident $prepare:ident ($($after:ident: $after_type:ty),*);)*) => {
         impl Communicator {$(
+            #[allow(clippy::extra_unused_lifetimes, reason = "only blocks are borrowed")]
             pub fn $name<'a, B: ElementsMut + ?Sized>(
                 &self, buffer: &mut B $(, $after: $after_type)*
             ) -> Result<()> {
