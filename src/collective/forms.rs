@@ -158,10 +158,10 @@ where
     };
     activity.sequence = Some(sequence);
     let activity = Arc::new(activity);
-    let unfinished = Unfinished::new(&comm.endpoint, sequence);
+    let mut unfinished = Unfinished::new(&comm.endpoint, sequence);
     let (own, about) = (comm.clone(), Arc::clone(&activity));
     let task = task(activity, memory, async move {
-        own.endpoint.has_its_turn(sequence).await;
+        unfinished.has_its_turn().await;
         let call = Call {
             comm: &own,
             operation: C::OPERATION,

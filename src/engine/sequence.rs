@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use super::Endpoint;
@@ -58,6 +58,8 @@ pub(super) struct Sequences {
     unfinished: Mutex<BTreeSet<u64>>,
     /// 1 + the first of them; 0 where there are none.
     oldest: AtomicU64,
+    /// The tags of the persistent ones under way.
+    taken: Mutex<BTreeSet<i32>>,
 }
 
 impl Sequences {
@@ -83,6 +85,10 @@ impl Sequences {
         Sequence(self.next_persistent.fetch_add(1, Ordering::Relaxed) | PERSISTENT)
     }
 
+    fn taken(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn change(&self, change: impl FnOnce(&mut BTreeSet<u64>)) {
         let mut unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut unfinished);
@@ -95,6 +101,8 @@ impl Sequences {
 pub(crate) struct Unfinished {
     endpoint: Arc<Endpoint>,
     sequence: Sequence,
+    /// Whether a persistent one has taken its tag.
+    has_tag: bool,
 }
 
 impl Unfinished {
@@ -107,7 +115,22 @@ impl Unfinished {
         Unfinished {
             endpoint: Arc::clone(endpoint),
             sequence,
+            has_tag: false,
         }
+    }
+
+    /// Waits until no other collective under way has the same tag: tags are numbers modulo a power of two.
+    pub(crate) async fn has_its_turn(&mut self) {
+        if !self.sequence.is_persistent() {
+            return self.endpoint.has_its_turn(self.sequence).await;
+        }
+        let (endpoint, tag) = (&self.endpoint, self.endpoint.tags.collective(self.sequence));
+        std::future::poll_fn(|_| match endpoint.sequences.taken().insert(tag) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+        self.has_tag = true;
     }
 }
 
@@ -117,12 +140,15 @@ impl Drop for Unfinished {
             self.endpoint.sequences.change(|unfinished| {
                 unfinished.remove(&self.sequence.0);
             });
+        } else if self.has_tag {
+            let tag = self.endpoint.tags.collective(self.sequence);
+            self.endpoint.sequences.taken().remove(&tag);
         }
     }
 }
 
 impl Endpoint {
-    /// Waits until no earlier collective under way has the same tag: tags are numbers modulo a power of two.
+    /// Waits until no earlier collective under way has the same tag; for one that is not persistent.
     pub(crate) async fn has_its_turn(&self, sequence: Sequence) {
         std::future::poll_fn(|_| match self.is_in_window(sequence) {
             true => Poll::Ready(()),
@@ -134,6 +160,6 @@ impl Endpoint {
     #[inline]
     fn is_in_window(&self, sequence: Sequence) -> bool {
         let oldest = self.sequences.oldest.load(Ordering::Acquire);
-        oldest == 0 || sequence.is_persistent() || sequence.0 < oldest - 1 + self.tags.collectives()
+        oldest == 0 || sequence.0 < oldest - 1 + self.tags.collectives()
     }
 }

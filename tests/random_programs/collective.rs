@@ -1,6 +1,11 @@
 //! The collectives of a program: what each rank calls, and what it must have afterwards.
 
-use warpcomm::{Blocks, Dtype, Op, Result};
+use std::marker::PhantomData;
+
+use warpcomm::{
+    AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut, Blocks, Dtype, Op, Persistent, Request,
+    Result, Status,
+};
 
 use crate::oracle::{Value, bytes, folded, untouched, vector, vectors};
 use crate::placed::{Communicator, Part, alltoallw, alltoallw_in_place};
@@ -78,6 +83,174 @@ impl Call {
     }
 }
 
+/// What a rank calls a collective with.
+enum Buffers<T> {
+    InPlace(Vec<T>),
+    Apart(Vec<T>, Vec<T>),
+    Parts(Vec<Vec<T>>, Vec<Vec<T>>),
+    PartsInPlace(Vec<Vec<T>>),
+}
+
+fn boxed<T: Value>(parts: Vec<Vec<T>>) -> Vec<Box<dyn Part>> {
+    parts
+        .into_iter()
+        .map(|part| -> Box<dyn Part> { Box::new(part) })
+        .collect()
+}
+
+/// Starts a collective in place: as a request or in a scope.
+macro_rules! start_in_place {
+    ($on:expr, $what:expr, $buffer:expr, $blocks:expr) => {
+        match $what.call {
+            Call::Bcast => $on.ibcast($buffer, $what.root),
+            Call::Gather => $on.igather_in_place($buffer, $what.root),
+            Call::Scatter => $on.iscatter_in_place($buffer, $what.root),
+            Call::Allgather => $on.iallgather_in_place($buffer),
+            Call::Allgatherv => $on.iallgatherv_in_place($buffer, $blocks),
+            Call::Gatherv => $on.igatherv_in_place($buffer, $blocks, $what.root),
+            Call::Scatterv => $on.iscatterv_in_place($buffer, $blocks, $what.root),
+            Call::Alltoall | Call::Alltoallw => $on.ialltoall_in_place($buffer),
+            Call::Alltoallv => $on.ialltoallv_in_place($buffer, $blocks),
+            Call::Reduce => $on.ireduce_in_place($buffer, $what.op, $what.root),
+            Call::Allreduce => $on.iallreduce_in_place($buffer, $what.op),
+            Call::ReduceScatterBlock => $on.ireduce_scatter_block_in_place($buffer, $what.op),
+            Call::ReduceScatter => $on.ireduce_scatter_in_place($buffer, $blocks, $what.op),
+            Call::Scan => $on.iscan_in_place($buffer, $what.op),
+            Call::Exscan => $on.iexscan_in_place($buffer, $what.op),
+        }
+    };
+}
+
+/// Starts a collective with two buffers: as a request or in a scope.
+macro_rules! start_apart {
+    ($on:expr, $what:expr, $send:expr, $recv:expr, $blocks:expr) => {
+        match $what.call {
+            Call::Gather => $on.igather($send, $recv, $what.root),
+            Call::Scatter => $on.iscatter($send, $recv, $what.root),
+            Call::Allgather => $on.iallgather($send, $recv),
+            Call::Allgatherv => $on.iallgatherv($send, $recv, $blocks),
+            Call::Gatherv => $on.igatherv($send, $recv, $blocks, $what.root),
+            Call::Scatterv => $on.iscatterv($send, $blocks, $recv, $what.root),
+            Call::Alltoall | Call::Alltoallw | Call::Bcast => $on.ialltoall($send, $recv),
+            Call::Alltoallv => $on.ialltoallv($send, $blocks, $recv, $blocks),
+            Call::Reduce => $on.ireduce($send, $recv, $what.op, $what.root),
+            Call::Allreduce => $on.iallreduce($send, $recv, $what.op),
+            Call::ReduceScatterBlock => $on.ireduce_scatter_block($send, $recv, $what.op),
+            Call::ReduceScatter => $on.ireduce_scatter($send, $blocks, $recv, $what.op),
+            Call::Scan => $on.iscan($send, $recv, $what.op),
+            Call::Exscan => $on.iexscan($send, $recv, $what.op),
+        }
+    };
+}
+
+/// A request of any element type.
+pub trait Waiting {
+    fn wait(self: Box<Self>) -> Result<(Vec<u8>, Status)>;
+}
+
+/// A persistent request of any element type.
+pub trait Startable: Waiting {
+    fn start(&mut self) -> Result<()>;
+}
+
+/// A request with a buffer for each rank.
+struct Parts<T, R> {
+    request: R,
+    elements: PhantomData<T>,
+}
+
+impl<T, R> Parts<T, R> {
+    fn new(request: R) -> Parts<T, R> {
+        Parts {
+            request,
+            elements: PhantomData,
+        }
+    }
+}
+
+/// What is received into, among the buffers of a request.
+trait Received<T> {
+    fn received(self) -> Vec<T>;
+}
+
+impl<T> Received<T> for Vec<T> {
+    fn received(self) -> Vec<T> {
+        self
+    }
+}
+
+impl<T> Received<T> for (Vec<T>, Vec<T>) {
+    fn received(self) -> Vec<T> {
+        self.1
+    }
+}
+
+impl<T: Value> Received<T> for Vec<AnyOwnedBufferMut> {
+    fn received(self) -> Vec<T> {
+        let parts = self.into_iter().map(|part| part.into_inner::<Vec<T>>());
+        parts.flat_map(|part| part.expect("what was given")).collect()
+    }
+}
+
+impl<T: Value> Received<T> for (Vec<AnyOwnedBuffer>, Vec<AnyOwnedBufferMut>) {
+    fn received(self) -> Vec<T> {
+        self.1.received()
+    }
+}
+
+fn waited<T: Value, B: Received<T> + Send + 'static>(request: Request<B>) -> Result<(Vec<u8>, Status)> {
+    let (buffers, status) = request.wait()?;
+    Ok((bytes(&buffers.received()).to_vec(), status))
+}
+
+fn waited_again<T: Value, B: Received<T> + Send + 'static>(
+    mut request: Persistent<B>,
+) -> Result<(Vec<u8>, Status)> {
+    let status = request.wait()?;
+    Ok((bytes(&request.into_buffer()?.received()).to_vec(), status))
+}
+
+macro_rules! requests {
+    ($($buffers:ty),*) => {$(
+        impl<T: Value> Waiting for Request<$buffers> {
+            fn wait(self: Box<Self>) -> Result<(Vec<u8>, Status)> {
+                waited::<T, _>(*self)
+            }
+        }
+
+        impl<T: Value> Waiting for Persistent<$buffers> {
+            fn wait(self: Box<Self>) -> Result<(Vec<u8>, Status)> {
+                waited_again::<T, _>(*self)
+            }
+        }
+
+        impl<T: Value> Startable for Persistent<$buffers> {
+            fn start(&mut self) -> Result<()> {
+                Persistent::start(self)
+            }
+        }
+    )*};
+}
+requests!(Vec<T>, (Vec<T>, Vec<T>));
+
+impl<T: Value, B: Received<T> + Send + 'static> Waiting for Parts<T, Request<B>> {
+    fn wait(self: Box<Self>) -> Result<(Vec<u8>, Status)> {
+        waited::<T, _>(self.request)
+    }
+}
+
+impl<T: Value, B: Received<T> + Send + 'static> Waiting for Parts<T, Persistent<B>> {
+    fn wait(self: Box<Self>) -> Result<(Vec<u8>, Status)> {
+        waited_again::<T, _>(self.request)
+    }
+}
+
+impl<T: Value, B: Received<T> + Send + 'static> Startable for Parts<T, Persistent<B>> {
+    fn start(&mut self) -> Result<()> {
+        self.request.start()
+    }
+}
+
 impl Collective {
     fn length(&self) -> usize {
         self.counts[0]
@@ -129,56 +302,9 @@ impl Collective {
             .collect()
     }
 
-    fn exchange<T: Value>(&self, comm: &Communicator, salt: u64) -> Result<Vec<u8>> {
-        let mut buffer: Vec<T> = self.outgoing(comm.rank(), salt);
-        let blocks = self.blocks_of_exchange::<T>(comm.rank());
-        let received = || untouched::<T>(blocks.total() + self.gap);
-        match (self.call, self.in_place) {
-            (Call::Alltoall, true) => comm.alltoall_in_place(&mut buffer)?,
-            (Call::Alltoall, false) => {
-                let mut all = received();
-                comm.alltoall(&buffer, &mut all)?;
-                buffer = all;
-            }
-            (Call::Alltoallv, true) => comm.alltoallv_in_place(&mut buffer, &blocks)?,
-            (Call::Alltoallv, false) => {
-                let mut all = received();
-                comm.alltoallv(&buffer, &blocks, &mut all, &blocks)?;
-                buffer = all;
-            }
-            _ => {
-                let part = |to| Box::new(self.exchanged::<T>(comm.rank(), to, salt)) as Box<dyn Part>;
-                let mut parts: Vec<Box<dyn Part>> = (0..self.size()).map(part).collect();
-                if self.in_place {
-                    alltoallw_in_place(comm, &mut parts)?;
-                } else {
-                    let blank = |from| Box::new(untouched::<T>(blocks.count(from))) as Box<dyn Part>;
-                    let mut received: Vec<Box<dyn Part>> = (0..self.size()).map(blank).collect();
-                    alltoallw(comm, &parts, &mut received)?;
-                    parts = received;
-                }
-                return Ok(parts.iter().flat_map(|part| part.bytes()).collect());
-            }
-        }
-        Ok(bytes(&buffer).to_vec())
-    }
-
     /// What a rank contributes where each gets a block of the result.
     fn contribution<T: Value>(&self, rank: usize, salt: u64) -> Vec<T> {
         vector(salt, rank, self.counts.iter().sum())
-    }
-
-    fn reduce_scatter<T: Value>(&self, comm: &Communicator, salt: u64) -> Result<Vec<u8>> {
-        let mut own: Vec<T> = self.contribution(comm.rank(), salt);
-        let mut buffer: Vec<T> = untouched(self.counts[comm.rank()] + self.gap);
-        let (op, blocks) = (self.op, Blocks::packed(self.counts.clone()));
-        match (self.call, self.in_place) {
-            (Call::ReduceScatterBlock, true) => comm.reduce_scatter_block_in_place(&mut own, op)?,
-            (Call::ReduceScatterBlock, false) => comm.reduce_scatter_block(&own, &mut buffer, op)?,
-            (_, true) => comm.reduce_scatter_in_place(&mut own, &blocks, op)?,
-            (_, false) => comm.reduce_scatter(&own, &blocks, &mut buffer, op)?,
-        }
-        Ok(bytes(if self.in_place { &own } else { &buffer }).to_vec())
     }
 
     /// The root's buffer of a `scatterv`, with a gap behind each block.
@@ -190,77 +316,235 @@ impl Collective {
         all
     }
 
-    /// Calls it on this rank; the bytes of its receive buffer.
-    pub fn run<T: Value>(&self, comm: &Communicator, salt: u64) -> Result<Vec<u8>> {
+    /// Blocks as the call takes them.
+    fn blocks_of_call<T: Value>(&self, rank: usize) -> Blocks {
         match self.call {
-            Call::Alltoall | Call::Alltoallv | Call::Alltoallw => return self.exchange::<T>(comm, salt),
-            Call::ReduceScatterBlock | Call::ReduceScatter => return self.reduce_scatter::<T>(comm, salt),
-            _ => {}
+            Call::Alltoallv => self.blocks_of_exchange::<T>(rank),
+            Call::ReduceScatter => Blocks::packed(self.counts.clone()),
+            _ => self.blocks(),
         }
-        let (rank, size, length, root) = (comm.rank(), self.size(), self.length(), self.root);
+    }
+
+    /// What a rank calls it with.
+    fn buffers<T: Value>(&self, rank: usize, salt: u64) -> Buffers<T> {
+        let (size, length, root) = (self.size(), self.length(), self.root);
         let own: Vec<T> = vector(salt, rank, self.counts[rank]);
         let is_root = rank == root;
-        let mut buffer = match (self.call, self.in_place) {
-            (Call::Bcast, _) if is_root => own,
-            (Call::Bcast, _) => untouched(length),
-            (Call::Gather | Call::Gatherv, true) if !is_root => own,
+        if self.call == Call::Alltoallw {
+            let part = |to| self.exchanged(rank, to, salt);
+            let blank = |from| untouched(self.exchanged::<T>(from, rank, salt).len());
+            let parts = (0..size).map(part).collect();
+            return match self.in_place {
+                true => Buffers::PartsInPlace(parts),
+                false => Buffers::Parts(parts, (0..size).map(blank).collect()),
+            };
+        }
+        let received = || untouched(self.room(rank));
+        match (self.call, self.in_place) {
+            (Call::Bcast, _) if is_root => Buffers::InPlace(own),
+            (Call::Bcast, _) => Buffers::InPlace(untouched(length)),
+            (Call::Gather | Call::Gatherv, true) if !is_root => Buffers::InPlace(own),
             (Call::Gather | Call::Allgather, true) => {
                 let mut all = untouched(size * length);
                 all[rank * length..][..length].copy_from_slice(&own);
-                all
+                Buffers::InPlace(all)
             }
             (Call::Allgatherv | Call::Gatherv, true) => {
                 let mut all = untouched(self.room_of_blocks());
                 all[self.blocks().range(rank)].copy_from_slice(&own);
-                all
+                Buffers::InPlace(all)
             }
-            (Call::Scatter, true) if is_root => vectors(salt, size, length),
-            (Call::Scatter, true) => untouched(length),
-            (Call::Scatterv, true) if is_root => self.with_gaps(salt),
-            (Call::Scatterv, true) => untouched(self.counts[rank]),
-            (Call::Reduce | Call::Allreduce | Call::Scan | Call::Exscan, true) => own,
-            _ => return self.run_out_of_place(comm, salt, &own),
-        };
-        match self.call {
-            Call::Bcast => comm.bcast(&mut buffer, root)?,
-            Call::Gather => comm.gather_in_place(&mut buffer, root)?,
-            Call::Scatter => comm.scatter_in_place(&mut buffer, root)?,
-            Call::Allgather => comm.allgather_in_place(&mut buffer)?,
-            Call::Allgatherv => comm.allgatherv_in_place(&mut buffer, &self.blocks())?,
-            Call::Gatherv => comm.gatherv_in_place(&mut buffer, &self.blocks(), root)?,
-            Call::Scatterv => comm.scatterv_in_place(&mut buffer, &self.blocks(), root)?,
-            Call::Reduce => comm.reduce_in_place(&mut buffer, self.op, root)?,
-            Call::Allreduce => comm.allreduce_in_place(&mut buffer, self.op)?,
-            Call::Scan => comm.scan_in_place(&mut buffer, self.op)?,
-            Call::Exscan => comm.exscan_in_place(&mut buffer, self.op)?,
-            _ => unreachable!("dealt with above"),
+            (Call::Scatter, true) if is_root => Buffers::InPlace(vectors(salt, size, length)),
+            (Call::Scatter, true) => Buffers::InPlace(untouched(length)),
+            (Call::Scatterv, true) if is_root => Buffers::InPlace(self.with_gaps(salt)),
+            (Call::Scatterv, true) => Buffers::InPlace(untouched(self.counts[rank])),
+            (Call::Alltoall | Call::Alltoallv, true) => Buffers::InPlace(self.outgoing(rank, salt)),
+            (Call::ReduceScatterBlock | Call::ReduceScatter, true) => {
+                Buffers::InPlace(self.contribution(rank, salt))
+            }
+            (_, true) => Buffers::InPlace(own),
+            (Call::Scatter, false) if is_root => Buffers::Apart(vectors(salt, size, length), received()),
+            (Call::Scatter, false) => Buffers::Apart(Vec::new(), received()),
+            (Call::Scatterv, false) => Buffers::Apart(self.with_gaps(salt), received()),
+            (Call::Alltoall | Call::Alltoallv, false) => {
+                Buffers::Apart(self.outgoing(rank, salt), received())
+            }
+            (Call::ReduceScatterBlock | Call::ReduceScatter, false) => {
+                Buffers::Apart(self.contribution(rank, salt), received())
+            }
+            (_, false) => Buffers::Apart(own, received()),
         }
-        Ok(bytes(&buffer).to_vec())
     }
 
-    fn run_out_of_place<T: Value>(&self, comm: &Communicator, salt: u64, own: &[T]) -> Result<Vec<u8>> {
-        let (size, length, root) = (self.size(), self.length(), self.root);
-        let mut buffer: Vec<T> = untouched(self.room(comm.rank()));
-        match self.call {
-            Call::Bcast => comm.bcast(&mut buffer, root)?,
-            Call::Gather => comm.gather(own, &mut buffer, root)?,
-            Call::Scatter if comm.rank() == root => {
-                comm.scatter(&vectors::<T>(salt, size, length), &mut buffer, root)?;
+    /// Calls it on this rank; the bytes of its receive buffer.
+    pub fn run<T: Value>(&self, comm: &Communicator, salt: u64) -> Result<Vec<u8>> {
+        let (op, root, blocks) = (self.op, self.root, &self.blocks_of_call::<T>(comm.rank()));
+        match self.buffers::<T>(comm.rank(), salt) {
+            Buffers::InPlace(mut buffer) => {
+                let all = &mut buffer;
+                match self.call {
+                    Call::Bcast => comm.bcast(all, root),
+                    Call::Gather => comm.gather_in_place(all, root),
+                    Call::Scatter => comm.scatter_in_place(all, root),
+                    Call::Allgather => comm.allgather_in_place(all),
+                    Call::Allgatherv => comm.allgatherv_in_place(all, blocks),
+                    Call::Gatherv => comm.gatherv_in_place(all, blocks, root),
+                    Call::Scatterv => comm.scatterv_in_place(all, blocks, root),
+                    Call::Alltoall | Call::Alltoallw => comm.alltoall_in_place(all),
+                    Call::Alltoallv => comm.alltoallv_in_place(all, blocks),
+                    Call::Reduce => comm.reduce_in_place(all, op, root),
+                    Call::Allreduce => comm.allreduce_in_place(all, op),
+                    Call::ReduceScatterBlock => comm.reduce_scatter_block_in_place(all, op),
+                    Call::ReduceScatter => comm.reduce_scatter_in_place(all, blocks, op),
+                    Call::Scan => comm.scan_in_place(all, op),
+                    Call::Exscan => comm.exscan_in_place(all, op),
+                }?;
+                Ok(bytes(&buffer).to_vec())
             }
-            Call::Scatter => comm.scatter(&[], &mut buffer, root)?,
-            Call::Allgather => comm.allgather(own, &mut buffer)?,
-            Call::Allgatherv => comm.allgatherv(own, &mut buffer, &self.blocks())?,
-            Call::Gatherv => comm.gatherv(own, &mut buffer, &self.blocks(), root)?,
-            Call::Scatterv => {
-                comm.scatterv(&self.with_gaps::<T>(salt), &self.blocks(), &mut buffer, root)?;
+            Buffers::Apart(own, mut buffer) => {
+                let all = &mut buffer;
+                match self.call {
+                    Call::Bcast => comm.bcast(all, root),
+                    Call::Gather => comm.gather(&own, all, root),
+                    Call::Scatter => comm.scatter(&own, all, root),
+                    Call::Allgather => comm.allgather(&own, all),
+                    Call::Allgatherv => comm.allgatherv(&own, all, blocks),
+                    Call::Gatherv => comm.gatherv(&own, all, blocks, root),
+                    Call::Scatterv => comm.scatterv(&own, blocks, all, root),
+                    Call::Alltoall | Call::Alltoallw => comm.alltoall(&own, all),
+                    Call::Alltoallv => comm.alltoallv(&own, blocks, all, blocks),
+                    Call::Reduce => comm.reduce(&own, all, op, root),
+                    Call::Allreduce => comm.allreduce(&own, all, op),
+                    Call::ReduceScatterBlock => comm.reduce_scatter_block(&own, all, op),
+                    Call::ReduceScatter => comm.reduce_scatter(&own, blocks, all, op),
+                    Call::Scan => comm.scan(&own, all, op),
+                    Call::Exscan => comm.exscan(&own, all, op),
+                }?;
+                Ok(bytes(&buffer).to_vec())
             }
-            Call::Reduce => comm.reduce(own, &mut buffer, self.op, root)?,
-            Call::Allreduce => comm.allreduce(own, &mut buffer, self.op)?,
-            Call::Scan => comm.scan(own, &mut buffer, self.op)?,
-            Call::Exscan => comm.exscan(own, &mut buffer, self.op)?,
-            _ => unreachable!("dealt with above"),
+            Buffers::Parts(own, buffers) => {
+                let mut received = boxed(buffers);
+                alltoallw(comm, &boxed(own), &mut received)?;
+                Ok(received.iter().flat_map(|part| part.bytes()).collect())
+            }
+            Buffers::PartsInPlace(buffers) => {
+                let mut received = boxed(buffers);
+                alltoallw_in_place(comm, &mut received)?;
+                Ok(received.iter().flat_map(|part| part.bytes()).collect())
+            }
         }
-        Ok(bytes(&buffer).to_vec())
+    }
+
+    /// Runs it in a scope, in which all ranks call `meanwhile` before anybody waits for it.
+    pub fn run_in_scope<T: Value>(
+        &self,
+        comm: &warpcomm::Communicator,
+        salt: u64,
+        meanwhile: impl FnOnce() -> Result<()>,
+    ) -> Result<Vec<u8>> {
+        let blocks = self.blocks_of_call::<T>(comm.rank());
+        match self.buffers::<T>(comm.rank(), salt) {
+            Buffers::InPlace(mut buffer) => {
+                let all = &mut buffer;
+                comm.scope(|scope| {
+                    start_in_place!(scope, self, all, &blocks)?;
+                    meanwhile()
+                })?;
+                Ok(bytes(&buffer).to_vec())
+            }
+            Buffers::Apart(own, mut buffer) => {
+                let all = &mut buffer;
+                comm.scope(|scope| {
+                    start_apart!(scope, self, &own, all, &blocks)?;
+                    meanwhile()
+                })?;
+                Ok(bytes(&buffer).to_vec())
+            }
+            Buffers::Parts(own, mut buffers) => {
+                let send: Vec<_> = own.iter().map(AnyBuffer::new).collect();
+                let mut recv: Vec<_> = buffers.iter_mut().map(AnyBufferMut::new).collect();
+                let lent = &mut recv;
+                comm.scope(|scope| {
+                    scope.ialltoallw(&send, lent)?;
+                    meanwhile()
+                })?;
+                drop(recv);
+                Ok(bytes(&buffers.concat()).to_vec())
+            }
+            Buffers::PartsInPlace(mut buffers) => {
+                let mut all: Vec<_> = buffers.iter_mut().map(AnyBufferMut::new).collect();
+                let lent = &mut all;
+                comm.scope(|scope| {
+                    scope.ialltoallw_in_place(lent)?;
+                    meanwhile()
+                })?;
+                drop(all);
+                Ok(bytes(&buffers.concat()).to_vec())
+            }
+        }
+    }
+
+    /// Starts it on this rank.
+    pub fn start<T: Value>(&self, comm: &warpcomm::Communicator, salt: u64) -> Box<dyn Waiting> {
+        let blocks = &self.blocks_of_call::<T>(comm.rank());
+        match self.buffers::<T>(comm.rank(), salt) {
+            Buffers::InPlace(all) => Box::new(start_in_place!(comm, self, all, blocks)),
+            Buffers::Apart(own, all) => Box::new(start_apart!(comm, self, own, all, blocks)),
+            Buffers::Parts(own, all) => Box::new(Parts::<T, _>::new(comm.ialltoallw(
+                own.into_iter().map(AnyOwnedBuffer::new).collect(),
+                all.into_iter().map(AnyOwnedBufferMut::new).collect(),
+            ))),
+            Buffers::PartsInPlace(all) => Box::new(Parts::<T, _>::new(
+                comm.ialltoallw_in_place(all.into_iter().map(AnyOwnedBufferMut::new).collect()),
+            )),
+        }
+    }
+
+    /// Prepares it on this rank.
+    pub fn prepare<T: Value>(&self, comm: &warpcomm::Communicator, salt: u64) -> Box<dyn Startable> {
+        let (op, root, blocks) = (self.op, self.root, &self.blocks_of_call::<T>(comm.rank()));
+        match self.buffers::<T>(comm.rank(), salt) {
+            Buffers::InPlace(all) => Box::new(match self.call {
+                Call::Bcast => comm.bcast_init(all, root),
+                Call::Gather => comm.gather_in_place_init(all, root),
+                Call::Scatter => comm.scatter_in_place_init(all, root),
+                Call::Allgather => comm.allgather_in_place_init(all),
+                Call::Allgatherv => comm.allgatherv_in_place_init(all, blocks),
+                Call::Gatherv => comm.gatherv_in_place_init(all, blocks, root),
+                Call::Scatterv => comm.scatterv_in_place_init(all, blocks, root),
+                Call::Alltoall | Call::Alltoallw => comm.alltoall_in_place_init(all),
+                Call::Alltoallv => comm.alltoallv_in_place_init(all, blocks),
+                Call::Reduce => comm.reduce_in_place_init(all, op, root),
+                Call::Allreduce => comm.allreduce_in_place_init(all, op),
+                Call::ReduceScatterBlock => comm.reduce_scatter_block_in_place_init(all, op),
+                Call::ReduceScatter => comm.reduce_scatter_in_place_init(all, blocks, op),
+                Call::Scan => comm.scan_in_place_init(all, op),
+                Call::Exscan => comm.exscan_in_place_init(all, op),
+            }),
+            Buffers::Apart(own, all) => Box::new(match self.call {
+                Call::Gather => comm.gather_init(own, all, root),
+                Call::Scatter => comm.scatter_init(own, all, root),
+                Call::Allgather => comm.allgather_init(own, all),
+                Call::Allgatherv => comm.allgatherv_init(own, all, blocks),
+                Call::Gatherv => comm.gatherv_init(own, all, blocks, root),
+                Call::Scatterv => comm.scatterv_init(own, blocks, all, root),
+                Call::Alltoall | Call::Alltoallw | Call::Bcast => comm.alltoall_init(own, all),
+                Call::Alltoallv => comm.alltoallv_init(own, blocks, all, blocks),
+                Call::Reduce => comm.reduce_init(own, all, op, root),
+                Call::Allreduce => comm.allreduce_init(own, all, op),
+                Call::ReduceScatterBlock => comm.reduce_scatter_block_init(own, all, op),
+                Call::ReduceScatter => comm.reduce_scatter_init(own, blocks, all, op),
+                Call::Scan => comm.scan_init(own, all, op),
+                Call::Exscan => comm.exscan_init(own, all, op),
+            }),
+            Buffers::Parts(own, all) => Box::new(Parts::<T, _>::new(comm.alltoallw_init(
+                own.into_iter().map(AnyOwnedBuffer::new).collect(),
+                all.into_iter().map(AnyOwnedBufferMut::new).collect(),
+            ))),
+            Buffers::PartsInPlace(all) => Box::new(Parts::<T, _>::new(
+                comm.alltoallw_in_place_init(all.into_iter().map(AnyOwnedBufferMut::new).collect()),
+            )),
+        }
     }
 
     fn room_of_blocks(&self) -> usize {

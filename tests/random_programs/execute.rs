@@ -2,8 +2,9 @@
 
 use warpcomm::{Result, Source, Status, Tag};
 
+use super::collective::{Collective, Startable, Waiting};
 use super::model::status;
-use super::program::{Action, Message, Mode, Named, Program, Step, Way};
+use super::program::{Action, Form, Message, Mode, Named, Program, Step, Way};
 use super::{Place, Seen};
 use crate::oracle::{Value, bytes, mixed, untouched, vector};
 use crate::placed::{Communicator, Request, ScopeHandle};
@@ -16,16 +17,27 @@ struct Pending {
     request: Box<dyn Waiting>,
 }
 
-/// A request of any element type.
-trait Waiting {
-    fn wait(self: Box<Self>) -> Result<(Vec<u8>, Status)>;
-}
+/// A message of any element type under way.
+struct Transmission<T: Value>(Request<Vec<T>>);
 
-impl<T: Value> Waiting for Request<Vec<T>> {
+impl<T: Value> Waiting for Transmission<T> {
     fn wait(self: Box<Self>) -> Result<(Vec<u8>, Status)> {
-        let (buffer, status) = Request::wait(*self)?;
+        let (buffer, status) = Request::wait(self.0)?;
         Ok((bytes(&buffer).to_vec(), status))
     }
+}
+
+/// A collective that is waited for in a later step.
+struct Collecting {
+    due: usize,
+    number: usize,
+    request: Started,
+}
+
+enum Started {
+    Request(Box<dyn Waiting>),
+    /// The step at which this rank starts it, if it has not.
+    Persistent(Option<usize>, Box<dyn Startable>),
 }
 
 /// One rank in the middle of a program.
@@ -34,6 +46,7 @@ struct Rank<'a> {
     /// The communicators that this rank has, by number.
     communicators: Vec<Option<Communicator>>,
     pending: Vec<Pending>,
+    collecting: Vec<Collecting>,
     seen: Seen,
 }
 
@@ -45,6 +58,7 @@ pub fn execute(program: &Program, world: &Communicator) -> Result<Seen> {
         program,
         communicators,
         pending: Vec::new(),
+        collecting: Vec::new(),
         seen: Seen::new(),
     };
     for (number, step) in program.steps.iter().enumerate() {
@@ -74,6 +88,62 @@ impl Rank<'_> {
                 self.seen.insert(place, (told(&status), buffer));
             }
         }
+        self.wait_for_collectives(step)
+    }
+
+    /// Starts the persistent collectives that this rank starts now, and waits for all that are due.
+    fn wait_for_collectives(&mut self, step: usize) -> Result<()> {
+        for collecting in &mut self.collecting {
+            if let Started::Persistent(at, request) = &mut collecting.request
+                && at.is_some_and(|at| at <= step)
+            {
+                *at = None;
+                request.start()?;
+            }
+        }
+        let (mut due, later): (Vec<_>, Vec<_>) = self
+            .collecting
+            .drain(..)
+            .partition(|collecting| collecting.due <= step);
+        self.collecting = later;
+        due.sort_by_key(|collecting| mixed(collecting.number as u64));
+        for Collecting { number, request, .. } in due {
+            let (after, _) = match request {
+                Started::Request(request) => request.wait()?,
+                Started::Persistent(_, request) => request.wait()?,
+            };
+            self.seen.insert((number, 0), ("after".to_owned(), after));
+        }
+        Ok(())
+    }
+
+    fn collective(
+        &mut self,
+        number: usize,
+        salt: u64,
+        comm: &Communicator,
+        form: Form,
+        collective: &Collective,
+    ) -> Result<()> {
+        let plain: &warpcomm::Communicator = comm;
+        let random = mixed((number * 31 + comm.rank()) as u64) as usize;
+        let after = with_element!(collective.dtype, T => match form {
+            Form::Persistent(due) => {
+                let request = collective.prepare::<T>(plain, salt);
+                let request = Started::Persistent(Some(number + random % (due - number)), request);
+                self.collecting.push(Collecting { due, number, request });
+                return self.wait_for_collectives(number);
+            }
+            // One rank in four calls the blocking one.
+            Form::Request(due) if !random.is_multiple_of(4) => {
+                let request = Started::Request(collective.start::<T>(plain, salt));
+                self.collecting.push(Collecting { due, number, request });
+                return Ok(());
+            }
+            Form::Scope => collective.run_in_scope::<T>(plain, salt, || plain.barrier())?,
+            _ => collective.run::<T>(comm, salt)?,
+        });
+        self.seen.insert((number, 0), ("after".to_owned(), after));
         Ok(())
     }
 
@@ -108,9 +178,8 @@ impl Rank<'_> {
                 }
             }
             Action::Drop => self.communicators[step.on] = None,
-            Action::Collective(collective) => {
-                let after = with_element!(collective.dtype, T => collective.run::<T>(&comm, step.salt))?;
-                self.seen.insert((number, 0), ("after".to_owned(), after));
+            Action::Collective(form, collective) => {
+                self.collective(number, step.salt, &comm, *form, collective)?;
             }
             Action::Messages(Way::Blocking, messages) => self.blocking(number, step.salt, &comm, messages)?,
             Action::Messages(Way::Requests(due), messages) => {
@@ -171,7 +240,7 @@ impl Rank<'_> {
                 if receives && message.to == comm.rank() {
                     let (source, tag) = wanted(message);
                     let request: Box<dyn Waiting> = with_element!(message.dtype, T => {
-                        Box::new(comm.irecv(untouched::<T>(message.length + message.room), source, tag))
+                        Box::new(Transmission(comm.irecv(untouched::<T>(message.length + message.room), source, tag)))
                     });
                     self.pending.push(Pending {
                         due,
@@ -180,7 +249,7 @@ impl Rank<'_> {
                     });
                 } else if !receives && message.from == comm.rank() {
                     let request: Box<dyn Waiting> = with_element!(message.dtype, T => {
-                        Box::new(start_to_send::<T>(comm, salt, message))
+                        Box::new(Transmission(start_to_send::<T>(comm, salt, message)))
                     });
                     self.pending.push(Pending {
                         due,

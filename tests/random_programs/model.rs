@@ -27,7 +27,7 @@ pub fn expected(program: &Program, rank: usize) -> Seen {
                 let text = made.map_or_else(|| "none".to_owned(), |made| place(program, made, rank));
                 seen.insert((number, 0), (text, Vec::new()));
             }
-            Action::Collective(collective) => {
+            Action::Collective(_, collective) => {
                 let after = with_element!(collective.dtype, T => collective.expected::<T>(me, step.salt));
                 seen.insert((number, 0), ("after".to_owned(), after));
             }

@@ -32,7 +32,7 @@ pub enum Action {
     Split(usize, Vec<(Option<u32>, i32)>),
     /// Drops the communicator; requests on it may be pending.
     Drop,
-    Collective(Collective),
+    Collective(Form, Collective),
     Messages(Way, Vec<Message>),
     /// Everybody sends to the rank so many places behind it, and receives, in one call, perhaps into the same
     /// buffer.
@@ -50,6 +50,18 @@ pub enum Action {
         dtype: Dtype,
         length: usize,
     },
+}
+
+/// How a collective is called. Some ranks may call the blocking one where others do not, but for persistent ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Blocking,
+    /// By a request that is waited for before the step with this number.
+    Request(usize),
+    /// In a scope, with a barrier meanwhile.
+    Scope,
+    /// Prepared here, started by each rank at a step of its own, and waited for before the step with this number.
+    Persistent(usize),
 }
 
 /// How messages are sent and received.
@@ -171,7 +183,15 @@ impl Author {
                 self.alive.retain(|alive| *alive != on);
                 Action::Drop
             }
-            3..=9 => Action::Collective(self.collective(size)),
+            3..=9 => {
+                let form = match self.dice.roll(5) {
+                    0 | 1 => Form::Blocking,
+                    2 => Form::Request(number + 1 + self.dice.roll(self.steps - number)),
+                    3 => Form::Scope,
+                    _ => Form::Persistent(number + 1 + self.dice.roll(self.steps - number)),
+                };
+                Action::Collective(form, self.collective(size))
+            }
             10..=15 => self.messages(number, size),
             16 | 17 => Action::Shift {
                 by: self.dice.roll(size),

@@ -90,6 +90,28 @@ fn allreduce(on: &Rank<'_>, length: usize) -> Result<()> {
     Ok(())
 }
 
+fn iallreduce(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
+    let request = comm.iallreduce(vector::<u32>(1, comm.rank(), length), vec![0u32; length], Op::Sum);
+    let ((_, result), _) = request.wait()?;
+    on.assert_same(&result, &sum(comm.size(), length), "iallreduce");
+    Ok(())
+}
+
+fn persistent_allreduce(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
+    let own = vector::<u32>(1, comm.rank(), length);
+    let mut request = comm.allreduce_in_place_init(own, Op::Sum);
+    request.start()?;
+    request.wait()?;
+    on.assert_same(
+        request.buffer()?,
+        &sum(comm.size(), length),
+        "a persistent allreduce",
+    );
+    Ok(())
+}
+
 fn allgather(on: &Rank<'_>, length: usize) -> Result<()> {
     let comm = on.comm;
     let mut all = vec![0u32; length * comm.size()];
@@ -288,6 +310,10 @@ const COLLECTIVES: &[(&str, Scenario)] = &[
     ("allreduce in a frame", |on| allreduce(on, SHORT)),
     ("allreduce", |on| allreduce(on, LONG)),
     ("allreduce in blocks", |on| allreduce(on, IN_BLOCKS)),
+    ("iallreduce", |on| iallreduce(on, LONG)),
+    ("a persistent allreduce in blocks", |on| {
+        persistent_allreduce(on, IN_BLOCKS)
+    }),
     ("duplicate", |on| on.comm.duplicate().map(drop)),
     ("split", |on| {
         on.comm.split(Some(on.comm.rank() as u32 % 2), 0).map(drop)

@@ -38,7 +38,7 @@ impl Wake for Sleeper {
 }
 
 /// Runs a future to its end; how often it was polled is told too.
-fn block_on<F: Future>(future: F) -> (F::Output, usize) {
+pub fn block_on<F: Future>(future: F) -> (F::Output, usize) {
     let sleeper = Arc::new(Sleeper {
         thread: thread::current(),
         wakes: AtomicUsize::new(0),

@@ -39,7 +39,7 @@ fn every_type_and_op_of_64_ranks(_: &Communicator) -> Outcome {
 fn of(ranks: usize) -> Outcome {
     let outcomes = Communicator::threads(ranks, |comm| -> Outcome {
         let stage = placed::stage(Place::Device, &comm)?;
-        let comm = placed::place(comm, &stage);
+        let comm = placed::place(comm, &stage, false);
         for_every_element!(reduced(&comm)?);
         Ok(())
     })?;

@@ -1,6 +1,8 @@
 //! Ranks that disagree about a collective: `Mismatch` on every rank, naming the odd one, and the communicator
 //! stays usable.
 
+use std::borrow::Borrow;
+
 use warpcomm::{Blocks, Dtype, ErrorKind, Op, Result};
 
 use super::alltoallw::blank;
@@ -180,10 +182,10 @@ const OPERATIONS: &[Call] = &[
     },
     |comm, odd, n| match odd {
         true => comm.duplicate().map(drop),
-        false => comm.allreduce_in_place(&mut vec![0f32; n], Op::Sum),
+        false => plain(comm).allreduce_in_place(&mut vec![0f32; n], Op::Sum),
     },
     |comm, odd, n| match odd {
-        true => comm.bcast(&mut vec![0f32; n], 0),
+        true => plain(comm).bcast(&mut vec![0f32; n], 0),
         false => comm.split(Some(0), 0).map(drop),
     },
     |comm, odd, n| match odd {
@@ -213,6 +215,11 @@ const OPERATIONS: &[Call] = &[
         }
     },
 ];
+
+/// For collectives that are compared with what has no persistent form.
+fn plain(comm: &impl Borrow<warpcomm::Communicator>) -> &warpcomm::Communicator {
+    comm.borrow()
+}
 
 fn disagree(comm: &Communicator, calls: &[Call]) -> Outcome {
     for length in [2, 1500, 9000] {

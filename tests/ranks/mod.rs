@@ -33,6 +33,7 @@ mod lifecycle;
 mod many_ranks;
 mod matched;
 mod mismatch;
+mod nonblocking_collectives;
 #[cfg(feature = "serde")]
 mod objects;
 mod persistent;
@@ -97,6 +98,7 @@ pub fn cases() -> Vec<Case> {
         reduce_scatter::CASES,
         scan::CASES,
         exscan::CASES,
+        nonblocking_collectives::CASES,
         #[cfg(feature = "serde")]
         objects::CASES,
         communicators::CASES,

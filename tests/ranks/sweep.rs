@@ -68,6 +68,8 @@ sweeps! {
     allreduce_in_a_frame: allreduce, FRAME;
     allreduce_directly: allreduce, DIRECT;
     allreduce_in_blocks: allreduce, BLOCKS;
+    iallreduce_directly: iallreduce, DIRECT;
+    a_persistent_bcast_along_a_tree: persistent_bcast, DIRECT;
 }
 
 /// What fails, and whether the library keeps what such a call makes for later: then only the first of such calls
@@ -296,6 +298,41 @@ fn allreduce(on: &Rank<'_>, length: usize) -> Result<()> {
     let mut buffer = on.on_device(&on.own(length));
     on.run(|| on.comm.allreduce_in_place(&mut buffer, Op::Sum))?;
     on.assert_same(&buffer, &sum(on.comm.size(), length), "allreduce");
+    Ok(())
+}
+
+fn iallreduce(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (own, result) = (on.on_device(&on.own(length)), on.zeros(length));
+    let mut results = None;
+    on.run(|| {
+        let outcome = on.comm.iallreduce(own, result, Op::Sum).wait();
+        let (buffers, _) = outcome.map_err(|failed| {
+            let (error, buffers) = failed.into_parts();
+            assert!(buffers.is_some(), "{}: the buffers are lost", on.list);
+            error
+        })?;
+        results = Some(buffers.1);
+        Ok(())
+    })?;
+    if let Some(result) = results {
+        on.assert_same(&result, &sum(on.comm.size(), length), "iallreduce");
+    }
+    Ok(())
+}
+
+fn persistent_bcast(on: &Rank<'_>, length: usize) -> Result<()> {
+    let mut request = on.comm.bcast_init(on.on_device(&on.own(length)), 1);
+    on.run(|| {
+        request.start()?;
+        let outcome = request.wait().map(drop);
+        assert!(request.buffer().is_ok(), "{}: the buffer is lost", on.list);
+        outcome
+    })?;
+    on.assert_same(
+        request.buffer()?,
+        &vector::<f32>(1, 1, length),
+        "a persistent bcast",
+    );
     Ok(())
 }
 

@@ -172,6 +172,7 @@ impl Page {
             let place = |row: &str| (operation.to_owned(), Some(row.to_owned()));
             self.table(&mut tables, "op", &ops, place, &mut blank);
         }
+        self.forms(&mut tables, &mut blank);
         tables.push_str("\n## Without elements\n\n| operation | test |\n|---|---|\n");
         for &operation in OTHERS {
             let cell = self.cell(operation.to_owned(), None, None, &mut blank);
@@ -201,6 +202,22 @@ impl Page {
             let _ = writeln!(page, "- {}: {}", letter(index), reason.text);
         }
         Ok(page)
+    }
+
+    /// A table of the collectives that go on by themselves.
+    fn forms(&mut self, page: &mut String, blank: &mut Vec<String>) {
+        page.push_str(FORMS);
+        let moving = MOVING.iter().skip_while(|operation| **operation != "bcast");
+        for operation in ["barrier"].iter().chain(moving).chain(FOLDING) {
+            let mut test = |form: String| self.cell(form, None, None, blank);
+            let request = test(format!("i{operation}"));
+            let scoped = match *operation {
+                "barrier" => "-".to_owned(),
+                _ => test(format!("Scope::i{operation}")),
+            };
+            let persistent = test(format!("{operation}_init"));
+            let _ = writeln!(page, "| `{operation}` | {request} | {scoped} | {persistent} |");
+        }
     }
 
     /// A table whose columns are the element types.
@@ -323,6 +340,17 @@ impl Reasons {
             .position(|reason| reason.ops.contains(op) && reason.dtypes.contains(dtype))
     }
 }
+
+/// What the page says before the table of forms.
+const FORMS: &str = "
+## Collectives that go on by themselves
+
+They do with elements what the blocking ones do, of which the tables above tell; the tests of those call every form in
+turn. A barrier lends nothing to a scope.
+
+| operation | request: `i`... | `Scope::i`... | persistent: ...`_init` |
+|---|---|---|---|
+";
 
 /// What the page says before its tables.
 const HEAD: &str = "\

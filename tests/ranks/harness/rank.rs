@@ -14,6 +14,7 @@ use std::time::Duration;
 use warpcomm::Config;
 
 use super::record::{Event, Record, take_covered};
+use super::trials::has_every_form;
 use super::watchdog::Watchdog;
 use super::{Case, Failure, PLACE_VARIABLE, Place, WORLD_VARIABLE, deadline};
 use crate::placed::{self, Stage};
@@ -210,7 +211,7 @@ fn run(
 }
 
 fn run_one(parent: &warpcomm::Communicator, case: &Case, stage: &Arc<Stage>) -> Result<(), Failure> {
-    let comm = placed::place(parent.duplicate()?, stage);
+    let comm = placed::place(parent.duplicate()?, stage, has_every_form(case));
     PANIC.set(None);
     catch_unwind(AssertUnwindSafe(|| (case.run)(&comm)))
         .unwrap_or_else(|payload| Err(Failure(described(&*payload))))

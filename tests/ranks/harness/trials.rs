@@ -84,6 +84,32 @@ const ALSO_OF_EVERY_PLACE: &[&str] = &[
     "large::an_odd_number_of_bytes",
 ];
 
+/// The modules whose collectives are called in every form, in turn: all ranks call the same ones in the same order,
+/// each from one thread, and nobody gives up in the middle.
+const MODULES_OF_EVERY_FORM: &[&str] = &[
+    "barrier",
+    "bcast",
+    "gather",
+    "gatherv",
+    "scatter",
+    "scatterv",
+    "allgather",
+    "allgatherv",
+    "alltoall",
+    "alltoallv",
+    "alltoallw",
+    "reduce",
+    "allreduce",
+    "reduce_scatter_block",
+    "reduce_scatter",
+    "scan",
+    "exscan",
+    "communicators",
+    "blocks",
+    "refusals",
+    "mismatch",
+];
+
 /// The modules whose cases make device buffers themselves.
 const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks"];
 
@@ -296,6 +322,11 @@ fn is_mpich() -> bool {
 fn is_of_one(case: &str, modules: &[&str]) -> bool {
     case.split_once("::")
         .is_some_and(|(own, _)| modules.contains(&own) || modules.contains(&case))
+}
+
+/// Whether the collectives of a case are called in every form.
+pub fn has_every_form(case: &Case) -> bool {
+    is_of_one(&case.full_name(), MODULES_OF_EVERY_FORM)
 }
 
 fn exists_in(worlds: Worlds, world: World) -> bool {

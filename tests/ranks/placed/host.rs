@@ -23,6 +23,6 @@ pub fn stage(place: Place, _: &Communicator) -> Result<Arc<Stage>, Failure> {
     }
 }
 
-pub fn place(inner: Communicator, _: &Arc<Stage>) -> Communicator {
+pub fn place(inner: Communicator, _: &Arc<Stage>, _every_form: bool) -> Communicator {
     inner
 }

@@ -9,6 +9,8 @@
 mod elements;
 #[macro_use]
 mod memory;
+mod forms;
+mod manner;
 mod many;
 mod matched;
 mod part;
@@ -22,10 +24,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use warpcomm::{Blocks, Group, Op, Result, Source, Status, Tag};
+use warpcomm::{Group, Result, Source, Status, Tag};
 
 use crate::harness::{Failure, Place};
 pub use elements::{Elements, ElementsMut, OwnedElements, OwnedElementsMut};
+use manner::{Manner, Manners};
 pub use many::{AnyRequest, test_all, test_any, test_some, wait_all, wait_any, wait_some};
 pub use matched::Message;
 use memory::Form;
@@ -43,10 +46,10 @@ pub fn stage(place: Place, world: &warpcomm::Communicator) -> std::result::Resul
     Stage::new(place, world).map(Arc::new)
 }
 
-/// The communicator of a case.
-pub fn place(inner: warpcomm::Communicator, stage: &Arc<Stage>) -> Communicator {
+/// The communicator of a case, which calls collectives in every form or in the blocking one only.
+pub fn place(inner: warpcomm::Communicator, stage: &Arc<Stage>, every_form: bool) -> Communicator {
     stage.restart();
-    Communicator::new(inner, stage)
+    Communicator::new(inner, stage, Manners::new(every_form))
 }
 
 /// A communicator that places the buffers of its operations.
@@ -54,6 +57,7 @@ pub fn place(inner: warpcomm::Communicator, stage: &Arc<Stage>) -> Communicator 
 pub struct Communicator {
     inner: warpcomm::Communicator,
     stage: Arc<Stage>,
+    manners: Arc<Manners>,
 }
 
 impl Deref for Communicator {
@@ -110,15 +114,22 @@ macro_rules! read_and_write {
 
 impl Communicator {
     /// The same ranks, with buffers of a stage.
-    fn new(inner: warpcomm::Communicator, stage: &Arc<Stage>) -> Communicator {
+    fn new(inner: warpcomm::Communicator, stage: &Arc<Stage>, manners: Manners) -> Communicator {
         Communicator {
             inner,
             stage: Arc::clone(stage),
+            manners: Arc::new(manners),
         }
     }
 
+    /// Another communicator, whose collectives are counted by themselves.
     fn with(&self, inner: warpcomm::Communicator) -> Communicator {
-        Communicator::new(inner, &self.stage)
+        Communicator::new(inner, &self.stage, self.manners.anew())
+    }
+
+    /// The form of the next collective.
+    fn manner(&self) -> Manner {
+        self.manners.next(self.inner.rank())
     }
 
     pub fn duplicate(&self) -> Result<Communicator> {
@@ -142,7 +153,10 @@ impl Communicator {
     }
 
     pub fn with_timeout(&self, timeout: Option<Duration>) -> Communicator {
-        self.with(self.inner.with_timeout(timeout))
+        Communicator {
+            inner: self.inner.with_timeout(timeout),
+            ..self.clone()
+        }
     }
 
     pub fn send<B: Elements + ?Sized>(&self, buffer: &B, dest: usize, tag: Tag) -> Result<()> {
@@ -263,165 +277,6 @@ impl Communicator {
     ) -> Result<R> {
         scope::run(self, body)
     }
-
-    pub fn bcast<B: ElementsMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
-        write!(self, buffer, self.inner.bcast(buffer, root))
-    }
-
-    pub fn gather_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
-        write!(self, buffer, self.inner.gather_in_place(buffer, root))
-    }
-
-    pub fn scatter_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
-        write!(self, buffer, self.inner.scatter_in_place(buffer, root))
-    }
-
-    pub fn allgather_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B) -> Result<()> {
-        write!(self, buffer, self.inner.allgather_in_place(buffer))
-    }
-
-    pub fn allgatherv_in_place<B: ElementsMut + ?Sized>(
-        &self,
-        buffer: &mut B,
-        blocks: &Blocks,
-    ) -> Result<()> {
-        write!(self, buffer, self.inner.allgatherv_in_place(buffer, blocks))
-    }
-
-    pub fn gatherv_in_place<B: ElementsMut + ?Sized>(
-        &self,
-        buffer: &mut B,
-        blocks: &Blocks,
-        root: usize,
-    ) -> Result<()> {
-        write!(self, buffer, self.inner.gatherv_in_place(buffer, blocks, root))
-    }
-
-    pub fn scatterv<S, R>(&self, send: &S, blocks: &Blocks, recv: &mut R, root: usize) -> Result<()>
-    where
-        S: Elements + ?Sized,
-        R: ElementsMut<Element = S::Element> + ?Sized,
-    {
-        read_and_write!(self, send, recv, self.inner.scatterv(send, blocks, recv, root))
-    }
-
-    pub fn scatterv_in_place<B: ElementsMut + ?Sized>(
-        &self,
-        buffer: &mut B,
-        blocks: &Blocks,
-        root: usize,
-    ) -> Result<()> {
-        write!(self, buffer, self.inner.scatterv_in_place(buffer, blocks, root))
-    }
-
-    pub fn alltoall_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B) -> Result<()> {
-        write!(self, buffer, self.inner.alltoall_in_place(buffer))
-    }
-
-    pub fn alltoallv<S, R>(
-        &self,
-        send: &S,
-        send_blocks: &Blocks,
-        recv: &mut R,
-        recv_blocks: &Blocks,
-    ) -> Result<()>
-    where
-        S: Elements + ?Sized,
-        R: ElementsMut<Element = S::Element> + ?Sized,
-    {
-        read_and_write!(
-            self,
-            send,
-            recv,
-            self.inner.alltoallv(send, send_blocks, recv, recv_blocks)
-        )
-    }
-
-    pub fn alltoallv_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, blocks: &Blocks) -> Result<()> {
-        write!(self, buffer, self.inner.alltoallv_in_place(buffer, blocks))
-    }
-
-    pub fn reduce_scatter_block_in_place<B: ElementsMut + ?Sized>(
-        &self,
-        buffer: &mut B,
-        op: Op,
-    ) -> Result<()> {
-        write!(self, buffer, self.inner.reduce_scatter_block_in_place(buffer, op))
-    }
-
-    pub fn reduce_scatter<S, R>(&self, send: &S, blocks: &Blocks, recv: &mut R, op: Op) -> Result<()>
-    where
-        S: Elements + ?Sized,
-        R: ElementsMut<Element = S::Element> + ?Sized,
-    {
-        read_and_write!(
-            self,
-            send,
-            recv,
-            self.inner.reduce_scatter(send, blocks, recv, op)
-        )
-    }
-
-    pub fn reduce_scatter_in_place<B: ElementsMut + ?Sized>(
-        &self,
-        buffer: &mut B,
-        blocks: &Blocks,
-        op: Op,
-    ) -> Result<()> {
-        write!(
-            self,
-            buffer,
-            self.inner.reduce_scatter_in_place(buffer, blocks, op)
-        )
-    }
-
-    pub fn scan_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
-        write!(self, buffer, self.inner.scan_in_place(buffer, op))
-    }
-
-    pub fn exscan_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
-        write!(self, buffer, self.inner.exscan_in_place(buffer, op))
-    }
-
-    pub fn reduce_in_place<B: ElementsMut + ?Sized>(
-        &self,
-        buffer: &mut B,
-        op: Op,
-        root: usize,
-    ) -> Result<()> {
-        write!(self, buffer, self.inner.reduce_in_place(buffer, op, root))
-    }
-
-    pub fn allreduce_in_place<B: ElementsMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
-        write!(self, buffer, self.inner.allreduce_in_place(buffer, op))
-    }
 }
 
-/// Collectives from one buffer to another.
-macro_rules! from_one_to_another {
-    ($($name:ident($($argument:ident: $type:ty),*);)*) => {
-        impl Communicator {$(
-            pub fn $name<S, R>(&self, send: &S, recv: &mut R $(, $argument: $type)*) -> Result<()>
-            where
-                S: Elements + ?Sized,
-                R: ElementsMut<Element = S::Element> + ?Sized,
-            {
-                read_and_write!(self, send, recv, self.inner.$name(send, recv $(, $argument)*))
-            }
-        )*}
-    };
-}
-
-from_one_to_another! {
-    gather(root: usize);
-    scatter(root: usize);
-    allgather();
-    allgatherv(blocks: &Blocks);
-    gatherv(blocks: &Blocks, root: usize);
-    alltoall();
-    reduce(op: Op, root: usize);
-    allreduce(op: Op);
-    reduce_scatter_block(op: Op);
-    scan(op: Op);
-    exscan(op: Op);
-}
+mod collectives;

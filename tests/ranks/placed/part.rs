@@ -1,9 +1,11 @@
 //! Buffers of different types for one operation, each in a memory of its own.
 
 use warpcomm::cudarc::driver::{CudaSlice, CudaViewMut, PinnedHostSlice};
-use warpcomm::{AnyBuffer, AnyBufferMut, RawSlice, Result};
+use warpcomm::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut, RawSlice, Result};
 
-use super::memory::{Form, Memory};
+use super::forms::{Names, awaited, note, repeated};
+use super::manner::Manner;
+use super::memory::{CUDA, Device, Form, Memory};
 use super::{Communicator, Stage};
 use crate::oracle::{Value, bytes};
 
@@ -11,6 +13,12 @@ use crate::oracle::{Value, bytes};
 pub trait Part {
     fn bytes(&self) -> Vec<u8>;
     fn held(&self, stage: &Stage) -> Box<dyn Held>;
+    /// A copy for a request to send.
+    fn owned(&self, stage: &Stage) -> AnyOwnedBuffer;
+    /// A copy for a request to receive into.
+    fn owned_mut(&self, stage: &Stage) -> AnyOwnedBufferMut;
+    /// What is in a copy now.
+    fn received(&self, copy: AnyOwnedBufferMut) -> Box<dyn Part>;
 }
 
 /// A copy of a vector, where the stage wants it.
@@ -47,6 +55,36 @@ impl<T: Value> Part for Vec<T> {
         Box::new(Copy {
             own: self.clone(),
             memory: stage.place(self),
+        })
+    }
+
+    fn owned(&self, stage: &Stage) -> AnyOwnedBuffer {
+        match stage.place_owned(self) {
+            Memory::Own => AnyOwnedBuffer::new(self.clone()),
+            Memory::Pinned(copy) => AnyOwnedBuffer::new(copy),
+            Memory::Device(Device { whole, .. }) => AnyOwnedBuffer::new(whole),
+        }
+    }
+
+    fn owned_mut(&self, stage: &Stage) -> AnyOwnedBufferMut {
+        match stage.place_owned(self) {
+            Memory::Own => AnyOwnedBufferMut::new(self.clone()),
+            Memory::Pinned(copy) => AnyOwnedBufferMut::new(copy),
+            Memory::Device(Device { whole, .. }) => AnyOwnedBufferMut::new(whole),
+        }
+    }
+
+    fn received(&self, copy: AnyOwnedBufferMut) -> Box<dyn Part> {
+        let copy = match copy.into_inner::<Vec<T>>() {
+            Ok(own) => return Box::new(own),
+            Err(copy) => copy,
+        };
+        Box::new(match copy.into_inner::<PinnedHostSlice<T>>() {
+            Ok(pinned) => pinned.as_slice().expect(CUDA).to_vec(),
+            Err(copy) => {
+                let device = copy.into_inner::<CudaSlice<T>>().expect("one of the three");
+                device.stream().clone_dtoh(&device).expect(CUDA)
+            }
         })
     }
 }
@@ -103,14 +141,19 @@ fn give_back(parts: &mut [Box<dyn Part>], held: Vec<Box<dyn Held>>) {
     }
 }
 
-pub fn alltoallw(comm: &Communicator, send: &[Box<dyn Part>], recv: &mut [Box<dyn Part>]) -> Result<()> {
+/// On borrowed buffers.
+fn lent(comm: &Communicator, send: &[Box<dyn Part>], recv: &mut [Box<dyn Part>], scoped: bool) -> Result<()> {
     let (mut sources, mut targets) = (held(send, &comm.stage), held(recv, &comm.stage));
     let outcome = {
         let sources: Vec<_> = sources.iter_mut().map(|held| held.lent()).collect();
         let mut targets: Vec<_> = targets.iter_mut().map(|held| held.lent()).collect();
         let send: Vec<_> = sources.iter().map(|lent| lent.any()).collect();
         let mut recv: Vec<_> = targets.iter_mut().map(|lent| lent.any_mut()).collect();
-        comm.inner.alltoallw(&send, &mut recv)
+        let recv = &mut recv;
+        match scoped {
+            true => comm.inner.scope(|scope| scope.ialltoallw(&send, recv).map(drop)),
+            false => comm.inner.alltoallw(&send, recv),
+        }
     };
     for (source, part) in sources.iter().zip(send) {
         assert_eq!(source.part().bytes(), part.bytes(), "a buffer that was read");
@@ -119,13 +162,96 @@ pub fn alltoallw(comm: &Communicator, send: &[Box<dyn Part>], recv: &mut [Box<dy
     outcome
 }
 
-pub fn alltoallw_in_place(comm: &Communicator, buffers: &mut [Box<dyn Part>]) -> Result<()> {
-    let mut copies = held(buffers, &comm.stage);
-    let outcome = {
-        let mut lent: Vec<_> = copies.iter_mut().map(|held| held.lent()).collect();
-        let mut lent: Vec<_> = lent.iter_mut().map(|lent| lent.any_mut()).collect();
-        comm.inner.alltoallw_in_place(&mut lent)
+fn copies(parts: &[Box<dyn Part>], stage: &Stage) -> Vec<AnyOwnedBufferMut> {
+    parts.iter().map(|part| part.owned_mut(stage)).collect()
+}
+
+fn receive(parts: &mut [Box<dyn Part>], copies: Vec<AnyOwnedBufferMut>) {
+    for (part, copy) in parts.iter_mut().zip(copies) {
+        *part = part.received(copy);
+    }
+}
+
+const NAMES: Names = Names {
+    start: "ialltoallw",
+    scoped: "Scope::ialltoallw",
+    prepare: "alltoallw_init",
+};
+
+const NAMES_IN_PLACE: Names = Names {
+    start: "ialltoallw_in_place",
+    scoped: "Scope::ialltoallw_in_place",
+    prepare: "alltoallw_in_place_init",
+};
+
+pub fn alltoallw(comm: &Communicator, send: &[Box<dyn Part>], recv: &mut [Box<dyn Part>]) -> Result<()> {
+    let manner = comm.manner();
+    let stage = &comm.stage;
+    let buffers = || {
+        let sources: Vec<_> = send.iter().map(|part| part.owned(stage)).collect();
+        (sources, copies(recv, stage))
     };
-    give_back(buffers, copies);
+    let (outcome, (_, targets)) = match manner {
+        Manner::Blocking => return lent(comm, send, recv, false),
+        Manner::Scoped => {
+            let outcome = lent(comm, send, recv, true);
+            if outcome.is_ok() {
+                note(manner, &NAMES);
+            }
+            return outcome;
+        }
+        Manner::NonBlocking => {
+            let (sources, targets) = buffers();
+            awaited(comm.inner.ialltoallw(sources, targets))
+        }
+        Manner::Persistent => {
+            let (sources, targets) = buffers();
+            // Other buffers for the second time.
+            repeated(comm.inner.alltoallw_init(sources, targets), |again| {
+                *again = buffers()
+            })
+        }
+    };
+    receive(recv, targets);
+    if outcome.is_ok() {
+        note(manner, &NAMES);
+    }
+    outcome
+}
+
+pub fn alltoallw_in_place(comm: &Communicator, buffers: &mut [Box<dyn Part>]) -> Result<()> {
+    let (manner, stage) = (comm.manner(), &comm.stage);
+    let outcome = match manner {
+        Manner::Blocking | Manner::Scoped => {
+            let mut held = held(buffers, stage);
+            let outcome = {
+                let mut lent: Vec<_> = held.iter_mut().map(|held| held.lent()).collect();
+                let mut lent: Vec<_> = lent.iter_mut().map(|lent| lent.any_mut()).collect();
+                let lent = &mut lent;
+                match manner {
+                    Manner::Scoped => comm
+                        .inner
+                        .scope(|scope| scope.ialltoallw_in_place(lent).map(drop)),
+                    _ => comm.inner.alltoallw_in_place(lent),
+                }
+            };
+            give_back(buffers, held);
+            outcome
+        }
+        Manner::NonBlocking | Manner::Persistent => {
+            let own = copies(buffers, stage);
+            let (outcome, own) = match manner {
+                Manner::NonBlocking => awaited(comm.inner.ialltoallw_in_place(own)),
+                _ => repeated(comm.inner.alltoallw_in_place_init(own), |again| {
+                    *again = copies(buffers, stage);
+                }),
+            };
+            receive(buffers, own);
+            outcome
+        }
+    };
+    if outcome.is_ok() {
+        note(manner, &NAMES_IN_PLACE);
+    }
     outcome
 }

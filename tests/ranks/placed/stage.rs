@@ -127,6 +127,26 @@ impl Stage {
         }
     }
 
+    /// Copies of two buffers for a request, which owns both. There are not all pairs of memories, lest the tests take
+    /// for ever to build.
+    pub fn place_pair<T: Value>(&self, send: &[T], recv: &[T]) -> (Memory<T>, Memory<T>) {
+        let (source, target) = match (self.place, self.random.next() % 5) {
+            (Place::Host, _) | (Place::Mixed, 0) => (Place::Host, Place::Host),
+            (Place::Mixed, 1) => (Place::Host, Place::Device),
+            (Place::Mixed, 2) => (Place::Device, Place::Pinned),
+            (Place::Pinned, _) | (Place::Mixed, 3) => (Place::Pinned, Place::Pinned),
+            _ => (Place::Device, Place::Device),
+        };
+        let copy = |place, elements: &[T]| match place {
+            Place::Host => Memory::Own,
+            Place::Pinned if !elements.is_empty() => {
+                Memory::Pinned(pinned(&self.stream().0.context, elements))
+            }
+            _ => Memory::Device(self.device(elements, Form::Whole)),
+        };
+        (copy(source, send), copy(target, recv))
+    }
+
     /// A GPU and one of its streams.
     fn stream(&self) -> (&Tracked, &Arc<CudaStream>) {
         let random = self.random.next();
