@@ -76,9 +76,7 @@ impl Communicator {
         self.endpoint.check_native().map_err(named)?;
         let blocking = Blocking::enter(self, Operation::CreateIntercommunicator, 0)?;
         let call = blocking.call();
-        let mut checked = self
-            .check_leader(local_leader)
-            .and(bridge.endpoint.check_native());
+        let mut checked = self.check_leader(local_leader);
         let mut other_side = None;
         if checked.is_ok() && local_leader == self.rank() {
             match self.bridge_to(bridge, remote_leader, tag, &call) {
@@ -145,6 +143,7 @@ impl Communicator {
         if !Arc::ptr_eq(&bridge.endpoint.engine, &self.endpoint.engine) {
             return invalid("the bridge is of another world");
         }
+        bridge.endpoint.check_native()?;
         bridge.endpoint.check()?;
         if let Err(error) = bridge.endpoint.check_rank(remote_leader) {
             return invalid(error.message());

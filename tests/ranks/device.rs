@@ -31,6 +31,7 @@ cases! {
     pinned_memory_of_others: 1..=3;
     memory_that_the_driver_does_not_know: 1..=3;
     pointers_that_are_refused: 1..=1;
+    between_two_groups: 2..=4;
     nothing_is_in_use_afterwards: 1..=4;
 }
 
@@ -509,6 +510,31 @@ fn pointers_that_are_refused(comm: &Communicator) -> Outcome {
     comm.device()?.bind_to_thread()?;
     // SAFETY: allocated above.
     unsafe { result::free_sync(address) }?;
+    Ok(())
+}
+
+fn between_two_groups(comm: &Communicator) -> Outcome {
+    // Rank 0 faces all others, who send from their GPUs and receive on them.
+    let is_low = comm.rank() == 0;
+    let local = comm.split(Some(u32::from(is_low)), 0)?.expect("a color");
+    let between = local.create_intercommunicator(0, comm, usize::from(is_low), Tag(0))?;
+    let stream = stream(comm)?;
+    for length in LENGTHS {
+        let own = vector::<f32>(1, comm.rank(), length);
+        let sends: Vec<_> = (0..between.remote_size())
+            .map(|rank| Ok(between.isend(stream.clone_htod(&own)?, rank, Tag(0))))
+            .collect::<Result<_, Failure>>()?;
+        for rank in 0..between.remote_size() {
+            let mut incoming = stream.alloc_zeros::<f32>(length)?;
+            between.recv(&mut incoming, rank, Tag(0))?;
+            let sender = if is_low { 1 + rank } else { 0 };
+            let expected = vector::<f32>(1, sender, length);
+            assert_same(&stream.clone_dtoh(&incoming)?, &expected, || format!("of {rank}"));
+        }
+        for send in sends {
+            send.wait()?;
+        }
+    }
     Ok(())
 }
 

@@ -11,26 +11,26 @@ use super::common::still_works;
 use crate::harness::{Failure, Outcome, covered, expect_error, expect_text};
 
 cases! {
-    ic_merge: 2..=7;
-    groups_of_both_sides: 2..=7;
-    every_rank_to_every_remote_rank: 2..=7;
-    every_kind_of_send: 2..=5;
-    every_kind_of_receive: 2..=5;
-    exchanges_and_scopes: 2..=5;
-    refusals_name_remote_ranks: 2..=5;
-    messages_of_intercommunicators_do_not_meet: 2..=4;
-    leaders_apart_from_the_rest: 3..=7;
-    a_chain_of_three_groups: 3..=6;
-    local_leaders_that_do_not_exist: 2..=5;
-    local_leaders_that_differ: 3..=5;
-    remote_leaders_of_this_side: 1..=4;
-    another_collective_on_one_side: 3..=5;
-    a_merge_that_is_mixed: 3..=5;
-    no_collectives_between_groups: 2..=3;
-    a_remote_side_that_does_not_come: 2..=3;
-    a_hundred_in_turn: 2..=3;
-    a_request_outlives_its_intercommunicator: 2..=2;
-    more_intercommunicators_than_mpi_has_contexts: 2..=2, mpi;
+    ic_merge: 2..=7, native;
+    groups_of_both_sides: 2..=7, native;
+    every_rank_to_every_remote_rank: 2..=7, native;
+    every_kind_of_send: 2..=5, native;
+    every_kind_of_receive: 2..=5, native;
+    exchanges_and_scopes: 2..=5, native;
+    refusals_name_remote_ranks: 2..=5, native;
+    messages_of_intercommunicators_do_not_meet: 2..=4, native;
+    leaders_apart_from_the_rest: 3..=7, native;
+    a_chain_of_three_groups: 3..=6, native;
+    local_leaders_that_do_not_exist: 2..=5, native;
+    local_leaders_that_differ: 3..=5, native;
+    remote_leaders_of_this_side: 1..=4, native;
+    another_collective_on_one_side: 3..=5, native;
+    a_merge_that_is_mixed: 3..=5, native;
+    no_collectives_between_groups: 2..=3, native;
+    a_remote_side_that_does_not_come: 2..=3, native;
+    a_hundred_in_turn: 2..=3, native;
+    a_request_outlives_its_intercommunicator: 2..=2, native;
+    more_intercommunicators_than_mpi_has_contexts: 2..=2, native;
 }
 
 /// This rank's side, and the intercommunicator with the other: the first `low` ranks face the rest.

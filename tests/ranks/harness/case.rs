@@ -19,6 +19,8 @@ pub enum Worlds {
     Mpi,
     /// The same, on plain communicators.
     Plain,
+    /// In all but those with plain communicators, which do not have the operation.
+    Native,
 }
 
 /// One test case, run on every rank of a communicator of its own.
@@ -56,5 +58,6 @@ macro_rules! cases {
     (@worlds) => { $crate::harness::Worlds::Both };
     (@worlds threads) => { $crate::harness::Worlds::Threads };
     (@worlds mpi) => { $crate::harness::Worlds::Mpi };
+    (@worlds native) => { $crate::harness::Worlds::Native };
     (@worlds plain) => { $crate::harness::Worlds::Plain };
 }

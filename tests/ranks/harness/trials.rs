@@ -335,6 +335,7 @@ fn exists_in(worlds: Worlds, world: World) -> bool {
         Worlds::Threads => world == World::Threads,
         Worlds::Mpi => world.to_string() != "threads",
         Worlds::Plain => world.to_string() == "plain",
+        Worlds::Native => world.to_string() != "plain",
     }
 }
 
