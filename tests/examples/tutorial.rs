@@ -105,9 +105,12 @@ fn scatterv(ranks: usize) -> Vec<String> {
         ],
     };
     let all: Vec<&str> = blocks.iter().map(|(block, _)| *block).collect();
-    let block =
-        |(rank, (block, sum))| format!("after scatterv rank {rank} has [{block}], their sum is {sum}");
-    let mut lines: Vec<String> = blocks.iter().enumerate().map(block).collect();
+    let mut lines = Vec::new();
+    for (rank, (block, sum)) in blocks.iter().enumerate() {
+        lines.push(format!(
+            "after scatterv rank {rank} has [{block}], their sum is {sum}"
+        ));
+    }
     lines.push(format!("after gatherv rank 0 has [{}]", all.join(", ")));
     lines.push("after reduce rank 0 has 105.0".to_owned());
     lines
