@@ -31,6 +31,7 @@ mod lifecycle;
 mod many_ranks;
 mod matched;
 mod mismatch;
+mod ops;
 mod persistent;
 mod point_to_point;
 mod proc_null;
@@ -89,6 +90,7 @@ pub fn cases() -> Vec<Case> {
         reduce_scatter::CASES,
         scan::CASES,
         exscan::CASES,
+        ops::CASES,
         communicators::CASES,
         errors::CASES,
         blocks::CASES,
