@@ -19,6 +19,8 @@ mod job;
 mod launcher;
 #[path = "examples/npy_files.rs"]
 mod npy_files;
+#[path = "examples/tutorial.rs"]
+mod tutorial;
 
 use arrays::{Files, Real, check_product, load, save, write_problem};
 use job::{Outcome, run, run_threads};

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
-use warpcomm::{Communicator, Op, Place};
+use warpcomm::{Blocks, Communicator, Op, Place};
 
 // The options of an example and the one that all examples have.
 #[derive(Parser)]
@@ -30,6 +30,12 @@ pub enum Failure {
 impl From<warpcomm::Error> for Failure {
     fn from(error: warpcomm::Error) -> Failure {
         Failure::Operation(error)
+    }
+}
+
+impl<B> From<warpcomm::RequestError<B>> for Failure {
+    fn from(error: warpcomm::RequestError<B>) -> Failure {
+        Failure::Operation(error.into())
     }
 }
 
@@ -97,6 +103,30 @@ impl Rank {
             _ => Ok(()),
         };
         self.agree(printed)
+    }
+
+    /// Prints the `text` of every rank as a line, in the order of the ranks. All ranks call this together.
+    pub fn print_each(&self, text: &str) -> Result<(), Failure> {
+        let mut lengths = vec![0; self.comm.size()];
+        self.comm.gather(&(text.len() as u64), &mut lengths, 0)?;
+        let blocks = Blocks::packed(lengths.iter().map(|&bytes| bytes as usize).collect::<Vec<_>>());
+        let mut bytes = vec![0; blocks.total()];
+        self.comm.gatherv(text.as_bytes(), &mut bytes, &blocks, 0)?;
+        let texts = (0..blocks.len()).map(|rank| String::from_utf8_lossy(&bytes[blocks.range(rank)]));
+        self.print(&texts.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Returns an error on every rank if `found` is not what `expected` is, on any of them.
+    pub fn agree_that<T: PartialEq + std::fmt::Debug>(
+        &self,
+        what: &str,
+        found: &[T],
+        expected: &[T],
+    ) -> Result<(), Failure> {
+        self.agree(match found == expected {
+            true => Ok(()),
+            false => Err(format!("{what}: {found:?} instead of {expected:?}")),
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The examples with `--place device`, on simulated GPUs.
 
 use crate::job::run_simulated;
+use crate::tutorial;
 use crate::{RANKS, check_table, matvec_at, sum_of_each_type};
 
 #[test]
@@ -34,5 +35,14 @@ fn sum_adds_each_type() {
 fn pingpong_goes_from_gpu_to_gpu() {
     for ranks in [1, 2] {
         check_table(&run_simulated("pingpong", ranks, &["--place", "device"]).success());
+    }
+}
+
+#[test]
+fn the_programs_of_the_tutorials() {
+    for program in tutorial::ALL {
+        for ranks in [1, 4] {
+            program.check("device", run_simulated, ranks);
+        }
     }
 }

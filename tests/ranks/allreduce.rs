@@ -3,6 +3,7 @@
 use warpcomm::{ErrorKind, Op};
 
 use super::common::lengths;
+use super::ops::{Small, for_each_of};
 use super::reduce::{contributions, lengths_of_ways, missing, results};
 use crate::harness::{Outcome, covered, expect_error, unsupported};
 use crate::oracle::{Value, assert_same, folded, untouched, vector};
@@ -15,6 +16,7 @@ cases! {
     pairs_that_do_not_exist: 1..=7;
     pairs_that_do_not_exist_in_place: 1..=7;
     the_remainder_is_kept: 1..=7;
+    mpich_allred: 1..=7;
 }
 
 fn every_type_and_op(comm: &Communicator) -> Outcome {
@@ -117,5 +119,45 @@ fn the_remainder_is_kept(comm: &Communicator) -> Outcome {
     let mut sums = vec![0; 4096];
     comm.allreduce(&own, &mut sums, Op::Sum)?;
     assert_eq!(sums.iter().sum::<u64>(), 8_386_560);
+    Ok(())
+}
+
+/// What the tests `coll/allred` and `allred2` of MPICH are about: results that are known, of every type of numbers, out
+/// of place and in place.
+fn mpich_allred(comm: &Communicator) -> Outcome {
+    for_each_of!([i8 i16 i32 i64 u8 u16 u32 u64 half::f16 half::bf16 f32 f64] known(comm)?);
+    Ok(())
+}
+
+fn known<T: Small>(comm: &Communicator) -> Outcome {
+    let (rank, size) = (comm.rank() as u8, comm.size() as u8);
+    for length in [10, 1000] {
+        // So small that every type has the results.
+        let vector = |of: &dyn Fn(u8) -> u8| -> Vec<T> {
+            (0..length)
+                .map(|index| T::small(of((index % 10) as u8)))
+                .collect()
+        };
+        let check = |op: Op, own: Vec<T>, expected: Vec<T>| -> Outcome {
+            let mut result: Vec<T> = untouched(own.len());
+            comm.allreduce(&own, &mut result, op)?;
+            assert_same(&result, &expected, || format!("{op} of {length} elements"));
+            let mut buffer = own;
+            comm.allreduce_in_place(&mut buffer, op)?;
+            assert_same(&buffer, &expected, || {
+                format!("{op} of {length} elements in place")
+            });
+            Ok(())
+        };
+        check(Op::Sum, vector(&|index| index), vector(&|index| size * index))?;
+        check(
+            Op::Max,
+            vector(&|index| rank + index),
+            vector(&|index| size - 1 + index),
+        )?;
+        check(Op::Min, vector(&|index| rank + index), vector(&|index| index))?;
+        let power = |index: u8| (index % 2 + 1).pow(size.into());
+        check(Op::Prod, vector(&|index| index % 2 + 1), vector(&power))?;
+    }
     Ok(())
 }

@@ -13,6 +13,7 @@ cases! {
     tags_out_of_range: 1..=3;
     roots_out_of_range_everywhere: 1..=3;
     a_receive_too_short: 2..=2;
+    truncation: 2..=2;
     a_receive_of_another_type: 2..=2;
     a_refused_message_among_good_ones: 2..=2;
     a_receive_times_out: 1..=3;
@@ -117,6 +118,55 @@ fn a_receive_too_short(comm: &Communicator) -> Outcome {
             let mut next = [0u32; 2];
             comm.recv(&mut next, 0, Tag(4))?;
             assert_eq!(next, [6, 7]);
+        }
+    }
+    still_works(comm)
+}
+
+/// What the tests `errors/pt2pt/truncmsg1` and `truncmsg2` of MPICH are about: a message that is too long, whichever way
+/// it is received, from whom it comes or from anybody, alone or together with others.
+fn truncation(comm: &Communicator) -> Outcome {
+    const WAYS: i32 = 5;
+    let peer = 1 - comm.rank();
+    for length in [100, 10_000] {
+        if comm.rank() == 0 {
+            let sends = (0..WAYS).map(|way| comm.isend(vec![way; length], peer, Tag(way)));
+            for send in sends.collect::<Vec<_>>() {
+                match send.wait() {
+                    Err(error) if length * 4 > EAGER_BYTES => assert_eq!(error.kind(), ErrorKind::Truncated),
+                    outcome => drop(outcome?),
+                }
+            }
+            for way in 0..WAYS {
+                comm.send(&[way], peer, Tag(way))?;
+            }
+            continue;
+        }
+        let mut buffer = vec![-1; length - 1];
+        let matched = comm.mprobe(Source::Any, Tag(0))?;
+        let matched = matched.recv(&mut buffer).map(drop);
+        let blocking = comm.recv(&mut buffer, Source::Any, Tag(1)).map(drop);
+        let mut persistent = comm.recv_init(vec![-1; length - 1], peer, Tag(2));
+        persistent.start()?;
+        let again = persistent.wait().map(drop);
+        let requests = [3, 4].map(|way| comm.irecv(vec![-1; length - 1], peer, Tag(way)));
+        let [first, second] = requests.map(|request| {
+            let (error, buffer) = request.wait().map(drop).unwrap_err().into_parts();
+            assert_eq!(buffer, Some(vec![-1; length - 1]));
+            Err(error)
+        });
+        for outcome in [matched, blocking, again, first, second] {
+            let error = expect_error(outcome, ErrorKind::Truncated);
+            expect_text(
+                &error,
+                &["from rank 0", &length.to_string(), &(length - 1).to_string()],
+            );
+        }
+        assert_eq!(buffer, vec![-1; length - 1], "nothing is written");
+        assert_eq!(persistent.buffer()?, &vec![-1; length - 1]);
+        for way in 0..WAYS {
+            let status = comm.recv(&mut buffer, peer, Tag(way))?;
+            assert_eq!((status.count(), buffer[0]), (1, way), "the next message");
         }
     }
     still_works(comm)

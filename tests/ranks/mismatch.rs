@@ -13,6 +13,8 @@ use crate::placed::{Communicator, Part, alltoallw, alltoallw_in_place};
 
 cases! {
     counts: 2..=5;
+    allreducelength: 2..=5;
+    bcastlength: 2..=5;
     types: 2..=5;
     reductions: 2..=5;
     roots: 2..=5;
@@ -240,6 +242,53 @@ fn disagree(comm: &Communicator, calls: &[Call]) -> Outcome {
 
 fn counts(comm: &Communicator) -> Outcome {
     disagree(comm, COUNTS)
+}
+
+/// What the test `errors/coll/allreducelength` of MPICH is about: the last rank has another number of elements, by far.
+fn allreducelength(comm: &Communicator) -> Outcome {
+    for (most, last) in [(10, 1000), (1000, 10), (20_000, 30_000), (10, 0)] {
+        let length = if comm.rank() + 1 == comm.size() {
+            last
+        } else {
+            most
+        };
+        let mut sum = vec![-1i32; length];
+        let error = expect_error(
+            comm.allreduce(&vec![1; length], &mut sum, Op::Sum),
+            ErrorKind::Mismatch,
+        );
+        lengths_are_named(comm, &error, "allreduce", most, last);
+        assert_eq!(sum, vec![-1; length]);
+    }
+    still_works(comm)
+}
+
+/// What the test `errors/coll/bcastlength` of MPICH is about: the root, the first rank and the last, has more elements
+/// than the others have room for, or fewer.
+fn bcastlength(comm: &Communicator) -> Outcome {
+    for (most, odd) in [(10, 11), (2, 5000), (9000, 2)] {
+        let last = comm.size() - 1;
+        for root in [0, last] {
+            let length = if comm.rank() == last { odd } else { most };
+            let mut buffer = vec![comm.rank() as i32; length];
+            let error = expect_error(comm.bcast(&mut buffer, root), ErrorKind::Mismatch);
+            lengths_are_named(comm, &error, "bcast", most, odd);
+            assert_eq!(buffer, vec![comm.rank() as i32; length]);
+        }
+    }
+    still_works(comm)
+}
+
+/// Checks that an error names the operation, the last rank and both numbers of elements.
+fn lengths_are_named(
+    comm: &Communicator,
+    error: &warpcomm::Error,
+    operation: &str,
+    most: usize,
+    last: usize,
+) {
+    let odd = format!("rank {}", comm.size() - 1);
+    expect_text(error, &[operation, &odd, &most.to_string(), &last.to_string()]);
 }
 
 fn types(comm: &Communicator) -> Outcome {

@@ -36,6 +36,7 @@ mod mismatch;
 mod nonblocking_collectives;
 #[cfg(feature = "serde")]
 mod objects;
+mod ops;
 mod persistent;
 #[cfg(feature = "mpi")]
 mod plain;
@@ -101,6 +102,7 @@ pub fn cases() -> Vec<Case> {
         nonblocking_collectives::CASES,
         #[cfg(feature = "serde")]
         objects::CASES,
+        ops::CASES,
         communicators::CASES,
         groups::CASES,
         intercommunicators::CASES,

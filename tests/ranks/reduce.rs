@@ -14,6 +14,7 @@ cases! {
     pairs_that_do_not_exist: 1..=7;
     pairs_that_do_not_exist_in_place: 1..=7;
     other_ranks_need_no_buffer: 1..=7;
+    mpich_red: 1..=7;
 }
 
 /// What all ranks contribute: on plain communicators, where MPI reduces in its own way, elements with which that
@@ -171,6 +172,24 @@ fn other_ranks_need_no_buffer(comm: &Communicator) -> Outcome {
         if comm.rank() == root {
             let result = folded(Op::Max, &of_ranks).unwrap_or_default();
             assert_same(&buffer, &result, || format!("{length} elements"));
+        }
+    }
+    Ok(())
+}
+
+/// What the test `coll/reduce` of MPICH is about: sums whose results are known, to every root, of lengths that grow.
+fn mpich_red(comm: &Communicator) -> Outcome {
+    let size = comm.size() as i32;
+    for root in 0..comm.size() {
+        for length in [1, 8, 64, 512, 4096] {
+            let own: Vec<i32> = (0..length).collect();
+            let mut received = vec![-1; own.len()];
+            comm.reduce(&own, &mut received, Op::Sum, root)?;
+            let expected: Vec<i32> = match comm.rank() == root {
+                true => own.iter().map(|index| size * index).collect(),
+                false => vec![-1; own.len()],
+            };
+            assert_same(&received, &expected, || format!("{length} elements to {root}"));
         }
     }
     Ok(())
