@@ -1,4 +1,5 @@
-//! The support matrix, `docs/support.md`: what the tests have seen work, and what they have seen refused.
+//! The support matrix: what the tests have seen work, and what they have seen refused. It is a page for each wire,
+//! `docs/support.md` and `docs/support-plain.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -100,38 +101,82 @@ const OTHERS: &[&str] = &[
     "merge",
 ];
 
-/// Operations that plain communicators do not have.
+/// Operations that plain communicators do not have, beside those on objects and persistent collectives.
 const NATIVE: &[&str] = &["create_group", "create_intercommunicator", "merge"];
 
-/// Compares the page with what the jobs have covered, or writes it.
-pub fn check(reports: &[(Setting, &Report)]) -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let reasons = Reasons::read(&root.join("docs/support-reasons.md"))?;
-    let page = Page {
-        found: found(reports),
-        reasons,
-        cases: Vec::new(),
-        used: BTreeSet::new(),
+/// The communicators that a page is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wire {
+    Native,
+    Plain,
+}
+
+impl Wire {
+    fn of(world: World) -> Wire {
+        match world.to_string().as_str() {
+            "plain" => Wire::Plain,
+            _ => Wire::Native,
+        }
     }
-    .written()?;
-    let path = root.join("docs/support.md");
-    if std::env::var_os(BLESS_VARIABLE).is_some_and(|value| value == "1") {
-        return fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()));
+
+    fn path(self) -> &'static str {
+        match self {
+            Wire::Native => "docs/support.md",
+            Wire::Plain => "docs/support-plain.md",
+        }
     }
-    match fs::read_to_string(&path).unwrap_or_default() == page {
-        true => Ok(()),
-        false => Err(format!(
-            "{} is not what the tests have found; run them all with {BLESS_VARIABLE}=1 to write it anew",
-            path.display()
-        )),
+
+    fn head(self) -> &'static str {
+        match self {
+            Wire::Native => HEAD,
+            Wire::Plain => HEAD_OF_PLAIN,
+        }
+    }
+
+    fn has(self, operation: &str) -> bool {
+        self == Wire::Native || !NATIVE.contains(&operation) && !operation.ends_with("_object")
     }
 }
 
-/// A case for each cell, which covered it in every kind of world that has the operation, with the usual settings, and with buffers in
-/// every place.
-fn found(reports: &[(Setting, &Report)]) -> BTreeMap<Cell, String> {
+/// Compares the pages with what the jobs have covered, or writes them.
+pub fn check(reports: &[(Setting, &Report)]) -> Result<(), String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let is_blessed = std::env::var_os(BLESS_VARIABLE).is_some_and(|value| value == "1");
+    let mut wrong = Vec::new();
+    for wire in [Wire::Native, Wire::Plain] {
+        let page = Page {
+            wire,
+            found: found(wire, reports),
+            reasons: Reasons::read(&root.join("docs/support-reasons.md"), wire)?,
+            cases: Vec::new(),
+            used: BTreeSet::new(),
+        };
+        let path = root.join(wire.path());
+        match page.written() {
+            Err(gaps) => wrong.push(gaps),
+            Ok(page) if is_blessed => {
+                fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+            Ok(page) if fs::read_to_string(&path).unwrap_or_default() == page => {}
+            Ok(_) => wrong.push(format!(
+                "{} is not what the tests have found; run them all with {BLESS_VARIABLE}=1 to write it anew",
+                path.display()
+            )),
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(wrong.join("\n")),
+    }
+}
+
+/// A case for each cell, which covered it in every kind of world with such communicators, with the usual settings, and
+/// with buffers in every place.
+fn found(wire: Wire, reports: &[(Setting, &Report)]) -> BTreeMap<Cell, String> {
     let mut covered: BTreeMap<(&Cell, &String), BTreeSet<(World, Place)>> = BTreeMap::new();
-    for (setting, report) in reports.iter().filter(|(setting, _)| setting.variables.is_empty()) {
+    let is_usual =
+        |(setting, _): &&(Setting, &Report)| setting.variables.is_empty() && Wire::of(setting.world) == wire;
+    for (setting, report) in reports.iter().filter(is_usual) {
         for (cell, cases) in &report.covered {
             for case in cases {
                 let settings = covered.entry((cell, case)).or_default();
@@ -139,13 +184,11 @@ fn found(reports: &[(Setting, &Report)]) -> BTreeMap<Cell, String> {
             }
         }
     }
+    let worlds = World::ALL.iter().filter(|world| Wire::of(**world) == wire);
+    let all = worlds.count() * Place::ALL.len();
     let mut found = BTreeMap::new();
     for ((cell, case), settings) in covered {
-        let is_native = NATIVE.contains(&cell.operation.as_str());
-        let worlds = World::ALL
-            .iter()
-            .filter(|world| !is_native || world.to_string() != "plain");
-        if settings.len() == worlds.count() * Place::ALL.len() {
+        if settings.len() == all {
             found.entry(cell.clone()).or_insert_with(|| case.clone());
         }
     }
@@ -153,6 +196,7 @@ fn found(reports: &[(Setting, &Report)]) -> BTreeMap<Cell, String> {
 }
 
 struct Page {
+    wire: Wire,
     found: BTreeMap<Cell, String>,
     reasons: Reasons,
     /// The cases in the order in which the page first names them.
@@ -181,31 +225,28 @@ impl Page {
         }
         self.forms(&mut tables, &mut blank);
         tables.push_str("\n## Without elements\n\n| operation | test |\n|---|---|\n");
-        for &operation in OTHERS {
+        let wire = self.wire;
+        for &operation in OTHERS.iter().filter(|operation| wire.has(operation)) {
             let cell = self.cell(operation.to_owned(), None, None, &mut blank);
             let _ = writeln!(tables, "| `{operation}` | {cell} |");
         }
-        let unused = self
-            .reasons
-            .0
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| !self.used.contains(index));
+        let own = self.reasons.list.iter().enumerate().skip(self.reasons.shared);
+        let unused = own.filter(|(index, _)| !self.used.contains(index));
         let unused: Vec<String> = unused
             .map(|(_, reason)| format!("a reason that no cell needs: {}", reason.text))
             .collect();
         blank.extend(unused);
         if !blank.is_empty() {
-            return Err(format!("the support matrix has gaps:\n{}", blank.join("\n")));
+            return Err(format!("{} has gaps:\n{}", self.wire.path(), blank.join("\n")));
         }
-        let mut page = HEAD.to_owned();
+        let mut page = self.wire.head().to_owned();
         page.push_str(&tables);
         page.push_str("\n## Tests\n\n");
         for (index, case) in self.cases.iter().enumerate() {
             let _ = writeln!(page, "{}. `{case}`", index + 1);
         }
         page.push_str("\n## Reasons\n\n");
-        for (index, reason) in self.reasons.0.iter().enumerate() {
+        for (index, reason) in self.reasons.list.iter().enumerate() {
             let _ = writeln!(page, "- {}: {}", letter(index), reason.text);
         }
         Ok(page)
@@ -214,6 +255,7 @@ impl Page {
     /// A table of the collectives that go on by themselves.
     fn forms(&mut self, page: &mut String, blank: &mut Vec<String>) {
         page.push_str(FORMS);
+        let wire = self.wire;
         let moving = MOVING.iter().skip_while(|operation| **operation != "bcast");
         for operation in ["barrier"].iter().chain(moving).chain(FOLDING) {
             let mut test = |form: String| self.cell(form, None, None, blank);
@@ -222,7 +264,10 @@ impl Page {
                 "barrier" => "-".to_owned(),
                 _ => test(format!("Scope::i{operation}")),
             };
-            let persistent = test(format!("{operation}_init"));
+            let persistent = match wire {
+                Wire::Native => test(format!("{operation}_init")),
+                Wire::Plain => "-".to_owned(),
+            };
             let _ = writeln!(page, "| `{operation}` | {request} | {scoped} | {persistent} |");
         }
     }
@@ -307,7 +352,11 @@ fn letter(index: usize) -> char {
 }
 
 /// Why pairs of a reduction and an element type are unsupported.
-struct Reasons(Vec<Reason>);
+struct Reasons {
+    list: Vec<Reason>,
+    /// So many of them are also those of another page.
+    shared: usize,
+}
 
 struct Reason {
     ops: Vec<String>,
@@ -316,16 +365,24 @@ struct Reason {
 }
 
 impl Reasons {
-    /// Reads the rows of the table in a page: ops, element types, reason.
-    fn read(path: &PathBuf) -> Result<Reasons, String> {
+    /// Reads the rows of the tables in a page: ops, element types, reason. The second is about plain communicators.
+    fn read(path: &PathBuf, wire: Wire) -> Result<Reasons, String> {
         let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let (native, _) = text
+            .split_once("\n## ")
+            .ok_or_else(|| format!("{}: only one table", path.display()))?;
+        let is_row = |line: &&str| line.starts_with("| `");
+        let (text, shared) = match wire {
+            Wire::Native => (native, 0),
+            Wire::Plain => (&*text, native.lines().filter(is_row).count()),
+        };
         let words = |cell: &str| {
             cell.replace('`', " ")
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect()
         };
-        let rows = text.lines().filter(|line| line.starts_with("| `"));
+        let rows = text.lines().filter(is_row);
         let reasons = rows.map(|row| {
             let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
             match cells[..] {
@@ -337,14 +394,16 @@ impl Reasons {
                 _ => Err(format!("{}: not three cells: {row}", path.display())),
             }
         });
-        reasons.collect::<Result<_, _>>().map(Reasons)
+        let list = reasons.collect::<Result<_, String>>()?;
+        Ok(Reasons { list, shared })
     }
 
     fn of(&self, cell: &Cell) -> Option<usize> {
         let (op, dtype) = (cell.op.as_ref()?, cell.dtype.as_ref()?);
-        self.0
+        // The page's own ones are behind those that it shares.
+        self.list
             .iter()
-            .position(|reason| reason.ops.contains(op) && reason.dtypes.contains(dtype))
+            .rposition(|reason| reason.ops.contains(op) && reason.dtypes.contains(dtype))
     }
 }
 
@@ -357,6 +416,15 @@ turn. A barrier lends nothing to a scope.
 
 | operation | request: `i`... | `Scope::i`... | persistent: ...`_init` |
 |---|---|---|---|
+";
+
+/// What the page about plain communicators says before its tables.
+const HEAD_OF_PLAIN: &str = "\
+# What plain communicators support
+
+Written by the tests, as [support.md](support.md), which explains it. Here communicators are plain: ranks may be other
+programs of MPI, and messages and collectives are MPI's own. Objects, persistent collectives, `create_group` and
+intercommunicators are `Unsupported` there.
 ";
 
 /// What the page says before its tables.
