@@ -59,6 +59,72 @@ pub(super) trait InPlace {
     ) -> Result<()>;
 }
 
+/// An [`Apart`] on buffers of certain types, so that what is done with copies is not built for each collective.
+trait OnTwo<S, R> {
+    fn start(&self, comm: &warpcomm::Communicator, send: S, recv: R) -> Request<(S, R)>
+    where
+        S: OwnedBuffer,
+        R: OwnedBufferMut;
+
+    fn prepare(&self, comm: &warpcomm::Communicator, send: S, recv: R) -> warpcomm::Persistent<(S, R)>
+    where
+        S: OwnedBuffer,
+        R: OwnedBufferMut;
+
+    fn lend<'scope>(
+        &self,
+        scope: &'scope warpcomm::Scope<'scope, '_>,
+        send: &'scope S,
+        recv: &'scope mut R,
+    ) -> Result<()>;
+}
+
+impl<C: Apart, S: OwnedBuffer, R: OwnedBufferMut<Element = S::Element>> OnTwo<S, R> for C {
+    fn start(&self, comm: &warpcomm::Communicator, send: S, recv: R) -> Request<(S, R)> {
+        Apart::start(self, comm, send, recv)
+    }
+
+    fn prepare(&self, comm: &warpcomm::Communicator, send: S, recv: R) -> warpcomm::Persistent<(S, R)> {
+        Apart::prepare(self, comm, send, recv)
+    }
+
+    fn lend<'scope>(
+        &self,
+        scope: &'scope warpcomm::Scope<'scope, '_>,
+        send: &'scope S,
+        recv: &'scope mut R,
+    ) -> Result<()> {
+        Apart::lend(self, scope, send, recv)
+    }
+}
+
+/// An [`InPlace`] on a buffer of a certain type.
+trait OnOne<B> {
+    fn start(&self, comm: &warpcomm::Communicator, buffer: B) -> Request<B>
+    where
+        B: OwnedBufferMut;
+
+    fn prepare(&self, comm: &warpcomm::Communicator, buffer: B) -> warpcomm::Persistent<B>
+    where
+        B: OwnedBufferMut;
+
+    fn lend<'scope>(&self, scope: &'scope warpcomm::Scope<'scope, '_>, buffer: &'scope mut B) -> Result<()>;
+}
+
+impl<C: InPlace, B: OwnedBufferMut> OnOne<B> for C {
+    fn start(&self, comm: &warpcomm::Communicator, buffer: B) -> Request<B> {
+        InPlace::start(self, comm, buffer)
+    }
+
+    fn prepare(&self, comm: &warpcomm::Communicator, buffer: B) -> warpcomm::Persistent<B> {
+        InPlace::prepare(self, comm, buffer)
+    }
+
+    fn lend<'scope>(&self, scope: &'scope warpcomm::Scope<'scope, '_>, buffer: &'scope mut B) -> Result<()> {
+        InPlace::lend(self, scope, buffer)
+    }
+}
+
 /// A copy of a case's buffer that a request can own.
 trait Copied: OwnedBufferMut<Element: Value> {
     fn read(&self) -> Cow<'_, [Self::Element]>;
@@ -141,15 +207,14 @@ pub(super) fn note(manner: Manner, names: &Names) {
     covered(name, None, None);
 }
 
-fn on_copies<C, S, R>(
-    what: &C,
+fn on_copies<S, R>(
+    what: &dyn OnTwo<S, R>,
     comm: &warpcomm::Communicator,
     manner: Manner,
     (source, mut target): (S, R),
     (send, recv): (&[S::Element], &mut [S::Element]),
 ) -> Result<()>
 where
-    C: Apart,
     S: Copied,
     R: Copied<Element = S::Element>,
 {
@@ -193,31 +258,19 @@ pub(super) fn apart<C: Apart, T: Value>(
     recv: &mut [T],
 ) -> Result<()> {
     let comm = &own.inner;
-    let sources = own.stage.place_pair(send, recv);
-    // Each pair of memories is code of its own for each type and collective, so there are not all of them.
-    let outcome = match sources {
-        (Memory::Own, Memory::Own) => {
-            let copies = (send.to_vec(), recv.to_vec());
-            on_copies(what, comm, manner, copies, (send, recv))
-        }
-        (Memory::Own, Memory::Device(target)) => {
-            let copies = (send.to_vec(), target.whole);
-            on_copies(what, comm, manner, copies, (send, recv))
-        }
+    // Each pair of memories is code of its own for each type and collective, so there are only these.
+    let outcome = match own.stage.place_pair(send, recv) {
         (Memory::Pinned(source), Memory::Pinned(target)) => {
             on_copies(what, comm, manner, (source, target), (send, recv))
-        }
-        (Memory::Pinned(source), Memory::Device(target)) => {
-            on_copies(what, comm, manner, (source, target.whole), (send, recv))
-        }
-        (Memory::Device(source), Memory::Pinned(target)) => {
-            on_copies(what, comm, manner, (source.whole, target), (send, recv))
         }
         (Memory::Device(source), Memory::Device(target)) => {
             let copies = (source.whole, target.whole);
             on_copies(what, comm, manner, copies, (send, recv))
         }
-        (_, Memory::Own) | (Memory::Own, Memory::Pinned(_)) => unreachable!("no pair of the stage"),
+        _ => {
+            let copies = (send.to_vec(), recv.to_vec());
+            on_copies(what, comm, manner, copies, (send, recv))
+        }
     };
     if outcome.is_ok() {
         note(manner, &C::NAMES);
@@ -225,8 +278,8 @@ pub(super) fn apart<C: Apart, T: Value>(
     outcome
 }
 
-fn on_copy<C: InPlace, B: Copied>(
-    what: &C,
+fn on_copy<B: Copied>(
+    what: &dyn OnOne<B>,
     comm: &warpcomm::Communicator,
     manner: Manner,
     mut copy: B,
