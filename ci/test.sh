@@ -27,6 +27,9 @@ ci/kernels.sh --check
 step "the simulated GPU"
 open_mpi cargo test -p simgpu
 
+step misuse that must not compile
+cargo test -p misuse
+
 step models of the shared state
 RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 CARGO_TARGET_DIR=target/loom \
     cargo test --quiet --release --no-default-features --lib models

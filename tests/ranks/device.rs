@@ -12,6 +12,8 @@ use warpcomm::{
 };
 
 use super::common::{next, others, previous, still_works};
+use super::large::{GIBI_OF_ELEMENTS, GIBIBYTES, is_zero, mark, marks};
+use super::ops::Small;
 use crate::harness::{Failure, Outcome, expect_error, expect_text};
 use crate::oracle::{assert_same, folded, vector, vectors};
 
@@ -32,6 +34,9 @@ cases! {
     memory_that_the_driver_does_not_know: 1..=3;
     pointers_that_are_refused: 1..=1;
     between_two_groups: 2..=4;
+    a_message_of_two_gibibytes: 2..=2;
+    a_message_of_a_gibi_of_elements: 2..=2;
+    long_messages_beside_another_rank: 3..=3, mpi;
     nothing_is_in_use_afterwards: 1..=4;
 }
 
@@ -549,5 +554,68 @@ fn nothing_is_in_use_afterwards(comm: &Communicator) -> Outcome {
     comm.barrier()?;
     // Ranks that are threads share the slabs.
     assert_eq!(pinned_usage().slabs_in_use, 0, "{:?}", pinned_usage());
+    Ok(())
+}
+
+/// From GPU to GPU.
+fn a_message_of_two_gibibytes(comm: &Communicator) -> Outcome {
+    match comm.rank() {
+        0 => {
+            let stream = stream(comm)?;
+            let mut buffer = stream.alloc_zeros::<u8>(GIBIBYTES)?;
+            for (number, position) in marks(GIBIBYTES).into_iter().enumerate() {
+                stream.memcpy_htod(&[mark(number)], &mut buffer.slice_mut(position..=position))?;
+            }
+            Ok(comm.send(&buffer, 1, Tag(0))?)
+        }
+        1 => is_received_whole::<u8>(comm, GIBIBYTES),
+        _ => Ok(()),
+    }
+}
+
+/// From the host, where what is not written takes no memory: a simulated GPU has none of its own.
+fn a_message_of_a_gibi_of_elements(comm: &Communicator) -> Outcome {
+    match comm.rank() {
+        0 => {
+            let mut buffer = vec![0f32; GIBI_OF_ELEMENTS];
+            for (number, position) in marks(GIBI_OF_ELEMENTS).into_iter().enumerate() {
+                buffer[position] = mark(number).into();
+            }
+            Ok(comm.send(&buffer, 1, Tag(0))?)
+        }
+        1 => is_received_whole::<f32>(comm, GIBI_OF_ELEMENTS),
+        _ => Ok(()),
+    }
+}
+
+/// For the MPI library whose jobs with buffers on GPUs have an odd number of ranks.
+fn long_messages_beside_another_rank(comm: &Communicator) -> Outcome {
+    a_message_of_two_gibibytes(comm)?;
+    a_message_of_a_gibi_of_elements(comm)
+}
+
+fn is_received_whole<T: Small>(comm: &Communicator, length: usize) -> Outcome {
+    const AT_ONCE: usize = 4 << 20;
+    let stream = stream(comm)?;
+    // SAFETY: nobody reads it before it is received into; a simulated GPU fills it with what no message has.
+    let mut buffer = unsafe { stream.alloc::<T>(length)? };
+    let status = comm.recv(&mut buffer, 0, Tag(0))?;
+    assert_eq!(status.count(), length as u64);
+
+    let mut all_marks = marks(length).into_iter().enumerate().peekable();
+    let mut part = vec![T::small(0); AT_ONCE];
+    for first in (0..length).step_by(AT_ONCE) {
+        let end = length.min(first + AT_ONCE);
+        let part = &mut part[..end - first];
+        stream.memcpy_dtoh(&buffer.slice(first..end), part)?;
+        stream.synchronize()?;
+        while let Some((number, position)) = all_marks.next_if(|(_, position)| *position < end) {
+            let found = std::mem::replace(&mut part[position - first], T::small(0));
+            assert_same(&[found], &[T::small(mark(number))], || {
+                format!("element {position}")
+            });
+        }
+        assert!(is_zero(part), "elements from {first} on, between the marks");
+    }
     Ok(())
 }

@@ -3,16 +3,18 @@
 use warpcomm::{Blocks, Op, Tag};
 
 use super::common::{next, previous};
+use super::ops::Small;
 use super::reduce::contributions;
 use crate::harness::Outcome;
-use crate::oracle::{Value, assert_same, folded, vector, vectors};
+use crate::oracle::{Value, assert_same, bytes, folded, vector, vectors};
 use crate::placed::Communicator;
 
 cases! {
     a_mebibyte_by_every_operation: 3..=3;
     a_mebibyte_by_every_operation_of_five: 5..=5;
     an_odd_number_of_bytes: 2..=4;
-    more_than_two_gibibytes: 2..=2, mpi;
+    a_message_of_two_gibibytes: 2..=2;
+    a_message_of_a_gibi_of_elements: 2..=2;
 }
 
 const MEBIBYTE: usize = 1 << 20;
@@ -91,30 +93,68 @@ fn every_operation<T: Value>(comm: &Communicator, length: usize) -> Outcome {
     Ok(())
 }
 
-fn more_than_two_gibibytes(comm: &Communicator) -> Outcome {
-    const BYTES: usize = (1 << 31) + 40;
-    const MARKS: [usize; 6] = [0, (1 << 30) - 1, 1 << 30, (1 << 31) - 1, 1 << 31, BYTES - 1];
-    // Memory that nobody writes takes no room, so that this needs little more than one such buffer.
-    let mut buffer = vec![0u8; BYTES];
+/// More bytes than an `i32` can count.
+pub const GIBIBYTES: usize = (1 << 31) + 100;
+
+/// Elements of four bytes that are more bytes than a `u32` can count.
+pub const GIBI_OF_ELEMENTS: usize = (1 << 30) + 3;
+
+/// Where a long message is not zero: in every part that it may be cut into, at uneven distances, and around the numbers
+/// at which something may overflow.
+pub fn marks(length: usize) -> Vec<usize> {
+    let around = |power: usize| (power.saturating_sub(2)..power + 2).chain([power + 2]);
+    let edges = [0, 1 << 29, 1 << 30, 1 << 31, length]
+        .into_iter()
+        .flat_map(around);
+    let spread = (0..length).step_by((13 << 20) + 7).enumerate();
+    let spread = spread.map(|(number, position)| position + number * number);
+    let mut marks: Vec<usize> = spread
+        .chain(edges)
+        .filter(|&position| position < length)
+        .collect();
+    marks.sort_unstable();
+    marks.dedup();
+    marks
+}
+
+/// The number at a mark, which is its place among the marks.
+pub fn mark(number: usize) -> u8 {
+    (number % 251) as u8 + 1
+}
+
+fn a_message_of_two_gibibytes(comm: &Communicator) -> Outcome {
+    arrives_whole::<u8>(comm, GIBIBYTES)
+}
+
+fn a_message_of_a_gibi_of_elements(comm: &Communicator) -> Outcome {
+    arrives_whole::<f32>(comm, GIBI_OF_ELEMENTS)
+}
+
+/// Memory that nobody writes takes no room, so that this needs little more than what one message needs.
+fn arrives_whole<T: Small>(comm: &Communicator, length: usize) -> Outcome {
+    let mut buffer = vec![T::small(0); length];
     if comm.rank() == 0 {
-        MARKS
-            .into_iter()
-            .zip(1..)
-            .for_each(|(at, mark)| buffer[at] = mark);
-        comm.send(&buffer, 1, Tag(0))?;
-        return Ok(());
+        for (number, position) in marks(length).into_iter().enumerate() {
+            buffer[position] = T::small(mark(number));
+        }
+        return Ok(comm.send(&buffer, 1, Tag(0))?);
     }
     let status = comm.recv(&mut buffer, 0, Tag(0))?;
-    assert_eq!(status.count(), BYTES as u64);
-    for (at, mark) in MARKS.into_iter().zip(1..) {
-        assert_eq!(std::mem::take(&mut buffer[at]), mark, "byte {at}");
+    assert_eq!(status.count(), length as u64);
+    for (number, position) in marks(length).into_iter().enumerate() {
+        let found = std::mem::replace(&mut buffer[position], T::small(0));
+        assert_same(&[found], &[T::small(mark(number))], || {
+            format!("element {position}")
+        });
     }
-    let nothing = vec![0u8; MEBIBYTE];
-    assert!(
-        buffer
-            .chunks(MEBIBYTE)
-            .all(|chunk| chunk == &nothing[..chunk.len()]),
-        "bytes between the marks"
-    );
+    assert!(is_zero(&buffer), "elements between the marks");
     Ok(())
+}
+
+/// Whether all bits are zero.
+pub fn is_zero<T: Value>(elements: &[T]) -> bool {
+    let nothing = [0u8; 4096];
+    bytes(elements)
+        .chunks(nothing.len())
+        .all(|chunk| chunk == &nothing[..chunk.len()])
 }
