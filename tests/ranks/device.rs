@@ -603,7 +603,7 @@ fn is_received_whole<T: Small>(comm: &Communicator, length: usize) -> Outcome {
     assert_eq!(status.count(), length as u64);
 
     let mut all_marks = marks(length).into_iter().enumerate().peekable();
-    let mut part = vec![T::small(0); AT_ONCE];
+    let mut part = vec![T::small(0); AT_ONCE].into_boxed_slice();
     for first in (0..length).step_by(AT_ONCE) {
         let end = length.min(first + AT_ONCE);
         let part = &mut part[..end - first];
