@@ -201,3 +201,22 @@ fn only_the_launcher_knows_that_gpus_can_be_simulated() {
         assert!(!names || is_launcher, "{file} names the simulated GPU");
     }
 }
+
+/// Every row of the table of the field has tests, or waits for what is later.
+#[test]
+fn the_field_table_names_tests_that_exist() {
+    let text = fs::read_to_string("docs/field.md").unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let mut of_ours = 0;
+    for row in rows {
+        let ours = row.split('|').nth(2).unwrap_or_default().trim();
+        match ours.strip_prefix("[Y](").and_then(|link| link.strip_suffix(')')) {
+            Some(link) => {
+                of_ours += 1;
+                assert!(Path::new("docs").join(link).exists(), "{row}: there is no {link}");
+            }
+            None => assert_eq!(ours, "N, later", "{row}"),
+        }
+    }
+    assert_eq!(of_ours, 34, "what is ours");
+}
