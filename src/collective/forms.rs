@@ -221,7 +221,8 @@ macro_rules! apart_forms {
             #[doc = concat!("Prepares what [`", $blocking, "`](Self::", $blocking, ") does, to be started many times.")]
             ///
             /// Nothing happens before [`Persistent::start`](crate::Persistent::start). Ranks prepare their collectives
-            /// in the same order, and start them in any.
+            /// in the same order, and start them in any. It meets persistent ones only: a rank that calls another form
+            /// meanwhile is waited for.
             ///
             #[doc = concat!("MPI standard, section 6.13 (`MPI_", $mpi, "_init`).")]
             pub fn $prepare<S, R>(
@@ -241,7 +242,8 @@ macro_rules! apart_forms {
             ///
             /// # Errors
             #[doc = concat!("Those of [`", $blocking, "`](crate::Communicator::", $blocking, "), at")]
-            /// [`ScopedRequest::wait`](crate::ScopedRequest::wait) or at the end of the scope.
+            /// [`ScopedRequest::wait`](crate::ScopedRequest::wait) or at the end of the scope; at once what keeps it from
+            /// starting: a poisoned communicator, another thread in a collective.
             pub fn $start<S, R>(
                 &'scope self,
                 $send: &'scope S,
@@ -275,7 +277,7 @@ macro_rules! in_place_forms {
             /// It goes on by itself; waiting gives the buffer back. Ranks start their collectives in the same order.
             /// Others may call the blocking form, and see no difference.
             ///
-            #[doc = concat!("MPI standard, section 6.12 (`MPI_I", $mpi, "`).")]
+            #[doc = concat!("MPI standard, section 6.12 (the non-blocking form of `MPI_", $mpi, "`).")]
             ///
             /// # Errors
             #[doc = concat!("Those of [`", $blocking, "`](Self::", $blocking, "), arguments included, arrive at")]
@@ -291,7 +293,8 @@ macro_rules! in_place_forms {
             #[doc = concat!("Prepares what [`", $blocking, "`](Self::", $blocking, ") does, to be started many times.")]
             ///
             /// Nothing happens before [`Persistent::start`](crate::Persistent::start). Ranks prepare their collectives
-            /// in the same order, and start them in any.
+            /// in the same order, and start them in any. It meets persistent ones only: a rank that calls another form
+            /// meanwhile is waited for.
             ///
             #[doc = concat!("MPI standard, section 6.13 (`MPI_", $mpi, "_init`).")]
             pub fn $prepare<B: crate::buffer::OwnedBufferMut>(
@@ -307,7 +310,8 @@ macro_rules! in_place_forms {
             ///
             /// # Errors
             #[doc = concat!("Those of [`", $blocking, "`](crate::Communicator::", $blocking, "), at")]
-            /// [`ScopedRequest::wait`](crate::ScopedRequest::wait) or at the end of the scope.
+            /// [`ScopedRequest::wait`](crate::ScopedRequest::wait) or at the end of the scope; at once what keeps it from
+            /// starting: a poisoned communicator, another thread in a collective.
             pub fn $start<B: crate::buffer::BufferMut + ?Sized>(
                 &'scope self, $buffer: &'scope mut B $(, $after: $after_type)*
             ) -> crate::error::Result<crate::scope::ScopedRequest<'scope, &'scope mut B>> {
