@@ -86,6 +86,9 @@ impl Unfinished {
                 unfinished.insert(sequence.0);
             });
         }
+        if let Some(plain) = &endpoint.plain {
+            plain.will_start(sequence);
+        }
         Unfinished {
             endpoint: Arc::clone(endpoint),
             sequence,
@@ -99,6 +102,9 @@ impl Drop for Unfinished {
             self.endpoint.sequences.change(|unfinished| {
                 unfinished.remove(&self.sequence.0);
             });
+        }
+        if let Some(plain) = &self.endpoint.plain {
+            plain.has_started(self.sequence);
         }
     }
 }
