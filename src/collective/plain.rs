@@ -90,7 +90,11 @@ impl Communicator {
         division: Division,
     ) -> Result<Option<Communicator>> {
         let named = |error: Error| error.at(operation.name(), self.rank());
-        let _blocking = Blocking::enter(self, operation, 0)?;
+        let blocking = Blocking::enter(self, operation, 0)?;
+        blocking.run(async {
+            plain.has_its_turn(blocking.entered.sequence).await;
+            Ok(())
+        })?;
         let context = plain
             .library
             .divide(&self.endpoint.context, division)
@@ -161,6 +165,7 @@ impl Plain<'_> {
     /// The elements are valid until this is over or was dropped, those that are received into may be written, and
     /// none overlap.
     async unsafe fn enter(&self, what: LibraryCall) -> Result<()> {
+        self.plain.has_its_turn(self.call.sequence).await;
         self.call.activity.waits_for(Phase::Library);
         if let Some(errand) = self.call.errand {
             // SAFETY: the caller's promise.
@@ -170,6 +175,7 @@ impl Plain<'_> {
         let what = Box::new(what);
         // SAFETY: the caller's promise; the box and what comes with the operation stay until it is over.
         let (posted, _kept) = unsafe { self.plain.library.start(&endpoint.context, &what) }?;
+        self.plain.has_started(self.call.sequence);
         Transfer::posted(endpoint.engine.transport(), posted)
             .await
             .map(drop)

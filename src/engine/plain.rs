@@ -4,7 +4,7 @@
 //! nothing. Whoever looks takes every message that MPI holds, in MPI's order: each goes to the first receive that waits
 //! for it, or into a list that later receives and probes look at first. So the order is MPI's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
@@ -12,6 +12,7 @@ use super::activity::{Activity, Phase};
 use super::endpoint::Endpoint;
 use super::envelope::{self, Room};
 use super::rendezvous::Mode;
+use super::sequence::Sequence;
 use super::transfer::Transfer;
 use crate::buffer::Span;
 use crate::device::Scratch;
@@ -25,6 +26,8 @@ use crate::transport::plain::{Elements, Found, Plain as Library};
 pub(crate) struct Plain {
     pub library: Arc<dyn Library>,
     state: Mutex<State>,
+    /// Non-blocking collectives that MPI was not given yet.
+    unstarted: Mutex<BTreeSet<u64>>,
 }
 
 #[derive(Default)]
@@ -139,7 +142,32 @@ impl Plain {
         Plain {
             library,
             state: Mutex::default(),
+            unstarted: Mutex::default(),
         }
+    }
+
+    fn unstarted(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.unstarted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a non-blocking collective among those that MPI will be given.
+    pub(super) fn will_start(&self, sequence: Sequence) {
+        self.unstarted().insert(sequence.code());
+    }
+
+    /// MPI was given a collective, or never will be.
+    pub(crate) fn has_started(&self, sequence: Sequence) {
+        self.unstarted().remove(&sequence.code());
+    }
+
+    /// Waits until MPI was given all earlier collectives: it matches them by their order, and one whose elements are
+    /// still being copied from a GPU must not be overtaken.
+    pub(crate) async fn has_its_turn(&self, sequence: Sequence) {
+        std::future::poll_fn(|_| match self.unstarted().first() {
+            Some(first) if *first < sequence.code() => Poll::Pending,
+            _ => Poll::Ready(()),
+        })
+        .await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -112,6 +112,9 @@ impl Unfinished {
                 unfinished.insert(sequence.0);
             });
         }
+        if let Some(plain) = &endpoint.plain {
+            plain.will_start(sequence);
+        }
         Unfinished {
             endpoint: Arc::clone(endpoint),
             sequence,
@@ -143,6 +146,9 @@ impl Drop for Unfinished {
         } else if self.has_tag {
             let tag = self.endpoint.tags.collective(self.sequence);
             self.endpoint.sequences.taken().remove(&tag);
+        }
+        if let Some(plain) = &self.endpoint.plain {
+            plain.has_started(self.sequence);
         }
     }
 }
