@@ -37,6 +37,8 @@ struct State {
     /// Messages that no receive waits for, in the order in which they came: before anything that MPI still holds.
     arrived: VecDeque<Arrived>,
     next: u64,
+    /// Messages that MPI was not given yet: to whom, and which.
+    unsent: BTreeSet<(usize, u64)>,
 }
 
 /// A message with its place among all that have arrived.
@@ -118,6 +120,30 @@ impl State {
     fn remove(&mut self, number: u64) -> Option<Waiting> {
         let at = self.waiting.iter().position(|waiting| waiting.number == number)?;
         self.waiting.remove(at)
+    }
+}
+
+/// A message's turn among those to the same rank, until it is dropped: one whose elements are still being copied from a
+/// GPU must not be overtaken.
+struct Turn<'a> {
+    plain: &'a Plain,
+    own: (usize, u64),
+}
+
+impl Turn<'_> {
+    async fn comes(&self) {
+        let (dest, _) = self.own;
+        std::future::poll_fn(|_| match self.plain.state().unsent.range((dest, 0)..).next() {
+            Some(first) if *first != self.own => Poll::Pending,
+            _ => Poll::Ready(()),
+        })
+        .await;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.plain.state().unsent.remove(&self.own);
     }
 }
 
@@ -214,14 +240,22 @@ impl Plain {
         if span.content() == Content::Object {
             endpoint.check_native()?;
         }
+        let turn = {
+            let mut state = self.state();
+            let own = (dest, state.number());
+            state.unsent.insert(own);
+            Turn { plain: self, own }
+        };
         let copy = HostCopy::of(span).await?;
         let elements = copy.elements();
+        turn.comes().await;
         activity.waits_for(Phase::Body);
         let transport = endpoint.engine.transport();
         let is_synchronous = mode == Mode::Synchronous;
         let context = &endpoint.context;
         // SAFETY: the span is borrowed, and its copy kept, until this future ends or is dropped.
         let posted = unsafe { self.library.isend(context, dest, tag.0, elements, is_synchronous) }?;
+        drop(turn);
         Transfer::posted(transport, posted).await?;
         Ok(Status {
             source: dest,

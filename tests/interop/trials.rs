@@ -12,12 +12,15 @@ use crate::job::{Got, Layout, Report};
 use crate::python;
 use crate::record::Event;
 
+/// The cases of a job with their lines, and what became of them.
+type Job = (Vec<(Case, String)>, OnceLock<Report>);
+
 /// The jobs of these tests, each run when somebody first asks for it.
 struct Jobs {
     python: PathBuf,
     /// One at a time: launchers and ranks that wait want the cores for themselves.
     running: Mutex<()>,
-    jobs: BTreeMap<Layout, (Vec<(Case, String)>, OnceLock<Report>)>,
+    jobs: BTreeMap<Layout, Job>,
 }
 
 impl Jobs {
@@ -34,7 +37,11 @@ impl Jobs {
         let report = self.report(layout);
         report.got.get(&case.name).ok_or_else(|| {
             let why = report.stopped.get(&case.name).or(report.end.as_ref());
-            format!("[{layout}] {}: {}", case.name, why.map_or("it was not run", String::as_str))
+            format!(
+                "[{layout}] {}: {}",
+                case.name,
+                why.map_or("it was not run", String::as_str)
+            )
         })
     }
 }
@@ -83,7 +90,9 @@ pub fn main() -> ExitCode {
         Trial::test("the generated cases are those of the generator", move || {
             generated(&python)
         }),
-        Trial::test("the cases are many, and have names of their own", move || many(&cases)),
+        Trial::test("the cases are many, and have names of their own", move || {
+            many(&cases)
+        }),
     ];
     for (layout, (cases, _)) in &jobs.jobs {
         let operations: BTreeSet<&str> = cases.iter().map(|(case, _)| case.op.as_str()).collect();
@@ -108,7 +117,11 @@ fn agrees_with_native(case: &Case) -> bool {
 
 fn check(jobs: &Jobs, layout: &Layout, operation: &str) -> Result<(), Failed> {
     let mut wrong = Vec::new();
-    for (case, _) in jobs.jobs[layout].0.iter().filter(|(case, _)| case.op == operation) {
+    for (case, _) in jobs.jobs[layout]
+        .0
+        .iter()
+        .filter(|(case, _)| case.op == operation)
+    {
         match compare(jobs, layout, case) {
             Ok(()) => {}
             Err(text) => wrong.push(text),
@@ -133,9 +146,16 @@ fn compare(jobs: &Jobs, layout: &Layout, case: &Case) -> Result<(), String> {
             _ => got.iter().map(normalized).collect(),
         };
         if got != right {
-            let at = got.iter().zip(&right).take_while(|(got, right)| got == right).count();
+            let at = got
+                .iter()
+                .zip(&right)
+                .take_while(|(got, right)| got == right)
+                .count();
             let (got, right) = (told(got.get(at)), told(right.get(at)));
-            return Err(format!("[{layout}] {}: rank {rank} got\n  {got}\nand mpi4py\n  {right}", case.name));
+            return Err(format!(
+                "[{layout}] {}: rank {rank} got\n  {got}\nand mpi4py\n  {right}",
+                case.name
+            ));
         }
     }
     Ok(())
