@@ -149,39 +149,59 @@ pub(crate) type Lists<'a> = (Vec<Span<'a>>, Vec<Span<'a>>);
 
 /// The buffers of a collective.
 pub(crate) trait Spans: Send + Sync {
-    /// The bytes of the longest, for the report.
-    fn bytes(&self) -> usize {
-        self.each().map(Span::bytes).max().unwrap_or(0)
-    }
+    /// The bytes of this rank's own part, for the report.
+    fn bytes(&self) -> usize;
 
     fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send;
 }
 
 impl Spans for () {
+    fn bytes(&self) -> usize {
+        0
+    }
+
     fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send {
         std::iter::empty()
     }
 }
 
 impl Spans for InPlace<'_> {
+    fn bytes(&self) -> usize {
+        Span::bytes(self)
+    }
+
     fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send {
         std::iter::once(self)
     }
 }
 
 impl Spans for Apart<'_> {
+    fn bytes(&self) -> usize {
+        // The other may be the parts of all ranks, or not used here.
+        let both = [&self.0, &self.1].map(Span::bytes).into_iter();
+        both.filter(|&bytes| bytes > 0).min().unwrap_or(0)
+    }
+
     fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send {
         [&self.0, &self.1].into_iter()
     }
 }
 
 impl Spans for Vec<Span<'_>> {
+    fn bytes(&self) -> usize {
+        self.iter().map(Span::bytes).sum()
+    }
+
     fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send {
         self.iter()
     }
 }
 
 impl Spans for Lists<'_> {
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
     fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send {
         self.0.iter().chain(&self.1)
     }
