@@ -9,6 +9,7 @@
 mod case;
 mod expect;
 mod job;
+mod jobs;
 mod matrix;
 mod place;
 mod process;
@@ -48,8 +49,8 @@ const PLACE_VARIABLE: &str = "WARPCOMM_TEST_PLACE";
 const WORLD_VARIABLE: &str = "WARPCOMM_TEST_WORLD";
 /// Set to 1 where device buffers must be those of a real GPU.
 const REQUIRE_GPU_VARIABLE: &str = "WARPCOMM_REQUIRE_GPU";
-/// Set to 1 for jobs with buffers in every place with every number of ranks.
-const EVERY_PLACE_VARIABLE: &str = "WARPCOMM_TEST_EVERY_PLACE";
+/// Set to 1 for every place and setting with every number of ranks, and not samples of them.
+const WHOLE_VARIABLE: &str = "WARPCOMM_TEST_WHOLE";
 /// Set to 1 to write the page that is otherwise compared.
 const BLESS_VARIABLE: &str = "WARPCOMM_BLESS";
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use warpcomm::Config;
 
+use super::jobs::has_every_form;
 use super::record::{Event, Record, take_covered};
-use super::trials::has_every_form;
 use super::watchdog::Watchdog;
 use super::{Case, Failure, PLACE_VARIABLE, Place, WORLD_VARIABLE, deadline};
 use crate::placed::{self, Stage};

@@ -1,0 +1,316 @@
+//! Which jobs there are: the kinds of worlds, numbers of ranks, settings and places of buffers, and which cases run
+//! with them.
+//!
+//! What is not the usual is sampled: the whole of it takes hours on two cores, and runs where [`WHOLE_VARIABLE`] asks.
+
+use std::sync::Arc;
+
+use super::job::{Job, Setting, Variables};
+use super::place::Place;
+use super::world::World;
+use super::{Case, WHOLE_VARIABLE, Worlds, simulate};
+
+/// The numbers of ranks of jobs.
+const ALL_NUMBERS: &[usize] = &[1, 2, 3, 4, 5, 6, 7];
+
+/// A sample of them, for the second MPI library that there is to be tested with: its ranks never give way.
+#[cfg(feature = "mpi")]
+const SOME_NUMBERS: &[usize] = &[1, 2, 3, 5];
+
+/// The modules whose cases run with other settings too: they move data, and ask for nothing that a setting
+/// takes away.
+const MODULES_OF_EVERY_SETTING: &[&str] = &[
+    "send_recv",
+    "wildcards",
+    "send_modes",
+    "proc_null",
+    "matched",
+    "requests",
+    "completion",
+    "futures",
+    "persistent",
+    "point_to_point",
+    "scope",
+    "sendrecv",
+    "barrier",
+    "bcast",
+    "gather",
+    "gatherv",
+    "scatter",
+    "scatterv",
+    "allgather",
+    "allgatherv",
+    "alltoall",
+    "alltoallv",
+    "alltoallw",
+    "reduce",
+    "allreduce",
+    "reduce_scatter_block",
+    "reduce_scatter",
+    "scan",
+    "exscan",
+    "communicators",
+    "groups",
+    "intercommunicators",
+];
+
+/// Settings under which these run, with so many ranks; the level of threads means something to MPI only.
+const SETTINGS: &[(usize, Variables, Worlds)] = &[
+    (3, &[("WARPCOMM_CHECK", "0")], Worlds::Both),
+    (3, &[("WARPCOMM_EAGER_LIMIT", "0")], Worlds::Both),
+    (
+        3,
+        &[(
+            "WARPCOMM_FAULT",
+            "delay:7,reorder:30,delay:101,reorder:500,delay:1000,delay:4000",
+        )],
+        Worlds::Both,
+    ),
+    (3, &[("WARPCOMM_THREAD_LEVEL", "funneled")], Worlds::Mpi),
+];
+
+/// The modules, and single cases of others, that run with buffers elsewhere than in the memory of the host too:
+/// those of every setting, and what else is about operations with buffers.
+///
+/// The rest is not about buffers: making and losing MPI, ranks that panic (`threads`, `lifecycle`, `hangs`), messages
+/// that fail below the transport that knows of GPUs (`faults`). Messages of gigabytes would be copied by simulated
+/// GPUs for minutes.
+const ALSO_OF_EVERY_PLACE: &[&str] = &[
+    "errors",
+    "blocks",
+    "refusals",
+    "mismatch",
+    "deadlock",
+    "concurrency",
+    "programs",
+    "large::a_mebibyte_by_every_operation",
+    "large::a_mebibyte_by_every_operation_of_five",
+    "large::an_odd_number_of_bytes",
+];
+
+/// The modules whose collectives are called in every form, in turn: all ranks call the same ones in the same order,
+/// each from one thread, and nobody gives up in the middle.
+const MODULES_OF_EVERY_FORM: &[&str] = &[
+    "barrier",
+    "bcast",
+    "gather",
+    "gatherv",
+    "scatter",
+    "scatterv",
+    "allgather",
+    "allgatherv",
+    "alltoall",
+    "alltoallv",
+    "alltoallw",
+    "reduce",
+    "allreduce",
+    "reduce_scatter_block",
+    "reduce_scatter",
+    "scan",
+    "exscan",
+    "communicators",
+    "blocks",
+    "refusals",
+    "mismatch",
+];
+
+/// The modules whose cases make device buffers themselves.
+const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks"];
+
+/// The modules whose cases need a driver that fails on demand.
+const MODULES_OF_SIMULATED_DEVICES: &[&str] = &["sweep"];
+
+/// With how many ranks cases run with buffers elsewhere, where only a sample is asked for.
+struct Placed {
+    place: Place,
+    as_threads: &'static [usize],
+    /// With the first MPI library that there is to be tested with, and with the second.
+    #[cfg_attr(
+        not(feature = "mpi"),
+        allow(dead_code, reason = "without MPI there are no such jobs")
+    )]
+    under_mpi: [&'static [usize]; 2],
+}
+
+const PLACES: &[Placed] = &[
+    Placed {
+        place: Place::Pinned,
+        as_threads: &[3],
+        under_mpi: [&[2], &[3]],
+    },
+    Placed {
+        place: Place::Device,
+        as_threads: &[1, 2, 3, 5],
+        under_mpi: [&[3], &[2]],
+    },
+    Placed {
+        place: Place::Mixed,
+        as_threads: &[3, 4, 7],
+        under_mpi: [&[4], &[3]],
+    },
+];
+
+/// The modules and cases of these that are about what only native communicators do: senders that learn of a refusal,
+/// sends that are withdrawn, and communicators made of messages.
+#[cfg(feature = "mpi")]
+const NATIVE: &[&str] = &[
+    "groups",
+    "intercommunicators",
+    "send_modes::a_synchronous_send_learns_of_a_refusal",
+    "send_modes::a_withdrawn_synchronous_send",
+    "matched::a_message_that_does_not_fit_is_consumed",
+    "requests::a_truncated_receive_gives_its_buffer_back",
+    "persistent::a_failed_one_can_be_started_again",
+];
+
+/// With how many ranks the cases of every setting run on plain communicators, with those of these, and where the
+/// buffers lie then.
+#[cfg(feature = "mpi")]
+const PLAIN_JOBS: &[(usize, Place)] = &[
+    (1, Place::Host),
+    (2, Place::Host),
+    (3, Place::Host),
+    (4, Place::Host),
+    (2, Place::Pinned),
+    (3, Place::Device),
+    (4, Place::Mixed),
+];
+
+/// Those of them with the second MPI library, where only a sample is asked for.
+#[cfg(feature = "mpi")]
+const PLAIN_SAMPLE: &[(usize, Place)] = &[(2, Place::Host), (3, Place::Mixed)];
+
+fn is_whole_wanted() -> bool {
+    std::env::var_os(WHOLE_VARIABLE).is_some_and(|value| value == "1")
+}
+
+/// Whether this program is linked with the second MPI library, and a sample will do.
+fn is_sample_of_second() -> bool {
+    #[cfg(feature = "mpi")]
+    return is_mpich() && !is_whole_wanted();
+    #[cfg(not(feature = "mpi"))]
+    false
+}
+
+/// The numbers of ranks with buffers of the host.
+fn numbers(world: World) -> &'static [usize] {
+    match world {
+        #[cfg(feature = "mpi")]
+        World::Mpi if is_sample_of_second() => SOME_NUMBERS,
+        _ => ALL_NUMBERS,
+    }
+}
+
+/// One job for each world, number of ranks and place of buffers, with those of its cases whose full names are
+/// selected.
+pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
+    let mut jobs = Vec::new();
+    for &world in World::ALL {
+        let mut add = |ranks, place, variables, is_in: &dyn Fn(&str) -> bool| {
+            let setting = Setting {
+                world,
+                ranks,
+                place,
+                variables,
+            };
+            let names = cases
+                .iter()
+                .filter(|case| case.ranks.contains(&ranks) && exists_in(case.worlds, world))
+                .map(Case::full_name)
+                .filter(|name| is_in(name))
+                .filter(|name| is_selected(&format!("{name} {setting}")));
+            jobs.push(Arc::new(Job::new(setting, names.collect())));
+        };
+        let is_of_every_setting = |name: &str| is_of_one(name, MODULES_OF_EVERY_SETTING);
+        #[cfg(feature = "mpi")]
+        if world == World::Plain {
+            for &(ranks, place) in if is_sample_of_second() {
+                PLAIN_SAMPLE
+            } else {
+                PLAIN_JOBS
+            } {
+                if place == Place::Host || cfg!(feature = "cuda") {
+                    add(ranks, place, &[], &|name| {
+                        is_of_one(name, MODULES_OF_EVERY_SETTING) && !is_of_one(name, NATIVE)
+                            || is_of_one(name, &["plain"])
+                    });
+                }
+            }
+            continue;
+        }
+        for &ranks in numbers(world) {
+            add(ranks, Place::Host, &[], &|name| {
+                !is_of_one(name, MODULES_OF_DEVICES) && !is_of_one(name, MODULES_OF_SIMULATED_DEVICES)
+            });
+        }
+        for &(ranks, variables, worlds) in SETTINGS {
+            let is_sampled = world == World::Threads || worlds != Worlds::Both || !is_sample_of_second();
+            if exists_in(worlds, world) && is_sampled {
+                add(ranks, Place::Host, variables, &is_of_every_setting);
+            }
+        }
+        if !cfg!(feature = "cuda") {
+            continue;
+        }
+        for placed in PLACES {
+            let numbers = match world {
+                World::Threads => placed.as_threads,
+                #[cfg(feature = "mpi")]
+                World::Mpi => placed.under_mpi[usize::from(is_mpich())],
+                #[cfg(feature = "mpi")]
+                World::Plain => continue,
+            };
+            for &ranks in if is_whole_wanted() { ALL_NUMBERS } else { numbers } {
+                add(ranks, placed.place, &[], &|name| {
+                    is_of_every_setting(name)
+                        || is_of_one(name, ALSO_OF_EVERY_PLACE)
+                        || placed.place == Place::Device && is_of_one(name, MODULES_OF_DEVICES)
+                        || placed.place == Place::Device
+                            && !simulate::is_real_required()
+                            && is_of_one(name, MODULES_OF_SIMULATED_DEVICES)
+                });
+            }
+        }
+        if !simulate::is_real_required() {
+            let variables = &[simulate::NO_PEERS];
+            add(4, Place::Mixed, variables, &is_of_every_setting);
+            add(4, Place::Device, variables, &|name| {
+                is_of_one(name, MODULES_OF_DEVICES)
+            });
+            add(1, Place::Host, &[simulate::NO_DEVICES], &|name| {
+                is_of_one(name, &["without_gpu"])
+            });
+        }
+    }
+    jobs
+}
+
+/// Whether this program is linked with MPICH, or an MPI that is made from it.
+#[cfg(feature = "mpi")]
+fn is_mpich() -> bool {
+    use crate::launcher::{Flavour, Launcher};
+
+    let program = std::env::current_exe().unwrap_or_default();
+    Launcher::find(&program, None)
+        .is_ok_and(|launcher| matches!(launcher.flavour, Flavour::Mpich | Flavour::IntelMpi))
+}
+
+fn is_of_one(case: &str, modules: &[&str]) -> bool {
+    case.split_once("::")
+        .is_some_and(|(own, _)| modules.contains(&own) || modules.contains(&case))
+}
+
+/// Whether the collectives of a case are called in every form.
+pub fn has_every_form(case: &Case) -> bool {
+    is_of_one(&case.full_name(), MODULES_OF_EVERY_FORM)
+}
+
+fn exists_in(worlds: Worlds, world: World) -> bool {
+    match worlds {
+        Worlds::Both => true,
+        Worlds::Threads => world == World::Threads,
+        Worlds::Mpi => world.to_string() != "threads",
+        Worlds::Plain => world.to_string() == "plain",
+        Worlds::Native => world.to_string() != "plain",
+    }
+}
