@@ -220,3 +220,31 @@ fn the_field_table_names_tests_that_exist() {
     }
     assert_eq!(of_ours, 34, "what is ours");
 }
+
+/// Every promise has cases and planted bugs by these names.
+#[test]
+fn the_promises_name_tests_and_planted_bugs_that_exist() {
+    let text = fs::read_to_string("docs/promises.md").unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        let names = |cell: &str| {
+            cell.split_whitespace()
+                .map(|name| name.replace('`', ""))
+                .collect::<Vec<_>>()
+        };
+        let [_, tests, planted] = cells[..] else {
+            panic!("not three cells: {row}");
+        };
+        assert!(!names(tests).is_empty() && !names(planted).is_empty(), "{row}");
+        for test in names(tests) {
+            let (module, case) = test.split_once("::").unwrap();
+            let file = fs::read_to_string(format!("tests/ranks/{module}.rs")).unwrap_or_default();
+            assert!(file.contains(case), "there is no case {test}");
+        }
+        for patch in names(planted) {
+            let file = Path::new("tests/planted").join(&patch).with_extension("patch");
+            assert!(file.exists(), "there is no {}", file.display());
+        }
+    }
+}
