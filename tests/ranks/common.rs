@@ -37,12 +37,12 @@ pub fn lengths(ranks: usize, element_bytes: usize) -> Vec<usize> {
 }
 
 /// Copies to and from GPUs take time, and simulated GPUs much of it: with buffers elsewhere than in the cases' own
-/// memory and more than three ranks, every other length is left out, others for each size of elements. All are
-/// taken by jobs with the cases' own buffers, and with up to three ranks by all jobs.
+/// memory and more than one rank, two of three lengths are left out, others for each size of elements and number of
+/// ranks. All are taken by jobs with the cases' own buffers.
 pub fn thinned(lengths: Vec<usize>, ranks: usize, element_bytes: usize) -> Vec<usize> {
-    let is_thin = place() != Place::Host && ranks > 3;
+    let is_thin = place() != Place::Host && ranks > 1;
     let phase = element_bytes.trailing_zeros() as usize + ranks;
-    let keeps = |index: usize| !is_thin || (index + phase).is_multiple_of(2);
+    let keeps = |index: usize| !is_thin || (index + phase).is_multiple_of(3);
     let kept = lengths.into_iter().enumerate().filter(|(index, _)| keeps(*index));
     kept.map(|(_, length)| length).collect()
 }

@@ -1,6 +1,6 @@
 //! Random programs, which agree with a sequential model.
 
-use crate::harness::{Failure, Outcome};
+use crate::harness::{Failure, Outcome, Place, place};
 use crate::placed::Communicator;
 use crate::random_programs::{Program, difference, execute, expected};
 
@@ -12,7 +12,8 @@ fn agree_with_the_model(comm: &Communicator) -> Outcome {
     let count = std::env::var("WARPCOMM_TEST_PROGRAMS")
         .ok()
         .and_then(|text| text.parse().ok())
-        .unwrap_or(100);
+        // Simulated GPUs take their time.
+        .unwrap_or(if place() == Place::Host { 100 } else { 30 });
     for seed in 0..count {
         let steps = 1 + seed as usize % 30;
         let program = Program::new(seed, comm.size(), steps);

@@ -117,6 +117,10 @@ const MODULES_OF_EVERY_FORM: &[&str] = &[
 /// The modules whose cases make device buffers themselves.
 const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks"];
 
+/// The modules that run where GPUs cannot reach each other's memory: messages, and each way in which collectives copy
+/// and fold.
+const MODULES_OF_GPUS_APART: &[&str] = &["send_recv", "bcast", "gatherv", "alltoallv", "allreduce", "scan"];
+
 /// The modules whose cases need a driver that fails on demand.
 const MODULES_OF_SIMULATED_DEVICES: &[&str] = &["sweep"];
 
@@ -140,12 +144,12 @@ const PLACES: &[Placed] = &[
     },
     Placed {
         place: Place::Device,
-        as_threads: &[1, 2, 3, 5],
+        as_threads: &[1, 3],
         under_mpi: [&[3], &[2]],
     },
     Placed {
         place: Place::Mixed,
-        as_threads: &[3, 4, 7],
+        as_threads: &[3],
         under_mpi: [&[4], &[3]],
     },
 ];
@@ -273,7 +277,9 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
         }
         if !simulate::is_real_required() {
             let variables = &[simulate::NO_PEERS];
-            add(4, Place::Mixed, variables, &is_of_every_setting);
+            add(4, Place::Mixed, variables, &|name| {
+                is_of_one(name, MODULES_OF_GPUS_APART)
+            });
             add(4, Place::Device, variables, &|name| {
                 is_of_one(name, MODULES_OF_DEVICES)
             });
