@@ -91,10 +91,7 @@ impl Communicator {
     ) -> Result<Option<Communicator>> {
         let named = |error: Error| error.at(operation.name(), self.rank());
         let blocking = Blocking::enter(self, operation, 0)?;
-        blocking.run(async {
-            plain.has_its_turn(blocking.entered.sequence).await;
-            Ok(())
-        })?;
+        blocking.run(plain.all_have_started())?;
         let context = plain
             .library
             .divide(&self.endpoint.context, division)
@@ -198,6 +195,20 @@ impl Plain<'_> {
         // SAFETY: the spans are borrowed and their copies kept; they do not overlap, as one was copied if they did.
         unsafe { self.enter(what(out.elements(), back.elements())?) }.await?;
         back.write_back(recv)
+    }
+
+    /// Runs a collective in place, as all ranks must: MPI may exchange other messages then.
+    async fn within(
+        &self,
+        local: Result<()>,
+        all: &Span<'_>,
+        what: impl FnOnce(Elements) -> Result<LibraryCall>,
+    ) -> Result<()> {
+        local?;
+        let copy = HostCopy::of(all).await?;
+        // SAFETY: the span is borrowed for writing, and its copy kept.
+        unsafe { self.enter(what(copy.elements())?) }.await?;
+        copy.write_back(all)
     }
 
     pub(super) async fn barrier(&self) -> Result<()> {
@@ -332,7 +343,34 @@ impl Plain<'_> {
     ) -> Result<()> {
         self.between(local, send, recv, |send, recv| {
             let (send, recv) = (of_each(send, count), of_each(recv, count));
+            let send = Some(send);
             Ok(LibraryCall::Alltoall { send, recv })
+        })
+        .await
+    }
+
+    pub(super) async fn alltoall_in_place(&self, all: &Span<'_>, local: Result<()>) -> Result<()> {
+        let count = all.elements() / self.call.ranks();
+        self.within(local, all, |recv| {
+            let recv = of_each(recv, count);
+            Ok(LibraryCall::Alltoall { send: None, recv })
+        })
+        .await
+    }
+
+    pub(super) async fn alltoallv_in_place(
+        &self,
+        all: &Span<'_>,
+        blocks: &Blocks,
+        local: Result<()>,
+    ) -> Result<()> {
+        let ranks = self.call.ranks();
+        self.within(local, all, |recv| {
+            Ok(LibraryCall::Alltoallv {
+                send: None,
+                recv,
+                recv_blocks: layout(blocks, ranks)?,
+            })
         })
         .await
     }
@@ -346,8 +384,7 @@ impl Plain<'_> {
         let ranks = self.call.ranks();
         self.between(local, send, recv, |send, recv| {
             Ok(LibraryCall::Alltoallv {
-                send,
-                send_blocks: layout(send_blocks, ranks)?,
+                send: Some((send, layout(send_blocks, ranks)?)),
                 recv,
                 recv_blocks: layout(recv_blocks, ranks)?,
             })
@@ -372,8 +409,27 @@ impl Plain<'_> {
         for span in recv {
             back.push(HostCopy::of(span).await?);
         }
-        let elements = |copies: &[HostCopy]| copies.iter().map(HostCopy::elements).collect();
-        let (send, into) = (elements(&out), elements(&back));
+        let send = Some(out.iter().map(HostCopy::elements).collect());
+        self.alltoallw_between(send, &back, recv).await
+    }
+
+    pub(super) async fn alltoallw_in_place(&self, all: &[Span<'_>], local: Result<()>) -> Result<()> {
+        local?;
+        let mut back = Vec::new();
+        for span in all {
+            back.push(HostCopy::of(span).await?);
+        }
+        self.alltoallw_between(None, &back, all).await
+    }
+
+    /// With copies of what is received into, and elements that are kept by the caller.
+    async fn alltoallw_between(
+        &self,
+        send: Option<Vec<Elements>>,
+        back: &[HostCopy],
+        recv: &[Span<'_>],
+    ) -> Result<()> {
+        let into = back.iter().map(HostCopy::elements).collect();
         // SAFETY: as in `between`; buffers that are received into are different borrows.
         unsafe { self.enter(LibraryCall::Alltoallw { send, recv: into }) }.await?;
         back.iter()

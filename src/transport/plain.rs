@@ -88,19 +88,19 @@ pub(crate) enum Call {
         recv: Elements,
         blocks: Layout,
     },
+    /// Without elements to send, in place; as below.
     Alltoall {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
     },
     Alltoallv {
-        send: Elements,
-        send_blocks: Layout,
+        send: Option<(Elements, Layout)>,
         recv: Elements,
         recv_blocks: Layout,
     },
     /// Elements for and from each rank.
     Alltoallw {
-        send: Vec<Elements>,
+        send: Option<Vec<Elements>>,
         recv: Vec<Elements>,
     },
     Reduce {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytemuck::{CheckedBitPattern, NoUninit};
-use warpcomm::cudarc::driver::{CudaContext, CudaSlice, CudaStream, DeviceRepr, PinnedHostSlice, ValidAsZeroBits, sys};
+use warpcomm::cudarc::driver::{
+    CudaContext, CudaSlice, CudaStream, DeviceRepr, PinnedHostSlice, ValidAsZeroBits, sys,
+};
 use warpcomm::{Buffer, BufferMut, Element};
 
 use crate::case::{Case, Place};
@@ -117,7 +119,9 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(context: Option<Arc<CudaContext>>) -> Stage {
-        let stream = context.as_ref().map(|context| context.new_stream().expect("CUDA works"));
+        let stream = context
+            .as_ref()
+            .map(|context| context.new_stream().expect("CUDA works"));
         Stage { context, stream }
     }
 }
@@ -171,7 +175,10 @@ impl Buffers<'_> {
                 // SAFETY: written before it is read.
                 let pinned = unsafe { context.alloc_pinned_with_flags::<T>(elements.len(), flags) };
                 let mut pinned = pinned.expect("CUDA works");
-                pinned.as_mut_slice().expect("CUDA works").copy_from_slice(&elements);
+                pinned
+                    .as_mut_slice()
+                    .expect("CUDA works")
+                    .copy_from_slice(&elements);
                 Held::Pinned(pinned)
             }
             _ => Held::Host(elements),

@@ -90,7 +90,8 @@ pub fn directory() -> PathBuf {
 pub fn all() -> Vec<(Case, String)> {
     let mut all = Vec::new();
     for file in ["picked.jsonl", "generated.jsonl"] {
-        let text = std::fs::read_to_string(directory().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let text =
+            std::fs::read_to_string(directory().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         for line in text.lines() {
             let case = serde_json::from_str(line).unwrap_or_else(|error| panic!("{file}: {error}: {line}"));
             all.push((case, line.to_owned()));

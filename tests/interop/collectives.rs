@@ -102,13 +102,21 @@ fn moved<T: Value>(run: &Run<'_>) -> Outcome {
     let mut is_received = true;
     match case.op.as_str() {
         "bcast" => {
-            recv = if is_root { buffers.full(count, 0) } else { buffers.untouched(count) };
+            recv = if is_root {
+                buffers.full(count, 0)
+            } else {
+                buffers.untouched(count)
+            };
             in_place!(run, bcast ibcast(recv, root))?;
             is_received = !is_root;
         }
         "gather" if in_place => {
             let own = buffers.full::<T>(count, 0);
-            recv = if is_root { run.untouched_but(count * ranks, root * count, &own) } else { own };
+            recv = if is_root {
+                run.untouched_but(count * ranks, root * count, &own)
+            } else {
+                own
+            };
             in_place!(run, gather_in_place igather_in_place(recv, root))?;
             is_received = is_root;
         }
@@ -119,7 +127,11 @@ fn moved<T: Value>(run: &Run<'_>) -> Outcome {
             is_received = is_root;
         }
         "scatter" if in_place => {
-            recv = if is_root { buffers.full(count * ranks, 0) } else { buffers.untouched(count) };
+            recv = if is_root {
+                buffers.full(count * ranks, 0)
+            } else {
+                buffers.untouched(count)
+            };
             in_place!(run, scatter_in_place iscatter_in_place(recv, root))?;
         }
         "scatter" => {
@@ -261,7 +273,8 @@ fn folded<T: Value>(run: &Run<'_>) -> Outcome {
     }
     if is_received {
         let result = if in_place { send.bytes() } else { recv.bytes() };
-        run.record.elements("result", T::DTYPE, &result[..length * size_of::<T>()]);
+        run.record
+            .elements("result", T::DTYPE, &result[..length * size_of::<T>()]);
     }
     Ok(())
 }
@@ -326,7 +339,8 @@ fn alltoallw(run: &Run<'_>) -> Outcome {
     }
     for other in others() {
         let what = format!("from {other}");
-        run.record.elements(&what, between(other), &recv[other].contents());
+        run.record
+            .elements(&what, between(other), &recv[other].contents());
     }
     Ok(())
 }
@@ -335,7 +349,10 @@ fn alltoallw(run: &Run<'_>) -> Outcome {
 fn at_once<T: Value>(run: &Run<'_>) -> Outcome {
     let (count, comm, buffers) = (run.case.count, run.comm, &run.buffers);
     let (rank, ranks) = (comm.rank(), comm.size());
-    let (mut sums, mut everybody) = (buffers.untouched::<T>(count), buffers.untouched::<T>(count * ranks));
+    let (mut sums, mut everybody) = (
+        buffers.untouched::<T>(count),
+        buffers.untouched::<T>(count * ranks),
+    );
     let mut told = match rank {
         0 => buffers.full::<T>(count, 2),
         _ => buffers.untouched(count),

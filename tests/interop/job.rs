@@ -12,8 +12,8 @@ use crate::case::Case;
 use crate::harness::process::{self, End};
 use crate::harness::{DEADLINE_VARIABLE, deadline, simulate};
 use crate::launcher::{self, Launcher};
-use crate::record::{self, Event};
 use crate::python;
+use crate::record::{self, Event};
 
 /// Names the directory of the job that this process is a rank of.
 pub const JOB_VARIABLE: &str = "WARPCOMM_INTEROP_JOB";
@@ -94,7 +94,9 @@ impl Layout {
         let output = job.join("output");
         // Ranks look after themselves; this is for launchers and for ranks that cannot.
         let ranks = self.ranks.len();
-        let end = process::run(&mut command, &output, 3 * deadline(), || record::written(job, ranks));
+        let end = process::run(&mut command, &output, 3 * deadline(), || {
+            record::written(job, ranks)
+        });
         let end = match end.map_err(|error| format!("{command:?} cannot be started: {error}"))? {
             End::Exited(status) if status.success() => None,
             End::Exited(status) => Some(format!("the job ended with {status}")),
@@ -153,7 +155,9 @@ impl Layout {
     }
 
     fn read(&self, job: &Path, cases: &[(Case, String)], end: Option<String>, report: &mut Report) -> usize {
-        let lines: Vec<_> = (0..self.ranks.len()).map(|rank| record::read(job, rank)).collect();
+        let lines: Vec<_> = (0..self.ranks.len())
+            .map(|rank| record::read(job, rank))
+            .collect();
         for (position, (case, _)) in cases.iter().enumerate() {
             let of_rank = |lines: &Vec<record::Line>| -> Vec<Event> {
                 let own = lines.iter().filter(|line| line.case == case.name);

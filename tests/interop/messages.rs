@@ -9,7 +9,15 @@ const READY: Tag = Tag(999);
 
 /// Runs a case, if it is of one of these operations.
 pub fn run(run: &Run<'_>) -> Result<bool, Box<dyn std::error::Error>> {
-    let is_known = ["message", "truncated", "wildcards", "posted_order", "shift", "cancelled", "crossing"];
+    let is_known = [
+        "message",
+        "truncated",
+        "wildcards",
+        "posted_order",
+        "shift",
+        "cancelled",
+        "crossing",
+    ];
     if !is_known.contains(&run.case.op.as_str()) {
         return Ok(false);
     }
@@ -108,7 +116,11 @@ fn send_all<T: Value>(run: &Run<'_>) -> Outcome {
 fn receive_all<T: Value>(run: &Run<'_>) -> Outcome {
     let Run { comm, case, .. } = run;
     let room = case.room.unwrap_or(case.count);
-    let source = if case.any_source { Source::Any } else { Source::Rank(case.from) };
+    let source = if case.any_source {
+        Source::Any
+    } else {
+        Source::Rank(case.from)
+    };
     let tag = if case.any_tag { Tag::ANY } else { run.tag() };
     if case.recv == "recv_init" {
         return owned!(run.buffers.untouched::<T>(room), buffer => {
@@ -129,7 +141,9 @@ fn receive_all<T: Value>(run: &Run<'_>) -> Outcome {
             .map(|_| run.buffers.untouched(room))
             .collect();
         let statuses = comm.scope(|s| {
-            let started = buffers.iter_mut().map(|buffer| s.irecv(buffer.exclusive(), source, tag));
+            let started = buffers
+                .iter_mut()
+                .map(|buffer| s.irecv(buffer.exclusive(), source, tag));
             let started: Vec<_> = started.collect::<Result<_, _>>()?;
             run.say_ready()?;
             wait_all(&started)
@@ -261,10 +275,17 @@ fn wildcards<T: Value>(run: &Run<'_>) -> Outcome {
 /// Receives that wait take messages in the order in which they were posted.
 fn posted_order<T: Value>(run: &Run<'_>) -> Outcome {
     let Run { comm, case, .. } = run;
-    let (tags, wanted) = (case.tags.as_ref().ok_or("no tags")?, case.wanted.as_ref().ok_or("no tags")?);
+    let (tags, wanted) = (
+        case.tags.as_ref().ok_or("no tags")?,
+        case.wanted.as_ref().ok_or("no tags")?,
+    );
     if run.rank() == case.to {
         let mut buffers: Vec<Held<T>> = tags.iter().map(|_| run.buffers.untouched(case.count)).collect();
-        let source = if case.any_source { Source::Any } else { Source::Rank(case.from) };
+        let source = if case.any_source {
+            Source::Any
+        } else {
+            Source::Rank(case.from)
+        };
         let statuses = comm.scope(|s| {
             let tags = wanted.iter().map(|tag| tag.map_or(Tag::ANY, Tag));
             let started = buffers.iter_mut().zip(tags);
@@ -324,7 +345,11 @@ fn cancelled<T: Value>(run: &Run<'_>) -> Outcome {
             request.cancel()?;
             request.wait()?.1
         });
-        let outcome = if status.is_cancelled() { "cancelled" } else { "not cancelled" };
+        let outcome = if status.is_cancelled() {
+            "cancelled"
+        } else {
+            "not cancelled"
+        };
         run.record.text("first", outcome);
         run.say_ready()?;
         let mut buffer = run.buffers.untouched::<T>(case.count);
@@ -341,7 +366,9 @@ fn cancelled<T: Value>(run: &Run<'_>) -> Outcome {
 /// Every rank exchanges messages with all, itself among them, all at once.
 fn crossing<T: Value>(run: &Run<'_>) -> Outcome {
     let Run { comm, case, .. } = run;
-    let send: Vec<Held<T>> = (0..comm.size()).map(|rank| run.buffers.full(case.count, rank as u64)).collect();
+    let send: Vec<Held<T>> = (0..comm.size())
+        .map(|rank| run.buffers.full(case.count, rank as u64))
+        .collect();
     let mut receive: Vec<Held<T>> = send.iter().map(|_| run.buffers.untouched(case.count)).collect();
     comm.scope(|s| {
         for (rank, buffer) in receive.iter_mut().enumerate() {

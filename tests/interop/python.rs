@@ -16,7 +16,9 @@ const WITH_LIBRARIES: &str = r#"export LD_LIBRARY_PATH="$0${LD_LIBRARY_PATH:+:$L
 /// Panics where it is missing if `WARPCOMM_TEST_REQUIRE_MPI4PY` is 1.
 pub fn with_mpi4py() -> Option<PathBuf> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
-    let found = Command::new(&python).args(["-c", "import mpi4py, numpy"]).output();
+    let found = Command::new(&python)
+        .args(["-c", "import mpi4py, numpy"])
+        .output();
     let found = found.is_ok_and(|output| output.status.success());
     let required = std::env::var("WARPCOMM_TEST_REQUIRE_MPI4PY").is_ok_and(|value| value == "1");
     assert!(

@@ -49,7 +49,9 @@ pub fn main(job: &Path) -> ExitCode {
 
 fn ranks(job: &Path) -> Outcome {
     let watchdog = Watchdog::start();
-    watchdog.watch(deadline(), || eprintln!("MPI was not initialized within the deadline"));
+    watchdog.watch(deadline(), || {
+        eprintln!("MPI was not initialized within the deadline")
+    });
     let orders: Orders = serde_json::from_str(&fs::read_to_string(job.join("job.json"))?)?;
     let runtime = Runtime::init()?;
     let world = match orders.native {
@@ -78,7 +80,9 @@ fn ranks(job: &Path) -> Outcome {
         record.write(Event::Done);
         control.barrier()?;
     }
-    watchdog.watch(deadline(), || eprintln!("MPI was not finalized within the deadline"));
+    watchdog.watch(deadline(), || {
+        eprintln!("MPI was not finalized within the deadline")
+    });
     control.free()?;
     drop(world);
     record.write(Event::Ended);

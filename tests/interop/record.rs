@@ -11,10 +11,19 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
     Started,
-    Elements { what: String, dtype: String, hex: String },
-    Text { what: String, text: String },
+    Elements {
+        what: String,
+        dtype: String,
+        hex: String,
+    },
+    Text {
+        what: String,
+        text: String,
+    },
     Done,
-    Failed { text: String },
+    Failed {
+        text: String,
+    },
     Ended,
 }
 
@@ -32,7 +41,9 @@ pub fn path(job: &Path, rank: usize) -> PathBuf {
 /// What a rank has written so far.
 pub fn read(job: &Path, rank: usize) -> Vec<Line> {
     let text = fs::read_to_string(path(job, rank)).unwrap_or_default();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
 }
 
 /// The bytes that ranks have written: more, if the job goes on.
@@ -75,7 +86,10 @@ impl Record {
         self.write(Event::Elements {
             what: what.to_owned(),
             dtype: dtype.to_string(),
-            hex: bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect(),
+            hex: bytes
+                .iter()
+                .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+                .collect(),
         });
     }
 

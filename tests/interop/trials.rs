@@ -34,7 +34,11 @@ impl Jobs {
         let report = self.report(layout);
         report.got.get(&case.name).ok_or_else(|| {
             let why = report.stopped.get(&case.name).or(report.end.as_ref());
-            format!("[{layout}] {}: {}", case.name, why.map_or("it was not run", String::as_str))
+            format!(
+                "[{layout}] {}: {}",
+                case.name,
+                why.map_or("it was not run", String::as_str)
+            )
         })
     }
 }
@@ -66,7 +70,11 @@ pub fn main() -> ExitCode {
             native: true,
         };
         let native = agrees_with_native(case).then_some(native);
-        for layout in mixed.chain([reference(case.np)]).chain(native) {
+        // What is not asked for is not run.
+        let asked = |layout: &Layout| is_asked_for(&arguments, &name(layout, &case.op));
+        let layouts: Vec<Layout> = mixed.chain(native).filter(asked).collect();
+        let reference = (!layouts.is_empty()).then(|| reference(case.np));
+        for layout in layouts.into_iter().chain(reference) {
             let cases = wanted.entry(layout).or_default();
             cases.push((case.clone(), line.clone()));
         }
@@ -83,7 +91,9 @@ pub fn main() -> ExitCode {
         Trial::test("the generated cases are those of the generator", move || {
             generated(&python)
         }),
-        Trial::test("the cases are many, and have names of their own", move || many(&cases)),
+        Trial::test("the cases are many, and have names of their own", move || {
+            many(&cases)
+        }),
     ];
     for (layout, (cases, _)) in &jobs.jobs {
         let operations: BTreeSet<&str> = cases.iter().map(|(case, _)| case.op.as_str()).collect();
@@ -92,11 +102,24 @@ pub fn main() -> ExitCode {
         }
         for operation in operations {
             let (jobs, layout, operation) = (Arc::clone(&jobs), layout.clone(), operation.to_owned());
-            let name = format!("[{layout}] {operation}");
-            trials.push(Trial::test(name, move || check(&jobs, &layout, &operation)));
+            trials.push(Trial::test(name(&layout, &operation), move || {
+                check(&jobs, &layout, &operation)
+            }));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn name(layout: &Layout, operation: &str) -> String {
+    format!("[{layout}] {operation}")
+}
+
+fn is_asked_for(arguments: &Arguments, name: &str) -> bool {
+    let fits = |wanted: &String| match arguments.exact {
+        true => name == wanted,
+        false => name.contains(wanted),
+    };
+    arguments.filter.as_ref().is_none_or(fits) && !arguments.skip.iter().any(fits)
 }
 
 /// Whether native communicators give the same as MPI's own operations: data movement, and reductions that neither
@@ -108,7 +131,11 @@ fn agrees_with_native(case: &Case) -> bool {
 
 fn check(jobs: &Jobs, layout: &Layout, operation: &str) -> Result<(), Failed> {
     let mut wrong = Vec::new();
-    for (case, _) in jobs.jobs[layout].0.iter().filter(|(case, _)| case.op == operation) {
+    for (case, _) in jobs.jobs[layout]
+        .0
+        .iter()
+        .filter(|(case, _)| case.op == operation)
+    {
         match compare(jobs, layout, case) {
             Ok(()) => {}
             Err(text) => wrong.push(text),
@@ -133,9 +160,16 @@ fn compare(jobs: &Jobs, layout: &Layout, case: &Case) -> Result<(), String> {
             _ => got.iter().map(normalized).collect(),
         };
         if got != right {
-            let at = got.iter().zip(&right).take_while(|(got, right)| got == right).count();
+            let at = got
+                .iter()
+                .zip(&right)
+                .take_while(|(got, right)| got == right)
+                .count();
             let (got, right) = (told(got.get(at)), told(right.get(at)));
-            return Err(format!("[{layout}] {}: rank {rank} got\n  {got}\nand mpi4py\n  {right}", case.name));
+            return Err(format!(
+                "[{layout}] {}: rank {rank} got\n  {got}\nand mpi4py\n  {right}",
+                case.name
+            ));
         }
     }
     Ok(())
