@@ -49,7 +49,8 @@ pub(crate) struct Layout {
 
 /// A collective with its arguments on this rank: memory of the host, which does not overlap.
 ///
-/// Where a block goes to or comes from each rank, elements are counted for one of them.
+/// Where a block goes to or comes from each rank, elements are counted for one of them. Without elements to send, they
+/// are where the result goes, on all ranks.
 #[derive(Debug)]
 pub(crate) enum Call {
     Barrier,
@@ -80,15 +81,14 @@ pub(crate) enum Call {
         root: usize,
     },
     Allgather {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
     },
     Allgatherv {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
         blocks: Layout,
     },
-    /// Without elements to send, in place; as below.
     Alltoall {
         send: Option<Elements>,
         recv: Elements,
@@ -110,28 +110,28 @@ pub(crate) enum Call {
         root: usize,
     },
     Allreduce {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
         op: Op,
     },
     ReduceScatterBlock {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
         op: Op,
     },
     ReduceScatter {
-        send: Elements,
+        send: Option<Elements>,
         counts: Vec<i32>,
         recv: Elements,
         op: Op,
     },
     Scan {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
         op: Op,
     },
     Exscan {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
         op: Op,
     },

@@ -1,7 +1,7 @@
 //! MPI's collectives, blocking and not.
 
 use std::mem::MaybeUninit;
-use std::os::raw::c_int;
+use std::os::raw::{c_int, c_void};
 
 use mpi::ffi;
 
@@ -56,6 +56,11 @@ fn int_count(elements: &Elements) -> Result<c_int> {
             elements.count
         ))
     })
+}
+
+/// Where the elements to send are.
+fn source(send: &Option<Elements>) -> *const c_void {
+    send.map_or_else(in_place, |send| send.to_read())
 }
 
 /// # Safety
@@ -117,16 +122,16 @@ unsafe fn enter(
                 ))
             }
             Call::Allgather { send, recv } => {
-                let (out, back) = (units(send)?, units(recv)?);
+                let (out, back) = (units(send.as_ref().unwrap_or(recv))?, units(recv)?);
                 either!(request, MPI_Allgather MPI_Iallgather(
-                    send.to_read(), out.count, out.handle,
+                    source(send), out.count, out.handle,
                     recv.to_write(), back.count, back.handle, communicator,
                 ))
             }
             Call::Allgatherv { send, recv, blocks } => {
-                let out = units(send)?;
+                let out = units(send.as_ref().unwrap_or(recv))?;
                 either!(request, MPI_Allgatherv MPI_Iallgatherv(
-                    send.to_read(), out.count, out.handle,
+                    source(send), out.count, out.handle,
                     recv.to_write(), blocks.counts.as_ptr(), blocks.displacements.as_ptr(),
                     datatype(recv.dtype)?, communicator,
                 ))
@@ -134,7 +139,7 @@ unsafe fn enter(
             Call::Alltoall { send, recv } => {
                 let (out, back) = (units(send.as_ref().unwrap_or(recv))?, units(recv)?);
                 either!(request, MPI_Alltoall MPI_Ialltoall(
-                    send.map_or_else(in_place, |send| send.to_read()), out.count, out.handle,
+                    source(send), out.count, out.handle,
                     recv.to_write(), back.count, back.handle, communicator,
                 ))
             }
@@ -184,13 +189,13 @@ unsafe fn enter(
                 reduction(*op, send.dtype)?, *root as c_int, communicator,
             )),
             Call::Allreduce { send, recv, op } => either!(request, MPI_Allreduce MPI_Iallreduce(
-                send.to_read(), recv.to_write(), int_count(send)?, datatype(send.dtype)?,
-                reduction(*op, send.dtype)?, communicator,
+                source(send), recv.to_write(), int_count(recv)?, datatype(recv.dtype)?,
+                reduction(*op, recv.dtype)?, communicator,
             )),
             Call::ReduceScatterBlock { send, recv, op } => {
                 either!(request, MPI_Reduce_scatter_block MPI_Ireduce_scatter_block(
-                    send.to_read(), recv.to_write(), int_count(recv)?, datatype(send.dtype)?,
-                    reduction(*op, send.dtype)?, communicator,
+                    source(send), recv.to_write(), int_count(recv)?, datatype(recv.dtype)?,
+                    reduction(*op, recv.dtype)?, communicator,
                 ))
             }
             Call::ReduceScatter {
@@ -200,17 +205,17 @@ unsafe fn enter(
                 op,
             } => {
                 either!(request, MPI_Reduce_scatter MPI_Ireduce_scatter(
-                    send.to_read(), recv.to_write(), counts.as_ptr(), datatype(send.dtype)?,
-                    reduction(*op, send.dtype)?, communicator,
+                    source(send), recv.to_write(), counts.as_ptr(), datatype(recv.dtype)?,
+                    reduction(*op, recv.dtype)?, communicator,
                 ))
             }
             Call::Scan { send, recv, op } => either!(request, MPI_Scan MPI_Iscan(
-                send.to_read(), recv.to_write(), int_count(send)?, datatype(send.dtype)?,
-                reduction(*op, send.dtype)?, communicator,
+                source(send), recv.to_write(), int_count(recv)?, datatype(recv.dtype)?,
+                reduction(*op, recv.dtype)?, communicator,
             )),
             Call::Exscan { send, recv, op } => either!(request, MPI_Exscan MPI_Iexscan(
-                send.to_read(), recv.to_write(), int_count(send)?, datatype(send.dtype)?,
-                reduction(*op, send.dtype)?, communicator,
+                source(send), recv.to_write(), int_count(recv)?, datatype(recv.dtype)?,
+                reduction(*op, recv.dtype)?, communicator,
             )),
         }
     }
