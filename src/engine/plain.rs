@@ -36,7 +36,8 @@ pub(crate) struct Plain {
 struct State {
     /// In the order in which they were posted.
     waiting: VecDeque<Waiting>,
-    /// Found, and given back by who should have received them: before anything that MPI still holds.
+    /// Found, and given back by who should have received them: in the order in which they were found, and before
+    /// anything that MPI still holds.
     put_back: VecDeque<Found>,
     next: u64,
 }
@@ -109,8 +110,14 @@ impl State {
         let mut waiting = self.waiting.iter_mut();
         match waiting.find(|waiting| waiting.found.is_none() && fits(&found, waiting.source, waiting.tag)) {
             Some(waiting) => waiting.found = Some(found),
-            None => self.put_back.push_back(found),
+            None => self.put_back(found),
         }
+    }
+
+    /// Keeps a message for whoever comes, at the place at which it was found.
+    fn put_back(&mut self, found: Found) {
+        let at = self.put_back.partition_point(|other| other.number < found.number);
+        self.put_back.insert(at, found);
     }
 
     fn is_awaited(&self, source: usize, tag: i32) -> bool {
@@ -119,6 +126,7 @@ impl State {
             tag,
             bytes: 0,
             message: 0,
+            number: 0,
         };
         let mut waiting = self.waiting.iter().filter(|waiting| waiting.found.is_none());
         waiting.any(|waiting| fits(&found, waiting.source, waiting.tag))
@@ -143,7 +151,7 @@ impl Drop for Place<'_> {
             found: Some(found), ..
         }) = state.remove(self.number)
         {
-            state.put_back.push_front(found);
+            state.put_back(found);
         }
     }
 }
@@ -230,7 +238,7 @@ impl Plain {
 
     /// Gives a message that was taken back to all.
     pub(super) fn put_back(&self, found: Found) {
-        self.state().put_back.push_front(found);
+        self.state().put_back(found);
     }
 
     /// Waits until MPI was given all collectives under way.

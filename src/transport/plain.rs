@@ -30,6 +30,8 @@ pub(crate) struct Found {
     pub bytes: u64,
     /// The library's own name for it; nobody else receives it.
     pub message: u64,
+    /// Larger than that of every message that was found before.
+    pub number: u64,
 }
 
 /// A message that was seen, and that anybody may receive.

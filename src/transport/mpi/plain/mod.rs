@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::raw::{c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mpi::ffi;
 use mpi::raw::FromRaw;
@@ -119,6 +120,7 @@ impl Plain for Mpi {
     }
 
     fn find(&self, context: &Context, source: Option<usize>, tag: Option<i32>) -> Result<Option<Found>> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let mut found: c_int = 0;
         let mut message = MaybeUninit::<ffi::MPI_Message>::uninit();
         let mut status = MaybeUninit::<ffi::MPI_Status>::zeroed();
@@ -145,6 +147,7 @@ impl Plain for Mpi {
             bytes,
             // SAFETY: MPI has set it.
             message: to_number(unsafe { message.assume_init() }),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
         }))
     }
 
