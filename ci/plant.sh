@@ -11,6 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 copy=$PWD/target/planted/tree
 export CARGO_TARGET_DIR=$PWD/target/planted/build MPICC=${MPICC:-mpicc.openmpi} CARGO_TERM_COLOR=never
+# Tests with NumPy or mpi4py look for them in the tree.
+export WARPCOMM_TEST_PYTHON=$PWD/target/venv/bin/python WARPCOMM_TEST_REQUIRE_MPI4PY=1
 # A bug may well be a hang.
 export WARPCOMM_TEST_DEADLINE=${WARPCOMM_TEST_DEADLINE:-20}
 limit=600

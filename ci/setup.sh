@@ -2,17 +2,23 @@
 # Makes this machine ready to build warpcomm and run its demo; with --tests, also to run its tests.
 #
 # What is there is used, what is missing is installed with apt-get (as root, or through sudo if it
-# asks for no password), and nothing is asked. NumPy goes into target/venv. An MPI other than the
-# `mpicc` on PATH is chosen with MPICC=/path/to/mpicc.
+# asks for no password), and nothing is asked. NumPy goes into target/venv, and with --tests mpi4py too. An MPI
+# other than the `mpicc` on PATH is chosen with MPICC=/path/to/mpicc.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 venv=$PWD/target/venv
 needs=(cargo compiler mpi libclang python)
+# What pip installs, by the names under which it is imported. The wheel of mpi4py runs on any MPI, which it looks for
+# when it is imported.
+modules=(numpy)
 
 case "${1-}" in
     '') ;;
-    --tests) needs+=(openmpi mpich valgrind) ;;
+    --tests)
+        needs+=(openmpi mpich valgrind)
+        modules+=(mpi4py)
+        ;;
     *)
         echo "usage: ci/setup.sh [--tests]" >&2
         exit 1
@@ -104,13 +110,16 @@ find_libclang() {
 }
 
 find_python() {
-    find_numpy >/dev/null && "$venv/bin/python" --version && return 0
+    find_modules >/dev/null && "$venv/bin/python" --version && return 0
     python3 -c 'import venv, ensurepip' 2>/dev/null || python3 -c 'import venv, pip' 2>/dev/null || return 1
     python3 --version
 }
 
-find_numpy() {
-    [[ -x $venv/bin/python ]] && "$venv/bin/python" -c 'import numpy; print("NumPy", numpy.__version__)' 2>/dev/null
+find_modules() {
+    [[ -x $venv/bin/python ]] && "$venv/bin/python" - "${modules[@]}" 2>/dev/null <<'END'
+import importlib, sys
+print(", ".join(f"{name} {importlib.import_module(name).__version__}" for name in sys.argv[1:]))
+END
 }
 
 as_root() {
@@ -159,7 +168,7 @@ make_venv() {
         arguments=(--target "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')")
     fi
     PIP_ROOT_USER_ACTION=ignore "${pip[@]}" install --quiet --no-input --disable-pip-version-check --only-binary :all: \
-        "${arguments[@]}" numpy
+        "${arguments[@]}" "${modules[@]}"
 }
 
 missing=()
@@ -184,9 +193,9 @@ for need in "${needs[@]}"; do
     found=$(find_"$need") || fail "still missing: ${meanings[$need]}"
     say "$need: $found"
 done
-if ! find_numpy >/dev/null; then
-    say "installing NumPy into $venv"
+if ! find_modules >/dev/null; then
+    say "installing ${modules[*]} into $venv"
     make_venv
 fi
-found=$(find_numpy) || fail "NumPy cannot be imported by $venv/bin/python"
-say "numpy: $found"
+found=$(find_modules) || fail "${modules[*]} cannot be imported by $venv/bin/python"
+say "modules: $found"

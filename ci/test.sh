@@ -8,7 +8,7 @@ step() { printf '\n== %s (%s s)\n' "$*" "$SECONDS"; }
 
 step set-up
 ci/setup.sh --tests
-export WARPCOMM_TEST_REQUIRE_NUMPY=1
+export WARPCOMM_TEST_REQUIRE_NUMPY=1 WARPCOMM_TEST_REQUIRE_MPI4PY=1
 export CARGO_TERM_COLOR=never
 
 # mpi-sys does not notice another MPI: one target directory for each.
@@ -56,6 +56,7 @@ mpich cargo build --features cli --bins --examples
 mpich cargo test --features cli --lib --test examples
 mpich cargo test --features cli --test ranks -- 'mpi np='
 mpich cargo test --features cli --test ranks -- 'solo::'
+mpich cargo test --features cli --test interop
 
 step "benches, as a smoke test"
 open_mpi cargo bench --features cli -- --test

@@ -1,5 +1,7 @@
 //! Communicators that are shared with ranks, or with parts of this program, that use MPI themselves.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use mpi::topology::SimpleCommunicator;
@@ -82,6 +84,13 @@ fn plain_communicator(engine: &Arc<Engine>, context: Context) -> Result<Communic
 }
 
 impl Communicator {
+    /// Runs what goes before an operation that waits inside MPI.
+    fn wait(&self, operation: &'static str, before: impl Future<Output = Result<()>> + Send) -> Result<()> {
+        let activity = self.activity(operation);
+        let inside = self.enter(&activity)?;
+        self.run(&inside, &[&activity], pin!(before))
+    }
+
     /// A native communicator of the same ranks, all of which are warpcomm.
     ///
     /// Collective. A native communicator is returned as it is.
@@ -90,9 +99,10 @@ impl Communicator {
     /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if a setting that must be the same differs;
     /// [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators.
     pub fn into_native(self) -> Result<Communicator> {
-        match self.endpoint.plain {
+        match &self.endpoint.plain {
             None => Ok(self),
-            Some(_) => {
+            Some(plain) => {
+                self.wait("into_native", plain.all_have_started())?;
                 let native = collective::world::native_of(&self.endpoint.engine, &self.endpoint.context)?;
                 Ok(native.with_timeout(self.timeout()))
             }
@@ -110,9 +120,10 @@ impl Communicator {
     pub fn to_mpi(&self) -> Result<SimpleCommunicator> {
         let named = |error: Error| error.at("to_mpi", self.rank());
         let library = library(&self.endpoint.engine).map_err(named)?;
-        if self.endpoint.plain.is_none() {
+        match &self.endpoint.plain {
             // Nobody waits inside MPI for a rank that does not come.
-            self.barrier()?;
+            None => self.barrier()?,
+            Some(plain) => self.wait("to_mpi", plain.all_have_started())?,
         }
         let _inside = self.endpoint.enter().map_err(named)?;
         let made = library.divide(&self.endpoint.context, Division::Same);
@@ -123,7 +134,8 @@ impl Communicator {
     /// Gives back what MPI holds for a plain communicator, at once.
     ///
     /// Collective: it is one `MPI_Comm_free`. A plain communicator that is dropped instead stays in MPI until the
-    /// program ends, since dropping is not collective. A native one is dropped: it is freed later.
+    /// program ends, since dropping is not collective. A native one is dropped: it is freed later. Waits for buffered
+    /// sends.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for `MPI_COMM_WORLD`, and while clones or operations
@@ -133,6 +145,8 @@ impl Communicator {
         let Some(plain) = &self.endpoint.plain else {
             return Ok(());
         };
+        // What is sent from copies goes on without its caller; nothing else that is under way does.
+        self.wait("free", plain.buffered_are_over())?;
         let _inside = self.endpoint.enter().map_err(named)?;
         if Arc::strong_count(&self.endpoint) > 1 {
             let error = Error::invalid("clones or operations of the communicator exist");

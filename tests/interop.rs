@@ -15,6 +15,7 @@
 //! |---|---|---|
 //! | `WARPCOMM_TEST_DEADLINE` | seconds a case may take on a rank | 60 |
 //! | `WARPCOMM_TEST_REQUIRE_MPI4PY` | `1`: without mpi4py the tests fail | they say so and pass |
+//! | `WARPCOMM_TEST_PYTHON` | the Python that has mpi4py | `target/venv/bin/python` |
 //! | `WARPCOMM_LAUNCHER` | the launcher, a path or a name on `PATH` | one that fits |
 
 #[allow(dead_code, reason = "the command uses more of it than these tests")]

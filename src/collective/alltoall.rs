@@ -81,6 +81,9 @@ impl Collective<InPlace<'_>> for Alltoall {
 
     async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
         let mut local = all.check().and_then(|()| divides(all, call.ranks()));
+        if let Some(plain) = call.plain() {
+            return Box::pin(plain.alltoall_in_place(all, local)).await;
+        }
         // Frames are copies already.
         if call.plan(all.bytes()) == Algorithm::Frames || local.is_err() {
             return alltoall(call, all, all, local).await;

@@ -112,6 +112,9 @@ impl Collective<InPlace<'_>> for AlltoallvInPlace<'_> {
         let mut local = all
             .check()
             .and_then(|()| blocks.check(call.ranks(), all.elements()));
+        if let Some(plain) = call.plain() {
+            return Box::pin(plain.alltoallv_in_place(all, blocks, local)).await;
+        }
         let copied = match local {
             Ok(()) => own_or_note(Temporary::copied(all, blocks).await, &mut local),
             Err(_) => None,

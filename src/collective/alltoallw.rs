@@ -210,6 +210,11 @@ impl Collective<Vec<Span<'_>>> for Alltoallw {
     const OPERATION: Operation = Operation::Alltoallw;
 
     async fn run(&self, call: &Call<'_>, buffers: &Vec<Span<'_>>) -> Result<()> {
+        if let Some(plain) = call.plain() {
+            let all: Vec<&Span<'_>> = buffers.iter().collect();
+            let local = check(call, &all, buffers);
+            return Box::pin(plain.alltoallw_in_place(buffers, local)).await;
+        }
         let mut local = Ok(());
         let copies = own_or_note(copies(buffers).await, &mut local);
         let send: Vec<&Span<'_>> = match &copies {
@@ -231,23 +236,21 @@ async fn copies(spans: &[Span<'_>]) -> Result<Vec<Temporary>> {
     Ok(copies)
 }
 
-async fn alltoallw(
-    call: &Call<'_>,
-    send: &[&Span<'_>],
-    recv: &[Span<'_>],
-    mut local: Result<()>,
-) -> Result<()> {
+/// Whether there is a buffer for each rank, and each can be used.
+fn check(call: &Call<'_>, send: &[&Span<'_>], recv: &[Span<'_>]) -> Result<()> {
     if send.len() != call.ranks() || recv.len() != call.ranks() {
-        local = local.and(Err(Error::invalid(format!(
+        return Err(Error::invalid(format!(
             "{} buffers to send and {} to receive into for {} ranks",
             send.len(),
             recv.len(),
             call.ranks()
-        ))));
+        )));
     }
-    for span in send.iter().copied().chain(recv) {
-        local = local.and_then(|()| span.check());
-    }
+    send.iter().copied().chain(recv).try_for_each(Span::check)
+}
+
+async fn alltoallw(call: &Call<'_>, send: &[&Span<'_>], recv: &[Span<'_>], local: Result<()>) -> Result<()> {
+    let local = local.and_then(|()| check(call, send, recv));
     if let Some(plain) = call.plain() {
         return Box::pin(plain.alltoallw(send, recv, local)).await;
     }

@@ -91,10 +91,7 @@ impl Communicator {
     ) -> Result<Option<Communicator>> {
         let named = |error: Error| error.at(operation.name(), self.rank());
         let blocking = Blocking::enter(self, operation, 0)?;
-        blocking.run(async {
-            plain.has_its_turn(blocking.entered.sequence).await;
-            Ok(())
-        })?;
+        blocking.run(plain.all_have_started())?;
         let context = plain
             .library
             .divide(&self.endpoint.context, division)
@@ -153,6 +150,12 @@ fn overlap(one: &Span<'_>, other: &Span<'_>) -> bool {
     one.lane().is_none() && other.lane().is_none() && start < other_end && other_start < end
 }
 
+/// Whether a span starts at an element of another one.
+fn is_at(span: &Span<'_>, whole: &Span<'_>, element: usize) -> bool {
+    let there = whole.pointer().wrapping_add(element * whole.dtype().size());
+    span.place() == whole.place() && span.pointer() == there
+}
+
 /// The part of a collective that each rank has `count` elements of.
 fn of_each(elements: Elements, count: usize) -> Elements {
     Elements { count, ..elements }
@@ -198,6 +201,39 @@ impl Plain<'_> {
         // SAFETY: the spans are borrowed and their copies kept; they do not overlap, as one was copied if they did.
         unsafe { self.enter(what(out.elements(), back.elements())?) }.await?;
         back.write_back(recv)
+    }
+
+    /// Runs a collective whose result may be where the elements to send are.
+    async fn among(
+        &self,
+        local: Result<()>,
+        send: &Span<'_>,
+        recv: &Span<'_>,
+        own: usize,
+        what: impl FnOnce(Option<Elements>, Elements) -> Result<LibraryCall>,
+    ) -> Result<()> {
+        local?;
+        match is_at(send, recv, own) {
+            true => self.within(Ok(()), recv, |recv| what(None, recv)).await,
+            false => {
+                self.between(Ok(()), send, recv, |send, recv| what(Some(send), recv))
+                    .await
+            }
+        }
+    }
+
+    /// Runs a collective in place, as all ranks must: MPI may exchange other messages then.
+    async fn within(
+        &self,
+        local: Result<()>,
+        all: &Span<'_>,
+        what: impl FnOnce(Elements) -> Result<LibraryCall>,
+    ) -> Result<()> {
+        local?;
+        let copy = HostCopy::of(all).await?;
+        // SAFETY: the span is borrowed for writing, and its copy kept.
+        unsafe { self.enter(what(copy.elements())?) }.await?;
+        copy.write_back(all)
     }
 
     pub(super) async fn barrier(&self) -> Result<()> {
@@ -250,19 +286,24 @@ impl Plain<'_> {
             true => check_own(rank, own, blocks),
             false => Ok(()),
         });
+        let Some(root) = root else {
+            let at = blocks.displacement(rank);
+            let allgatherv = |send, recv| {
+                let blocks = layout(blocks, ranks)?;
+                Ok(LibraryCall::Allgatherv { send, recv, blocks })
+            };
+            return self.among(local, own, all, at, allgatherv).await;
+        };
         self.between(local, own, all, |send, recv| {
             let blocks = match collects {
                 true => layout(blocks, ranks)?,
                 false => layout(&Blocks::default(), ranks)?,
             };
-            Ok(match root {
-                Some(root) => LibraryCall::Gatherv {
-                    send,
-                    recv,
-                    blocks,
-                    root,
-                },
-                None => LibraryCall::Allgatherv { send, recv, blocks },
+            Ok(LibraryCall::Gatherv {
+                send,
+                recv,
+                blocks,
+                root,
             })
         })
         .await
@@ -315,7 +356,7 @@ impl Plain<'_> {
 
     pub(super) async fn allgather(&self, own: &Span<'_>, all: &Span<'_>, local: Result<()>) -> Result<()> {
         let count = own.elements();
-        self.between(local, own, all, |send, recv| {
+        self.among(local, own, all, self.call.rank() * count, |send, recv| {
             let recv = of_each(recv, count);
             Ok(LibraryCall::Allgather { send, recv })
         })
@@ -332,7 +373,34 @@ impl Plain<'_> {
     ) -> Result<()> {
         self.between(local, send, recv, |send, recv| {
             let (send, recv) = (of_each(send, count), of_each(recv, count));
+            let send = Some(send);
             Ok(LibraryCall::Alltoall { send, recv })
+        })
+        .await
+    }
+
+    pub(super) async fn alltoall_in_place(&self, all: &Span<'_>, local: Result<()>) -> Result<()> {
+        let count = all.elements() / self.call.ranks();
+        self.within(local, all, |recv| {
+            let recv = of_each(recv, count);
+            Ok(LibraryCall::Alltoall { send: None, recv })
+        })
+        .await
+    }
+
+    pub(super) async fn alltoallv_in_place(
+        &self,
+        all: &Span<'_>,
+        blocks: &Blocks,
+        local: Result<()>,
+    ) -> Result<()> {
+        let ranks = self.call.ranks();
+        self.within(local, all, |recv| {
+            Ok(LibraryCall::Alltoallv {
+                send: None,
+                recv,
+                recv_blocks: layout(blocks, ranks)?,
+            })
         })
         .await
     }
@@ -346,8 +414,7 @@ impl Plain<'_> {
         let ranks = self.call.ranks();
         self.between(local, send, recv, |send, recv| {
             Ok(LibraryCall::Alltoallv {
-                send,
-                send_blocks: layout(send_blocks, ranks)?,
+                send: Some((send, layout(send_blocks, ranks)?)),
                 recv,
                 recv_blocks: layout(recv_blocks, ranks)?,
             })
@@ -372,8 +439,27 @@ impl Plain<'_> {
         for span in recv {
             back.push(HostCopy::of(span).await?);
         }
-        let elements = |copies: &[HostCopy]| copies.iter().map(HostCopy::elements).collect();
-        let (send, into) = (elements(&out), elements(&back));
+        let send = Some(out.iter().map(HostCopy::elements).collect());
+        self.alltoallw_between(send, &back, recv).await
+    }
+
+    pub(super) async fn alltoallw_in_place(&self, all: &[Span<'_>], local: Result<()>) -> Result<()> {
+        local?;
+        let mut back = Vec::new();
+        for span in all {
+            back.push(HostCopy::of(span).await?);
+        }
+        self.alltoallw_between(None, &back, all).await
+    }
+
+    /// With copies of what is received into, and elements that are kept by the caller.
+    async fn alltoallw_between(
+        &self,
+        send: Option<Vec<Elements>>,
+        back: &[HostCopy],
+        recv: &[Span<'_>],
+    ) -> Result<()> {
+        let into = back.iter().map(HostCopy::elements).collect();
         // SAFETY: as in `between`; buffers that are received into are different borrows.
         unsafe { self.enter(LibraryCall::Alltoallw { send, recv: into }) }.await?;
         back.iter()
@@ -408,7 +494,8 @@ impl Plain<'_> {
         op: Op,
         local: Result<()>,
     ) -> Result<()> {
-        self.between(local, own, result, |send, recv| {
+        self.among(local, own, result, 0, |send, recv| {
+            let recv = of_each(recv, own.elements());
             Ok(LibraryCall::Allreduce { send, recv, op })
         })
         .await
@@ -425,9 +512,50 @@ impl Plain<'_> {
     ) -> Result<()> {
         self.between(local, own, result, |send, recv| {
             let recv = of_each(recv, count);
+            let send = Some(send);
             Ok(LibraryCall::ReduceScatterBlock { send, recv, op })
         })
         .await
+    }
+
+    /// In place; what is behind the result is left alone, of which MPI says nothing.
+    pub(super) async fn reduce_scatter_block_in_place(
+        &self,
+        all: &Span<'_>,
+        op: Op,
+        count: usize,
+        local: Result<()>,
+    ) -> Result<()> {
+        local?;
+        let copy = HostCopy::apart(all).await?;
+        let recv = of_each(copy.elements(), count);
+        // SAFETY: a copy of our own, which is kept.
+        unsafe { self.enter(LibraryCall::ReduceScatterBlock { send: None, recv, op }) }.await?;
+        copy.write_back(&all.part(0, count)?)
+    }
+
+    /// As above, with blocks of any length.
+    pub(super) async fn reduce_scatter_in_place(
+        &self,
+        all: &Span<'_>,
+        blocks: &Blocks,
+        op: Op,
+        local: Result<()>,
+    ) -> Result<()> {
+        local?;
+        // MPI has the blocks one behind the other.
+        let (packed, _) = Temporary::copied(all, blocks).await?;
+        let Layout { counts, .. } = layout(blocks, self.call.ranks())?;
+        let copy = HostCopy::apart(packed.span()).await?;
+        let call = LibraryCall::ReduceScatter {
+            send: None,
+            counts,
+            recv: copy.elements(),
+            op,
+        };
+        // SAFETY: a copy of our own, which is kept.
+        unsafe { self.enter(call) }.await?;
+        copy.write_back(&all.part(0, blocks.count(self.call.rank()))?)
     }
 
     pub(super) async fn reduce_scatter(
@@ -444,7 +572,7 @@ impl Plain<'_> {
         let Layout { counts, .. } = layout(blocks, self.call.ranks())?;
         self.between(Ok(()), packed.span(), result, |send, recv| {
             Ok(LibraryCall::ReduceScatter {
-                send,
+                send: Some(send),
                 counts,
                 recv,
                 op,
@@ -461,21 +589,34 @@ impl Plain<'_> {
         op: Op,
         local: Result<()>,
     ) -> Result<()> {
+        let own_elements = own.elements();
         match (self.call.operation, self.call.rank()) {
             (Operation::Exscan, 0) => {
-                // MPI may write anything into the first rank's result.
                 local?;
-                let nowhere = Temporary::beside(own, own.elements())?;
-                let exscan = |send, recv| Ok(LibraryCall::Exscan { send, recv, op });
-                self.between(Ok(()), own, nowhere.span(), exscan).await
+                // MPI may write anything into the first rank's result.
+                let copy = HostCopy::apart(own).await?;
+                let nowhere = Temporary::beside(own, own_elements)?;
+                let nowhere = HostCopy::apart(nowhere.span()).await?;
+                let (send, recv) = match is_at(own, result, 0) {
+                    true => (None, copy.elements()),
+                    false => (Some(copy.elements()), nowhere.elements()),
+                };
+                // SAFETY: copies of our own, which are kept.
+                unsafe { self.enter(LibraryCall::Exscan { send, recv, op }) }.await
             }
             (Operation::Exscan, _) => {
-                let exscan = |send, recv| Ok(LibraryCall::Exscan { send, recv, op });
-                self.between(local, own, result, exscan).await
+                let exscan = |send, recv| {
+                    let recv = of_each(recv, own_elements);
+                    Ok(LibraryCall::Exscan { send, recv, op })
+                };
+                self.among(local, own, result, 0, exscan).await
             }
             _ => {
-                let scan = |send, recv| Ok(LibraryCall::Scan { send, recv, op });
-                self.between(local, own, result, scan).await
+                let scan = |send, recv| {
+                    let recv = of_each(recv, own_elements);
+                    Ok(LibraryCall::Scan { send, recv, op })
+                };
+                self.among(local, own, result, 0, scan).await
             }
         }
     }

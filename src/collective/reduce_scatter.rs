@@ -100,6 +100,11 @@ impl Collective<InPlace<'_>> for ReduceScatter<'_> {
         let mut local = all
             .check()
             .and_then(|()| blocks.check_range(call.ranks(), all.elements()));
+        if let Some(plain) = call.plain() {
+            let room = |()| check_room(all, blocks.count(call.rank()));
+            let local = local.and(op.check(all.dtype())).and_then(room);
+            return Box::pin(plain.reduce_scatter_in_place(all, blocks, op, local)).await;
+        }
         // The result may lie across blocks.
         let beside = match local {
             Ok(()) => own_or_note(Temporary::beside(all, blocks.count(call.rank())), &mut local),

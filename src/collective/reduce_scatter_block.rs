@@ -88,6 +88,11 @@ impl Collective<InPlace<'_>> for ReduceScatterBlock {
     async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
         let mut local = all.check();
         let count = all.elements() / call.ranks();
+        if let Some(plain) = call.plain() {
+            let op = self.op.check(all.dtype());
+            let local = local.and(op).and_then(|()| divides(all, call.ranks()));
+            return Box::pin(plain.reduce_scatter_block_in_place(all, self.op, count, local)).await;
+        }
         // The result may lie across this rank's block.
         let beside = own_or_note(Temporary::beside(all, count), &mut local);
         let Some(beside) = beside.as_ref().map(Temporary::span) else {

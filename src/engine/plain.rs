@@ -28,6 +28,8 @@ pub(crate) struct Plain {
     state: Mutex<State>,
     /// Non-blocking collectives that MPI was not given yet.
     unstarted: Mutex<BTreeSet<u64>>,
+    /// Shared with the buffered sends under way.
+    buffered: Arc<()>,
 }
 
 #[derive(Default)]
@@ -169,6 +171,7 @@ impl Plain {
             library,
             state: Mutex::default(),
             unstarted: Mutex::default(),
+            buffered: Arc::default(),
         }
     }
 
@@ -225,6 +228,29 @@ impl Plain {
     /// Gives a message that was taken back to all, at the place that it had.
     pub(super) fn put_back(&self, arrived: Arrived) {
         self.state().give(arrived);
+    }
+
+    /// Waits until MPI was given all collectives under way.
+    pub(crate) async fn all_have_started(&self) -> Result<()> {
+        std::future::poll_fn(|_| match self.unstarted().is_empty() {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        })
+        .await
+    }
+
+    /// What a buffered send keeps until it is over.
+    pub(crate) fn buffered(&self) -> Arc<()> {
+        Arc::clone(&self.buffered)
+    }
+
+    /// Waits until all buffered sends are over, which nobody else waits for.
+    pub(crate) async fn buffered_are_over(&self) -> Result<()> {
+        std::future::poll_fn(|_| match Arc::strong_count(&self.buffered) {
+            1 => Poll::Ready(Ok(())),
+            _ => Poll::Pending,
+        })
+        .await
     }
 
     /// Sends a span to `dest`.

@@ -73,8 +73,11 @@ impl Communicator {
         let copy = self.run(&inside, &[&activity], pin!(async { Ok(room.fill(span).await) }))?;
         let failed = copy.check();
         let (own, about) = (self.clone(), Arc::clone(&activity));
+        let kept = self.endpoint.plain.as_ref().map(|plain| plain.buffered());
         let sending = task(Arc::clone(&activity), Memory::Owned, async move {
-            own.travel(&about, &copy.span(), route).await
+            let outcome = own.travel(&about, &copy.span(), route).await;
+            drop((own, kept));
+            outcome
         });
         self.endpoint.engine.spawn(&sending);
         failed.map_err(|error| activity.name(error))?;

@@ -41,7 +41,8 @@ pub(crate) struct Layout {
 
 /// A collective with its arguments on this rank: memory of the host, which does not overlap.
 ///
-/// Where a block goes to or comes from each rank, elements are counted for one of them.
+/// Where a block goes to or comes from each rank, elements are counted for one of them. Without elements to send, they
+/// are where the result goes, on all ranks.
 #[derive(Debug)]
 pub(crate) enum Call {
     Barrier,
@@ -72,27 +73,26 @@ pub(crate) enum Call {
         root: usize,
     },
     Allgather {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
     },
     Allgatherv {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
         blocks: Layout,
     },
     Alltoall {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
     },
     Alltoallv {
-        send: Elements,
-        send_blocks: Layout,
+        send: Option<(Elements, Layout)>,
         recv: Elements,
         recv_blocks: Layout,
     },
     /// Elements for and from each rank.
     Alltoallw {
-        send: Vec<Elements>,
+        send: Option<Vec<Elements>>,
         recv: Vec<Elements>,
     },
     Reduce {
@@ -102,28 +102,28 @@ pub(crate) enum Call {
         root: usize,
     },
     Allreduce {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
         op: Op,
     },
     ReduceScatterBlock {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
         op: Op,
     },
     ReduceScatter {
-        send: Elements,
+        send: Option<Elements>,
         counts: Vec<i32>,
         recv: Elements,
         op: Op,
     },
     Scan {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
         op: Op,
     },
     Exscan {
-        send: Elements,
+        send: Option<Elements>,
         recv: Elements,
         op: Op,
     },

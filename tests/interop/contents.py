@@ -80,7 +80,8 @@ def numbers(dtype, rank, buffer, count):
     halves = lambda kind: (first * 0.5).astype(kind)
     match dtype:
         case "bool":
-            return any_bytes(dtype, rank, buffer, count)
+            # C leaves it undefined what comes of other truth values than 0 and 1.
+            return any_bytes(dtype, rank, buffer, count) % 2
         case "f32" | "f64":
             made = halves("f4" if dtype == "f32" else "f8")
         case "c32" | "c64":

@@ -225,6 +225,20 @@ def cancelled(case, comm, record):
         comm.Send(contents.spec(contents.full(case["count"])), case["to"], 4)
 
 
+def dropped(case, comm, record):
+    """Messages that were taken and not received are received in their order; here none is taken."""
+    contents = Contents(case, comm.rank)
+    if comm.rank == case["from"]:
+        for number in range(4):
+            comm.Send(contents.spec(contents.full(case["count"], number)), case["to"], 4)
+    if comm.rank == case["to"]:
+        for _ in range(4):
+            buffer, status = contents.untouched(case["count"]), MPI.Status()
+            comm.Recv(contents.spec(buffer), MPI.ANY_SOURCE, MPI.ANY_TAG, status)
+            record.text("status", told(status, contents))
+            record.elements("received", contents.dtype, buffer)
+
+
 def crossing(case, comm, record):
     """Every rank exchanges messages with all, itself among them, all at once."""
     contents, count = Contents(case, comm.rank), case["count"]
@@ -239,5 +253,5 @@ def crossing(case, comm, record):
 
 OPERATIONS = {
     function.__name__: function
-    for function in (message, truncated, wildcards, posted_order, shift, cancelled, crossing)
+    for function in (message, truncated, wildcards, posted_order, shift, cancelled, dropped, crossing)
 }

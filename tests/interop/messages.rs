@@ -16,6 +16,7 @@ pub fn run(run: &Run<'_>) -> Result<bool, Box<dyn std::error::Error>> {
         "posted_order",
         "shift",
         "cancelled",
+        "dropped",
         "crossing",
     ];
     if !is_known.contains(&run.case.op.as_str()) {
@@ -28,6 +29,7 @@ pub fn run(run: &Run<'_>) -> Result<bool, Box<dyn std::error::Error>> {
         "posted_order" => posted_order::<T>(run),
         "shift" => shift::<T>(run),
         "cancelled" => cancelled::<T>(run),
+        "dropped" => dropped::<T>(run),
         _ => crossing::<T>(run),
     })?;
     Ok(true)
@@ -359,6 +361,33 @@ fn cancelled<T: Value>(run: &Run<'_>) -> Outcome {
     if run.rank() == case.from {
         run.wait_until_ready()?;
         comm.send(run.buffers.full::<T>(case.count, 0).shared(), case.to, Tag(4))?;
+    }
+    Ok(())
+}
+
+/// Messages that were taken and not received are received in their order.
+fn dropped<T: Value>(run: &Run<'_>) -> Outcome {
+    let Run { comm, case, .. } = run;
+    if run.rank() == case.from {
+        for number in 0..4 {
+            comm.send(
+                run.buffers.full::<T>(case.count, number).shared(),
+                case.to,
+                Tag(4),
+            )?;
+        }
+    }
+    if run.rank() == case.to {
+        let mut taken: Vec<_> = (0..3)
+            .map(|_| comm.mprobe(case.from, Tag(4)))
+            .collect::<Result<_, _>>()?;
+        drop(taken.remove(1));
+        drop(taken);
+        for _ in 0..4 {
+            let mut buffer = run.buffers.untouched::<T>(case.count);
+            let status = comm.recv(buffer.exclusive(), Source::Any, Tag::ANY)?;
+            run.keep::<T>(&status, &buffer.bytes());
+        }
     }
     Ok(())
 }

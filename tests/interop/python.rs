@@ -11,11 +11,15 @@ use crate::launcher::library::MpiLibrary;
 /// Becomes the program with the directory `$0` before all others in which it looks for libraries.
 const WITH_LIBRARIES: &str = r#"export LD_LIBRARY_PATH="$0${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; exec "$@""#;
 
+/// Names the Python to use instead.
+const PYTHON_VARIABLE: &str = "WARPCOMM_TEST_PYTHON";
+
 /// The Python in which `ci/setup.sh --tests` has installed mpi4py.
 ///
 /// Panics where it is missing if `WARPCOMM_TEST_REQUIRE_MPI4PY` is 1.
 pub fn with_mpi4py() -> Option<PathBuf> {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
+    let python = std::env::var_os(PYTHON_VARIABLE).map_or(installed, PathBuf::from);
     let found = Command::new(&python)
         .args(["-c", "import mpi4py, numpy"])
         .output();

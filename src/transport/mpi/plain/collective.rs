@@ -1,12 +1,12 @@
 //! MPI's collectives, blocking and not.
 
 use std::mem::MaybeUninit;
-use std::os::raw::c_int;
+use std::os::raw::{c_int, c_void};
 
 use mpi::ffi;
 
 use super::super::check::check;
-use super::datatype::{Units, at_address, datatype, reduction, units};
+use super::datatype::{Units, at_address, datatype, in_place, reduction, units};
 use crate::error::{Error, Result};
 use crate::transport::plain::{Call, Elements};
 
@@ -56,6 +56,11 @@ fn int_count(elements: &Elements) -> Result<c_int> {
             elements.count
         ))
     })
+}
+
+/// Where the elements to send are.
+fn source(send: &Option<Elements>) -> *const c_void {
+    send.map_or_else(in_place, |send| send.to_read())
 }
 
 /// # Safety
@@ -117,55 +122,64 @@ unsafe fn enter(
                 ))
             }
             Call::Allgather { send, recv } => {
-                let (out, back) = (units(send)?, units(recv)?);
+                let (out, back) = (units(send.as_ref().unwrap_or(recv))?, units(recv)?);
                 either!(request, MPI_Allgather MPI_Iallgather(
-                    send.to_read(), out.count, out.handle,
+                    source(send), out.count, out.handle,
                     recv.to_write(), back.count, back.handle, communicator,
                 ))
             }
             Call::Allgatherv { send, recv, blocks } => {
-                let out = units(send)?;
+                let out = units(send.as_ref().unwrap_or(recv))?;
                 either!(request, MPI_Allgatherv MPI_Iallgatherv(
-                    send.to_read(), out.count, out.handle,
+                    source(send), out.count, out.handle,
                     recv.to_write(), blocks.counts.as_ptr(), blocks.displacements.as_ptr(),
                     datatype(recv.dtype)?, communicator,
                 ))
             }
             Call::Alltoall { send, recv } => {
-                let (out, back) = (units(send)?, units(recv)?);
+                let (out, back) = (units(send.as_ref().unwrap_or(recv))?, units(recv)?);
                 either!(request, MPI_Alltoall MPI_Ialltoall(
-                    send.to_read(), out.count, out.handle,
+                    source(send), out.count, out.handle,
                     recv.to_write(), back.count, back.handle, communicator,
                 ))
             }
             Call::Alltoallv {
                 send,
-                send_blocks,
                 recv,
                 recv_blocks,
             } => {
+                // In place MPI does not look at the lists of what is sent.
+                let (out, out_blocks, dtype) = match send {
+                    Some((send, blocks)) => (send.to_read(), blocks, send.dtype),
+                    None => (in_place(), recv_blocks, recv.dtype),
+                };
                 either!(request, MPI_Alltoallv MPI_Ialltoallv(
-                    send.to_read(), send_blocks.counts.as_ptr(), send_blocks.displacements.as_ptr(),
-                    datatype(send.dtype)?,
+                    out, out_blocks.counts.as_ptr(), out_blocks.displacements.as_ptr(), datatype(dtype)?,
                     recv.to_write(), recv_blocks.counts.as_ptr(), recv_blocks.displacements.as_ptr(),
                     datatype(recv.dtype)?, communicator,
                 ))
             }
             Call::Alltoallw { send, recv } => {
-                let out = send.iter().map(at_address).collect::<Result<Vec<Units>>>()?;
-                let back = recv.iter().map(at_address).collect::<Result<Vec<Units>>>()?;
+                let types = |elements: &Vec<Elements>| {
+                    elements.iter().map(at_address).collect::<Result<Vec<Units>>>()
+                };
+                let (out, back) = (types(send.as_ref().unwrap_or(recv))?, types(recv)?);
                 for units in [&out, &back] {
                     let counts = units.iter().map(|units| units.count).collect();
                     kept.push((counts, units.iter().map(|units| units.handle).collect()));
                 }
-                let zeros = vec![0; send.len().max(recv.len())];
+                let zeros = vec![0; recv.len()];
                 kept.push((zeros, Vec::new()));
                 let [(out_counts, out_types), (back_counts, back_types), (zeros, _)] = &kept[..] else {
                     return Err(Error::invalid("the lists of another collective"));
                 };
-                // The types are at addresses of their own: the buffers are the origin.
+                let source = match send {
+                    // The types are at addresses of their own: the buffers are the origin.
+                    Some(_) => std::ptr::null(),
+                    None => in_place(),
+                };
                 either!(request, MPI_Alltoallw MPI_Ialltoallw(
-                    std::ptr::null(), out_counts.as_ptr(), zeros.as_ptr(), out_types.as_ptr(),
+                    source, out_counts.as_ptr(), zeros.as_ptr(), out_types.as_ptr(),
                     std::ptr::null_mut(), back_counts.as_ptr(), zeros.as_ptr(), back_types.as_ptr(),
                     communicator,
                 ))
@@ -175,13 +189,13 @@ unsafe fn enter(
                 reduction(*op, send.dtype)?, *root as c_int, communicator,
             )),
             Call::Allreduce { send, recv, op } => either!(request, MPI_Allreduce MPI_Iallreduce(
-                send.to_read(), recv.to_write(), int_count(send)?, datatype(send.dtype)?,
-                reduction(*op, send.dtype)?, communicator,
+                source(send), recv.to_write(), int_count(recv)?, datatype(recv.dtype)?,
+                reduction(*op, recv.dtype)?, communicator,
             )),
             Call::ReduceScatterBlock { send, recv, op } => {
                 either!(request, MPI_Reduce_scatter_block MPI_Ireduce_scatter_block(
-                    send.to_read(), recv.to_write(), int_count(recv)?, datatype(send.dtype)?,
-                    reduction(*op, send.dtype)?, communicator,
+                    source(send), recv.to_write(), int_count(recv)?, datatype(recv.dtype)?,
+                    reduction(*op, recv.dtype)?, communicator,
                 ))
             }
             Call::ReduceScatter {
@@ -191,17 +205,17 @@ unsafe fn enter(
                 op,
             } => {
                 either!(request, MPI_Reduce_scatter MPI_Ireduce_scatter(
-                    send.to_read(), recv.to_write(), counts.as_ptr(), datatype(send.dtype)?,
-                    reduction(*op, send.dtype)?, communicator,
+                    source(send), recv.to_write(), counts.as_ptr(), datatype(recv.dtype)?,
+                    reduction(*op, recv.dtype)?, communicator,
                 ))
             }
             Call::Scan { send, recv, op } => either!(request, MPI_Scan MPI_Iscan(
-                send.to_read(), recv.to_write(), int_count(send)?, datatype(send.dtype)?,
-                reduction(*op, send.dtype)?, communicator,
+                source(send), recv.to_write(), int_count(recv)?, datatype(recv.dtype)?,
+                reduction(*op, recv.dtype)?, communicator,
             )),
             Call::Exscan { send, recv, op } => either!(request, MPI_Exscan MPI_Iexscan(
-                send.to_read(), recv.to_write(), int_count(send)?, datatype(send.dtype)?,
-                reduction(*op, send.dtype)?, communicator,
+                source(send), recv.to_write(), int_count(recv)?, datatype(recv.dtype)?,
+                reduction(*op, recv.dtype)?, communicator,
             )),
         }
     }

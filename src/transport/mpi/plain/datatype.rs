@@ -1,6 +1,8 @@
 //! Element types and reductions as MPI names them.
 
-use std::os::raw::c_int;
+use std::os::raw::{c_int, c_void};
+use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
 use libloading::os::unix::Library;
 use mpi::ffi;
@@ -11,7 +13,6 @@ use crate::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::transport::plain::Elements;
-use std::sync::{Mutex, PoisonError};
 
 /// A predefined handle that the bindings do not have: in Open MPI the address of a symbol, in MPICH and its kin a
 /// number.
@@ -24,6 +25,14 @@ unsafe fn predefined<T: Copy>(symbol: &[u8], number: u64) -> T {
     let handle = found.map_or(number, |symbol| symbol.into_raw() as u64);
     // SAFETY: the caller's promise.
     unsafe { from_number(handle) }
+}
+
+/// `MPI_IN_PLACE`, which the bindings do not have.
+pub(super) fn in_place() -> *const c_void {
+    // SAFETY: the symbol is an object of Open MPI's, and not touched.
+    let is_open_mpi = unsafe { Library::this().get::<*mut u8>(b"ompi_mpi_comm_world\0") }.is_ok();
+    // In Open MPI it is the address 1, in MPICH and its kin the last one.
+    ptr::without_provenance(if is_open_mpi { 1 } else { usize::MAX })
 }
 
 /// What elements of a type are moved as.
