@@ -16,9 +16,9 @@ impl Communicator {
     pub fn barrier(&self) -> Result<()> {
         let comm = &self.inner;
         match self.manner() {
+            Manner::Blocking => comm.barrier(),
             // A scope has no barrier, which lends nothing.
-            Manner::Blocking | Manner::Scoped => comm.barrier(),
-            Manner::NonBlocking => {
+            Manner::NonBlocking | Manner::Scoped => {
                 covered("ibarrier", None, None);
                 awaited(comm.ibarrier()).0
             }
