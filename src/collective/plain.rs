@@ -152,7 +152,9 @@ fn overlap(one: &Span<'_>, other: &Span<'_>) -> bool {
 
 /// Whether a span starts at an element of another one.
 fn is_at(span: &Span<'_>, whole: &Span<'_>, element: usize) -> bool {
-    let there = whole.pointer().wrapping_add(element * whole.dtype().size());
+    let there = whole
+        .pointer()
+        .wrapping_add(element.wrapping_mul(whole.dtype().size()));
     span.place() == whole.place() && span.pointer() == there
 }
 
@@ -395,6 +397,13 @@ impl Plain<'_> {
         local: Result<()>,
     ) -> Result<()> {
         let ranks = self.call.ranks();
+        if self.call.errand.is_none() {
+            // Open MPI 4.1 waits for ever in the non-blocking form in place.
+            local?;
+            let (copied, packed) = Temporary::copied(all, blocks).await?;
+            let between = self.alltoallv((copied.span(), &packed), (all, blocks), Ok(()));
+            return Box::pin(between).await;
+        }
         self.within(local, all, |recv| {
             Ok(LibraryCall::Alltoallv {
                 send: None,
@@ -449,7 +458,16 @@ impl Plain<'_> {
         for span in all {
             back.push(HostCopy::of(span).await?);
         }
-        self.alltoallw_between(None, &back, all).await
+        if self.call.errand.is_some() {
+            return self.alltoallw_between(None, &back, all).await;
+        }
+        // As for `alltoallv`.
+        let mut out = Vec::new();
+        for span in all {
+            out.push(HostCopy::apart(span).await?);
+        }
+        let send = Some(out.iter().map(HostCopy::elements).collect());
+        self.alltoallw_between(send, &back, all).await
     }
 
     /// With copies of what is received into, and elements that are kept by the caller.
