@@ -9,7 +9,7 @@ use crate::harness::{Outcome, covered, expect_error, expect_text, is_plain};
 use crate::placed::Communicator;
 
 cases! {
-    a_duplicate_keeps_messages_apart: 2..=3;
+    a_duplicate_keeps_messages_apart: 2..=4;
     a_clone_is_the_same_communicator: 2..=3;
     split_by_parity: 1..=7;
     split_orders_by_key_and_then_by_rank: 1..=7;
