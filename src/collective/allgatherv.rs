@@ -72,6 +72,13 @@ impl Collective<InPlace<'_>> for Allgatherv<'_> {
     const OPERATION: Operation = Operation::Allgatherv;
 
     async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
+        if let Some(plain) = call.plain() {
+            let blocks = &self.blocks;
+            let local = all
+                .check()
+                .and_then(|()| blocks.check(call.ranks(), all.elements()));
+            return Box::pin(plain.allgatherv_in_place(all, blocks, local)).await;
+        }
         let own = own_block(all, &self.blocks, call.rank());
         gatherv(call, &own, all, &self.blocks, None).await
     }

@@ -205,7 +205,7 @@ impl Plain<'_> {
         back.write_back(recv)
     }
 
-    /// Runs a collective whose result may be where the elements to send are.
+    /// Runs a collective whose result may be where the elements to send are, at the element `own`.
     async fn among(
         &self,
         local: Result<()>,
@@ -289,12 +289,11 @@ impl Plain<'_> {
             false => Ok(()),
         });
         let Some(root) = root else {
-            let at = blocks.displacement(rank);
             let allgatherv = |send, recv| {
-                let blocks = layout(blocks, ranks)?;
+                let (send, blocks) = (Some(send), layout(blocks, ranks)?);
                 Ok(LibraryCall::Allgatherv { send, recv, blocks })
             };
-            return self.among(local, own, all, at, allgatherv).await;
+            return self.between(local, own, all, allgatherv).await;
         };
         self.between(local, own, all, |send, recv| {
             let blocks = match collects {
@@ -361,6 +360,20 @@ impl Plain<'_> {
         self.among(local, own, all, self.call.rank() * count, |send, recv| {
             let recv = of_each(recv, count);
             Ok(LibraryCall::Allgather { send, recv })
+        })
+        .await
+    }
+
+    pub(super) async fn allgatherv_in_place(
+        &self,
+        all: &Span<'_>,
+        blocks: &Blocks,
+        local: Result<()>,
+    ) -> Result<()> {
+        let ranks = self.call.ranks();
+        self.within(local, all, |recv| {
+            let (send, blocks) = (None, layout(blocks, ranks)?);
+            Ok(LibraryCall::Allgatherv { send, recv, blocks })
         })
         .await
     }

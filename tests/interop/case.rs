@@ -75,6 +75,8 @@ pub struct Case {
     pub colors: Vec<Option<u32>>,
     #[serde(default)]
     pub keys: Vec<i32>,
+    /// The MPI library that cannot do it, with whatever program.
+    pub except: Option<String>,
 }
 
 fn bytes() -> String {

@@ -33,6 +33,15 @@ pub fn with_mpi4py() -> Option<PathBuf> {
     found.then_some(python)
 }
 
+/// The binary interface of the MPI library of this program, by the name that mpi4py has for it.
+pub fn library() -> Option<&'static str> {
+    let own = std::env::current_exe().ok()?;
+    MpiLibrary::of(&own).map(|library| match library {
+        MpiLibrary::OpenMpi => "openmpi",
+        MpiLibrary::MpichInterface | MpiLibrary::DebianMpich => "mpich",
+    })
+}
+
 /// The program of a rank that is mpi4py, with its arguments.
 ///
 /// mpi4py's own files know two binary interfaces, by the names of their libraries. Debian's MPICH has the one of
@@ -41,18 +50,14 @@ pub fn command(python: &Path, job: &Path, environment: &mut Environment) -> Resu
     let peer = crate::case::directory().join("peer.py");
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command: Vec<OsString> = Vec::new();
-    match MpiLibrary::of(&own) {
-        Some(MpiLibrary::OpenMpi) => environment.push(("MPI4PY_MPIABI", "openmpi".into())),
-        Some(MpiLibrary::MpichInterface) => environment.push(("MPI4PY_MPIABI", "mpich".into())),
-        Some(MpiLibrary::DebianMpich) => {
-            environment.push(("MPI4PY_MPIABI", "mpich".into()));
-            let libraries = job.join("mpich");
-            let link = libraries.join(MpiLibrary::MpichInterface.soname());
-            let made = std::fs::create_dir_all(&libraries).and_then(|()| symlink(debian_mpich()?, link));
-            made.map_err(|error| error.to_string())?;
-            command.extend(["sh".into(), "-c".into(), WITH_LIBRARIES.into(), libraries.into()]);
-        }
-        None => return Err("this program is linked with no MPI library".to_owned()),
+    let interface = library().ok_or("this program is linked with no MPI library")?;
+    environment.push(("MPI4PY_MPIABI", interface.into()));
+    if MpiLibrary::of(&own) == Some(MpiLibrary::DebianMpich) {
+        let libraries = job.join("mpich");
+        let link = libraries.join(MpiLibrary::MpichInterface.soname());
+        let made = std::fs::create_dir_all(&libraries).and_then(|()| symlink(debian_mpich()?, link));
+        made.map_err(|error| error.to_string())?;
+        command.extend(["sh".into(), "-c".into(), WITH_LIBRARIES.into(), libraries.into()]);
     }
     command.extend([python.into(), "-B".into(), peer.into()]);
     Ok(command)
