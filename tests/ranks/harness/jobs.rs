@@ -158,7 +158,6 @@ const PLACES: &[Placed] = &[
 /// sends that are withdrawn, and communicators made of messages.
 #[cfg(feature = "mpi")]
 const NATIVE: &[&str] = &[
-    "groups",
     "intercommunicators",
     "send_modes::a_synchronous_send_learns_of_a_refusal",
     "send_modes::a_withdrawn_synchronous_send",
