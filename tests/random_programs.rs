@@ -16,7 +16,11 @@ mod part;
 /// The library's own types, for which the multi-rank cases have others that place buffers.
 mod placed {
     pub use super::part::{Part, alltoallw, alltoallw_in_place};
-    pub use warpcomm::{Communicator, Request};
+    pub use warpcomm::{Communicator, Persistent, Request};
+
+    pub fn like(_: &Communicator, made: Communicator) -> Communicator {
+        made
+    }
 
     pub type ScopeHandle<'scope, 'env> = &'scope warpcomm::Scope<'scope, 'env>;
 }
@@ -27,7 +31,7 @@ use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use warpcomm::{Communicator, Config};
+use warpcomm::{Communicator, Config, Wire};
 
 use programs::{Program, difference, execute, expected};
 
@@ -52,7 +56,7 @@ proptest! {
         eager_limit in prop::sample::select(vec![0usize, 16, 4000]),
         check: bool,
     ) {
-        let program = Program::new(seed, ranks, steps);
+        let program = Program::new(seed, ranks, steps, Wire::Native);
         if let Err(why) = agrees(&program, eager_limit, check) {
             prop_assert!(false, "seed {seed}, {ranks} ranks, {steps} steps, eager limit {eager_limit}, check {check}\n{why}\n{program:#?}");
         }

@@ -245,6 +245,7 @@ impl Plain {
     }
 
     /// Waits until all buffered sends are over, which nobody else waits for.
+    #[cfg(feature = "mpi")]
     pub(crate) async fn buffered_are_over(&self) -> Result<()> {
         std::future::poll_fn(|_| match Arc::strong_count(&self.buffered) {
             1 => Poll::Ready(Ok(())),

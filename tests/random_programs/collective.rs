@@ -7,7 +7,7 @@ use warpcomm::{
     Result, Status,
 };
 
-use crate::oracle::{Value, bytes, folded, untouched, vector, vectors};
+use crate::oracle::{Value, bytes, folded, tame_vector, untouched, vector, vectors};
 use crate::placed::{Communicator, Part, alltoallw, alltoallw_in_place};
 
 /// A collective with its arguments.
@@ -22,6 +22,8 @@ pub struct Collective {
     /// Elements of the receive buffer that stay as they are, behind all or behind each block.
     pub gap: usize,
     pub in_place: bool,
+    /// Whether only values are reduced whose order makes no difference.
+    pub is_tame: bool,
 }
 
 /// Which collective it is.
@@ -74,6 +76,18 @@ impl Call {
                 | Call::Alltoallv
                 | Call::Alltoallw
                 | Call::ReduceScatter
+        )
+    }
+
+    pub fn reduces(self) -> bool {
+        matches!(
+            self,
+            Call::Reduce
+                | Call::Allreduce
+                | Call::ReduceScatterBlock
+                | Call::ReduceScatter
+                | Call::Scan
+                | Call::Exscan
         )
     }
 
@@ -260,6 +274,14 @@ impl Collective {
         self.counts.len()
     }
 
+    /// What a rank contributes.
+    fn elements<T: Value>(&self, rank: usize, salt: u64, length: usize) -> Vec<T> {
+        match self.is_tame {
+            true => tame_vector(salt, rank, length),
+            false => vector(salt, rank, length),
+        }
+    }
+
     /// Blocks with a gap behind each.
     fn blocks(&self) -> Blocks {
         let mut end = 0;
@@ -304,7 +326,7 @@ impl Collective {
 
     /// What a rank contributes where each gets a block of the result.
     fn contribution<T: Value>(&self, rank: usize, salt: u64) -> Vec<T> {
-        vector(salt, rank, self.counts.iter().sum())
+        self.elements(rank, salt, self.counts.iter().sum())
     }
 
     /// The root's buffer of a `scatterv`, with a gap behind each block.
@@ -328,7 +350,7 @@ impl Collective {
     /// What a rank calls it with.
     fn buffers<T: Value>(&self, rank: usize, salt: u64) -> Buffers<T> {
         let (size, length, root) = (self.size(), self.length(), self.root);
-        let own: Vec<T> = vector(salt, rank, self.counts[rank]);
+        let own: Vec<T> = self.elements(rank, salt, self.counts[rank]);
         let is_root = rank == root;
         if self.call == Call::Alltoallw {
             let part = |to| self.exchanged(rank, to, salt);
@@ -569,7 +591,7 @@ impl Collective {
     pub fn expected<T: Value>(&self, rank: usize, salt: u64) -> Vec<u8> {
         let (size, length) = (self.size(), self.length());
         let is_root = rank == self.root;
-        let own: Vec<T> = vector(salt, rank, self.counts[rank]);
+        let own: Vec<T> = self.elements(rank, salt, self.counts[rank]);
         let before: Vec<T> = untouched(self.room(rank));
         let with = |mut before: Vec<T>, result: Vec<T>| {
             before[..result.len()].copy_from_slice(&result);
@@ -607,14 +629,14 @@ impl Collective {
             }
             (Call::Scan | Call::Exscan, in_place) => {
                 let end = rank + usize::from(self.call == Call::Scan);
-                let of_ranks: Vec<Vec<T>> = (0..end).map(|rank| vector(salt, rank, length)).collect();
+                let of_ranks: Vec<Vec<T>> = (0..end).map(|rank| self.elements(rank, salt, length)).collect();
                 let result = folded(self.op, &of_ranks).expect("the op was chosen for the type");
                 if in_place { result } else { with(before, result) }
             }
             (Call::Reduce, true) if !is_root => own,
             (Call::Reduce, false) if !is_root => before,
             (Call::Reduce | Call::Allreduce, in_place) => {
-                let of_ranks: Vec<Vec<T>> = (0..size).map(|rank| vector(salt, rank, length)).collect();
+                let of_ranks: Vec<Vec<T>> = (0..size).map(|rank| self.elements(rank, salt, length)).collect();
                 let result = folded(self.op, &of_ranks).expect("the op was chosen for the type");
                 if in_place { result } else { with(before, result) }
             }

@@ -1,13 +1,13 @@
 //! Runs a program on a rank.
 
-use warpcomm::{Result, Source, Status, Tag};
+use warpcomm::{Group, Result, Source, Status, Tag, Tested, Wire};
 
 use super::collective::{Collective, Startable, Waiting};
 use super::model::status;
-use super::program::{Action, Form, Message, Mode, Named, Program, Step, Way};
+use super::program::{Action, Form, Means, Message, Mode, Named, Parts, Program, Step, Way};
 use super::{Place, Seen};
 use crate::oracle::{Value, bytes, mixed, untouched, vector};
-use crate::placed::{Communicator, Request, ScopeHandle};
+use crate::placed::{Communicator, Persistent, Request, ScopeHandle, like};
 
 /// A request that is waited for in a later step.
 struct Pending {
@@ -22,8 +22,28 @@ struct Transmission<T: Value>(Request<Vec<T>>);
 
 impl<T: Value> Waiting for Transmission<T> {
     fn wait(self: Box<Self>) -> Result<(Vec<u8>, Status)> {
-        let (buffer, status) = Request::wait(self.0)?;
+        let (buffer, status) = match self.0.test()? {
+            Tested::Done(buffer, status) => (buffer, status),
+            Tested::Pending(request) => request.wait()?,
+        };
         Ok((bytes(&buffer).to_vec(), status))
+    }
+}
+
+/// A message that was prepared, and is under way.
+struct Prepared<T: Value>(Persistent<Vec<T>>);
+
+impl<T: Value> Prepared<T> {
+    fn started(mut request: Persistent<Vec<T>>) -> Result<Prepared<T>> {
+        request.start()?;
+        Ok(Prepared(request))
+    }
+}
+
+impl<T: Value> Waiting for Prepared<T> {
+    fn wait(mut self: Box<Self>) -> Result<(Vec<u8>, Status)> {
+        let status = self.0.wait()?;
+        Ok((bytes(&self.0.into_buffer()?).to_vec(), status))
     }
 }
 
@@ -134,8 +154,8 @@ impl Rank<'_> {
                 self.collecting.push(Collecting { due, number, request });
                 return self.wait_for_collectives(number);
             }
-            // One rank in four calls the blocking one.
-            Form::Request(due) if !random.is_multiple_of(4) => {
+            // One rank in four calls the blocking one, which MPI does not match with others.
+            Form::Request(due) if self.program.wire == Wire::Plain || !random.is_multiple_of(4) => {
                 let request = Started::Request(collective.start::<T>(plain, salt));
                 self.collecting.push(Collecting { due, number, request });
                 return Ok(());
@@ -161,9 +181,8 @@ impl Rank<'_> {
                 );
                 self.communicators[*made] = Some(twin);
             }
-            Action::Split(first, wishes) => {
-                let (color, key) = wishes[comm.rank()];
-                let part = comm.split(color, key)?;
+            Action::Make(first, parts) => {
+                let part = make(&comm, parts)?;
                 let text = part
                     .as_ref()
                     .map(|part| format!("rank {} of {}", part.rank(), part.size()));
@@ -171,11 +190,24 @@ impl Rank<'_> {
                     (number, 0),
                     (text.unwrap_or_else(|| "none".to_owned()), Vec::new()),
                 );
-                if let Some(color) = color {
-                    let before =
-                        (0..color).filter(|before| wishes.iter().any(|wish| wish.0 == Some(*before)));
-                    self.communicators[first + before.count()] = part;
+                if let Some(number) = parts.of(comm.rank()) {
+                    self.communicators[first + number] = part;
                 }
+            }
+            #[cfg(feature = "serde")]
+            Action::Objects(objects) => {
+                let text = objects.run(&comm, step.salt)?;
+                self.seen.insert((number, 0), (text, Vec::new()));
+            }
+            Action::Cancel { tag, dtype, length } => {
+                let seen = with_element!(*dtype, T => {
+                    let request = comm.irecv(untouched::<T>(*length), Source::Any, Tag(*tag));
+                    request.cancel()?;
+                    let (buffer, status) = request.wait()?;
+                    let text = if status.is_cancelled() { "cancelled" } else { "received" };
+                    (text.to_owned(), bytes(&buffer).to_vec())
+                });
+                self.seen.insert((number, 0), seen);
             }
             Action::Drop => self.communicators[step.on] = None,
             Action::Collective(form, collective) => {
@@ -183,7 +215,10 @@ impl Rank<'_> {
             }
             Action::Messages(Way::Blocking, messages) => self.blocking(number, step.salt, &comm, messages)?,
             Action::Messages(Way::Requests(due), messages) => {
-                self.start(number, *due, step.salt, &comm, messages)
+                self.start(number, (*due, false), step.salt, &comm, messages)?;
+            }
+            Action::Messages(Way::Persistent(due), messages) => {
+                self.start(number, (*due, true), step.salt, &comm, messages)?;
             }
             Action::Messages(Way::Scope, messages) => self.in_scope(number, step.salt, &comm, messages)?,
             Action::Shift {
@@ -231,34 +266,38 @@ impl Rank<'_> {
         Ok(())
     }
 
-    fn start(&mut self, number: usize, due: usize, salt: u64, comm: &Communicator, messages: &[Message]) {
+    fn start(
+        &mut self,
+        number: usize,
+        (due, is_persistent): (usize, bool),
+        salt: u64,
+        comm: &Communicator,
+        messages: &[Message],
+    ) -> Result<()> {
         // Some ranks post their receives first, others their sends.
-        let receives_first = (comm.rank() + number).is_multiple_of(2);
+        let receives_first = any_is_ready(messages) || (comm.rank() + number).is_multiple_of(2);
         for receives in [receives_first, !receives_first] {
             for (index, message) in messages.iter().enumerate() {
                 let salt = salt ^ index as u64;
                 if receives && message.to == comm.rank() {
-                    let (source, tag) = wanted(message);
-                    let request: Box<dyn Waiting> = with_element!(message.dtype, T => {
-                        Box::new(Transmission(comm.irecv(untouched::<T>(message.length + message.room), source, tag)))
-                    });
-                    self.pending.push(Pending {
-                        due,
-                        place: Some((number, index)),
-                        request,
-                    });
+                    let request = with_element!(message.dtype, T => {
+                        start_to_receive::<T>(comm, message, is_persistent)
+                    })?;
+                    let place = Some((number, index));
+                    self.pending.push(Pending { due, place, request });
                 } else if !receives && message.from == comm.rank() {
-                    let request: Box<dyn Waiting> = with_element!(message.dtype, T => {
-                        Box::new(Transmission(start_to_send::<T>(comm, salt, message)))
-                    });
-                    self.pending.push(Pending {
-                        due,
-                        place: None,
-                        request,
-                    });
+                    let request = with_element!(message.dtype, T => {
+                        start_to_send::<T>(comm, salt, message, is_persistent)
+                    })?;
+                    let place = None;
+                    self.pending.push(Pending { due, place, request });
                 }
             }
+            if receives && any_is_ready(messages) {
+                comm.barrier()?;
+            }
         }
+        Ok(())
     }
 
     fn in_scope(
@@ -283,11 +322,19 @@ impl Rank<'_> {
                 });
             }
         }
+        let is_ready = any_is_ready(messages);
         comm.scope(|scope| {
-            outgoing.iter().try_for_each(|buffer| buffer.start(&scope))?;
-            incoming
-                .iter_mut()
-                .try_for_each(|(_, buffer)| buffer.start(&scope))
+            let send = || outgoing.iter().try_for_each(|buffer| buffer.start(&scope));
+            if !is_ready {
+                send()?;
+            }
+            for (_, buffer) in &mut incoming {
+                buffer.start(&scope)?;
+            }
+            match is_ready {
+                true => comm.barrier().and_then(|()| send()),
+                false => Ok(()),
+            }
         })?;
         for (index, buffer) in incoming {
             let message = &messages[index];
@@ -331,6 +378,7 @@ impl<T: Value> Outgoing for (Vec<T>, Message) {
         let Message { to, tag, mode, .. } = self.1;
         match mode {
             Mode::Synchronous => scope.issend(&self.0, to, Tag(tag)).map(drop),
+            Mode::Ready => scope.irsend(&self.0, to, Tag(tag)).map(drop),
             Mode::Standard | Mode::Buffered => scope.isend(&self.0, to, Tag(tag)).map(drop),
         }
     }
@@ -390,16 +438,74 @@ fn send<T: Value>(comm: &Communicator, salt: u64, message: &Message) -> Result<(
         Mode::Standard => comm.send(&elements, to, tag),
         Mode::Synchronous => comm.ssend(&elements, to, tag),
         Mode::Buffered => comm.bsend(&elements, to, tag),
+        Mode::Ready => comm.rsend(&elements, to, tag),
     }
 }
 
-fn start_to_send<T: Value>(comm: &Communicator, salt: u64, message: &Message) -> Request<Vec<T>> {
+fn start_to_send<T: Value>(
+    comm: &Communicator,
+    salt: u64,
+    message: &Message,
+    is_persistent: bool,
+) -> Result<Box<dyn Waiting>> {
     let elements = vector::<T>(salt, message.from, message.length);
     let (to, tag) = (message.to, Tag(message.tag));
-    match message.mode {
+    if is_persistent {
+        return Ok(Box::new(Prepared::started(match message.mode {
+            Mode::Standard | Mode::Buffered => comm.send_init(elements, to, tag),
+            Mode::Synchronous => comm.ssend_init(elements, to, tag),
+            Mode::Ready => comm.rsend_init(elements, to, tag),
+        })?));
+    }
+    Ok(Box::new(Transmission(match message.mode {
         Mode::Standard => comm.isend(elements, to, tag),
         Mode::Synchronous => comm.issend(elements, to, tag),
         Mode::Buffered => comm.ibsend(elements, to, tag),
+        Mode::Ready => comm.irsend(elements, to, tag),
+    })))
+}
+
+fn start_to_receive<T: Value>(
+    comm: &Communicator,
+    message: &Message,
+    is_persistent: bool,
+) -> Result<Box<dyn Waiting>> {
+    let (source, tag) = wanted(message);
+    let buffer = untouched::<T>(message.length + message.room);
+    Ok(match is_persistent {
+        true => Box::new(Prepared::started(comm.recv_init(buffer, source, tag))?),
+        false => Box::new(Transmission(comm.irecv(buffer, source, tag))),
+    })
+}
+
+fn any_is_ready(messages: &[Message]) -> bool {
+    messages.iter().any(|message| message.mode == Mode::Ready)
+}
+
+/// Makes this rank's part.
+fn make(comm: &Communicator, parts: &Parts) -> Result<Option<Communicator>> {
+    let own = parts.of(comm.rank());
+    let (color, key) = parts.wishes[comm.rank()];
+    let group = || {
+        own.map_or(Ok(Group::empty()), |own| {
+            comm.group().include(&parts.members[own])
+        })
+    };
+    match parts.means {
+        Means::Split => comm.split(color, key),
+        Means::SplitShared => comm.split_shared(key).map(Some),
+        Means::Create => comm.create(&group()?),
+        Means::CreateGroup => own
+            .map(|own| comm.create_group(&group()?, Tag(own as i32)))
+            .transpose(),
+        Means::Merge => {
+            let side = comm.split(color, key)?.expect("every rank has a side");
+            let others = |rank: &&usize| parts.wishes[**rank].0 != color;
+            let leader = parts.members[0].iter().find(others).expect("another side");
+            let between = side.create_intercommunicator(0, comm, *leader, Tag(0))?;
+            let merged = between.merge(color == Some(1))?;
+            Ok(Some(like(comm, merged)))
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 mod collective;
 mod execute;
 mod model;
+#[cfg(feature = "serde")]
+mod objects;
 mod program;
 
 use std::collections::BTreeMap;

@@ -18,14 +18,19 @@ pub fn expected(program: &Program, rank: usize) -> Seen {
             Action::Duplicate(made) => {
                 seen.insert((number, 0), (place(program, *made, rank), Vec::new()));
             }
-            Action::Split(first, wishes) => {
-                let made = (*first..program.communicators.len()).find(|made| {
-                    wishes[me].0.is_some() && is_part(program, *first, *made, wishes) && {
-                        program.communicators[*made].contains(&rank)
-                    }
-                });
-                let text = made.map_or_else(|| "none".to_owned(), |made| place(program, made, rank));
+            Action::Make(first, parts) => {
+                let text = parts
+                    .of(me)
+                    .map_or_else(|| "none".to_owned(), |part| place(program, first + part, rank));
                 seen.insert((number, 0), (text, Vec::new()));
+            }
+            #[cfg(feature = "serde")]
+            Action::Objects(objects) => {
+                seen.insert((number, 0), (objects.expected(me, size, step.salt), Vec::new()));
+            }
+            Action::Cancel { dtype, length, .. } => {
+                let after = with_element!(*dtype, T => bytes(&untouched::<T>(*length)).to_vec());
+                seen.insert((number, 0), ("cancelled".to_owned(), after));
             }
             Action::Collective(_, collective) => {
                 let after = with_element!(collective.dtype, T => collective.expected::<T>(me, step.salt));
@@ -70,15 +75,6 @@ pub fn expected(program: &Program, rank: usize) -> Seen {
         }
     }
     seen
-}
-
-/// Whether communicator `made` is one of a split that made those from `first` on.
-fn is_part(program: &Program, first: usize, made: usize, wishes: &[(Option<u32>, i32)]) -> bool {
-    let parts = [0, 1]
-        .into_iter()
-        .filter(|color| wishes.iter().any(|wish| wish.0 == Some(*color)))
-        .count();
-    (first..first + parts).contains(&made) && made < program.communicators.len()
 }
 
 /// The words for a new communicator as a rank sees it.

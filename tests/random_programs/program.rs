@@ -1,9 +1,11 @@
 //! What a program consists of, and how one is made up.
 
-use warpcomm::{Dtype, Op};
+use warpcomm::{Dtype, Op, Wire};
 
 use super::collective::{Call, Collective};
-use crate::oracle::{DTYPES, mixed};
+#[cfg(feature = "serde")]
+use super::objects::{self, Objects};
+use crate::oracle::{DTYPES, mixed, mpi_has};
 
 /// A program: what all ranks do, step by step.
 #[derive(Clone, Debug)]
@@ -11,6 +13,8 @@ pub struct Program {
     pub steps: Vec<Step>,
     /// The members of each communicator that there will be, as ranks of the world, which is the first one.
     pub communicators: Vec<Vec<usize>>,
+    /// What the world is.
+    pub wire: Wire,
 }
 
 /// Something that the members of a communicator do together.
@@ -28,11 +32,13 @@ pub enum Action {
     Barrier,
     /// Makes the communicator with this number.
     Duplicate(usize),
-    /// Makes the communicators from this number on, by each member's color and key.
-    Split(usize, Vec<(Option<u32>, i32)>),
+    /// Makes the communicators from this number on.
+    Make(usize, Parts),
     /// Drops the communicator; requests on it may be pending.
     Drop,
     Collective(Form, Collective),
+    #[cfg(feature = "serde")]
+    Objects(Objects),
     Messages(Way, Vec<Message>),
     /// Everybody sends to the rank so many places behind it, and receives, in one call, perhaps into the same
     /// buffer.
@@ -50,6 +56,40 @@ pub enum Action {
         dtype: Dtype,
         length: usize,
     },
+    /// Everybody cancels a receive that nobody sends to.
+    Cancel {
+        tag: i32,
+        dtype: Dtype,
+        length: usize,
+    },
+}
+
+/// Communicators that are made of one.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub means: Means,
+    /// The members of each, as ranks of the one that they are made of; in a merged one the lower side comes first.
+    pub members: Vec<Vec<usize>>,
+    /// Each member's color and key.
+    pub wishes: Vec<(Option<u32>, i32)>,
+}
+
+impl Parts {
+    /// Which of them has this rank.
+    pub fn of(&self, rank: usize) -> Option<usize> {
+        self.members.iter().position(|members| members.contains(&rank))
+    }
+}
+
+/// By what communicators are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    Split,
+    SplitShared,
+    Create,
+    CreateGroup,
+    /// Two sides, which meet in an intercommunicator.
+    Merge,
 }
 
 /// How a collective is called. Some ranks may call the blocking one where others do not, but for persistent ones.
@@ -71,6 +111,8 @@ pub enum Way {
     Blocking,
     /// All at the same time, by requests that are waited for before the step with this number.
     Requests(usize),
+    /// By persistent requests, which are started at once and waited for before the step with this number.
+    Persistent(usize),
     /// All at the same time, in a scope.
     Scope,
 }
@@ -99,8 +141,10 @@ pub struct Message {
 pub enum Mode {
     Standard,
     Synchronous,
-    /// In a scope there is none.
+    /// Standard where there is none: in a scope, and of persistent requests.
     Buffered,
+    /// After all receives of the step have been posted.
+    Ready,
 }
 
 /// Whether a receive names its source.
@@ -145,6 +189,7 @@ struct Author {
     alive: Vec<usize>,
     next_tag: i32,
     steps: usize,
+    wire: Wire,
 }
 
 impl Program {
@@ -153,19 +198,21 @@ impl Program {
         self.communicators[0].len()
     }
 
-    /// The program of so many steps that belongs to a seed.
-    pub fn new(seed: u64, ranks: usize, steps: usize) -> Program {
+    /// The program of so many steps that belongs to a seed; on plain communicators, without what those do not have.
+    pub fn new(seed: u64, ranks: usize, steps: usize, wire: Wire) -> Program {
         let mut author = Author {
             dice: Dice(mixed(seed)),
             communicators: vec![(0..ranks).collect()],
             alive: vec![0],
             next_tag: 0,
             steps,
+            wire,
         };
         let steps = (0..steps).map(|number| author.step(number)).collect();
         Program {
             steps,
             communicators: author.communicators,
+            wire,
         }
     }
 }
@@ -174,26 +221,39 @@ impl Author {
     fn step(&mut self, number: usize) -> Step {
         let on = self.dice.of(&self.alive);
         let size = self.communicators[on].len();
-        let action = match self.dice.roll(20) {
+        let is_native = self.wire == Wire::Native;
+        let action = match self.dice.roll(22) {
             0 => Action::Barrier,
             1 => self.duplicate(on),
-            2 => self.split(on),
+            2 => self.make(on),
             // The world stays.
             3 if on != 0 => {
                 self.alive.retain(|alive| *alive != on);
                 Action::Drop
             }
-            3..=9 => {
+            #[cfg(feature = "serde")]
+            4 if is_native => Action::Objects(Objects {
+                call: self.dice.of(objects::Call::ALL),
+                root: self.dice.roll(size),
+                length: self.dice.length(),
+            }),
+            5 => Action::Cancel {
+                tag: self.tag(),
+                dtype: self.dice.of(DTYPES),
+                length: self.dice.length(),
+            },
+            3..=11 => {
+                let later = number + 1 + self.dice.roll(self.steps - number);
                 let form = match self.dice.roll(5) {
                     0 | 1 => Form::Blocking,
-                    2 => Form::Request(number + 1 + self.dice.roll(self.steps - number)),
-                    3 => Form::Scope,
-                    _ => Form::Persistent(number + 1 + self.dice.roll(self.steps - number)),
+                    2 => Form::Scope,
+                    3 if is_native => Form::Persistent(later),
+                    _ => Form::Request(later),
                 };
                 Action::Collective(form, self.collective(size))
             }
-            10..=15 => self.messages(number, size),
-            16 | 17 => Action::Shift {
+            12..=17 => self.messages(number, size),
+            18 | 19 => Action::Shift {
                 by: self.dice.roll(size),
                 in_place: self.dice.one_in(2),
                 tag: self.tag(),
@@ -229,9 +289,19 @@ impl Author {
         Action::Duplicate(self.communicators.len() - 1)
     }
 
-    fn split(&mut self, on: usize) -> Action {
+    fn make(&mut self, on: usize) -> Action {
         let members = self.communicators[on].clone();
-        let wishes: Vec<(Option<u32>, i32)> = members
+        let means = match self.wire {
+            Wire::Plain => self.dice.of(&[Means::Split, Means::SplitShared, Means::Create]),
+            _ => self.dice.of(&[
+                Means::Split,
+                Means::SplitShared,
+                Means::Create,
+                Means::CreateGroup,
+                Means::Merge,
+            ]),
+        };
+        let mut wishes: Vec<(Option<u32>, i32)> = members
             .iter()
             .map(|_| {
                 (
@@ -240,30 +310,64 @@ impl Author {
                 )
             })
             .collect();
-        let first = self.communicators.len();
+        for (member, (color, _)) in wishes.iter_mut().enumerate() {
+            match means {
+                // All are on one machine.
+                Means::SplitShared => *color = Some(0),
+                // Nobody stays out, and neither side is empty where there are two ranks.
+                Means::Merge if member < 2 => *color = Some(member as u32),
+                Means::Merge => *color = color.or(Some(0)),
+                Means::Split | Means::Create | Means::CreateGroup => {}
+            }
+        }
+        let mut parts = Vec::new();
         for color in 0..2 {
             let mut part: Vec<usize> = (0..members.len())
                 .filter(|member| wishes[*member].0 == Some(color))
                 .collect();
             // Stable, so that equal keys keep the order of ranks.
             part.sort_by_key(|member| wishes[*member].1);
-            if !part.is_empty() {
-                self.add(part.into_iter().map(|member| members[member]).collect());
-            }
+            parts.push(part);
         }
-        Action::Split(first, wishes)
+        if means == Means::Merge {
+            parts = vec![parts.concat()];
+        }
+        parts.retain(|part| !part.is_empty());
+        let first = self.communicators.len();
+        for part in &parts {
+            self.add(part.iter().map(|&member| members[member]).collect());
+        }
+        Action::Make(
+            first,
+            Parts {
+                // One rank has no other side to meet.
+                means: match means {
+                    Means::Merge if members.len() == 1 => Means::Create,
+                    means => means,
+                },
+                members: parts,
+                wishes,
+            },
+        )
     }
 
     fn collective(&mut self, size: usize) -> Collective {
         let call = self.dice.of(Call::ALL);
-        let dtype = self.dice.of(DTYPES);
-        let ops = Op::ALL.iter().copied().filter(|op| op.supports(dtype));
-        let ops: Vec<Op> = ops.filter(|op| !(call.is_partial() && *op == Op::Avg)).collect();
+        let is_mpis = call.reduces() && self.wire == Wire::Plain;
+        let has = |op: Op, dtype| {
+            op.supports(dtype) && !(call.is_partial() && op == Op::Avg) && (!is_mpis || mpi_has(op, dtype))
+        };
+        let ops = |dtype| Op::ALL.iter().copied().filter(move |op| has(*op, dtype));
+        let dtypes = DTYPES
+            .iter()
+            .copied()
+            .filter(|dtype| ops(*dtype).next().is_some());
+        let dtype = self.dice.of(&dtypes.collect::<Vec<_>>());
         let length = self.dice.length();
         Collective {
             call,
             dtype,
-            op: self.dice.of(&ops),
+            op: self.dice.of(&ops(dtype).collect::<Vec<_>>()),
             root: self.dice.roll(size),
             // A gathering multiplies it.
             counts: (0..size)
@@ -276,15 +380,22 @@ impl Author {
                 })
                 .collect(),
             gap: self.dice.roll(3),
+            is_tame: is_mpis,
             in_place: self.dice.one_in(2),
         }
     }
 
     fn messages(&mut self, number: usize, size: usize) -> Action {
-        let way = match self.dice.roll(3) {
+        let later = number + 1 + self.dice.roll(self.steps - number);
+        let way = match self.dice.roll(5) {
             0 => Way::Blocking,
             1 => Way::Scope,
-            _ => Way::Requests(number + 1 + self.dice.roll(self.steps - number)),
+            2 => Way::Persistent(later),
+            _ => Way::Requests(later),
+        };
+        let modes = match way != Way::Blocking && self.dice.one_in(3) {
+            true => &[Mode::Standard, Mode::Ready],
+            false => &[Mode::Standard, Mode::Standard, Mode::Synchronous, Mode::Buffered][..],
         };
         let count = 1 + self.dice.roll(8);
         let mut messages = Vec::new();
@@ -301,9 +412,7 @@ impl Author {
                 dtype: self.dice.of(DTYPES),
                 length: self.dice.length(),
                 room: self.dice.roll(3),
-                mode: self
-                    .dice
-                    .of(&[Mode::Standard, Mode::Standard, Mode::Synchronous, Mode::Buffered]),
+                mode: self.dice.of(modes),
                 is_probed: self.dice.one_in(3),
                 source: self.dice.of(&[Named::Yes, Named::Any]),
                 names_tag: true,

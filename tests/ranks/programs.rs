@@ -16,7 +16,7 @@ fn agree_with_the_model(comm: &Communicator) -> Outcome {
         .unwrap_or(if place() == Place::Host { 100 } else { 30 });
     for seed in 0..count {
         let steps = 1 + seed as usize % 30;
-        let program = Program::new(seed, comm.size(), steps);
+        let program = Program::new(seed, comm.size(), steps, comm.wire());
         println!("seed {seed}, {steps} steps");
         let told = |why: String| {
             Failure(format!(

@@ -1,10 +1,10 @@
 //! `reduce` and `reduce_in_place`.
 
-use warpcomm::{Dtype, ErrorKind, Op};
+use warpcomm::{ErrorKind, Op};
 
 use super::common::{LARGE_BYTES, few_lengths, lengths, thinned};
 use crate::harness::{Outcome, covered, expect_error, is_plain, unsupported};
-use crate::oracle::{Value, assert_same, folded, tame_vector, untouched, vector};
+use crate::oracle::{Value, assert_same, folded, mpi_has, tame_vector, untouched, vector};
 use crate::placed::Communicator;
 
 cases! {
@@ -43,16 +43,6 @@ pub fn missing<T: Value>() -> impl Iterator<Item = Op> {
         .iter()
         .copied()
         .filter(move |op| T::fold(*op, &one).is_none() || is_plain() && !mpi_has(*op, T::DTYPE))
-}
-
-/// Whether MPI defines a reduction of these elements.
-fn mpi_has(op: Op, dtype: Dtype) -> bool {
-    match (op, dtype) {
-        (_, Dtype::F16 | Dtype::Bf16) | (Op::Avg, _) => false,
-        (Op::LogicalAnd | Op::LogicalOr | Op::LogicalXor, Dtype::F32 | Dtype::F64) => false,
-        (Op::MinLoc | Op::MaxLoc, dtype) => matches!(dtype, Dtype::F32Loc | Dtype::I32Loc),
-        _ => true,
-    }
 }
 
 /// Lengths for every way in which a reduction can go.

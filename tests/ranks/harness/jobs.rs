@@ -237,7 +237,7 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
                 if place == Place::Host || cfg!(feature = "cuda") {
                     add(ranks, place, &[], &|name| {
                         is_of_one(name, MODULES_OF_EVERY_SETTING) && !is_of_one(name, NATIVE)
-                            || is_of_one(name, &["plain"])
+                            || is_of_one(name, &["plain", "programs"])
                     });
                 }
             }

@@ -1,12 +1,22 @@
 //! Naive folds in the canonical order: the ranks `0..n` split at the largest power of two below `n`.
 
 use half::{bf16, f16};
-use warpcomm::{Complex, Located, Op};
+use warpcomm::{Complex, Dtype, Located, Op};
 
 /// A type whose reductions are known.
 pub trait Fold: Copy {
     /// The result of a reduction of one element of each rank; `None` where the type has no such operation.
     fn fold(op: Op, of_ranks: &[Self]) -> Option<Self>;
+}
+
+/// Whether MPI defines a reduction of these elements.
+pub fn mpi_has(op: Op, dtype: Dtype) -> bool {
+    match (op, dtype) {
+        (_, Dtype::F16 | Dtype::Bf16) | (Op::Avg, _) => false,
+        (Op::LogicalAnd | Op::LogicalOr | Op::LogicalXor, Dtype::F32 | Dtype::F64) => false,
+        (Op::MinLoc | Op::MaxLoc, dtype) => matches!(dtype, Dtype::F32Loc | Dtype::I32Loc),
+        _ => true,
+    }
 }
 
 /// The result of a reduction of the vectors of all ranks, which have the same length.

@@ -7,7 +7,7 @@ mod sample;
 use bytemuck::NoUninit;
 use warpcomm::{Dtype, Element};
 
-pub use fold::{Fold, folded};
+pub use fold::{Fold, folded, mpi_has};
 pub use sample::{Sample, mixed, sample};
 
 /// Passes the list of all element types, with their [`Dtype`], to a macro.

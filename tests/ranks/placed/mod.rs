@@ -52,6 +52,11 @@ pub fn place(inner: warpcomm::Communicator, stage: &Arc<Stage>, every_form: bool
     Communicator::new(inner, stage, Manners::new(every_form))
 }
 
+/// A communicator that places buffers like another one.
+pub fn like(comm: &Communicator, made: warpcomm::Communicator) -> Communicator {
+    comm.with(made)
+}
+
 /// A communicator that places the buffers of its operations.
 #[derive(Clone)]
 pub struct Communicator {
