@@ -30,9 +30,9 @@ use crate::comm::Communicator;
 ///
 /// `f16` and `bf16` travel as MPI's unsigned integers of 16 bits, complex numbers as MPI's, located `f32` and `i32`
 /// as `MPI_FLOAT_INT` and `MPI_2INT`, other located pairs as two integers. Bools may arrive as any byte, and every one
-/// but 0 is `true`; to reduce, ranks must give 0 and 1. Where MPI allows calls from one thread only, nothing else goes on while a blocking collective of a
-/// plain communicator waits. What each pair of operations does with mpi4py on the other side is tested, with Open MPI and
-/// with MPICH.
+/// but 0 is `true`; to reduce, ranks must give 0 and 1. Where MPI allows calls from one thread only, nothing else goes
+/// on while a blocking collective of a plain communicator waits. What each pair of operations does with mpi4py on the
+/// other side is tested, with Open MPI and with MPICH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Wire {

@@ -38,6 +38,7 @@ use crate::route::{Route, Way};
 /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, _>>()?, [60, 60]);
 /// # Ok::<(), warpcomm::Error>(())
 /// ```
+#[must_use = "an operation that was prepared is not started"]
 pub struct Persistent<B: Send + 'static> {
     comm: Communicator,
     operation: &'static str,

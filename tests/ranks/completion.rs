@@ -112,7 +112,7 @@ fn wait_some_finds_at_least_one(comm: &Communicator) -> Outcome {
             sum += receives.remove(index).wait()?.0[699];
         }
     }
-    assert_eq!(sum, peers().map(|peer| peer as u64).sum());
+    assert_eq!(sum, peers().map(|peer| peer as u64).sum::<u64>());
     wait_all(&sends)?;
     Ok(())
 }

@@ -6,7 +6,7 @@ mod part;
 use std::sync::Arc;
 
 pub use part::{Part, alltoallw, alltoallw_in_place};
-pub use warpcomm::{AnyRequest, Communicator, Request};
+pub use warpcomm::{AnyRequest, Communicator, Persistent, Request};
 pub use warpcomm::{start_all, test_all, test_any, test_some, wait_all, wait_any, wait_some};
 
 pub type ScopeHandle<'scope, 'env> = &'scope warpcomm::Scope<'scope, 'env>;
@@ -25,4 +25,8 @@ pub fn stage(place: Place, _: &Communicator) -> Result<Arc<Stage>, Failure> {
 
 pub fn place(inner: Communicator, _: &Arc<Stage>, _every_form: bool) -> Communicator {
     inner
+}
+
+pub fn like(_: &Communicator, made: Communicator) -> Communicator {
+    made
 }
