@@ -24,7 +24,7 @@ cases! {
     dropped_at_different_times: 2..=3;
     a_request_outlives_its_communicator: 2..=2;
     names_are_shown: 1..=2;
-    more_duplicates_than_mpi_has_contexts: 2..=2, mpi;
+    more_duplicates_than_mpi_has_contexts: 2..=2, native;
 }
 
 fn a_duplicate_keeps_messages_apart(comm: &Communicator) -> Outcome {

@@ -18,6 +18,10 @@ pub enum Worlds {
     /// With ranks that are processes of an MPI job.
     Mpi,
     /// The same, on plain communicators.
+    #[cfg_attr(
+        not(feature = "mpi"),
+        allow(dead_code, reason = "without MPI there are no such communicators")
+    )]
     Plain,
     /// In all but those with plain communicators, which do not have the operation.
     Native,
