@@ -60,6 +60,9 @@ def fails_on_mpich(made):
         # It follows the address MPI_IN_PLACE, where the root is not the first rank.
         case "reduce", "in_place":
             return made["count"] > 1000 and made["root"] > 0
+        # It ends the job where a block reaches into the place of its result, of more than 512 KiB.
+        case "reduce_scatter", "in_place" | "nonblocking_in_place":
+            return made["counts"][0] > 1000 and made["dtype"] == "f64"
     return False
 
 

@@ -1,11 +1,11 @@
 //! What plain communicators promise by themselves: messages and collectives are MPI's own, and an `Err` is still an
 //! `Err`.
 
-use warpcomm::{ErrorKind, Op, Source, Tag, Wire};
+use warpcomm::{Blocks, ErrorKind, Op, Source, Tag, Wire};
 
 use super::common::{EAGER_BYTES, LARGE_BYTES, next, previous, still_works};
 use crate::harness::{Outcome, expect_error, expect_text};
-use crate::oracle::{assert_same, untouched, vector};
+use crate::oracle::{assert_same, folded, tame_vector, untouched, vector};
 use crate::placed::Communicator;
 
 cases! {
@@ -16,6 +16,7 @@ cases! {
     a_cancelled_receive_takes_nothing: 2..=2, plain;
     a_message_put_back_comes_first: 2..=2, plain;
     empty_buffers_of_bytes: 1..=4, plain;
+    a_block_that_reaches_into_its_result: 2..=4, plain;
     native_operations_go_on_in_a_blocking_collective: 2..=4, plain;
     an_error_of_one_rank_is_its_own: 2..=3, plain;
     a_native_communicator_of_the_same_ranks: 1..=4, plain;
@@ -141,6 +142,24 @@ fn empty_buffers_of_bytes(comm: &Communicator) -> Outcome {
     comm.exscan(&own, &mut all, Op::Sum)?;
     comm.reduce_scatter_block(&own, &mut all, Op::Sum)?;
     comm.sendrecv(&own, next(comm), Tag(0), &mut all, previous(comm), Tag(0))?;
+    still_works(comm)
+}
+
+/// Which ends the job in one MPI, where there is much of it.
+fn a_block_that_reaches_into_its_result(comm: &Communicator) -> Outcome {
+    for length in [10, 70_000 / comm.size()] {
+        let counts: Vec<usize> = (0..comm.size()).map(|rank| length + rank % 2).collect();
+        let blocks = Blocks::packed(counts);
+        let of_ranks: Vec<Vec<f64>> = (0..comm.size())
+            .map(|rank| tame_vector(3, rank, blocks.total()))
+            .collect();
+        let mut all = of_ranks[comm.rank()].clone();
+        comm.reduce_scatter_in_place(&mut all, &blocks, Op::Sum)?;
+        let sums = folded(Op::Sum, &of_ranks).expect("sums of floats");
+        let own = blocks.range(comm.rank());
+        let expected = [&sums[own.clone()], &of_ranks[comm.rank()][own.len()..]].concat();
+        assert_same(&all, &expected, || format!("{blocks:?}"));
+    }
     still_works(comm)
 }
 

@@ -130,9 +130,14 @@ unsafe fn enter(
             }
             Call::Allgatherv { send, recv, blocks } => {
                 let out = units(send.as_ref().unwrap_or(recv))?;
+                let (recv, displacements) = match blocks.displacements[..] {
+                    // MPICH 4.0.2 puts the block of a rank that is alone at the start, whatever its displacement.
+                    [only] => (recv.from(only as usize), &[0][..]),
+                    _ => (*recv, &blocks.displacements[..]),
+                };
                 either!(request, MPI_Allgatherv MPI_Iallgatherv(
                     source(send), out.count, out.handle,
-                    recv.to_write(), blocks.counts.as_ptr(), blocks.displacements.as_ptr(),
+                    recv.to_write(), blocks.counts.as_ptr(), displacements.as_ptr(),
                     datatype(recv.dtype)?, communicator,
                 ))
             }

@@ -29,6 +29,16 @@ fn bytes(status: &ffi::MPI_Status) -> Result<u64> {
 }
 
 impl Elements {
+    /// Those from the element `start` on.
+    fn from(self, start: usize) -> Elements {
+        let bytes = start * self.dtype.size();
+        Elements {
+            pointer: self.pointer.wrapping_add(bytes),
+            count: self.count.saturating_sub(start),
+            ..self
+        }
+    }
+
     /// Where MPI may write.
     fn to_write(self) -> *mut c_void {
         match self.count {
