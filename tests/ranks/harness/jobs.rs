@@ -150,7 +150,7 @@ const PLACES: &[Placed] = &[
     Placed {
         place: Place::Mixed,
         as_threads: &[3],
-        under_mpi: [&[4], &[3]],
+        under_mpi: [&[4], &[2]],
     },
 ];
 
@@ -278,9 +278,11 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
         }
         if !simulate::is_real_required() {
             let variables = &[simulate::NO_PEERS];
-            add(4, Place::Mixed, variables, &|name| {
-                is_of_one(name, MODULES_OF_GPUS_APART)
-            });
+            if world == World::Threads || !is_sample_of_second() {
+                add(4, Place::Mixed, variables, &|name| {
+                    is_of_one(name, MODULES_OF_GPUS_APART)
+                });
+            }
             add(4, Place::Device, variables, &|name| {
                 is_of_one(name, MODULES_OF_DEVICES)
             });
