@@ -1,6 +1,5 @@
 //! Communicators that are shared with ranks, or with parts of this program, that use MPI themselves.
 
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use crate::collective;
 use crate::comm::Communicator;
 use crate::engine::{Endpoint, Engine};
 use crate::error::{Error, Result};
+use crate::plan::Operation;
 use crate::runtime::Runtime;
 use crate::transport::Context;
 use crate::transport::mpi::plain;
@@ -24,12 +24,14 @@ fn library(engine: &Engine) -> Result<Arc<dyn Plain>> {
 impl Runtime {
     /// `MPI_COMM_WORLD` as it is, for ranks of which some are not warpcomm: a [plain](crate::Wire::Plain) communicator.
     ///
-    /// Not collective. Errors on `MPI_COMM_WORLD` are returned from now on, as `MPI_ERRORS_RETURN` says.
+    /// Not collective; every call returns the same communicator. Errors on `MPI_COMM_WORLD` are returned from now on, as `MPI_ERRORS_RETURN` says.
     /// [`split`](Communicator::split) makes plain communicators of some ranks, by one `MPI_Comm_split` that all ranks
     /// call, and [`into_native`](Communicator::into_native) a native one where all ranks are warpcomm.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) once MPI was finalized.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) once MPI was finalized;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) from another thread than that which initialized MPI, where MPI
+    /// allows no other.
     ///
     /// ```no_run
     /// use warpcomm::{Op, Runtime, Tag};
@@ -45,10 +47,16 @@ impl Runtime {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn world_plain(&self) -> Result<Communicator> {
-        let engine = self.engine();
-        let context = self.world_context()?;
-        plain::return_errors(&context)?;
-        plain_communicator(engine, context)
+        // Two would each take messages that the other waits for.
+        let mut world = self.plain_world();
+        if let Some(world) = &*world {
+            return Ok(world.clone());
+        }
+        let made = self.inside("world_plain", |context| {
+            plain::return_errors(&context)?;
+            plain_communicator(self.engine(), context)
+        })?;
+        Ok(world.insert(made).clone())
     }
 
     /// A duplicate of a communicator of the crate `mpi`: a [plain](crate::Wire::Plain) one.
@@ -58,8 +66,9 @@ impl Runtime {
     /// ranks are warpcomm.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an intercommunicator;
-    /// [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for an intercommunicator, and once MPI was finalized;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) from another thread than that which initialized MPI, where MPI
+    /// allows no other; [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators.
     ///
     /// ```no_run
     /// use mpi::topology::SimpleCommunicator;
@@ -72,9 +81,17 @@ impl Runtime {
     /// # Ok::<(), warpcomm::Error>(())
     /// ```
     pub fn from_mpi(&self, communicator: &impl mpi::topology::Communicator) -> Result<Communicator> {
+        self.inside("from_mpi", |_| {
+            plain_communicator(self.engine(), plain::duplicate_of(communicator)?)
+        })
+    }
+
+    /// Calls MPI, which nobody finalizes meanwhile, with `MPI_COMM_WORLD`.
+    fn inside<T>(&self, operation: &'static str, call: impl FnOnce(Context) -> Result<T>) -> Result<T> {
         let engine = self.engine();
-        engine.check()?;
-        plain_communicator(engine, plain::duplicate_of(communicator)?)
+        let inside = engine.enter();
+        let done = inside.and_then(|_inside| call(self.world_context()?));
+        done.map_err(|error| error.at(operation, engine.rank()))
     }
 }
 
@@ -84,29 +101,34 @@ fn plain_communicator(engine: &Arc<Engine>, context: Context) -> Result<Communic
 }
 
 impl Communicator {
-    /// Runs what goes before an operation that waits inside MPI.
-    fn wait(&self, operation: &'static str, before: impl Future<Output = Result<()>> + Send) -> Result<()> {
+    /// Waits until the buffered sends of a plain communicator are over.
+    pub(crate) fn buffered_are_over(&self, operation: &'static str) -> Result<()> {
+        let Some(plain) = &self.endpoint.plain else {
+            return Ok(());
+        };
         let activity = self.activity(operation);
         let inside = self.enter(&activity)?;
-        self.run(&inside, &[&activity], pin!(before))
+        self.run(&inside, &[&activity], pin!(plain.buffered_are_over()))
     }
 
     /// A native communicator of the same ranks, all of which are warpcomm.
     ///
-    /// Collective. A native communicator is returned as it is.
+    /// Collective. A native communicator is returned as it is. What MPI holds for the new one and, unless a clone of it
+    /// is [freed](Self::free), for the plain one, it holds until the program ends; communicators that are made of the
+    /// new one are freed as all native ones are.
     ///
     /// # Errors
     /// [`Mismatch`](crate::ErrorKind::Mismatch) on every rank if a setting that must be the same differs;
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if another thread is in a collective of this communicator;
     /// [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators.
     pub fn into_native(self) -> Result<Communicator> {
-        match &self.endpoint.plain {
-            None => Ok(self),
-            Some(plain) => {
-                self.wait("into_native", plain.all_have_started())?;
-                let native = collective::world::native_of(&self.endpoint.engine, &self.endpoint.context)?;
-                Ok(native.with_timeout(self.timeout()))
-            }
+        if self.endpoint.plain.is_none() {
+            return Ok(self);
         }
+        let native = self.call_library(Operation::IntoNative, || {
+            collective::world::native_of(&self.endpoint.engine, &self.endpoint.context)
+        })?;
+        Ok(native.with_timeout(self.timeout()))
     }
 
     /// A duplicate of this communicator for the crate `mpi`, which frees it.
@@ -118,17 +140,13 @@ impl Communicator {
     /// MPI has no more communicators. Of a native communicator also those of [`barrier`](Self::barrier), which comes
     /// first.
     pub fn to_mpi(&self) -> Result<SimpleCommunicator> {
-        let named = |error: Error| error.at("to_mpi", self.rank());
-        let library = library(&self.endpoint.engine).map_err(named)?;
-        match &self.endpoint.plain {
-            // Nobody waits inside MPI for a rank that does not come.
-            None => self.barrier()?,
-            Some(plain) => self.wait("to_mpi", plain.all_have_started())?,
-        }
-        let _inside = self.endpoint.enter().map_err(named)?;
-        let made = library.divide(&self.endpoint.context, Division::Same);
-        let made = made.and_then(|made| made.ok_or_else(|| Error::invalid("MPI made no communicator")));
-        made.map(plain::into_mpi).map_err(named)
+        let library = library(&self.endpoint.engine);
+        let library = library.map_err(|error| error.at(Operation::ToMpi.name(), self.rank()))?;
+        self.call_library(Operation::ToMpi, || {
+            let made = library.divide(&self.endpoint.context, Division::Same)?;
+            made.map(plain::into_mpi)
+                .ok_or_else(|| Error::invalid("MPI made no communicator"))
+        })
     }
 
     /// Gives back what MPI holds for a plain communicator, at once.
@@ -146,14 +164,14 @@ impl Communicator {
             return Ok(());
         };
         // What is sent from copies goes on without its caller; nothing else that is under way does.
-        self.wait("free", plain.buffered_are_over())?;
+        self.buffered_are_over("free")?;
         let _inside = self.endpoint.enter().map_err(named)?;
-        if Arc::strong_count(&self.endpoint) > 1 {
-            let error = Error::invalid("clones or operations of the communicator exist");
-            return Err(named(error));
-        }
         if plain::is_predefined(&self.endpoint.context) {
             return Err(named(Error::invalid("MPI_COMM_WORLD cannot be freed")));
+        }
+        if !self.endpoint.engine.is_only_handle(&self.endpoint) {
+            let error = Error::invalid("clones or operations of the communicator exist");
+            return Err(named(error));
         }
         plain.library.free(&self.endpoint.context).map_err(named)
     }

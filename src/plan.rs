@@ -57,6 +57,8 @@ operations! {
     CreateIntercommunicator: "create_intercommunicator", Steps;
     Merge: "merge", Steps;
     World: "world", Steps;
+    IntoNative: "into_native", Agreement;
+    ToMpi: "to_mpi", Agreement;
     Finalize: "finalize", Agreement;
     BcastObject: "bcast_object", Steps;
     GatherObject: "gather_object", Steps;

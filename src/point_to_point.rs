@@ -288,6 +288,8 @@ impl Communicator {
         let route = Route::From(source, tag);
         let activity = self.message(operation, &Span::empty(Dtype::U8), route);
         let inside = self.enter(&activity)?;
+        // Who looks again and again must not hold up what the message waits for.
+        self.endpoint.engine.poll_in_passing();
         self.run(
             &inside,
             &[&activity],

@@ -1,7 +1,7 @@
 //! MPI in this process, from its initialization to its end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::collective;
@@ -32,6 +32,7 @@ pub struct Runtime {
     process: Option<Process>,
     engine: Arc<Engine>,
     world: Mutex<Option<Communicator>>,
+    plain_world: Mutex<Option<Communicator>>,
     thread_level: ThreadLevel,
     library_version: String,
 }
@@ -92,6 +93,7 @@ impl Runtime {
             process: Some(process),
             engine,
             world: Mutex::default(),
+            plain_world: Mutex::default(),
             thread_level,
         })
     }
@@ -109,10 +111,18 @@ impl Runtime {
         match &*world {
             Some(world) => Ok(world.clone()),
             None => {
+                self.engine
+                    .check()
+                    .map_err(|error| error.at("world", self.engine.rank()))?;
                 let made = collective::world::world(&self.engine, &self.world_context()?)?;
                 Ok(world.insert(made).clone())
             }
         }
+    }
+
+    /// The plain communicator of all ranks, once somebody has asked for it.
+    pub(crate) fn plain_world(&self) -> MutexGuard<'_, Option<Communicator>> {
+        self.plain_world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -189,6 +199,10 @@ impl Runtime {
             },
             _ => Ok(()),
         };
+        if here.is_ok() && !Process::is_finalized() {
+            self.send_buffered();
+        }
+        *self.plain_world() = None;
         let pending = self.engine.stop();
         // Ranks that did not come will not come to `MPI_Finalize` either.
         match here.is_err() {
@@ -202,6 +216,18 @@ impl Runtime {
                 "finalized with operations pending: {}",
                 pending.join("; ")
             ))),
+        }
+    }
+}
+
+impl Runtime {
+    /// Waits for buffered sends to ranks that are not warpcomm: `MPI_Finalize` would, if they were MPI's. What cannot
+    /// be sent is told of as pending.
+    fn send_buffered(&self) {
+        let endpoints = self.engine.endpoints().to_vec();
+        for endpoint in endpoints {
+            let comm = Communicator::new(endpoint, self.engine.config().timeout);
+            let _ = comm.buffered_are_over("finalize");
         }
     }
 }

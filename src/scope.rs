@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
-use crate::engine::{self, Memory, Mode, Task};
+use crate::engine::{self, Engine, Memory, Mode, Task};
 use crate::error::Result;
 use crate::message::{Source, Status, Tag};
 use crate::request::handle::{Handle, View};
@@ -201,12 +201,17 @@ impl<'scope> Scope<'scope, '_> {
 
     /// Brings every operation to its end.
     fn finish(&self, cancel: bool) -> Result<()> {
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let started = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let ending = Ending {
+            engine: &self.comm.endpoint.engine,
+            tasks: started,
+        };
+        let tasks = &ending.tasks;
         if cancel {
             tasks.iter().for_each(|task| task.state().activity.cancel());
         }
         let mut outcome = Ok(());
-        for task in &tasks {
+        for task in tasks {
             let activity = &task.state().activity;
             if !task.state().is_done() {
                 let waited = self
@@ -225,6 +230,20 @@ impl<'scope> Scope<'scope, '_> {
             }
         }
         outcome
+    }
+}
+
+/// The operations of a scope that ends: no borrow ends before they do, not even by a panic.
+struct Ending<'a> {
+    engine: &'a Engine,
+    tasks: Vec<Arc<dyn Task>>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        for task in self.tasks.iter().filter(|task| !task.state().is_done()) {
+            self.engine.give_up(task);
+        }
     }
 }
 

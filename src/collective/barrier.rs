@@ -69,7 +69,7 @@ impl Communicator {
     }
 }
 
-struct Barrier;
+pub(super) struct Barrier;
 
 impl Collective<()> for Barrier {
     const OPERATION: Operation = Operation::Barrier;

@@ -37,6 +37,8 @@ impl Communicator {
         let (members, all) = self.members_of(group);
         if let Some(plain) = &self.endpoint.plain {
             all.map_err(|error| error.at(Operation::Create.name(), self.rank()))?;
+            // What others give does not matter, but to MPI.
+            let members = group.rank().map_or(&[][..], |_| &members);
             let ranks = members.iter().map(|&rank| rank as i32).collect();
             return self.divide(plain, Operation::Create, Division::Members { ranks });
         }

@@ -26,6 +26,7 @@ mod forms;
 mod found;
 mod gather;
 mod gatherv;
+mod library;
 mod meeting;
 mod merge;
 #[cfg(feature = "serde")]

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
+use super::Call;
 use super::temporary::Temporary;
-use super::{Blocking, Call};
 use crate::buffer::{Blocks, Span};
 use crate::comm::Communicator;
 use crate::engine::{self, Endpoint, HostCopy, Phase, Transfer};
@@ -89,19 +89,15 @@ impl Communicator {
         operation: Operation,
         division: Division,
     ) -> Result<Option<Communicator>> {
-        let named = |error: Error| error.at(operation.name(), self.rank());
-        let blocking = Blocking::enter(self, operation, 0)?;
-        blocking.run(plain.all_have_started())?;
-        let context = plain
-            .library
-            .divide(&self.endpoint.context, division)
-            .map_err(named)?;
-        let made = |context| {
-            let library = Arc::clone(&plain.library);
-            let endpoint = Endpoint::new_plain(&self.endpoint.engine, context, library);
-            endpoint.map(|endpoint| Communicator::new(endpoint, self.timeout()))
-        };
-        context.map(made).transpose().map_err(named)
+        self.call_library(operation, || {
+            let made = |context| {
+                let library = Arc::clone(&plain.library);
+                let endpoint = Endpoint::new_plain(&self.endpoint.engine, context, library);
+                endpoint.map(|endpoint| Communicator::new(endpoint, self.timeout()))
+            };
+            let context = plain.library.divide(&self.endpoint.context, division)?;
+            context.map(made).transpose()
+        })
     }
 }
 

@@ -17,7 +17,6 @@ use std::task::{self, Poll, Waker};
 
 /// The communicator of all ranks, duplicated from MPI's.
 pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicator> {
-    engine.check().map_err(|error| error.at("world", parent.rank))?;
     let private = duplicate_of(engine, parent)?;
     engine.listen_on(duplicate_of(engine, parent)?);
     let family = Family::founded(private, OF_THE_WORLD);
@@ -27,9 +26,6 @@ pub(crate) fn world(engine: &Arc<Engine>, parent: &Context) -> Result<Communicat
 
 /// A communicator of some ranks, duplicated from one of theirs that is not of this library.
 pub(crate) fn native_of(engine: &Arc<Engine>, parent: &Context) -> Result<Communicator> {
-    engine
-        .check()
-        .map_err(|error| error.at("into_native", parent.rank))?;
     let family = Family::new(duplicate_of(engine, parent)?);
     native(engine, parent, &family)
 }

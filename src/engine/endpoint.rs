@@ -212,8 +212,8 @@ impl Endpoint {
     pub(crate) fn poison_with(&self, error: &Error) {
         let _ = self.poison.set(error.duplicate());
         if error.kind() == ErrorKind::PeerLost {
-            for endpoint in self.engine.endpoints() {
-                if self.shares_ranks_with(&endpoint) {
+            for endpoint in self.engine.endpoints().iter() {
+                if self.shares_ranks_with(endpoint) {
                     let _ = endpoint.poison.set(error.duplicate());
                 }
             }

@@ -27,12 +27,14 @@ mod tags;
 mod task;
 mod trace;
 mod transfer;
+mod wakers;
 mod whereabouts;
 
 use std::future::Future;
+use std::ops::{Deref, DerefMut};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -47,6 +49,7 @@ use crate::transport::Transport;
 use baton::{Baton, Held, Waited};
 use patience::{Patience, Spins};
 use progress::Progress;
+use wakers::Wakers;
 
 pub(crate) use activity::{Activity, Phase};
 pub(crate) use arrived::Matched;
@@ -79,6 +82,8 @@ pub(crate) struct Engine {
     tasks: Baton<Vec<Entry>>,
     inbox: Mutex<Vec<Entry>>,
     inbox_length: AtomicUsize,
+    /// Of tasks that are over.
+    wakers: Wakers,
     rounds: AtomicU64,
     spins: Spins,
     /// The only thread that may call, where MPI allows no other.
@@ -88,6 +93,8 @@ pub(crate) struct Engine {
     inside: AtomicUsize,
     progress: Progress,
     endpoints: Mutex<Vec<Weak<Endpoint>>>,
+    /// Locked for reading by who looks at endpoints that are not its own.
+    watched: RwLock<()>,
     families: Families,
     buffered: buffered::Usage,
     inquiry: reporter::Inquiry,
@@ -134,6 +141,35 @@ impl Drop for TakenBack<'_> {
     }
 }
 
+/// The right to poll, and the duty to wake those whose tasks have ended meanwhile: only then, since a waker is foreign
+/// code, which may call the engine.
+struct Polling<'a> {
+    engine: &'a Engine,
+    /// Taken by `drop`.
+    held: Option<Held<'a, Vec<Entry>>>,
+}
+
+impl Deref for Polling<'_> {
+    type Target = Vec<Entry>;
+
+    fn deref(&self) -> &Vec<Entry> {
+        self.held.as_deref().expect("it is held until it is dropped")
+    }
+}
+
+impl DerefMut for Polling<'_> {
+    fn deref_mut(&mut self) -> &mut Vec<Entry> {
+        self.held.as_deref_mut().expect("it is held until it is dropped")
+    }
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        drop(self.held.take());
+        self.engine.wakers.wake();
+    }
+}
+
 /// A call that may use the transport; [`Engine::stop`] waits for it to end.
 pub(crate) struct Inside<'a>(&'a Engine);
 
@@ -167,6 +203,7 @@ impl Engine {
             tasks: Baton::new(Vec::new()),
             inbox: Mutex::default(),
             inbox_length: AtomicUsize::new(0),
+            wakers: Wakers::default(),
             rounds: AtomicU64::new(0),
             spins: Spins::new(),
             only_thread,
@@ -174,6 +211,7 @@ impl Engine {
             inside: AtomicUsize::new(0),
             progress: Progress::default(),
             endpoints: Mutex::default(),
+            watched: RwLock::default(),
             families: Families::default(),
             buffered: buffered::Usage::default(),
             inquiry: reporter::Inquiry::default(),
@@ -203,6 +241,12 @@ impl Engine {
     #[inline]
     pub(crate) fn families(&self) -> &Families {
         &self.families
+    }
+
+    /// This rank in the world.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn rank(&self) -> usize {
+        self.rank
     }
 
     /// The GPU of this rank.
@@ -281,13 +325,13 @@ impl Engine {
         let mut patience = Patience::new(self, wait);
         let mut tries = 0;
         while tries < TRIES {
-            let Some(mut tasks) = self.tasks.try_take() else {
+            let Some(mut tasks) = self.try_poll() else {
                 tries += 1;
                 std::hint::spin_loop();
                 continue;
             };
             self.check_running()?;
-            while !self.tasks.is_wanted() {
+            while !self.should_give_way() {
                 if let Poll::Ready(outcome) = operation.as_mut().poll(&mut context) {
                     return outcome;
                 }
@@ -298,6 +342,24 @@ impl Engine {
             thread::yield_now();
         }
         self.lend(&mut patience, wait, operation)
+    }
+
+    fn polling<'a>(&'a self, held: Held<'a, Vec<Entry>>) -> Polling<'a> {
+        Polling {
+            engine: self,
+            held: Some(held),
+        }
+    }
+
+    #[inline]
+    fn try_poll(&self) -> Option<Polling<'_>> {
+        self.tasks.try_take().map(|held| self.polling(held))
+    }
+
+    /// Whether the thread that polls should let go for a moment.
+    #[inline]
+    fn should_give_way(&self) -> bool {
+        self.tasks.is_wanted() || self.wakers.are_there()
     }
 
     /// Lets the thread that polls drive an operation of this one, or polls once that thread has left.
@@ -334,8 +396,9 @@ impl Engine {
         loop {
             match self.tasks.wait(|| lent.is_done(), NAP) {
                 Waited::Done => return Ok(()),
-                Waited::Taken(mut tasks) => {
-                    while !self.tasks.is_wanted() {
+                Waited::Taken(held) => {
+                    let mut tasks = self.polling(held);
+                    while !self.should_give_way() {
                         self.check_running()?;
                         self.round(&mut tasks);
                         if lent.is_done() {
@@ -383,18 +446,17 @@ impl Engine {
     }
 
     fn add(&self, entry: Entry) {
-        self.inbox
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(entry);
-        self.inbox_length.fetch_add(1, Ordering::Release);
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.push(entry);
+        // Under the lock: who takes an operation back must not read a number from which it is missing.
+        self.inbox_length.store(inbox.len(), Ordering::Release);
     }
 
     fn collect_inbox(&self, tasks: &mut Vec<Entry>) {
         if self.inbox_length.load(Ordering::Acquire) > 0 {
             let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-            self.inbox_length.fetch_sub(inbox.len(), Ordering::Release);
             tasks.append(&mut inbox);
+            self.inbox_length.store(0, Ordering::Release);
         }
     }
 
@@ -415,7 +477,10 @@ impl Engine {
             Entry::Task(task) => {
                 // SAFETY: this thread holds the baton.
                 let done = unsafe { task.poll() };
-                over += usize::from(done);
+                if done {
+                    over += 1;
+                    self.wakers.add(task.state().take_waker());
+                }
                 !done
             }
             Entry::Lent(lent) => {
@@ -451,7 +516,7 @@ impl Engine {
 
     /// Drives every pending operation once, if nobody else is at it; true if one of them ended.
     pub(crate) fn poll_in_passing(&self) -> bool {
-        match self.tasks.try_take() {
+        match self.try_poll() {
             Some(mut tasks) => self.round(&mut tasks),
             None => false,
         }
@@ -464,28 +529,25 @@ impl Engine {
 
     /// Wakes all who wait for tasks as futures.
     fn ring(&self) {
-        let wakers: Vec<Waker> = {
-            let mut tasks = self.tasks.take();
-            self.collect_inbox(&mut tasks);
-            let waker = |entry: &Entry| match entry {
-                Entry::Task(task) => task.state().take_waker(),
-                Entry::Lent(_) => None,
-            };
-            tasks.iter().filter_map(waker).collect()
-        };
-        wakers.into_iter().for_each(Waker::wake);
+        let mut tasks = self.polling(self.tasks.take());
+        self.collect_inbox(&mut tasks);
+        for entry in tasks.iter() {
+            if let Entry::Task(task) = entry {
+                self.wakers.add(task.state().take_waker());
+            }
+        }
     }
 
     /// Takes a task out of the engine in the middle; true if nothing uses its memory any more.
     ///
     /// A buffer that the task owns is leaked if the transport holds it; one that it borrows ends the job.
     pub(crate) fn give_up(&self, task: &Arc<dyn Task>) -> bool {
-        let mut tasks = self.tasks.take();
+        let mut tasks = self.polling(self.tasks.take());
         self.collect_inbox(&mut tasks);
         self.give_up_held(task, &mut tasks)
     }
 
-    fn give_up_held(&self, task: &Arc<dyn Task>, tasks: &mut Held<'_, Vec<Entry>>) -> bool {
+    fn give_up_held(&self, task: &Arc<dyn Task>, tasks: &mut Polling<'_>) -> bool {
         if task.state().is_done() {
             return true;
         }
@@ -496,15 +558,14 @@ impl Engine {
             // The transport goes on using the buffer, which must never be freed.
             std::mem::forget(Arc::clone(task));
             task.state().activity.close();
-            if let Some(waker) = task.state().take_waker() {
-                waker.wake();
-            }
+            self.wakers.add(task.state().take_waker());
             return false;
         }
         // SAFETY: this thread holds the baton.
         unsafe { task.give_up() };
         task.state()
             .finish(Err(Error::invalid("given up before it was done")));
+        self.wakers.add(task.state().take_waker());
         true
     }
 
@@ -532,7 +593,7 @@ impl Engine {
             self.tasks.announce();
             thread::yield_now();
         }
-        let mut tasks = self.tasks.take();
+        let mut tasks = self.polling(self.tasks.take());
         // What can end by itself has the chance to: a message may have arrived that nobody looked at.
         self.round(&mut tasks);
         let uses_a_buffer = |entry: &&Entry| match entry {
@@ -553,10 +614,21 @@ impl Engine {
     }
 
     /// Every communicator that this engine serves.
-    fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+    pub(crate) fn endpoints(&self) -> Endpoints<'_> {
+        let watched = self.watched.read().unwrap_or_else(PoisonError::into_inner);
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         endpoints.retain(|endpoint| endpoint.strong_count() > 0);
-        endpoints.iter().filter_map(Weak::upgrade).collect()
+        Endpoints {
+            list: endpoints.iter().filter_map(Weak::upgrade).collect(),
+            _watched: watched,
+        }
+    }
+
+    /// Whether the only handle of an endpoint is the one that is given, but for those who look at all.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn is_only_handle(&self, endpoint: &Arc<Endpoint>) -> bool {
+        let _nobody_looks = self.watched.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::strong_count(endpoint) == 1
     }
 
     fn register(&self, endpoint: &Arc<Endpoint>) {
@@ -564,6 +636,21 @@ impl Engine {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Arc::downgrade(endpoint));
+    }
+}
+
+/// The endpoints of an engine, for a moment.
+pub(crate) struct Endpoints<'a> {
+    // Dropped first.
+    list: Vec<Arc<Endpoint>>,
+    _watched: RwLockReadGuard<'a, ()>,
+}
+
+impl Deref for Endpoints<'_> {
+    type Target = [Arc<Endpoint>];
+
+    fn deref(&self) -> &[Arc<Endpoint>] {
+        &self.list
     }
 }
 

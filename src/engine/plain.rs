@@ -346,9 +346,14 @@ impl Plain {
         endpoint: &Endpoint,
         activity: &Activity,
         span: &Span<'_>,
-        Arrived { found, .. }: Arrived,
+        arrived: Arrived,
     ) -> Result<Status> {
+        let found = arrived.found;
         let from = |error: Error| error.peer(Peer::From(found.source));
+        let not_received = |error: Error| {
+            self.put_back(arrived);
+            from(error)
+        };
         let transport = endpoint.engine.transport();
         let (bytes, size) = (
             usize::try_from(found.bytes).unwrap_or(usize::MAX),
@@ -371,7 +376,7 @@ impl Plain {
         activity.waits_for(Phase::Body);
         if let Err(error) = fits {
             // It is received all the same: the next one must be the next one.
-            let nowhere = Scratch::new(None, bytes).map_err(from)?;
+            let nowhere = Scratch::new(None, bytes).map_err(not_received)?;
             let elements = Elements {
                 pointer: nowhere.pointer(),
                 count: bytes,
@@ -382,8 +387,8 @@ impl Plain {
             Transfer::posted(transport, posted).await.map_err(from)?;
             return Err(from(error));
         }
-        let target = span.part(0, bytes / size)?;
-        let copy = HostCopy::for_result(&target).map_err(from)?;
+        let target = span.part(0, bytes / size).map_err(not_received)?;
+        let copy = HostCopy::for_result(&target).map_err(not_received)?;
         // SAFETY: the span may be written, and is borrowed, as its copy is kept, until this future ends or is dropped.
         let posted = unsafe { self.library.receive(&found, copy.elements()) }.map_err(from)?;
         Transfer::posted(transport, posted).await.map_err(from)?;

@@ -118,6 +118,7 @@ impl<F: Future<Output = Result<Status>> + Send> Task for Operation<F> {
 }
 
 impl TaskState {
+    /// Ends the task. Whoever calls this takes the waker, and wakes it when it has let go of the baton.
     pub(super) fn finish(&self, outcome: Result<Status>) {
         if trace::is_on() {
             self.activity
@@ -125,15 +126,12 @@ impl TaskState {
             self.activity.close();
         }
         *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-        let UntilOver { kept, waker } = {
+        let kept = {
             let mut until_over = self.until_over();
             self.done.store(true, Ordering::Release);
-            std::mem::take(&mut *until_over)
+            until_over.kept.take()
         };
         drop(kept);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
     }
 
     fn until_over(&self) -> MutexGuard<'_, UntilOver> {
@@ -169,7 +167,7 @@ impl TaskState {
         self.is_done()
     }
 
-    /// Who waits for the task as a future, to be woken before it is over.
+    /// Who waits for the task as a future, to be woken when it is over, or to look at its deadline.
     pub(super) fn take_waker(&self) -> Option<Waker> {
         self.until_over().waker.take()
     }

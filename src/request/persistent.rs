@@ -174,9 +174,12 @@ impl<B: Send + 'static> Persistent<B> {
     /// # Errors
     /// Those of the operation; [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it was not started.
     pub fn wait(&mut self) -> Result<Status> {
-        let task = self.task.take().ok_or_else(|| self.error("it was not started"))?;
-        let outcome = wait(&self.comm, &task);
-        if outcome.is_err() {
+        let task = self
+            .task
+            .as_ref()
+            .ok_or_else(|| self.error("it was not started"))?;
+        let outcome = wait(&self.comm, task);
+        if let (Err(_), Some(task)) = (&outcome, self.task.take()) {
             let buffer = self.buffer.take();
             let reclaimed = buffer.and_then(|buffer| reclaim(&self.comm, &task, buffer));
             self.buffer = reclaimed.map(Parked::new);

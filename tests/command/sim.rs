@@ -113,10 +113,11 @@ fn nothing_is_left_however_the_job_ends() {
     }
 }
 
+/// The program takes signals as at a terminal, also where this process was started without one.
 #[test]
 fn nothing_is_left_when_the_job_is_interrupted_at_the_terminal() {
     for signal in ["INT", "TERM", "HUP", "KILL"] {
-        let machine = machine("echo $$; exec sleep 600");
+        let machine = machine("echo $$; exec env --default-signal sleep 600");
         let mut command = command(&machine, &["-n", "1", "--sim", "program"]);
         command
             .process_group(0)

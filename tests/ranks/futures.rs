@@ -22,6 +22,8 @@ cases! {
     bad_arguments_give_the_buffer_back: 1..=2;
     a_waker_may_change: 2..=2, threads;
     a_deadline_wakes: 2..=2, threads;
+    a_waker_may_call_the_library: 2..=2, threads;
+    a_waker_that_panics_harms_nobody: 2..=2, threads;
 }
 
 /// A thread that sleeps until its task is woken.
@@ -181,4 +183,62 @@ fn a_deadline_wakes(comm: &Communicator) -> Outcome {
         expect_error(impatient.send(&[1u8], 1, Tag(0)), ErrorKind::Timeout);
     }
     still_works(comm)
+}
+
+/// Does something when it is woken.
+struct Then<F>(F, AtomicUsize);
+
+impl<F: Fn() + Send + Sync> Wake for Then<F> {
+    fn wake(self: Arc<Self>) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        (self.0)();
+    }
+}
+
+/// Receives as a future whose waker does something, while this thread is in a blocking receive.
+fn woken_meanwhile(comm: &Communicator, does: impl Fn() + Send + Sync + 'static) -> Outcome {
+    for length in [1, 5000] {
+        if comm.rank() == 1 {
+            comm.barrier()?;
+            comm.send(&vec![5u32; length], 0, Tag(0))?;
+            comm.send(&[6u32], 0, Tag(1))?;
+        }
+    }
+    if comm.rank() == 1 {
+        return still_works(comm);
+    }
+    let then = Arc::new(Then(does, AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&then));
+    for (round, length) in [1, 5000].into_iter().enumerate() {
+        let mut receive = pin!(comm.irecv(vec![0u32; length], 1, Tag(0)).into_future());
+        assert!(
+            receive
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        comm.barrier()?;
+        let mut last = [0u32];
+        comm.recv(&mut last, 1, Tag(1))?;
+        // Whichever thread has ended the receive.
+        while then.1.load(Ordering::Relaxed) <= round {
+            thread::yield_now();
+        }
+        let (outcome, _) = block_on(receive);
+        assert_eq!((outcome?.0, last), (vec![5; length], [6]));
+    }
+    still_works(comm)
+}
+
+fn a_waker_may_call_the_library(comm: &Communicator) -> Outcome {
+    let own = warpcomm::Communicator::clone(comm).duplicate()?;
+    woken_meanwhile(comm, move || {
+        let mut received = [0u8];
+        let outcome = own.sendrecv(&[7u8], own.rank(), Tag(9), &mut received, own.rank(), Tag(9));
+        assert!(outcome.is_ok() && received == [7], "{outcome:?}");
+    })
+}
+
+fn a_waker_that_panics_harms_nobody(comm: &Communicator) -> Outcome {
+    woken_meanwhile(comm, || panic!("of the waker, as it should"))
 }

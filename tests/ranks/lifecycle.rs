@@ -81,6 +81,22 @@ pub const SOLOS: &[Solo] = &[
         expect: |ended| ended.check(true, &["refused: ", "irecv from rank 0, tag 5"]),
     },
     Solo {
+        name: "plain_worlds_are_one_communicator",
+        start: Start::Ranks(2),
+        environment: &[],
+        program: plain_worlds_are_one_communicator,
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "a_buffered_send_goes_on_while_mpi_ends",
+        start: Start::Ranks(2),
+        environment: &[],
+        program: a_buffered_send_goes_on_while_mpi_ends,
+        release: None,
+        expect: |ended| ended.check(true, &["all of it has come"]),
+    },
+    Solo {
         name: "a_barrier_where_others_finalize",
         start: Start::Ranks(3),
         environment: &[],
@@ -168,6 +184,40 @@ fn world_is_one_communicator() -> Outcome {
     };
     still_works(&again)?;
     still_works(&world)?;
+    runtime.finalize()?;
+    Ok(())
+}
+
+fn plain_worlds_are_one_communicator() -> Outcome {
+    let runtime = Runtime::init()?;
+    let (one, other) = (runtime.world_plain()?, runtime.world_plain()?);
+    let peer = 1 - one.rank();
+    // What one receive waits for is not taken by a look on behalf of another.
+    let receive = one.irecv(vec![0u8; 1], peer, Tag(1));
+    assert!(other.iprobe(peer, Tag(2))?.is_none());
+    other.send(&[5u8], peer, Tag(1))?;
+    other.send(&[6u8], peer, Tag(2))?;
+    let mut second = [0u8];
+    other.recv(&mut second, peer, Tag(2))?;
+    assert_eq!((receive.wait()?.0, second), (vec![5], [6]));
+    drop((one, other));
+    runtime.finalize()?;
+    Ok(())
+}
+
+/// As MPI_Finalize would wait for it.
+fn a_buffered_send_goes_on_while_mpi_ends() -> Outcome {
+    let runtime = Runtime::init()?;
+    let world = runtime.world_plain()?;
+    if world.rank() == 0 {
+        world.bsend(&vec![5u32; 1_000_000], 1, Tag(0))?;
+    } else {
+        let mut received = vec![0u32; 1_000_000];
+        world.recv(&mut received, 0, Tag(0))?;
+        assert_eq!(received, vec![5; 1_000_000]);
+        println!("all of it has come");
+    }
+    drop(world);
     runtime.finalize()?;
     Ok(())
 }

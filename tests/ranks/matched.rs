@@ -14,6 +14,7 @@ cases! {
     messages_are_received_in_any_order: 2..=3;
     a_message_that_does_not_fit_is_consumed: 2..=2;
     improbe_finds_nothing_and_then_something: 2..=2;
+    looking_drives_what_the_message_waits_for: 2..=2;
     from_itself: 1..=2;
     bad_arguments: 1..=2;
 }
@@ -180,6 +181,35 @@ fn improbe_finds_nothing_and_then_something(comm: &Communicator) -> Outcome {
     message.recv(&mut received)?;
     assert_eq!(received, [7]);
     assert!(comm.improbe(Source::Any, Tag::ANY)?.is_none());
+    Ok(())
+}
+
+/// Also where MPI allows calls from one thread only, and nobody else drives anything.
+fn looking_drives_what_the_message_waits_for(comm: &Communicator) -> Outcome {
+    let long = vector::<u32>(9, 0, 100_000);
+    if comm.rank() == 1 {
+        let mut received = vec![0u32; long.len()];
+        for tag in [1, 2] {
+            comm.recv(&mut received, 0, Tag(0))?;
+            comm.send(&received[..1], 0, Tag(tag))?;
+        }
+        assert_eq!(received, long);
+        return Ok(());
+    }
+    let send = comm.isend(long.clone(), 1, Tag(0));
+    let message = loop {
+        if let Some(message) = comm.improbe(1, Tag(1))? {
+            break message;
+        }
+    };
+    let mut answer = [0u32];
+    message.recv(&mut answer)?;
+    send.wait()?;
+    let send = comm.isend(long.clone(), 1, Tag(0));
+    while comm.iprobe(1, Tag(2))?.is_none() {}
+    comm.recv(&mut answer, 1, Tag(2))?;
+    assert_eq!(answer, long[..1]);
+    send.wait()?;
     Ok(())
 }
 
