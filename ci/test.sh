@@ -54,8 +54,7 @@ open_mpi cargo test --features cli
 step "MPICH: what is linked with MPI"
 mpich cargo build --features cli --bins --examples
 mpich cargo test --features cli --lib --test examples
-mpich cargo test --features cli --test ranks -- 'mpi np='
-mpich cargo test --features cli --test ranks -- 'solo::'
+mpich cargo test --features cli --test ranks -- --skip 'threads np=' --skip harness::
 mpich cargo test --features cli --test interop
 
 step "benches, as a smoke test"

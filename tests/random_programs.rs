@@ -16,7 +16,8 @@ mod part;
 /// The library's own types, for which the multi-rank cases have others that place buffers.
 mod placed {
     pub use super::part::{Part, alltoallw, alltoallw_in_place};
-    pub use warpcomm::{Communicator, Persistent, Request};
+    pub use warpcomm::{AnyRequest, Communicator, Persistent, Request};
+    pub use warpcomm::{test_all, wait_all, wait_any, wait_some};
 
     pub fn like(_: &Communicator, made: Communicator) -> Communicator {
         made

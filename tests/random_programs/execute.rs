@@ -1,32 +1,62 @@
 //! Runs a program on a rank.
 
+use std::future::{Future, IntoFuture};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
 use warpcomm::{Group, Result, Source, Status, Tag, Tested, Wire};
 
 use super::collective::{Collective, Startable, Waiting};
 use super::model::status;
-use super::program::{Action, Form, Means, Message, Mode, Named, Parts, Program, Step, Way};
+use super::program::{Action, Form, Found, Means, Message, Mode, Named, Parts, Program, Step, Way};
 use super::{Place, Seen};
 use crate::oracle::{Value, bytes, mixed, untouched, vector};
-use crate::placed::{Communicator, Persistent, Request, ScopeHandle, like};
+use crate::placed::{
+    AnyRequest, Communicator, Persistent, Request, ScopeHandle, like, test_all, wait_all, wait_any, wait_some,
+};
 
 /// A request that is waited for in a later step.
 struct Pending {
     due: usize,
     /// Where the buffer of a receive goes.
     place: Option<Place>,
-    request: Box<dyn Waiting>,
+    request: Box<dyn Sent>,
 }
 
-/// A message of any element type under way.
-struct Transmission<T: Value>(Request<Vec<T>>);
+/// A message under way, of any element type.
+trait Sent: Waiting {
+    fn any(&self) -> &dyn AnyRequest;
+}
+
+/// A request for a message of so many elements.
+struct Transmission<T: Value>(Request<Vec<T>>, usize);
 
 impl<T: Value> Waiting for Transmission<T> {
     fn wait(self: Box<Self>) -> Result<(Vec<u8>, Status)> {
         let (buffer, status) = match self.0.test()? {
             Tested::Done(buffer, status) => (buffer, status),
+            // Short ones are awaited.
+            Tested::Pending(request) if self.1 < 30 => {
+                let mut future = pin!(request.into_future());
+                loop {
+                    if let Poll::Ready(outcome) =
+                        future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+                    {
+                        break outcome?;
+                    }
+                    thread::yield_now();
+                }
+            }
             Tested::Pending(request) => request.wait()?,
         };
         Ok((bytes(&buffer).to_vec(), status))
+    }
+}
+
+impl<T: Value> Sent for Transmission<T> {
+    fn any(&self) -> &dyn AnyRequest {
+        &self.0
     }
 }
 
@@ -44,6 +74,12 @@ impl<T: Value> Waiting for Prepared<T> {
     fn wait(mut self: Box<Self>) -> Result<(Vec<u8>, Status)> {
         let status = self.0.wait()?;
         Ok((bytes(&self.0.into_buffer()?).to_vec(), status))
+    }
+}
+
+impl<T: Value> Sent for Prepared<T> {
+    fn any(&self) -> &dyn AnyRequest {
+        &self.0
     }
 }
 
@@ -95,6 +131,14 @@ impl Rank<'_> {
         let (mut due, later): (Vec<_>, Vec<_>) =
             self.pending.drain(..).partition(|pending| pending.due <= step);
         self.pending = later;
+        let all: Vec<&dyn AnyRequest> = due.iter().map(|pending| pending.request.any()).collect();
+        match mixed((step + 7 * self.seen.len()) as u64) % 5 {
+            0 => drop(wait_all(&all)?),
+            1 => drop(wait_any(&all)?),
+            2 => drop(wait_some(&all)?),
+            3 => drop(until(|| test_all(&all))?),
+            _ => {}
+        }
         due.sort_by_key(|pending| {
             mixed(
                 pending
@@ -424,11 +468,34 @@ fn told(seen: &Status) -> String {
 fn receive<T: Value>(comm: &Communicator, message: &Message) -> Result<(String, Vec<u8>)> {
     let mut buffer: Vec<T> = untouched(message.length + message.room);
     let (source, tag) = wanted(message);
-    let status = match message.is_probed {
-        true => comm.mprobe(source, tag)?.recv(&mut buffer)?,
-        false => comm.recv(&mut buffer, source, tag)?,
+    let status = match message.found {
+        Found::Receive => comm.recv(&mut buffer, source, tag)?,
+        Found::Probe => {
+            let found = comm.probe(source, tag)?;
+            comm.recv(&mut buffer, found.source(), found.tag())?
+        }
+        Found::Iprobe => {
+            let found = until(|| comm.iprobe(source, tag))?;
+            comm.recv(&mut buffer, found.source(), found.tag())?
+        }
+        Found::Mprobe => comm.mprobe(source, tag)?.recv(&mut buffer)?,
+        Found::Improbe => {
+            let request = until(|| comm.improbe(source, tag))?.irecv(buffer);
+            let (buffer, status) = request.wait()?;
+            return Ok((told(&status), bytes(&buffer).to_vec()));
+        }
     };
     Ok((told(&status), bytes(&buffer).to_vec()))
+}
+
+/// Looks again and again until something is found.
+fn until<T>(look: impl Fn() -> Result<Option<T>>) -> Result<T> {
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        thread::yield_now();
+    }
 }
 
 fn send<T: Value>(comm: &Communicator, salt: u64, message: &Message) -> Result<()> {
@@ -447,7 +514,7 @@ fn start_to_send<T: Value>(
     salt: u64,
     message: &Message,
     is_persistent: bool,
-) -> Result<Box<dyn Waiting>> {
+) -> Result<Box<dyn Sent>> {
     let elements = vector::<T>(salt, message.from, message.length);
     let (to, tag) = (message.to, Tag(message.tag));
     if is_persistent {
@@ -457,24 +524,25 @@ fn start_to_send<T: Value>(
             Mode::Ready => comm.rsend_init(elements, to, tag),
         })?));
     }
-    Ok(Box::new(Transmission(match message.mode {
+    let request = match message.mode {
         Mode::Standard => comm.isend(elements, to, tag),
         Mode::Synchronous => comm.issend(elements, to, tag),
         Mode::Buffered => comm.ibsend(elements, to, tag),
         Mode::Ready => comm.irsend(elements, to, tag),
-    })))
+    };
+    Ok(Box::new(Transmission(request, message.length)))
 }
 
 fn start_to_receive<T: Value>(
     comm: &Communicator,
     message: &Message,
     is_persistent: bool,
-) -> Result<Box<dyn Waiting>> {
+) -> Result<Box<dyn Sent>> {
     let (source, tag) = wanted(message);
     let buffer = untouched::<T>(message.length + message.room);
     Ok(match is_persistent {
         true => Box::new(Prepared::started(comm.recv_init(buffer, source, tag))?),
-        false => Box::new(Transmission(comm.irecv(buffer, source, tag))),
+        false => Box::new(Transmission(comm.irecv(buffer, source, tag), message.length)),
     })
 }
 
@@ -503,6 +571,11 @@ fn make(comm: &Communicator, parts: &Parts) -> Result<Option<Communicator>> {
             let others = |rank: &&usize| parts.wishes[**rank].0 != color;
             let leader = parts.members[0].iter().find(others).expect("another side");
             let between = side.create_intercommunicator(0, comm, *leader, Tag(0))?;
+            if side.rank() == 0 {
+                let mut other = u64::MAX;
+                between.sendrecv(&(comm.rank() as u64), 0, Tag(1), &mut other, 0, Tag(1))?;
+                assert_eq!(other, *leader as u64, "across");
+            }
             let merged = between.merge(color == Some(1))?;
             Ok(Some(like(comm, merged)))
         }

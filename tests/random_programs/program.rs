@@ -129,8 +129,8 @@ pub struct Message {
     /// Elements of the receive buffer that stay as they are.
     pub room: usize,
     pub mode: Mode,
-    /// Whether a blocking receive probes first, and takes the message that it has found.
-    pub is_probed: bool,
+    /// How a blocking receive finds it.
+    pub found: Found,
     pub source: Named,
     /// Whether the receive names the tag. Those of a sender that do not, come in its order.
     pub names_tag: bool,
@@ -145,6 +145,16 @@ pub enum Mode {
     Buffered,
     /// After all receives of the step have been posted.
     Ready,
+}
+
+/// How a blocking receive finds its message: by itself, or by one of the probes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Receive,
+    Probe,
+    Iprobe,
+    Mprobe,
+    Improbe,
 }
 
 /// Whether a receive names its source.
@@ -413,7 +423,15 @@ impl Author {
                 length: self.dice.length(),
                 room: self.dice.roll(3),
                 mode: self.dice.of(modes),
-                is_probed: self.dice.one_in(3),
+                found: self.dice.of(&[
+                    Found::Receive,
+                    Found::Receive,
+                    Found::Receive,
+                    Found::Probe,
+                    Found::Iprobe,
+                    Found::Mprobe,
+                    Found::Improbe,
+                ]),
                 source: self.dice.of(&[Named::Yes, Named::Any]),
                 names_tag: true,
             });

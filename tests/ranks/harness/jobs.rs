@@ -185,6 +185,19 @@ const PLAIN_JOBS: &[(usize, Place)] = &[
 #[cfg(feature = "mpi")]
 const PLAIN_SAMPLE: &[(usize, Place)] = &[(1, Place::Host), (2, Place::Host), (3, Place::Mixed)];
 
+#[cfg(feature = "mpi")]
+fn plain_jobs() -> Vec<(usize, Place)> {
+    if is_whole_wanted() {
+        let places = [Place::Host, Place::Pinned, Place::Device, Place::Mixed];
+        let of_place = |place| ALL_NUMBERS.iter().map(move |&ranks| (ranks, place));
+        return places.into_iter().flat_map(of_place).collect();
+    }
+    match is_sample_of_second() {
+        true => PLAIN_SAMPLE.to_vec(),
+        false => PLAIN_JOBS.to_vec(),
+    }
+}
+
 fn is_whole_wanted() -> bool {
     std::env::var_os(WHOLE_VARIABLE).is_some_and(|value| value == "1")
 }
@@ -229,11 +242,7 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
         let is_of_every_setting = |name: &str| is_of_one(name, MODULES_OF_EVERY_SETTING);
         #[cfg(feature = "mpi")]
         if world == World::Plain {
-            for &(ranks, place) in if is_sample_of_second() {
-                PLAIN_SAMPLE
-            } else {
-                PLAIN_JOBS
-            } {
+            for (ranks, place) in plain_jobs() {
                 if place == Place::Host || cfg!(feature = "cuda") {
                     add(ranks, place, &[], &|name| {
                         is_of_one(name, MODULES_OF_EVERY_SETTING) && !is_of_one(name, NATIVE)
