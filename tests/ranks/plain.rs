@@ -17,6 +17,7 @@ cases! {
     a_message_put_back_comes_first: 2..=2, plain;
     empty_buffers_of_bytes: 1..=4, plain;
     a_block_that_reaches_into_its_result: 2..=4, plain;
+    a_rank_with_nothing_to_exchange: 3..=4, plain;
     native_operations_go_on_in_a_blocking_collective: 2..=4, plain;
     an_error_of_one_rank_is_its_own: 2..=3, plain;
     a_native_communicator_of_the_same_ranks: 1..=4, plain;
@@ -160,6 +161,23 @@ fn a_block_that_reaches_into_its_result(comm: &Communicator) -> Outcome {
         let expected = [&sums[own.clone()], &of_ranks[comm.rank()][own.len()..]].concat();
         assert_same(&all, &expected, || format!("{blocks:?}"));
     }
+    still_works(comm)
+}
+
+/// One MPI leaves a collective out where it takes empty buffers for one in place, and mixes up the next ones.
+fn a_rank_with_nothing_to_exchange(comm: &Communicator) -> Outcome {
+    let size = comm.size();
+    let inner: &warpcomm::Communicator = comm;
+    let counts = |rank: usize| (0..size).map(move |other| usize::from(rank.min(other) > 0));
+    let blocks = Blocks::packed(counts(comm.rank()).collect::<Vec<_>>());
+    let own = vec![comm.rank() as u16; blocks.total()];
+    let first = inner.ialltoallv(own, &blocks, vec![0; blocks.total()], &blocks);
+    let second = inner.iallgather(vec![comm.rank() as u32], vec![9; size]);
+    let ((_, received), _) = second.wait()?;
+    assert_eq!(received, (0..size as u32).collect::<Vec<_>>());
+    let ((_, received), _) = first.wait()?;
+    let expected = if comm.rank() == 0 { 0..0 } else { 1..size as u16 };
+    assert_eq!(received, expected.collect::<Vec<_>>());
     still_works(comm)
 }
 

@@ -50,7 +50,11 @@ impl Elements {
 
     /// Where MPI may read.
     fn to_read(self) -> *const c_void {
-        self.to_write().cast_const()
+        match self.count {
+            // Not where it writes: what is at the same place is in place to Open MPI.
+            0 => ptr::without_provenance(128),
+            _ => self.pointer.cast(),
+        }
     }
 }
 
