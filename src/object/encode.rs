@@ -14,7 +14,8 @@ use cbor4ii::serde::{EncodeError, Serializer};
 use serde::Serialize;
 
 use super::shape::Shape;
-use crate::error::{Error, ErrorKind, Result};
+use crate::buffer::reserved;
+use crate::error::{Error, Result};
 
 /// The layout of a message.
 pub(super) const VERSION: u8 = 1;
@@ -68,7 +69,7 @@ impl Write for Fill<'_> {
 /// The message of a value.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     let length = length(value)?;
-    let mut bytes = reserved(length)?;
+    let mut bytes = reserved(length, "an object")?;
     append(value, length, &mut bytes)?;
     Ok(bytes)
 }
@@ -82,7 +83,7 @@ pub(super) fn encode_all<'a, T: Serialize + 'a>(
     let total = lengths
         .iter()
         .fold(0usize, |total, &length| total.saturating_add(length));
-    let mut bytes = reserved(total)?;
+    let mut bytes = reserved(total, "objects")?;
     for (value, &length) in values.zip(&lengths) {
         if let Some(value) = value {
             append(value, length, &mut bytes)?;
@@ -101,18 +102,6 @@ fn length<T: Serialize>(value: &T) -> Result<usize> {
     let Measure { bytes, shape } = measure.into_inner();
     shape.end().map_err(unserializable::<T>)?;
     Ok(bytes.saturating_add(HEAD_BYTES + type_name::<T>().len()))
-}
-
-fn reserved(bytes: usize) -> Result<Vec<u8>> {
-    let mut memory = Vec::new();
-    memory.try_reserve_exact(bytes).map_err(|error| {
-        Error::new(
-            ErrorKind::Device,
-            format!("no memory for an object of {bytes} bytes"),
-        )
-        .with_source(error)
-    })?;
-    Ok(memory)
 }
 
 fn append<T: Serialize>(value: &T, length: usize, bytes: &mut Vec<u8>) -> Result<()> {
