@@ -295,3 +295,27 @@ fn count(length: u64) -> Result<usize> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::Incoming;
+
+    /// The memory of this process that is more than addresses, in bytes.
+    fn resident() -> usize {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next());
+        kibibytes.unwrap().parse::<usize>().unwrap() << 10
+    }
+
+    #[test]
+    fn memory_is_not_touched_before_the_bytes_come() {
+        let before = resident();
+        let told = Incoming::told(1 << 30).unwrap();
+        assert!(resident() < before + (1 << 29));
+        drop(told);
+        assert!(Incoming::told(u64::MAX).is_err());
+    }
+}
