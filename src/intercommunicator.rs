@@ -16,7 +16,8 @@ use crate::group::Group;
 ///
 /// The ranks that its operations name are those of the *remote* group, where a [`Communicator`]'s are its own: rank 2
 /// sends to rank 2 of the others. Cheap to clone; clones are the same intercommunicator. It has all operations of a
-/// communicator that move one message; [`merge`](Self::merge) makes a communicator of both groups, for collectives.
+/// communicator that send and receive buffers; [`merge`](Self::merge) makes a communicator of both groups, for
+/// collectives and objects.
 ///
 /// [`Communicator::create_intercommunicator`] makes one. Errors and dropping are as for a communicator.
 ///

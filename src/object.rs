@@ -8,7 +8,6 @@ mod decode;
 mod encode;
 mod messages;
 mod reductions;
-
 mod shape;
 #[cfg(test)]
 mod tests;

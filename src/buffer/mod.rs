@@ -3,6 +3,7 @@
 mod any;
 mod blocks;
 mod owned;
+mod reserved;
 mod span;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ pub use any::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut};
 pub use blocks::Blocks;
 pub(crate) use owned::Parked;
 pub use owned::{OwnedBuffer, OwnedBufferMut};
+pub(crate) use reserved::reserved;
 pub(crate) use span::Span;
 
 pub(crate) mod lower {

@@ -269,6 +269,18 @@ impl<'a> Span<'a> {
         }
     }
 
+    /// Copies as many bytes as there are to the elements, which may be written.
+    pub(crate) fn fill(&self, source: &[u8]) -> Result<()> {
+        match source.len() == self.bytes() {
+            true => self.write(source),
+            false => Err(Error::invalid(format!(
+                "{} bytes for a buffer of {}",
+                source.len(),
+                self.bytes()
+            ))),
+        }
+    }
+
     fn check_length(&self, bytes: usize) -> Result<()> {
         match bytes <= self.bytes() {
             true => Ok(()),

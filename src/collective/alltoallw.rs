@@ -90,7 +90,7 @@ impl Communicator {
     /// Starts what [`alltoallw`](Self::alltoallw) does; the request owns the buffers.
     ///
     /// It goes on by itself; waiting gives all buffers back. Ranks start their collectives in the same order.
-    /// Others may call the blocking form, and see no difference.
+    /// On a [native](crate::Wire::Native) communicator others may call the blocking form, and see no difference.
     ///
     /// MPI standard, section 6.12 (`MPI_Ialltoallw`).
     ///
@@ -142,6 +142,10 @@ impl Communicator {
     /// them in any.
     ///
     /// MPI standard, section 6.13 (`MPI_Alltoallw_init`).
+    ///
+    /// # Errors
+    /// Those of [`alltoallw`](Self::alltoallw) arrive when it is started or waited for, and
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on a [plain](crate::Wire::Plain) communicator.
     pub fn alltoallw_init(
         &self,
         send: Vec<AnyOwnedBuffer>,
@@ -154,6 +158,9 @@ impl Communicator {
     /// [`alltoallw_init`](Self::alltoallw_init).
     ///
     /// MPI standard, section 6.13 (`MPI_Alltoallw_init`).
+    ///
+    /// # Errors
+    /// As for [`alltoallw_init`](Self::alltoallw_init).
     pub fn alltoallw_in_place_init(
         &self,
         buffers: Vec<AnyOwnedBufferMut>,

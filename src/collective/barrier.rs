@@ -37,7 +37,8 @@ impl Communicator {
         self.collective(Barrier, ())
     }
 
-    /// Starts a [`barrier`](Self::barrier); the request is over when every rank has started it, or is in one.
+    /// Starts a [`barrier`](Self::barrier); the request is over when every rank has started it, or, on a
+    /// [native](crate::Wire::Native) communicator, is in one.
     ///
     /// MPI standard, section 6.12 (`MPI_Ibarrier`).
     ///
@@ -64,6 +65,10 @@ impl Communicator {
     /// Ranks prepare their collectives in the same order, and start them in any.
     ///
     /// MPI standard, section 6.13 (`MPI_Barrier_init`).
+    ///
+    /// # Errors
+    /// Those of [`barrier`](Self::barrier) arrive when it is started or waited for, and
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on a [plain](crate::Wire::Plain) communicator.
     pub fn barrier_init(&self) -> Persistent<()> {
         self.prepare_collective("persistent barrier", Barrier, (), none)
     }

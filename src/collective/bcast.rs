@@ -85,7 +85,7 @@ pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize, local: 
     match algorithm {
         Algorithm::Frames => {
             if call.rank() != root {
-                span.write(agreed.payload(root))?;
+                span.fill(agreed.payload(root))?;
             }
             agreed.over()
         }

@@ -24,7 +24,8 @@ impl Communicator {
     /// communicator or without this rank, and for a tag out of range (at least 0 to 127);
     /// [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other members if one has such an error, and
     /// [`Mismatch`](crate::ErrorKind::Mismatch) if one has given other ranks, as far as both name the same first
-    /// member; [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators.
+    /// member; [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on a [plain](crate::Wire::Plain) communicator.
     ///
     /// ```
     /// use warpcomm::{Communicator, Tag};

@@ -43,7 +43,8 @@ impl Communicator {
     /// ([`Mismatch`](crate::ErrorKind::Mismatch)), or the sides have ranks in common
     /// ([`InvalidArgument`](crate::ErrorKind::InvalidArgument)). A side whose leader does not know the other leader
     /// cannot tell the other side. After a [`Timeout`](crate::ErrorKind::Timeout) of a leader the bridge is poisoned too.
-    /// [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators.
+    /// [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators, and
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on a [plain](crate::Wire::Plain) communicator.
     ///
     /// ```
     /// use warpcomm::{Communicator, Tag};

@@ -199,7 +199,8 @@ macro_rules! apart_forms {
             #[doc = concat!("Starts what [`", $blocking, "`](Self::", $blocking, ") does; the request owns the buffers.")]
             ///
             /// It goes on by itself; waiting gives both buffers back. Ranks start their collectives in the same order.
-            /// Others may call the blocking form, and see no difference.
+            /// On a [native](crate::Wire::Native) communicator others may call the blocking form, and see no
+            /// difference.
             ///
             #[doc = concat!("MPI standard, section 6.12 (`MPI_I", $blocking, "`).")]
             ///
@@ -225,6 +226,10 @@ macro_rules! apart_forms {
             /// meanwhile is waited for.
             ///
             #[doc = concat!("MPI standard, section 6.13 (`MPI_", $mpi, "_init`).")]
+            ///
+            /// # Errors
+            #[doc = concat!("Those of [`", $blocking, "`](Self::", $blocking, ") arrive when it is started or waited for, and")]
+            /// [`Unsupported`](crate::ErrorKind::Unsupported) on a [plain](crate::Wire::Plain) communicator.
             pub fn $prepare<S, R>(
                 &self, $send: S, $($before: $before_type,)* $recv: R $(, $after: $after_type)*
             ) -> crate::request::Persistent<(S, R)>
@@ -275,7 +280,8 @@ macro_rules! in_place_forms {
             #[doc = concat!("Starts what [`", $blocking, "`](Self::", $blocking, ") does; the request owns the buffer.")]
             ///
             /// It goes on by itself; waiting gives the buffer back. Ranks start their collectives in the same order.
-            /// Others may call the blocking form, and see no difference.
+            /// On a [native](crate::Wire::Native) communicator others may call the blocking form, and see no
+            /// difference.
             ///
             #[doc = concat!("MPI standard, section 6.12 (the non-blocking form of `MPI_", $mpi, "`).")]
             ///
@@ -297,6 +303,10 @@ macro_rules! in_place_forms {
             /// meanwhile is waited for.
             ///
             #[doc = concat!("MPI standard, section 6.13 (`MPI_", $mpi, "_init`).")]
+            ///
+            /// # Errors
+            #[doc = concat!("Those of [`", $blocking, "`](Self::", $blocking, ") arrive when it is started or waited for, and")]
+            /// [`Unsupported`](crate::ErrorKind::Unsupported) on a [plain](crate::Wire::Plain) communicator.
             pub fn $prepare<B: crate::buffer::OwnedBufferMut>(
                 &self, $buffer: B $(, $after: $after_type)*
             ) -> crate::request::Persistent<B> {

@@ -17,7 +17,7 @@ use super::gatherv::gatherv;
 use super::scatter::scatter;
 use super::scatterv::scatterv;
 use crate::buffer::lower::{Lower, LowerMut};
-use crate::buffer::{Blocks, Span};
+use crate::buffer::{Blocks, Span, reserved};
 use crate::comm::Communicator;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::Operation;
@@ -41,14 +41,45 @@ impl Packed {
     fn lengths(&self, ranks: usize) -> Vec<u64> {
         (0..ranks).map(|rank| self.blocks.count(rank) as u64).collect()
     }
+}
 
-    /// Room for objects of these lengths.
-    fn reserve(&mut self, lengths: &[u64]) -> Result<()> {
+/// Memory for bytes of other ranks, which nobody touches before they come: a rank may tell a length and send nothing.
+#[derive(Default)]
+struct Incoming {
+    memory: Vec<u8>,
+    length: usize,
+}
+
+impl Incoming {
+    fn new(length: usize) -> Result<Incoming> {
+        let memory = reserved(length, "objects")?;
+        Ok(Incoming { memory, length })
+    }
+
+    /// Memory for as many bytes as another rank has told.
+    fn told(length: u64) -> Result<Incoming> {
+        count(length).and_then(Incoming::new)
+    }
+
+    /// Memory for objects of these lengths, a block for each.
+    fn packed(lengths: &[u64]) -> Result<(Incoming, Blocks)> {
         let counts: Result<Vec<usize>> = lengths.iter().map(|&length| count(length)).collect();
         let blocks = Blocks::packed(counts?);
-        self.bytes = zeroed(blocks.total())?;
-        self.blocks = blocks;
-        Ok(())
+        Ok((Incoming::new(blocks.total())?, blocks))
+    }
+
+    fn span(&mut self) -> Span<'_> {
+        Span::host(self.memory.as_mut_ptr(), self.length)
+    }
+
+    /// The bytes.
+    ///
+    /// # Safety
+    /// All of them were received.
+    unsafe fn received(mut self) -> Vec<u8> {
+        // SAFETY: so many are reserved; the caller's promise.
+        unsafe { self.memory.set_len(self.length) };
+        self.memory
     }
 }
 
@@ -88,25 +119,30 @@ impl<'a> Steps<'a> {
             Ok(bytes) => (bytes, Ok(())),
             Err(error) => (Vec::new(), Err(error)),
         };
+        let mut incoming = Incoming::default();
         blocking.run(async {
             let mut length = [bytes.len() as u64];
             let told = bcast(call, &length.lower_mut(), root, local).await;
-            let ready = told.and_then(|()| {
-                if call.rank() != root {
-                    bytes = zeroed(count(length[0])?)?;
-                }
-                Ok(())
-            });
-            bcast(call, &bytes.lower_mut(), root, ready).await
+            if call.rank() == root {
+                return bcast(call, &bytes.lower_mut(), root, told).await;
+            }
+            let ready = told
+                .and_then(|()| Incoming::told(length[0]))
+                .map(|memory| incoming = memory);
+            bcast(call, &incoming.span(), root, ready).await
         })?;
-        Ok(bytes)
+        match call.rank() == root {
+            true => Ok(bytes),
+            // SAFETY: the broadcast has succeeded.
+            false => Ok(unsafe { incoming.received() }),
+        }
     }
 
     /// Collects the bytes of every rank at `root`, or at every rank; elsewhere the result is empty.
     pub(crate) fn gather(&self, own: &[u8], root: Option<usize>) -> Result<Packed> {
         let Steps(blocking) = self;
         let call = &blocking.call();
-        let mut all = Packed::default();
+        let (mut incoming, mut blocks) = (Incoming::default(), Blocks::default());
         blocking.run(async {
             let length = [own.len() as u64];
             let mut lengths = vec![0u64; call.ranks()];
@@ -118,52 +154,59 @@ impl<'a> Steps<'a> {
                 }
             };
             let collects = root.is_none_or(|root| root == call.rank());
-            let ready = told.and_then(|()| match collects {
-                true => all.reserve(&lengths),
-                false => Ok(()),
+            let ready = told.and_then(|()| {
+                if collects {
+                    (incoming, blocks) = Incoming::packed(&lengths)?;
+                }
+                Ok(())
             });
-            let blocks = blocks_if(ready.is_ok() && collects, &all, call.ranks());
+            let into = blocks_if(ready.is_ok() && collects, &blocks, call.ranks());
             let own = checked(own.lower(), &ready);
-            gatherv(call, &own, &all.bytes.lower_mut(), &blocks, root).await
+            gatherv(call, &own, &incoming.span(), &into, root).await
         })?;
-        Ok(all)
+        // SAFETY: the blocks lie one behind the other, and each has come, where there are any.
+        let bytes = unsafe { incoming.received() };
+        Ok(Packed { bytes, blocks })
     }
 
     /// Brings every rank its block of what `root` has; what other ranks have is not used.
     pub(crate) fn scatter(&self, all: &Packed, root: usize) -> Result<Vec<u8>> {
         let Steps(blocking) = self;
         let call = &blocking.call();
-        let mut own = Vec::new();
+        let mut own = Incoming::default();
         blocking.run(async {
             let mut length = [0u64];
             let lengths = all.lengths(call.ranks());
             let told = scatter(call, &lengths.lower(), &length.lower_mut(), root, Ok(())).await;
-            let ready = told.and_then(|()| {
-                own = zeroed(count(length[0])?)?;
-                Ok(())
-            });
-            let blocks = blocks_if(ready.is_ok(), all, call.ranks());
-            let own = checked(own.lower_mut(), &ready);
+            let ready = told
+                .and_then(|()| Incoming::told(length[0]))
+                .map(|memory| own = memory);
+            let blocks = blocks_if(ready.is_ok(), &all.blocks, call.ranks());
+            let own = checked(own.span(), &ready);
             scatterv(call, &all.bytes.lower(), &blocks, &own, root).await
         })?;
-        Ok(own)
+        // SAFETY: this rank's block has come.
+        Ok(unsafe { own.received() })
     }
 
     /// Brings every rank its block of what every rank has.
     pub(crate) fn alltoall(&self, outgoing: &Packed) -> Result<Packed> {
         let Steps(blocking) = self;
         let call = &blocking.call();
-        let mut incoming = Packed::default();
+        let (mut incoming, mut blocks) = (Incoming::default(), Blocks::default());
         blocking.run(async {
             let lengths = outgoing.lengths(call.ranks());
             let mut told = vec![0u64; call.ranks()];
             let ready = alltoall(call, &lengths.lower(), &told.lower_mut(), Ok(())).await;
-            let ready = ready.and_then(|()| incoming.reserve(&told));
-            let into = incoming.blocks.clone();
+            let ready = ready
+                .and_then(|()| Incoming::packed(&told))
+                .map(|packed| (incoming, blocks) = packed);
             let send = (&outgoing.bytes.lower(), &outgoing.blocks);
-            alltoallv(call, send, (&incoming.bytes.lower_mut(), &into), ready).await
+            alltoallv(call, send, (&incoming.span(), &blocks), ready).await
         })?;
-        Ok(incoming)
+        // SAFETY: the blocks lie one behind the other, and each has come.
+        let bytes = unsafe { incoming.received() };
+        Ok(Packed { bytes, blocks })
     }
 
     /// Hands bytes over to another rank, which calls [`take_over`](Self::take_over); nothing, if there are none.
@@ -198,7 +241,7 @@ impl<'a> Steps<'a> {
     pub(crate) fn take_over(&self, from: usize) -> Result<Option<Vec<u8>>> {
         let Steps(blocking) = self;
         let call = &blocking.call();
-        let mut bytes = Vec::new();
+        let mut incoming = Incoming::default();
         let is_some = blocking.run(async {
             let mut length = [NOTHING];
             let mut courier = Courier::of(call);
@@ -207,8 +250,8 @@ impl<'a> Steps<'a> {
             courier.finish().await;
             let is_some = length != [NOTHING];
             if is_some && !courier.has_failed() {
-                let reserved = count(length[0]).and_then(zeroed).map(|memory| bytes = memory);
-                courier.note(reserved);
+                let reserved = Incoming::told(length[0]);
+                courier.note(reserved.map(|memory| incoming = memory));
             }
             // The other rank waits for this answer, whatever it is: 1, and it sends the bytes.
             let answer = [u64::from(is_some && !courier.has_failed())];
@@ -217,12 +260,13 @@ impl<'a> Steps<'a> {
             courier.finish().await;
             if answer == [1] && !courier.has_failed() {
                 // SAFETY: nobody uses the bytes before `finish`.
-                unsafe { courier.receive(from, &bytes.lower_mut()) };
+                unsafe { courier.receive(from, &incoming.span()) };
                 courier.finish().await;
             }
             courier.outcome().map(|()| is_some)
         })?;
-        Ok(is_some.then_some(bytes))
+        // SAFETY: without a failure they have come; if there are none, neither is there room.
+        Ok(is_some.then_some(unsafe { incoming.received() }))
     }
 }
 
@@ -235,31 +279,43 @@ fn checked<'s>(span: Span<'s>, ready: &Result<()>) -> Span<'s> {
 }
 
 /// The blocks of what is packed, or empty ones, which fit everything.
-fn blocks_if(packed: bool, all: &Packed, ranks: usize) -> Blocks {
-    match packed && !all.blocks.is_empty() {
-        true => all.blocks.clone(),
+fn blocks_if(packed: bool, blocks: &Blocks, ranks: usize) -> Blocks {
+    match packed && !blocks.is_empty() {
+        true => blocks.clone(),
         false => Blocks::even(0, ranks),
     }
 }
 
 /// A length that another rank has told.
 fn count(length: u64) -> Result<usize> {
-    usize::try_from(length).map_err(|_| no_memory(length))
+    usize::try_from(length).map_err(|_| {
+        Error::new(
+            ErrorKind::Device,
+            format!("no memory for an object of {length} bytes"),
+        )
+    })
 }
 
-/// Memory for what other ranks send.
-fn zeroed(bytes: usize) -> Result<Vec<u8>> {
-    let mut memory = Vec::new();
-    memory
-        .try_reserve_exact(bytes)
-        .map_err(|error| no_memory(bytes as u64).with_source(error))?;
-    memory.resize(bytes, 0);
-    Ok(memory)
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
 
-fn no_memory(bytes: u64) -> Error {
-    Error::new(
-        ErrorKind::Device,
-        format!("no memory for objects of {bytes} bytes"),
-    )
+    use super::Incoming;
+
+    /// The memory of this process that is more than addresses, in bytes.
+    fn resident() -> usize {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next());
+        kibibytes.unwrap().parse::<usize>().unwrap() << 10
+    }
+
+    #[test]
+    fn memory_is_not_touched_before_the_bytes_come() {
+        let before = resident();
+        let told = Incoming::told(1 << 30).unwrap();
+        assert!(resident() < before + (1 << 29));
+        drop(told);
+        assert!(Incoming::told(u64::MAX).is_err());
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Engine;
-use crate::buffer::Span;
+use crate::buffer::{self, Span};
 use crate::device::Place;
 use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Result};
@@ -52,13 +52,7 @@ impl Room {
             bytes,
             memory: Vec::new(),
         };
-        room.memory.try_reserve_exact(bytes).map_err(|error| {
-            Error::new(
-                ErrorKind::Device,
-                format!("no memory for a copy of {bytes} bytes"),
-            )
-            .with_source(error)
-        })?;
+        room.memory = buffer::reserved(bytes, "a copy")?;
         room.memory.resize(bytes, 0);
         Ok(room)
     }

@@ -25,6 +25,8 @@ use super::envelope::{self, ANSWER_BYTES, ENVELOPE_BYTES, Envelope, Path, Room};
 use super::slab::Slab;
 use super::task::{Memory, task};
 use super::transfer::Transfer;
+#[cfg(feature = "serde")]
+use crate::buffer;
 use crate::buffer::Span;
 use crate::error::{Error, ErrorKind, Peer, Result};
 #[cfg(feature = "serde")]
@@ -220,11 +222,10 @@ pub(crate) async fn receive_object(
         // It is refused below.
         _ => 0,
     };
-    let mut object = Vec::new();
-    let reserved = object.try_reserve_exact(length).map_err(|error| {
-        let message = format!("no memory for an object of {length} bytes");
-        Error::new(ErrorKind::Device, message).with_source(error)
-    });
+    let (mut object, reserved) = match buffer::reserved(length, "an object") {
+        Ok(memory) => (memory, Ok(())),
+        Err(error) => (Vec::new(), Err(error)),
+    };
     // Memory that nobody has touched: it is written as the bytes arrive, and never before.
     let span = Span::object(object.as_mut_ptr(), length);
     let status = match reserved {

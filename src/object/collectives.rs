@@ -25,6 +25,7 @@ impl Communicator {
     /// range, for a root without a value, and for a value that cannot be serialized, and
     /// [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other ranks; [`Mismatch`](crate::ErrorKind::Mismatch) if
     /// roots or types differ. If the caller's code panics, the panic goes on when the other ranks know.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on a [plain](crate::Wire::Plain) communicator.
     ///
     /// ```
     /// use warpcomm::Communicator;

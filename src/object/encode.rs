@@ -8,14 +8,14 @@
 //! bytes are copied once, and no growing vector copies them again.
 
 use std::any::type_name;
-use std::convert::Infallible;
 
 use cbor4ii::core::enc::{self, Write};
 use cbor4ii::serde::{EncodeError, Serializer};
 use serde::Serialize;
 
-use super::shape;
-use crate::error::{Error, ErrorKind, Result};
+use super::shape::Shape;
+use crate::buffer::reserved;
+use crate::error::{Error, Result};
 
 /// The layout of a message.
 pub(super) const VERSION: u8 = 1;
@@ -23,15 +23,24 @@ pub(super) const VERSION: u8 = 1;
 /// The bytes ahead of the type's name.
 pub(super) const HEAD_BYTES: usize = 5;
 
-/// Counts what is written.
-struct Measure(usize);
+/// Counts what is written, and stops at what no receiver would take: a value that is nested deeper is not followed to
+/// its end.
+struct Measure {
+    bytes: usize,
+    shape: Shape,
+}
+
+/// What is written is no object.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(&'static str);
 
 impl Write for Measure {
-    type Error = Infallible;
+    type Error = Refused;
 
-    fn push(&mut self, input: &[u8]) -> Result<(), Infallible> {
-        self.0 = self.0.saturating_add(input.len());
-        Ok(())
+    fn push(&mut self, input: &[u8]) -> Result<(), Refused> {
+        self.bytes = self.bytes.saturating_add(input.len());
+        self.shape.push(input).map_err(Refused)
     }
 }
 
@@ -60,7 +69,7 @@ impl Write for Fill<'_> {
 /// The message of a value.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     let length = length(value)?;
-    let mut bytes = reserved(length)?;
+    let mut bytes = reserved(length, "an object")?;
     append(value, length, &mut bytes)?;
     Ok(bytes)
 }
@@ -74,7 +83,7 @@ pub(super) fn encode_all<'a, T: Serialize + 'a>(
     let total = lengths
         .iter()
         .fold(0usize, |total, &length| total.saturating_add(length));
-    let mut bytes = reserved(total)?;
+    let mut bytes = reserved(total, "objects")?;
     for (value, &length) in values.zip(&lengths) {
         if let Some(value) = value {
             append(value, length, &mut bytes)?;
@@ -85,22 +94,14 @@ pub(super) fn encode_all<'a, T: Serialize + 'a>(
 
 /// The length of a value's message in bytes.
 fn length<T: Serialize>(value: &T) -> Result<usize> {
-    let mut measure = Serializer::new(Measure(0));
+    let mut measure = Serializer::new(Measure {
+        bytes: 0,
+        shape: Shape::new(),
+    });
     value.serialize(&mut measure).map_err(cannot::<T, _>)?;
-    let Measure(bytes) = measure.into_inner();
+    let Measure { bytes, shape } = measure.into_inner();
+    shape.end().map_err(unserializable::<T>)?;
     Ok(bytes.saturating_add(HEAD_BYTES + type_name::<T>().len()))
-}
-
-fn reserved(bytes: usize) -> Result<Vec<u8>> {
-    let mut memory = Vec::new();
-    memory.try_reserve_exact(bytes).map_err(|error| {
-        Error::new(
-            ErrorKind::Device,
-            format!("no memory for an object of {bytes} bytes"),
-        )
-        .with_source(error)
-    })?;
-    Ok(memory)
 }
 
 fn append<T: Serialize>(value: &T, length: usize, bytes: &mut Vec<u8>) -> Result<()> {
@@ -109,15 +110,13 @@ fn append<T: Serialize>(value: &T, length: usize, bytes: &mut Vec<u8>) -> Result
     bytes.push(VERSION);
     bytes.extend((name.len() as u32).to_le_bytes());
     bytes.extend(name.as_bytes());
-    let body = bytes.len();
     value
         .serialize(&mut Serializer::new(Fill(bytes)))
         .map_err(cannot::<T, _>)?;
     if bytes.len() - first != length {
         return Err(cannot::<T, _>(EncodeError::from(Changed)));
     }
-    // What no receiver would take is not sent.
-    shape::check(&bytes[body..]).map_err(|problem| unserializable::<T>(problem))
+    Ok(())
 }
 
 /// The error of a value that cannot be serialized.

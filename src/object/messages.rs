@@ -38,7 +38,8 @@ impl Communicator {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range, and a value that
     /// cannot be serialized or is nested deeper: nothing is sent. [`Device`](crate::ErrorKind::Device) if there is
     /// no memory for its bytes. If a message above the eager limit meets a receive of elements,
-    /// [`Mismatch`](crate::ErrorKind::Mismatch).
+    /// [`Mismatch`](crate::ErrorKind::Mismatch). [`Unsupported`](crate::ErrorKind::Unsupported) on a
+    /// [plain](crate::Wire::Plain) communicator.
     ///
     /// ```
     /// use std::collections::HashMap;
@@ -69,7 +70,8 @@ impl Communicator {
 
     /// Receives a value that [`send_object`](Self::send_object) or [`isend_object`](Self::isend_object) sends.
     ///
-    /// The status counts the bytes in which it travelled.
+    /// The status counts the bytes in which it travelled. So much memory is reserved as the sender's envelope says,
+    /// and written only as the bytes arrive; what decoding allocates is in proportion to them.
     ///
     /// MPI standard, section 3.2.4 (`MPI_Recv`).
     ///
@@ -78,6 +80,7 @@ impl Communicator {
     /// [`PROC_NULL`], from which no value comes. [`Mismatch`](crate::ErrorKind::Mismatch) if the message is not an
     /// object, or one of another type, which the error names, or no value of its type: the message is consumed, and
     /// the next one is not affected. [`Device`](crate::ErrorKind::Device) if there is no memory for its bytes.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on a [plain](crate::Wire::Plain) communicator.
     ///
     /// ```
     /// use warpcomm::{Communicator, ErrorKind, Tag};

@@ -18,69 +18,150 @@ enum Needs {
 
 const BREAK: u8 = 0xff;
 
+const SHORT: &str = "it ends in the middle";
+
+/// The head of an item that is no break.
+struct Head {
+    major: u8,
+    /// None, if the item ends with a break.
+    argument: Option<u64>,
+    bytes: usize,
+}
+
+impl Head {
+    fn read(bytes: &[u8]) -> Result<Head, &'static str> {
+        let (&first, rest) = bytes.split_first().ok_or(SHORT)?;
+        let (major, short) = (first >> 5, first & 0x1f);
+        let (argument, behind) = match short {
+            0..=23 => (Some(u64::from(short)), 0),
+            24..=27 => {
+                let behind = 1 << (short - 24);
+                let argument = rest.get(..behind).ok_or(SHORT)?;
+                let argument = argument
+                    .iter()
+                    .fold(0, |value, &byte| value << 8 | u64::from(byte));
+                (Some(argument), behind)
+            }
+            31 if (2..=5).contains(&major) => (None, 0),
+            _ => return Err("a reserved byte"),
+        };
+        Ok(Head {
+            major,
+            argument,
+            bytes: 1 + behind,
+        })
+    }
+}
+
+/// What is known of an item whose bytes come one after the other.
+pub(super) struct Shape {
+    around: [Needs; DEEPEST],
+    depth: usize,
+    /// Bytes of text that are still to come.
+    text: u64,
+    has_begun: bool,
+}
+
+impl Shape {
+    pub(super) fn new() -> Shape {
+        Shape {
+            around: [Needs::Break; DEEPEST],
+            depth: 0,
+            text: 0,
+            has_begun: false,
+        }
+    }
+
+    /// Takes the next bytes, which may end within text, though not within a head; says what is wrong with them.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), &'static str> {
+        let mut rest = bytes;
+        loop {
+            let text = usize::try_from(self.text).unwrap_or(usize::MAX).min(rest.len());
+            self.text -= text as u64;
+            rest = &rest[text..];
+            if self.text == 0 {
+                while self.depth > 0 && matches!(self.around[self.depth - 1], Needs::Items(0)) {
+                    self.depth -= 1;
+                }
+            }
+            let Some(&first) = rest.first() else {
+                return Ok(());
+            };
+            if self.has_begun && self.depth == 0 {
+                return Err("something follows it");
+            }
+            self.has_begun = true;
+            rest = &rest[self.item(first, rest)?..];
+        }
+    }
+
+    /// Takes the head of an item, or a break, and tells its length.
+    fn item(&mut self, first: u8, bytes: &[u8]) -> Result<usize, &'static str> {
+        let innermost = self
+            .depth
+            .checked_sub(1)
+            .map(|innermost| &mut self.around[innermost]);
+        if first == BREAK {
+            let Some(Needs::Break) = innermost else {
+                return Err("a break outside of a container");
+            };
+            self.depth -= 1;
+            return Ok(1);
+        }
+        if let Some(Needs::Items(items)) = innermost {
+            *items -= 1;
+        }
+        let head = Head::read(bytes)?;
+        let opened = match (head.major, head.argument) {
+            // Bytes and text.
+            (2 | 3, Some(length)) => {
+                self.text = length;
+                None
+            }
+            (4, Some(items)) => Some(Needs::Items(items)),
+            (5, Some(pairs)) => Some(Needs::Items(pairs.checked_mul(2).ok_or(SHORT)?)),
+            (6, Some(_)) => Some(Needs::Items(1)),
+            (_, None) => Some(Needs::Break),
+            // Numbers, and what is no container: it is all in the argument.
+            _ => None,
+        };
+        if let Some(needs) = opened {
+            *self.around.get_mut(self.depth).ok_or("it is nested too deep")? = needs;
+            self.depth += 1;
+        }
+        Ok(head.bytes)
+    }
+
+    /// Whether what has come is one whole item.
+    pub(super) fn end(&self) -> Result<(), &'static str> {
+        match self.has_begun && self.depth == 0 && self.text == 0 {
+            true => Ok(()),
+            false => Err(SHORT),
+        }
+    }
+}
+
 /// Says what is wrong with bytes that are not one whole item.
 pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
-    const SHORT: &str = "it ends in the middle";
-    let mut rest = bytes;
-    let mut around = [Needs::Break; DEEPEST];
-    let mut depth = 0usize;
-    loop {
-        let (&head, behind) = rest.split_first().ok_or(SHORT)?;
-        rest = behind;
-        let mut opened = None;
-        if head == BREAK {
-            match depth.checked_sub(1).map(|innermost| around[innermost]) {
-                Some(Needs::Break) => depth -= 1,
-                _ => return Err("a break outside of a container"),
+    let mut shape = Shape::new();
+    shape.push(bytes)?;
+    shape.end()
+}
+
+/// The length of the item at the start of bytes that were checked, if it has no items inside it but pieces of text.
+pub(super) fn leaf(bytes: &[u8]) -> Option<usize> {
+    let head = Head::read(bytes).ok()?;
+    match (head.major, head.argument) {
+        (2 | 3, Some(length)) => Some(head.bytes.saturating_add(usize::try_from(length).ok()?)),
+        (2 | 3, None) => {
+            let mut end = head.bytes;
+            while *bytes.get(end)? != BREAK {
+                end += leaf(&bytes[end..])?;
             }
-        } else {
-            if let Some(Needs::Items(items)) = depth.checked_sub(1).map(|innermost| &mut around[innermost]) {
-                *items -= 1;
-            }
-            let (major, short) = (head >> 5, head & 0x1f);
-            let argument = match short {
-                0..=23 => Some(u64::from(short)),
-                24..=27 => {
-                    let (argument, behind) = rest.split_at_checked(1 << (short - 24)).ok_or(SHORT)?;
-                    rest = behind;
-                    Some(
-                        argument
-                            .iter()
-                            .fold(0, |value, &byte| value << 8 | u64::from(byte)),
-                    )
-                }
-                31 => None,
-                _ => return Err("a reserved byte"),
-            };
-            opened = match (major, argument) {
-                // Numbers, and what is no container: it is all in the argument.
-                (0 | 1 | 7, Some(_)) => None,
-                // Bytes and text.
-                (2 | 3, Some(length)) => {
-                    let length = usize::try_from(length).map_err(|_| SHORT)?;
-                    rest = rest.get(length..).ok_or(SHORT)?;
-                    None
-                }
-                (4, Some(items)) => Some(Needs::Items(items)),
-                (5, Some(pairs)) => Some(Needs::Items(pairs.checked_mul(2).ok_or(SHORT)?)),
-                (6, Some(_)) => Some(Needs::Items(1)),
-                (2..=5, None) => Some(Needs::Break),
-                _ => return Err("a reserved byte"),
-            };
+            Some(end + 1)
         }
-        if let Some(needs) = opened {
-            *around.get_mut(depth).ok_or("it is nested too deep")? = needs;
-            depth += 1;
-        }
-        while depth > 0 && matches!(around[depth - 1], Needs::Items(0)) {
-            depth -= 1;
-        }
-        if depth == 0 {
-            return match rest {
-                [] => Ok(()),
-                _ => Err("something follows it"),
-            };
-        }
+        (4..=6, _) => None,
+        _ => Some(head.bytes),
     }
 }
 

@@ -170,6 +170,10 @@ const PROMISES: &[&[u8]] = &[
     &[0x81],
     &[0xa1, 0x64, b'L', b'i', b's', b't'],
     &[0xc2],
+    b"\x63Neg",
+    b"\xa1\x63Neg",
+    b"\x64Zero",
+    b"\xa1\x64Zero",
 ];
 
 proptest! {
@@ -221,11 +225,27 @@ proptest! {
         withstands::<HashMap<u8, Vec<()>>>(&claiming(&HashMap::<u8, Vec<()>>::new(), &body));
         withstands::<Nested>(&claiming(&Nested(Vec::new()), &body));
         withstands::<Any>(&claiming(&Any::Number(1), &body));
+        withstands::<Vec<Term>>(&claiming(&Vec::<Term>::new(), &body));
+        withstands::<Nothing>(&claiming(&Nothing(None), &body));
     }
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Nested(Vec<Nested>);
+
+/// Variants with a value of the same type.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Term {
+    Zero,
+    Num(i64),
+    Neg(Box<Term>),
+    Sum(Box<Term>, Box<Term>),
+    Named { term: Option<Box<Term>> },
+}
+
+/// A value that may be inside itself without a container.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Nothing(Option<Box<Nothing>>);
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -274,6 +294,16 @@ fn every_way_of_serde_comes_back() {
         rest: BTreeMap::from([("second".into(), Any::Number(2))]),
     });
     there_and_back(vec![Tagged::Circle { radius: 0.5 }, Tagged::Point]);
+    there_and_back(vec![
+        Term::Zero,
+        Term::Neg(Box::new(Term::Num(-7))),
+        Term::Sum(Box::new(Term::Zero), Box::new(Term::Neg(Box::new(Term::Zero)))),
+        Term::Named { term: None },
+        Term::Named {
+            term: Some(Box::new(Term::Zero)),
+        },
+    ]);
+    there_and_back((Some(Term::Zero), Some(Some(Term::Num(1))), Nothing(None)));
     there_and_back("x".repeat(10_000));
     there_and_back(std::net::IpAddr::from([127, 0, 0, 1]));
 }
@@ -316,6 +346,73 @@ fn depth_is_bounded_on_both_sides() {
     for head in [0x81, 0x9f, 0xc2] {
         withstands::<Nested>(&claiming(&Nested(Vec::new()), &vec![head; 1 << 20]));
         withstands::<Any>(&claiming(&Any::Number(1), &vec![head; 1 << 20]));
+    }
+}
+
+#[test]
+fn values_inside_each_other_need_containers() {
+    let terms = |body: &[u8]| decode::<Vec<Term>>(&claiming(&Vec::<Term>::new(), body));
+    assert_eq!(
+        terms(b"\x82\x64Zero\xa1\x63Num\x05").unwrap(),
+        [Term::Zero, Term::Num(5)]
+    );
+    // Its name does for a variant with a value, in one piece and in two.
+    for name in [&b"\x63Neg"[..], b"\x7f\x62Ne\x61g\xff"] {
+        let names = [&[0x9a, 0, 1, 0x86, 0xa0][..], &name.repeat(100_000)].concat();
+        withstands::<Vec<Term>>(&claiming(&Vec::<Term>::new(), &names));
+        assert_eq!(terms(&names).unwrap_err().kind(), ErrorKind::Mismatch);
+    }
+    withstands::<Nothing>(&claiming(&Nothing(None), &[0]));
+    let negated = |times: usize| terms(&[&[0x81][..], &b"\xa1\x63Neg".repeat(times), b"\x64Zero"].concat());
+    assert!(negated(super::shape::DEEPEST - 1).is_ok());
+    assert!(negated(super::shape::DEEPEST).is_err());
+}
+
+#[test]
+fn no_item_is_taken_for_another() {
+    for body in [
+        // What a variant has not, as the next element: in an array of as many as there are, and behind a name.
+        &b"\x9f\xa1\x64Zero\xa1\x63Num\x05\xff"[..],
+        b"\x82\xa1\x64Zero\x63Num\x05",
+        b"\x81\xa1\x64Zero\x00",
+        // The next element, as what a variant has not.
+        b"\x9f\x63Num\x05\xff",
+        b"\x9f\x7f\x62Nu\x61m\xff\x05\xff",
+        b"\x9f\x63Neg\x64Zero\xff",
+        b"\x9f\x63Sum\x82\x64Zero\x64Zero\xff",
+        b"\x9f\x65Named\xa0\xff",
+    ] {
+        let message = claiming(&Vec::<Term>::new(), body);
+        let error = decode::<Vec<Term>>(&message)
+            .map(drop)
+            .expect_err("two items for one");
+        assert_eq!(error.kind(), ErrorKind::Mismatch, "{body:x?}");
+        withstands::<Vec<Option<Term>>>(&claiming(&Vec::<Option<Term>>::new(), body));
+    }
+}
+
+/// A list whose end is far down.
+#[derive(Serialize, Deserialize)]
+struct Chain {
+    next: Option<Box<Chain>>,
+}
+
+#[test]
+fn a_value_without_end_leaves_the_stack_alone() {
+    let encoded = std::thread::Builder::new().stack_size(512 << 10).spawn(|| {
+        let chain = (0..200_000).fold(Chain { next: None }, |chain, _| Chain {
+            next: Some(Box::new(chain)),
+        });
+        let term = (0..200_000).fold(Term::Zero, |term, _| Term::Neg(Box::new(term)));
+        let errors = [encode(&chain).map(drop), encode(&term).map(drop)];
+        // Dropping them would use the stack.
+        std::mem::forget((chain, term));
+        errors
+    });
+    for error in encoded.unwrap().join().unwrap() {
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.to_string().contains("nested too deep"), "{error}");
     }
 }
 

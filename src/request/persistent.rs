@@ -153,7 +153,8 @@ impl<B: Send + 'static> Persistent<B> {
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range, if the operation is
     /// under way, or if an earlier failure has kept the buffer. The error of the start before, if nobody has
-    /// waited for it: then nothing is started.
+    /// waited for it: then nothing is started. For collectives
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) on a [plain](crate::Wire::Plain) communicator.
     pub fn start(&mut self) -> Result<()> {
         if self.is_under_way() {
             return Err(self.error("it is under way"));
