@@ -83,8 +83,8 @@ const ALSO_OF_EVERY_PLACE: &[&str] = &[
     "deadlock",
     "concurrency",
     "programs",
-    "large::a_mebibyte_by_every_operation",
-    "large::a_mebibyte_by_every_operation_of_five",
+    "large::a_mebibyte_by_the_usual_operations",
+    "large::a_mebibyte_by_the_usual_operations_of_five",
     "large::an_odd_number_of_bytes",
 ];
 
