@@ -132,7 +132,7 @@ impl Message {
     ///         return comm.send(&[7u32, 8], 1, Tag(0)).map(|()| vec![]);
     ///     }
     ///     let message = comm.mprobe(Source::Any, Tag(0))?;
-    ///     let mut buffer = vec![0; message.status().count() as usize];
+    ///     let mut buffer = vec![0u32; message.status().count() as usize];
     ///     message.recv(&mut buffer)?;
     ///     Ok(buffer)
     /// })?;
