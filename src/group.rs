@@ -129,6 +129,21 @@ impl Group {
     ///
     /// # Errors
     /// As for [`include`](Self::include).
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// Communicator::threads(4, |comm| {
+    ///     let all = comm.group();
+    ///     let others = all.exclude(&[0, 2])?;
+    ///     assert_eq!(others, all.include(&[1, 3])?);
+    ///     assert!(others.exclude(&[2]).is_err()); // it has the numbers 0 and 1
+    ///     Ok(())
+    /// })?
+    /// .into_iter()
+    /// .collect::<Result<(), warpcomm::Error>>()?;
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn exclude(&self, ranks: &[usize]) -> Result<Group> {
         self.check_ranks(ranks)
             .map_err(|error| error.of("Group::exclude"))?;
@@ -166,6 +181,20 @@ impl Group {
     /// The members of this group, and behind them those that only the other one has, in its order.
     ///
     /// MPI standard, section 7.3.2 (`MPI_Group_union`).
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// Communicator::threads(4, |comm| {
+    ///     let all = comm.group();
+    ///     let (some, others) = (all.include(&[2, 0])?, all.include(&[0, 3])?);
+    ///     assert_eq!(some.union(&others), all.include(&[2, 0, 3])?);
+    ///     Ok(())
+    /// })?
+    /// .into_iter()
+    /// .collect::<Result<(), warpcomm::Error>>()?;
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn union(&self, other: &Group) -> Group {
         let own = self.set();
         let added = other.members.iter().filter(|member| !own.contains(member));
@@ -178,6 +207,20 @@ impl Group {
     /// The members that the other group has too, in the order of this one.
     ///
     /// MPI standard, section 7.3.2 (`MPI_Group_intersection`).
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// Communicator::threads(4, |comm| {
+    ///     let all = comm.group();
+    ///     let (some, others) = (all.include(&[2, 0, 1])?, all.include(&[0, 3, 2])?);
+    ///     assert_eq!(some.intersection(&others), all.include(&[2, 0])?);
+    ///     Ok(())
+    /// })?
+    /// .into_iter()
+    /// .collect::<Result<(), warpcomm::Error>>()?;
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn intersection(&self, other: &Group) -> Group {
         let others = other.set();
         self.with(
@@ -191,6 +234,20 @@ impl Group {
     /// The members that the other group has not, in the order of this one.
     ///
     /// MPI standard, section 7.3.2 (`MPI_Group_difference`).
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// Communicator::threads(4, |comm| {
+    ///     let all = comm.group();
+    ///     let (some, others) = (all.include(&[2, 0, 1])?, all.include(&[0, 3])?);
+    ///     assert_eq!(some.difference(&others), all.include(&[2, 1])?);
+    ///     Ok(())
+    /// })?
+    /// .into_iter()
+    /// .collect::<Result<(), warpcomm::Error>>()?;
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn difference(&self, other: &Group) -> Group {
         let others = other.set();
         self.with(
@@ -208,6 +265,21 @@ impl Group {
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a number out of range.
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// Communicator::threads(4, |comm| {
+    ///     let all = comm.group();
+    ///     let some = all.include(&[3, 1])?;
+    ///     assert_eq!(some.translate_ranks(&[0, 1], &all)?, [Some(3), Some(1)]);
+    ///     assert_eq!(all.translate_ranks(&[0, 3], &some)?, [None, Some(0)]);
+    ///     Ok(())
+    /// })?
+    /// .into_iter()
+    /// .collect::<Result<(), warpcomm::Error>>()?;
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn translate_ranks(&self, ranks: &[usize], other: &Group) -> Result<Vec<Option<usize>>> {
         let places: HashMap<usize, usize> = other
             .members

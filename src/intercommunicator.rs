@@ -22,6 +22,25 @@ use crate::group::Group;
 /// [`Communicator::create_intercommunicator`] makes one. Errors and dropping are as for a communicator.
 ///
 /// MPI standard, section 7.6.
+///
+/// ```
+/// use warpcomm::{Communicator, Op, Tag};
+///
+/// let sums = Communicator::threads(4, |comm| {
+///     // Ranks 0 and 2 are one group, 1 and 3 the other.
+///     let parity = comm.rank() % 2;
+///     let side = comm.split(Some(parity as u32), 0)?.expect("a color");
+///     let others = side.create_intercommunicator(0, &comm, 1 - parity, Tag(0))?;
+///     // Each rank exchanges numbers with that of its own rank there.
+///     let mut theirs = 0u64;
+///     others.sendrecv(&(comm.rank() as u64), others.rank(), Tag(0), &mut theirs, others.rank(), Tag(0))?;
+///     let both = others.merge(false)?;
+///     both.allreduce_in_place(&mut theirs, Op::Sum)?;
+///     Ok::<u64, warpcomm::Error>(theirs)
+/// })?;
+/// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, _>>()?, [6; 4]);
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Intercommunicator {
     /// Its messages go to and come from the remote group.

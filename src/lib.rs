@@ -9,9 +9,13 @@
 //! - Non-blocking operations own their buffers ([`Request`]) or borrow them in a [`scope`](Communicator::scope).
 //! - Objects, with the feature `serde`: values of any type that serde serializes, in messages and collectives whose
 //!   names end in `_object`.
+//! - Ranks come together in communicators of a [`Group`], in two groups that send to each other
+//!   ([`Intercommunicator`]), and with programs of MPI that are not warpcomm: on communicators whose [`Wire`] is plain.
 //! - Reductions ([`Op`]) give the same bits on every rank, in every run and on every path.
 //! - Whatever goes wrong is an [`Error`]: no operation aborts, panics or hangs because of bad arguments, on any
 //!   rank.
+//! - The last two hold for native communicators. On plain ones reductions and mismatches are MPI's; [`Wire`] lists what
+//!   differs.
 //! - Settings are in [`Config`], and with them what is reported of hangs and how operations are traced.
 //!
 //! ```

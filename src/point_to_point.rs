@@ -39,7 +39,7 @@ impl Communicator {
     /// A message of at most the eager limit (4,000 bytes, see [`Config`](crate::Config)) is on its way
     /// then, though perhaps not received; a longer one waits for its receive.
     ///
-    /// MPI standard, section 3.4 (`MPI_Send`).
+    /// MPI standard, section 3.2.1 (`MPI_Send`).
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range. A message
@@ -184,6 +184,24 @@ impl Communicator {
     ///
     /// # Errors
     /// Those of [`recv`](Self::recv), arguments included, arrive at [`Request::wait`].
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Source, Tag};
+    ///
+    /// let received = Communicator::threads(2, |comm| {
+    ///     if comm.rank() == 1 {
+    ///         return comm.send(&[1.5f64, 2.5], 0, Tag(3)).map(|()| vec![]);
+    ///     }
+    ///     let request = comm.irecv(vec![0f64; 3], Source::Any, Tag::ANY);
+    ///     // Compute something else here.
+    ///     let (mut buffer, status) = request.wait()?;
+    ///     assert_eq!((status.source(), status.tag()), (1, Tag(3)));
+    ///     buffer.truncate(status.count() as usize);
+    ///     Ok(buffer)
+    /// })?;
+    /// assert_eq!(received.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [vec![1.5, 2.5], vec![]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn irecv<B: OwnedBufferMut>(&self, buffer: B, source: impl Into<Source>, tag: Tag) -> Request<B> {
         let route = Route::From(source.into(), tag);
         self.start_to_receive("irecv", buffer, route, Way::Open(route))
@@ -240,6 +258,20 @@ impl Communicator {
     ///
     /// # Errors
     /// As for [`probe`](Self::probe).
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Source, Tag};
+    ///
+    /// let counts = Communicator::threads(1, |comm| {
+    ///     assert!(comm.iprobe(Source::Any, Tag::ANY)?.is_none());
+    ///     comm.bsend(&[1u8, 2, 3], 0, Tag(4))?;
+    ///     let status = comm.iprobe(Source::Any, Tag::ANY)?.expect("it was sent");
+    ///     comm.recv(&mut [0u8; 3], status.source(), status.tag())?;
+    ///     Ok::<u64, warpcomm::Error>(status.count())
+    /// })?;
+    /// assert_eq!(counts.into_iter().collect::<Result<Vec<_>, _>>()?, [3]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn iprobe(&self, source: impl Into<Source>, tag: Tag) -> Result<Option<Status>> {
         let source = source.into();
         self.look_once("iprobe", (source, tag), || self.found(source, tag))

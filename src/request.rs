@@ -24,8 +24,8 @@ pub use persistent::{AnyPersistent, Persistent, start_all};
 
 /// An operation under way, which owns its buffer, or its buffers as a pair.
 ///
-/// [`wait`](Self::wait) gives the buffer back, and so does awaiting the request as a future. A request that is dropped goes on in the background, its
-/// buffer is freed when it is done; one that is forgotten leaks its buffer.
+/// [`wait`](Self::wait) gives the buffer back, and so does awaiting the request as a future. A request that is dropped
+/// goes on in the background, its buffer is freed when it is done; one that is forgotten leaks its buffer.
 ///
 /// As a future it wakes its task when the operation is over, or when its deadline has passed: the operation goes on by
 /// itself. Where MPI allows calls from one thread only ([`ThreadLevel`](crate::ThreadLevel) below multiple), nothing
@@ -167,9 +167,28 @@ impl<B: Send + 'static> Request<B> {
 
     /// Waits until the operation is over and gives the buffer back.
     ///
+    /// MPI standard, section 3.7.3 (`MPI_Wait`).
+    ///
     /// # Errors
     /// Those of the operation, bad arguments included. [`RequestError::into_parts`] gives the buffer
     /// back, unless MPI still uses it after a [`Timeout`](ErrorKind::Timeout): then it was leaked.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Tag};
+    ///
+    /// let numbers = Communicator::threads(2, |comm| {
+    ///     let request = comm.irecv(vec![0u64; 4], 1 - comm.rank(), Tag(0));
+    ///     comm.send(&[comm.rank() as u64], 1 - comm.rank(), Tag(0))?;
+    ///     let (buffer, status) = request.wait()?;
+    ///     assert_eq!(status.count(), 1);
+    ///     // An error gives the buffer back too.
+    ///     let error = comm.irecv(buffer, 9, Tag(0)).wait().unwrap_err();
+    ///     let (_, buffer) = error.into_parts();
+    ///     Ok(buffer.expect("nothing was started")[0])
+    /// })?;
+    /// assert_eq!(numbers.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [1, 0]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn wait(mut self) -> Result<(B, Status), RequestError<B>> {
         self.end()
     }

@@ -177,6 +177,28 @@ impl<'scope> Scope<'scope, '_> {
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range, at once;
     /// others as for [`Communicator::recv`], at [`ScopedRequest::wait`] or at the end of the scope.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Tag};
+    ///
+    /// let sums = Communicator::threads(2, |comm| {
+    ///     let peer = 1 - comm.rank();
+    ///     let mut numbers = [0u32; 2];
+    ///     comm.scope(|s| {
+    ///         let (first, second) = numbers.split_at_mut(1);
+    ///         let first = s.irecv(first, peer, Tag(0))?;
+    ///         s.irecv(second, peer, Tag(1))?; // is over when the scope is
+    ///         comm.send(&[10u32], peer, Tag(0))?;
+    ///         comm.send(&[1u32], peer, Tag(1))?;
+    ///         let (first, _) = first.wait()?;
+    ///         first[0] *= 2;
+    ///         Ok(())
+    ///     })?;
+    ///     Ok::<u32, warpcomm::Error>(numbers[0] + numbers[1])
+    /// })?;
+    /// assert_eq!(sums.into_iter().collect::<Result<Vec<_>, _>>()?, [21, 21]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn irecv<B: BufferMut + ?Sized>(
         &'scope self,
         buffer: &'scope mut B,

@@ -16,9 +16,10 @@ use crate::comm::Communicator;
 /// | a message too long for its buffer | `Truncated`, and the sender of a long one knows | `Truncated` |
 /// | sends of a scope that ends with an error | withdrawn, if nobody has matched them | waited for |
 /// | [`Status`](crate::Status) of a probe | elements and their type | bytes |
-/// | a matched message that is dropped | at its old place among all | before all that nobody has taken |
+/// | a matched message that is dropped | at its old place, but not for receives that were posted meanwhile | at its old place, for those too |
 /// | collectives that do not match | `Mismatch` on every rank | what MPI makes of them |
 /// | blocking and non-blocking forms, in place or not | match each other | all ranks call the same |
+/// | `ialltoallv_in_place`, `ialltoallw_in_place` | match the other forms | send a copy, which ranks that pass `MPI_IN_PLACE` to Open MPI 4.1 may not understand |
 /// | a bad argument on one rank | an error on every rank | an error on this rank; others may wait for it |
 /// | reductions | in the canonical order, with the rules of [`Op`](crate::Op) | MPI's, in its order; it may leave the elements of one rank as they are, and sums of 8 or 16 bits may saturate |
 /// | reductions that MPI lacks: of `f16` and `bf16`, `Avg`, most located pairs | yes | `Unsupported` |

@@ -48,6 +48,19 @@ impl Communicator {
     /// # Errors
     /// As for [`allgather`](Self::allgather); [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the
     /// buffer cannot be divided among the ranks.
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let all = Communicator::threads(3, |comm| {
+    ///     let mut all = [0u8; 3];
+    ///     all[comm.rank()] = comm.rank() as u8 + 5;
+    ///     comm.allgather_in_place(&mut all)?;
+    ///     Ok::<_, warpcomm::Error>(all)
+    /// })?;
+    /// assert_eq!(all.into_iter().collect::<Result<Vec<_>, _>>()?, [[5, 6, 7]; 3]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn allgather_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B) -> Result<()> {
         self.collective(Allgather, buffer.lower_mut())
     }

@@ -52,6 +52,18 @@ impl Communicator {
     ///
     /// # Errors
     /// As for [`allreduce`](Self::allreduce).
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let largest = Communicator::threads(3, |comm| {
+    ///     let mut values = [comm.rank() as i32, -(comm.rank() as i32)];
+    ///     comm.allreduce_in_place(&mut values, Op::Max)?;
+    ///     Ok::<_, warpcomm::Error>(values)
+    /// })?;
+    /// assert_eq!(largest.into_iter().collect::<Result<Vec<_>, _>>()?, [[2, 0]; 3]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn allreduce_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op) -> Result<()> {
         self.collective(Allreduce { op }, buffer.lower_mut())
     }

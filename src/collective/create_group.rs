@@ -22,10 +22,14 @@ impl Communicator {
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a group with ranks that are not in this
     /// communicator or without this rank, and for a tag out of range (at least 0 to 127);
-    /// [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other members if one has such an error, and
-    /// [`Mismatch`](crate::ErrorKind::Mismatch) if one has given other ranks, as far as both name the same first
-    /// member; [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators;
+    /// [`PeerFailed`](crate::ErrorKind::PeerFailed) on the other members if one has such an error;
+    /// [`Mpi`](crate::ErrorKind::Mpi) where MPI has no more communicators;
     /// [`Unsupported`](crate::ErrorKind::Unsupported) on a [plain](crate::Wire::Plain) communicator.
+    ///
+    /// Where ranks give different groups with the same first member, the ranks of that member's group get a
+    /// [`Mismatch`](crate::ErrorKind::Mismatch) once all of them have come. Others wait as for a rank that does not come:
+    /// those that the first member does not count in, and those whose groups have another first member; a
+    /// [deadline](Self::with_timeout) ends that.
     ///
     /// ```
     /// use warpcomm::{Communicator, Tag};

@@ -49,6 +49,18 @@ impl Communicator {
     /// # Errors
     /// As for [`gather`](Self::gather); [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the root's
     /// buffer cannot be divided among the ranks.
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let gathered = Communicator::threads(3, |comm| {
+    ///     let mut buffer = if comm.rank() == 1 { vec![9u8, 1, 9] } else { vec![comm.rank() as u8] };
+    ///     comm.gather_in_place(&mut buffer, 1)?;
+    ///     Ok::<_, warpcomm::Error>(buffer)
+    /// })?;
+    /// assert_eq!(gathered.into_iter().collect::<Result<Vec<_>, _>>()?, [vec![0], vec![0, 1, 2], vec![2]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn gather_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
         self.collective(Gather { root }, buffer.lower_mut())
     }

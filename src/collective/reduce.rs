@@ -52,6 +52,18 @@ impl Communicator {
     ///
     /// # Errors
     /// As for [`reduce`](Self::reduce).
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Op};
+    ///
+    /// let values = Communicator::threads(3, |comm| {
+    ///     let mut value = comm.rank() as u64 + 1;
+    ///     comm.reduce_in_place(&mut value, Op::Sum, 0)?;
+    ///     Ok::<u64, warpcomm::Error>(value)
+    /// })?;
+    /// assert_eq!(values.into_iter().collect::<Result<Vec<_>, _>>()?, [6, 2, 3]); // the sum at the root
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn reduce_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, op: Op, root: usize) -> Result<()> {
         self.collective(Reduce { op, root }, buffer.lower_mut())
     }

@@ -52,6 +52,18 @@ impl Communicator {
     /// # Errors
     /// As for [`scatter`](Self::scatter); [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the
     /// root's buffer cannot be divided among the ranks.
+    ///
+    /// ```
+    /// use warpcomm::Communicator;
+    ///
+    /// let parts = Communicator::threads(3, |comm| {
+    ///     let mut buffer = if comm.rank() == 0 { vec![10u16, 11, 12] } else { vec![0] };
+    ///     comm.scatter_in_place(&mut buffer, 0)?;
+    ///     Ok::<_, warpcomm::Error>(buffer)
+    /// })?;
+    /// assert_eq!(parts.into_iter().collect::<Result<Vec<_>, _>>()?, [vec![10, 11, 12], vec![11], vec![12]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn scatter_in_place<B: BufferMut + ?Sized>(&self, buffer: &mut B, root: usize) -> Result<()> {
         self.collective(Scatter { root }, buffer.lower_mut())
     }

@@ -12,7 +12,7 @@ impl Intercommunicator {
     /// Sends a buffer to rank `dest` of the remote group; as
     /// [`Communicator::send`](crate::Communicator::send).
     ///
-    /// MPI standard, section 3.4 (`MPI_Send`).
+    /// MPI standard, section 3.2.1 (`MPI_Send`).
     ///
     /// # Errors
     /// As for [`Communicator::send`](crate::Communicator::send).

@@ -32,7 +32,7 @@ impl Communicator {
     /// receive. What is received is checked before it is believed: containers have the elements that they claim, at
     /// most 128 of them inside each other.
     ///
-    /// MPI standard, section 3.4 (`MPI_Send`).
+    /// MPI standard, section 3.2.1 (`MPI_Send`).
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a rank or tag out of range, and a value that

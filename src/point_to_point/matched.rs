@@ -123,6 +123,22 @@ impl Message {
     ///
     /// # Errors
     /// As for [`Communicator::recv`]; the message is consumed.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Source, Tag};
+    ///
+    /// let received = Communicator::threads(2, |comm| {
+    ///     if comm.rank() == 0 {
+    ///         return comm.send(&[7u32, 8], 1, Tag(0)).map(|()| vec![]);
+    ///     }
+    ///     let message = comm.mprobe(Source::Any, Tag(0))?;
+    ///     let mut buffer = vec![0u32; message.status().count() as usize];
+    ///     message.recv(&mut buffer)?;
+    ///     Ok(buffer)
+    /// })?;
+    /// assert_eq!(received.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [vec![], vec![7, 8]]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
     pub fn recv<B: BufferMut + ?Sized>(mut self, buffer: &mut B) -> Result<Status> {
         let span = buffer.lower_mut();
         let comm = self.comm.clone();

@@ -200,6 +200,26 @@ pub fn wait_some<R: AnyRequest>(requests: &[R]) -> Result<Vec<usize>> {
 ///
 /// # Errors
 /// The first error in the order of the requests, if all are over.
+///
+/// ```
+/// use warpcomm::{Communicator, Tag, test_all};
+///
+/// let received = Communicator::threads(2, |comm| {
+///     let peer = 1 - comm.rank();
+///     let mut requests: Vec<_> = (0..2).map(|tag| comm.irecv(vec![0u8], peer, Tag(tag))).collect();
+///     (0..2).try_for_each(|tag| comm.send(&[tag as u8 + 1], peer, Tag(tag)))?;
+///     let statuses = loop {
+///         match test_all(&requests)? {
+///             Some(statuses) => break statuses,
+///             None => std::hint::spin_loop(), // compute something else here
+///         }
+///     };
+///     assert_eq!(statuses[1].tag(), Tag(1));
+///     Ok(requests.pop().unwrap().wait()?.0[0] + requests.pop().unwrap().wait()?.0[0])
+/// })?;
+/// assert_eq!(received.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [3, 3]);
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
 pub fn test_all<R: AnyRequest>(requests: &[R]) -> Result<Option<Vec<Status>>> {
     let views = views(requests);
     drive(&views);
@@ -213,6 +233,26 @@ pub fn test_all<R: AnyRequest>(requests: &[R]) -> Result<Option<Vec<Status>>> {
 /// The index of an operation that is over, if there is one; drives them on, and never blocks.
 ///
 /// MPI standard, section 3.7.5 (`MPI_Testany`).
+///
+/// ```
+/// use warpcomm::{Communicator, Tag, test_any};
+///
+/// let received = Communicator::threads(2, |comm| {
+///     let peer = 1 - comm.rank();
+///     let mut requests: Vec<_> = (0..2).map(|tag| comm.irecv(vec![0u8], peer, Tag(tag))).collect();
+///     (0..2).try_for_each(|tag| comm.send(&[tag as u8 + 1], peer, Tag(tag)))?;
+///     let mut sum = 0;
+///     while !requests.is_empty() {
+///         if let Some(index) = test_any(&requests) {
+///             sum += requests.swap_remove(index).wait()?.0[0];
+///         }
+///         // Compute something else here.
+///     }
+///     Ok(sum)
+/// })?;
+/// assert_eq!(received.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [3, 3]);
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
 pub fn test_any<R: AnyRequest>(requests: &[R]) -> Option<usize> {
     let views = views(requests);
     drive(&views);
@@ -222,6 +262,26 @@ pub fn test_any<R: AnyRequest>(requests: &[R]) -> Option<usize> {
 /// The indices of all operations that are over; drives them on, and never blocks.
 ///
 /// MPI standard, section 3.7.5 (`MPI_Testsome`).
+///
+/// ```
+/// use warpcomm::{Communicator, Tag, test_some};
+///
+/// let received = Communicator::threads(2, |comm| {
+///     let peer = 1 - comm.rank();
+///     let mut requests: Vec<_> = (0..2).map(|tag| comm.irecv(vec![0u8], peer, Tag(tag))).collect();
+///     (0..2).try_for_each(|tag| comm.send(&[tag as u8 + 1], peer, Tag(tag)))?;
+///     let mut sum = 0;
+///     while !requests.is_empty() {
+///         for index in test_some(&requests).into_iter().rev() {
+///             sum += requests.swap_remove(index).wait()?.0[0];
+///         }
+///         // Compute something else here.
+///     }
+///     Ok(sum)
+/// })?;
+/// assert_eq!(received.into_iter().collect::<Result<Vec<_>, warpcomm::Error>>()?, [3, 3]);
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
 pub fn test_some<R: AnyRequest>(requests: &[R]) -> Vec<usize> {
     let views = views(requests);
     drive(&views);

@@ -230,7 +230,7 @@ impl<B: Send + 'static> Persistent<B> {
 
     /// Waits if the operation is under way, and gives the buffer back.
     ///
-    /// MPI standard, section 3.9 (`MPI_Request_free`).
+    /// MPI standard, section 3.7.3 (`MPI_Request_free`).
     ///
     /// # Errors
     /// Those of an operation that nobody has waited for. [`RequestError::into_parts`] gives the buffer back,

@@ -10,8 +10,8 @@ use crate::oracle::{Value, assert_same, bytes, folded, vector, vectors};
 use crate::placed::Communicator;
 
 cases! {
-    a_mebibyte_by_every_operation: 3..=3;
-    a_mebibyte_by_every_operation_of_five: 5..=5;
+    a_mebibyte_by_the_usual_operations: 3..=3;
+    a_mebibyte_by_the_usual_operations_of_five: 5..=5;
     an_odd_number_of_bytes: 2..=4;
     a_message_of_two_gibibytes: 2..=2;
     a_message_of_a_gibi_of_elements: 2..=2;
@@ -19,21 +19,21 @@ cases! {
 
 const MEBIBYTE: usize = 1 << 20;
 
-fn a_mebibyte_by_every_operation(comm: &Communicator) -> Outcome {
-    every_operation::<f32>(comm, MEBIBYTE / 4)?;
-    every_operation::<warpcomm::Complex<f64>>(comm, MEBIBYTE / 16)?;
-    every_operation::<half::f16>(comm, MEBIBYTE / 2)
+fn a_mebibyte_by_the_usual_operations(comm: &Communicator) -> Outcome {
+    usual_operations::<f32>(comm, MEBIBYTE / 4)?;
+    usual_operations::<warpcomm::Complex<f64>>(comm, MEBIBYTE / 16)?;
+    usual_operations::<half::f16>(comm, MEBIBYTE / 2)
 }
 
-fn a_mebibyte_by_every_operation_of_five(comm: &Communicator) -> Outcome {
-    every_operation::<u64>(comm, MEBIBYTE / 8)
+fn a_mebibyte_by_the_usual_operations_of_five(comm: &Communicator) -> Outcome {
+    usual_operations::<u64>(comm, MEBIBYTE / 8)
 }
 
 fn an_odd_number_of_bytes(comm: &Communicator) -> Outcome {
-    every_operation::<u8>(comm, 300_001)
+    usual_operations::<u8>(comm, 300_001)
 }
 
-fn every_operation<T: Value>(comm: &Communicator, length: usize) -> Outcome {
+fn usual_operations<T: Value>(comm: &Communicator, length: usize) -> Outcome {
     let (rank, size) = (comm.rank(), comm.size());
     let of_ranks = contributions::<T>(size, length);
     let own = &of_ranks[rank];

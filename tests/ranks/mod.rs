@@ -38,6 +38,7 @@ mod nonblocking_collectives;
 mod objects;
 mod ops;
 mod persistent;
+mod persistent_collectives;
 #[cfg(feature = "mpi")]
 mod plain;
 mod point_to_point;
@@ -100,6 +101,7 @@ pub fn cases() -> Vec<Case> {
         scan::CASES,
         exscan::CASES,
         nonblocking_collectives::CASES,
+        persistent_collectives::CASES,
         #[cfg(feature = "serde")]
         objects::CASES,
         ops::CASES,

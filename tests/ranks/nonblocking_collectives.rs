@@ -1,20 +1,21 @@
-//! Collectives that go on while their caller does something else: by requests, in scopes, and started again and again.
+//! Collectives that go on while their caller does something else: by requests and in scopes.
 //!
 //! That they compute the same as the blocking ones is seen in the cases of each collective, which call all forms.
 
 use std::future::IntoFuture;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use warpcomm::{
-    AnyOwnedBuffer, AnyOwnedBufferMut, AnyPersistent, AnyRequest, Blocks, Communicator, Config, Error,
-    ErrorKind, Op, Persistent, Request, Tag, start_all, wait_all, wait_any, wait_some,
+    AnyOwnedBuffer, AnyOwnedBufferMut, AnyRequest, Blocks, Communicator, Config, Error, ErrorKind, Op,
+    Request, Tag, wait_all, wait_any, wait_some,
 };
 
 use super::common::{LARGE_BYTES, next, previous, still_works};
 use super::futures::block_on;
+use super::persistent_collectives::over_by_itself;
 use crate::harness::{Failure, Outcome, expect_error, expect_text};
 use crate::oracle::{assert_same, folded, vector, vectors};
 
@@ -26,7 +27,6 @@ cases! {
     waited_for_in_any_order: 1..=4;
     among_blocking_ones_and_messages: 2..=4;
     more_than_there_are_tags: 2..=2, threads;
-    more_persistent_ones_than_there_are_tags: 2..=2, threads;
     a_chain_of_bcasts: 2..=4;
     awaited_as_futures: 1..=4;
     dropped_requests_go_on: 2..=3;
@@ -41,29 +41,19 @@ cases! {
     a_deadline_gives_the_buffers_back: 2..=2, threads;
     a_deadline_leaks_what_is_on_its_way: 1..=1, threads;
     a_lost_peer_ends_them: 1..=1, threads;
-    mpich_p_allred: 1..=5;
-    mpich_p_bcast: 1..=5;
-    mpich_p_barrier: 1..=4;
-    mpich_p_alltoallw: 1..=4;
-    mpich_p_order: 2..=4;
-    persistent_ones_of_every_kind: 1..=4;
-    persistent_misuse: 1..=2;
-    a_failed_persistent_one_can_be_started_again: 2..=3;
-    a_dropped_persistent_one_goes_on: 2..=3;
-    persistent_ones_made_in_another_order: 2..=3;
 }
 
 const MEBIBYTE: usize = (1 << 20) / size_of::<u32>();
 
 /// Short enough for a frame, and longer.
-const LENGTHS: [usize; 3] = [3, 1500, LARGE_BYTES];
+pub const LENGTHS: [usize; 3] = [3, 1500, LARGE_BYTES];
 
-fn sum(comm: &Communicator, salt: u64, length: usize) -> Vec<u32> {
+pub fn sum(comm: &Communicator, salt: u64, length: usize) -> Vec<u32> {
     let of_ranks: Vec<Vec<u32>> = (0..comm.size()).map(|rank| vector(salt, rank, length)).collect();
     folded(Op::Sum, &of_ranks).unwrap_or_default()
 }
 
-fn own(comm: &Communicator, salt: u64, length: usize) -> Vec<u32> {
+pub fn own(comm: &Communicator, salt: u64, length: usize) -> Vec<u32> {
     vector(salt, comm.rank(), length)
 }
 
@@ -136,13 +126,6 @@ fn mpich_nonblocking(comm: &Communicator) -> Outcome {
         barrier.wait()?;
     }
     Ok(())
-}
-
-/// Waits until a persistent request is over, without a call that could drive it.
-fn over_by_itself<B: Send + 'static>(request: &Persistent<B>) {
-    while request.buffer().is_err() {
-        thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn they_go_on_while_nobody_calls(comm: &Communicator) -> Outcome {
@@ -268,7 +251,7 @@ fn among_blocking_ones_and_messages(comm: &Communicator) -> Outcome {
 }
 
 /// The numbers of tags that a communicator has for its collectives.
-const TAGS: usize = 1 << 14;
+pub const TAGS: usize = 1 << 14;
 
 fn more_than_there_are_tags(comm: &Communicator) -> Outcome {
     // Rank 1 has started them all before rank 0 starts any: the last must not take the data of the first.
@@ -288,27 +271,6 @@ fn more_than_there_are_tags(comm: &Communicator) -> Outcome {
     between
         .into_iter()
         .try_for_each(|request| request.wait().map(drop))?;
-    still_works(comm)
-}
-
-fn more_persistent_ones_than_there_are_tags(comm: &Communicator) -> Outcome {
-    let mut first = comm.bcast_init(own(comm, 1, LARGE_BYTES), 0);
-    (1..TAGS).for_each(|_| drop(comm.barrier_init()));
-    let mut last = comm.bcast_init(own(comm, 2, LARGE_BYTES), 0);
-    for _ in 0..3 {
-        if comm.rank() == 0 {
-            comm.recv(&mut [0u8], 1, Tag(0))?;
-        }
-        first.start()?;
-        last.start()?;
-        if comm.rank() == 1 {
-            comm.send(&[1u8], 0, Tag(0))?;
-        }
-        last.wait()?;
-        first.wait()?;
-        assert_eq!(*last.buffer()?, vector::<u32>(2, 0, LARGE_BYTES));
-        assert_eq!(*first.buffer()?, vector::<u32>(1, 0, LARGE_BYTES));
-    }
     still_works(comm)
 }
 
@@ -376,7 +338,7 @@ fn dropped_requests_go_on(comm: &Communicator) -> Outcome {
 }
 
 /// Who is named where rank 0 differs: of two ranks each is as odd as the other.
-fn odd_one(comm: &Communicator) -> &'static str {
+pub fn odd_one(comm: &Communicator) -> &'static str {
     match comm.size() {
         2 => "rank 1 called",
         _ => "rank 0 called",
@@ -460,33 +422,43 @@ fn bad_arguments_arrive_at_wait_with_the_buffers(comm: &Communicator) -> Outcome
 
 fn while_another_thread_is_in_one(comm: &Communicator) -> Outcome {
     if comm.rank() == 1 {
-        comm.recv(&mut [0u8], 0, Tag(0))?;
-        comm.barrier()?;
+        let mut is_refused = [false];
+        while !is_refused[0] {
+            comm.recv(&mut is_refused, 0, Tag(0))?;
+            match is_refused[0] {
+                true => comm.barrier()?,
+                false => comm.allreduce_in_place(&mut [5u8], Op::Sum)?,
+            }
+        }
         return still_works(comm);
     }
-    let (say, said) = mpsc::channel();
     thread::scope(|scope| {
-        let barrier = scope.spawn(move || {
-            let _ = say.send(());
-            comm.barrier().map_err(Failure::from)
+        let barrier = scope.spawn(|| {
+            // Whoever starts a request at that moment sends this thread away.
+            while let Err(error) = comm.barrier() {
+                expect_text(&error, &["barrier on rank 0", "another thread"]);
+            }
         });
-        let _ = said.recv();
-        // It enters in a moment, if it has not.
-        thread::sleep(Duration::from_millis(100));
-        let (error, buffers) = comm
-            .iallreduce(vec![5u8], vec![6u8], Op::Sum)
-            .wait()
-            .unwrap_err()
-            .into_parts();
+        let error = loop {
+            let request = comm.iallreduce(vec![5u8], vec![6u8], Op::Sum);
+            // What was started waits for rank 1, which waits for this.
+            let is_refused = request.is_done();
+            comm.send(&[is_refused], 1, Tag(0))?;
+            match request.wait() {
+                Err(error) => break error,
+                Ok(_) => assert!(!is_refused),
+            }
+        };
+        let (error, buffers) = error.into_parts();
         assert_eq!(
             (error.kind(), buffers),
             (ErrorKind::InvalidArgument, Some((vec![5], vec![6])))
         );
         expect_text(&error, &["iallreduce on rank 0", "another thread"]);
-        comm.send(&[1u8], 1, Tag(0))?;
         barrier
             .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok::<(), Failure>(())
     })?;
     still_works(comm)
 }
@@ -639,272 +611,4 @@ fn a_lost_peer_ends_them(_: &Communicator) -> Outcome {
     let seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     assert_eq!(seen, [(lost, Err(lost), Err(lost)); 2]);
     Ok(())
-}
-
-/// What the test `coll/p_allred` of MPICH is about: a persistent allreduce is started again and again, with other
-/// values each time.
-fn mpich_p_allred(comm: &Communicator) -> Outcome {
-    for length in LENGTHS {
-        let mut apart = comm.allreduce_init(vec![0u32; length], vec![0u32; length], Op::Sum);
-        let mut in_place = comm.allreduce_in_place_init(vec![0u32; length], Op::Sum);
-        for salt in 0..10 {
-            apart.buffer_mut()?.0 = own(comm, salt, length);
-            *in_place.buffer_mut()? = own(comm, salt, length);
-            apart.start()?;
-            in_place.start()?;
-            in_place.wait()?;
-            apart.wait()?;
-            assert_eq!(apart.buffer()?.1, sum(comm, salt, length));
-            assert_eq!(*in_place.buffer()?, sum(comm, salt, length));
-        }
-        assert_eq!(apart.into_buffer()?, (own(comm, 9, length), sum(comm, 9, length)));
-    }
-    Ok(())
-}
-
-/// What the test `coll/p_bcast` of MPICH is about: a persistent bcast from each root, and blocking ones between.
-fn mpich_p_bcast(comm: &Communicator) -> Outcome {
-    for length in LENGTHS {
-        let mut requests: Vec<_> = (0..comm.size())
-            .map(|root| comm.bcast_init(vec![0u32; length], root))
-            .collect();
-        for salt in 0..5 {
-            for request in &mut requests {
-                *request.buffer_mut()? = own(comm, salt, length);
-            }
-            start_all(&mut requests)?;
-            let mut other = own(comm, 99, 5);
-            comm.bcast(&mut other, 0)?;
-            assert_eq!(other, vector::<u32>(99, 0, 5));
-            wait_all(&requests)?;
-            for (root, request) in requests.iter_mut().enumerate() {
-                request.wait()?;
-                assert_eq!(*request.buffer()?, vector::<u32>(salt, root, length));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What the test `coll/p_barrier` of MPICH is about.
-fn mpich_p_barrier(comm: &Communicator) -> Outcome {
-    let mut barrier = comm.barrier_init();
-    for round in 0..100u32 {
-        // The last rank has not started it: nobody's is over.
-        if comm.rank() == comm.size() - 1 {
-            for other in 0..comm.size() - 1 {
-                comm.recv(&mut [0u32], other, Tag(0))?;
-            }
-            barrier.start()?;
-        } else {
-            barrier.start()?;
-            assert!(barrier.test()?.is_none());
-            comm.send(&[round], comm.size() - 1, Tag(0))?;
-        }
-        barrier.wait()?;
-    }
-    Ok(())
-}
-
-/// What the test `coll/p_alltoallw` of MPICH is about; other buffers are taken for each start.
-fn mpich_p_alltoallw(comm: &Communicator) -> Outcome {
-    let size = comm.size();
-    for length in [1, 2000] {
-        let empty = (0..size).map(|_| AnyOwnedBuffer::new(Vec::<u8>::new()));
-        let mut request = comm.alltoallw_init(empty.collect(), Vec::new());
-        for salt in 0..5 {
-            let send = (0..size).map(|_| AnyOwnedBuffer::new(own(comm, salt, length)));
-            let recv = (0..size).map(|_| AnyOwnedBufferMut::new(vec![0u32; length]));
-            *request.buffer_mut()? = (send.collect(), recv.collect());
-            request.start()?;
-            request.wait()?;
-            for (rank, received) in std::mem::take(&mut request.buffer_mut()?.1)
-                .into_iter()
-                .enumerate()
-            {
-                let received = received.into_inner::<Vec<u32>>().expect("what was given");
-                assert_eq!(received, vector::<u32>(salt, rank, length));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What the test `coll/p_order` of MPICH is about: ranks start what they have made in different orders, while others
-/// are under way.
-fn mpich_p_order(comm: &Communicator) -> Outcome {
-    const REQUESTS: usize = 12;
-    let length = |number: usize| LENGTHS[number % 3];
-    let mut requests: Vec<_> = (0..REQUESTS)
-        .map(|number| comm.allreduce_in_place_init(vec![0u32; length(number)], Op::Sum))
-        .collect();
-    for round in 0..5 {
-        for (number, request) in requests.iter_mut().enumerate() {
-            *request.buffer_mut()? = own(comm, (round * REQUESTS + number) as u64, length(number));
-        }
-        for step in 0..REQUESTS {
-            // Some ranks go up, some down, each from another place.
-            let number = match comm.rank() % 2 {
-                0 => (step + comm.rank() + round) % REQUESTS,
-                _ => (2 * REQUESTS - 1 - step + comm.rank() - round) % REQUESTS,
-            };
-            requests[number].start()?;
-            if step == REQUESTS / 2 {
-                comm.barrier()?;
-            }
-        }
-        for (number, request) in requests.iter_mut().enumerate() {
-            request.wait()?;
-            let sum = sum(comm, (round * REQUESTS + number) as u64, length(number));
-            assert_same(request.buffer()?, &sum, || format!("request {number}"));
-        }
-    }
-    Ok(())
-}
-
-fn persistent_ones_of_every_kind(comm: &Communicator) -> Outcome {
-    let (rank, size) = (comm.rank(), comm.size());
-    for length in [2, 1500] {
-        let blocks = Blocks::packed(vec![length; size]);
-        let all = || vec![0u32; size * length];
-        let mine = || own(comm, 1, length);
-        let for_all = || vectors::<u32>(1, size, length);
-        let part = || vec![0u32; length];
-        let mut pairs = [
-            comm.gather_init(mine(), all(), 0),
-            comm.gatherv_init(mine(), all(), &blocks, 0),
-            comm.allgather_init(mine(), all()),
-            comm.allgatherv_init(mine(), all(), &blocks),
-            comm.alltoall_init(mine().repeat(size), all()),
-            comm.alltoallv_init(mine().repeat(size), &blocks, all(), &blocks),
-            comm.scatter_init(for_all(), part(), 0),
-            comm.scatterv_init(for_all(), &blocks, part(), 0),
-            comm.reduce_scatter_init(for_all(), &blocks, part(), Op::Max),
-            comm.reduce_scatter_block_init(for_all(), part(), Op::Max),
-            comm.reduce_init(mine(), part(), Op::Min, 0),
-            comm.scan_init(mine(), part(), Op::Min),
-            comm.exscan_init(mine(), part(), Op::Min),
-        ];
-        let mut barrier = comm.barrier_init();
-        let mut expected: Vec<Vec<u32>> = Vec::new();
-        for round in 0..3 {
-            let mut every: Vec<&mut dyn AnyPersistent> = pairs.iter_mut().map(|pair| pair as _).collect();
-            every.push(&mut barrier);
-            if rank % 2 == 1 {
-                every.reverse();
-            }
-            start_all(&mut every)?;
-            drop(every);
-            barrier.wait()?;
-            let mut received = Vec::new();
-            for request in &mut pairs {
-                request.wait()?;
-                received.push(std::mem::take(&mut request.buffer_mut()?.1));
-                let length = received.last().map_or(0, Vec::len);
-                request.buffer_mut()?.1 = vec![0; length];
-            }
-            if round == 0 {
-                assert_eq!(received[2..6], vec![for_all(); 4]);
-                assert_eq!(received[6..10], vec![mine(); 4]);
-                assert_eq!(received[0], if rank == 0 { for_all() } else { all() });
-                expected = received;
-            } else {
-                assert_eq!(received, expected, "round {round}");
-            }
-        }
-    }
-    Ok(())
-}
-
-fn persistent_misuse(comm: &Communicator) -> Outcome {
-    let mut request = comm.allreduce_in_place_init(own(comm, 1, 3), Op::Sum);
-    let error = expect_error(request.wait(), ErrorKind::InvalidArgument);
-    expect_text(&error, &["persistent allreduce_in_place", "not started"]);
-    if comm.rank() == 1 {
-        comm.recv(&mut [0u8], 0, Tag(0))?;
-    }
-    request.start()?;
-    if comm.size() > 1 && comm.rank() == 0 {
-        // Rank 1 waits for the message.
-        let error = expect_error(request.start(), ErrorKind::InvalidArgument);
-        expect_text(&error, &["under way"]);
-        let error = expect_error(request.buffer(), ErrorKind::InvalidArgument);
-        expect_text(&error, &["in use"]);
-        comm.send(&[1u8], 1, Tag(0))?;
-    }
-    request.wait()?;
-    assert_eq!(request.into_buffer()?, sum(comm, 1, 3));
-    // Started again without a wait: the first is over.
-    let mut request = comm.allreduce_in_place_init(own(comm, 1, 3), Op::Sum);
-    request.start()?;
-    over_by_itself(&request);
-    request.start()?;
-    request.wait()?;
-    let twice = sum(comm, 1, 3)
-        .iter()
-        .map(|value| value.wrapping_mul(comm.size() as u32))
-        .collect::<Vec<_>>();
-    assert_eq!(request.into_buffer()?, twice);
-    still_works(comm)
-}
-
-fn a_failed_persistent_one_can_be_started_again(comm: &Communicator) -> Outcome {
-    for length in LENGTHS {
-        let mut request = comm.allreduce_init(own(comm, 1, length), vec![0u32; length], Op::Sum);
-        for round in 0..4 {
-            // A rank has another number of elements; a rank has not enough room.
-            let (short, narrow) = (round == 1 && comm.rank() == 0, round == 2 && comm.rank() == 1);
-            let buffers = request.buffer_mut()?;
-            buffers.0 = own(comm, 1, length - usize::from(short));
-            buffers.1 = vec![0; length - usize::from(narrow)];
-            request.start()?;
-            match (round, narrow) {
-                (1, _) => drop(expect_error(request.wait(), ErrorKind::Mismatch)),
-                (2, true) => drop(expect_error(request.wait(), ErrorKind::InvalidArgument)),
-                (2, false) => drop(expect_error(request.wait(), ErrorKind::PeerFailed)),
-                _ => {
-                    request.wait()?;
-                    assert_eq!(request.buffer()?.1, sum(comm, 1, length));
-                }
-            }
-        }
-    }
-    still_works(comm)
-}
-
-fn a_dropped_persistent_one_goes_on(comm: &Communicator) -> Outcome {
-    for length in LENGTHS {
-        let mut request = comm.allreduce_in_place_init(own(comm, 1, length), Op::Sum);
-        request.start()?;
-        if comm.rank() == 0 {
-            drop(request);
-            let mut others: Vec<Vec<u32>> = (0..20).map(|_| vec![7; length]).collect();
-            others.iter_mut().for_each(|other| other.fill(8));
-            comm.barrier()?;
-            assert!(others.iter().flatten().all(|element| *element == 8));
-        } else {
-            request.wait()?;
-            assert_eq!(*request.buffer()?, sum(comm, 1, length));
-            comm.barrier()?;
-        }
-        // One that was never started.
-        drop(comm.bcast_init(vec![0u8], 0));
-    }
-    still_works(comm)
-}
-
-fn persistent_ones_made_in_another_order(comm: &Communicator) -> Outcome {
-    let sums = || comm.allreduce_in_place_init(own(comm, 1, 3), Op::Sum);
-    let sent = || comm.bcast_init(own(comm, 1, 3), 0);
-    let mut requests = match comm.rank() {
-        0 => [sums(), sent()],
-        _ => [sent(), sums()],
-    };
-    start_all(&mut requests)?;
-    for request in &mut requests {
-        let error = expect_error(request.wait(), ErrorKind::Mismatch);
-        expect_text(&error, &[odd_one(comm), "allreduce", "bcast", "persistent"]);
-        assert_eq!(*request.buffer()?, own(comm, 1, 3));
-    }
-    still_works(comm)
 }

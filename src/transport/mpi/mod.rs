@@ -1,5 +1,7 @@
-//! Ranks as processes: messages go through the MPI library, every return code is looked at, and no
-//! call waits but those that MPI has in no other form (split, free, finalize).
+//! Ranks as processes: messages go through the MPI library, every return code is looked at, and no call waits for other
+//! ranks but those that MPI has in no other form: `MPI_Comm_split` and its relatives, `MPI_Comm_create_group`,
+//! `MPI_Comm_free`, `MPI_Init_thread` and `MPI_Finalize`. Plain communicators also need `MPI_Comm_dup`,
+//! `MPI_Comm_create` and the blocking collectives, which MPI does not match with non-blocking ones.
 
 mod check;
 #[cfg(feature = "cuda")]

@@ -83,8 +83,8 @@ const ALSO_OF_EVERY_PLACE: &[&str] = &[
     "deadlock",
     "concurrency",
     "programs",
-    "large::a_mebibyte_by_every_operation",
-    "large::a_mebibyte_by_every_operation_of_five",
+    "large::a_mebibyte_by_the_usual_operations",
+    "large::a_mebibyte_by_the_usual_operations_of_five",
     "large::an_odd_number_of_bytes",
 ];
 
@@ -117,9 +117,9 @@ const MODULES_OF_EVERY_FORM: &[&str] = &[
 /// The modules whose cases make device buffers themselves.
 const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks"];
 
-/// The modules that run where GPUs cannot reach each other's memory: messages, and each way in which collectives copy
-/// and fold.
-const MODULES_OF_GPUS_APART: &[&str] = &["send_recv", "bcast", "gatherv", "alltoallv", "allreduce", "scan"];
+/// A sample of modules: messages, and each way in which collectives copy and fold. They run where GPUs cannot reach each
+/// other's memory, and on one rank with a GPU.
+const SAMPLE_OF_MODULES: &[&str] = &["send_recv", "bcast", "gatherv", "alltoallv", "allreduce", "scan"];
 
 /// The modules whose cases need a driver that fails on demand.
 const MODULES_OF_SIMULATED_DEVICES: &[&str] = &["sweep"];
@@ -275,9 +275,11 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
                 World::Plain => continue,
             };
             for &ranks in if is_whole_wanted() { ALL_NUMBERS } else { numbers } {
+                // A rank that is alone sends nothing that three do not.
+                let is_whole = ranks > 1 || is_whole_wanted();
                 add(ranks, placed.place, &[], &|name| {
-                    is_of_every_setting(name)
-                        || is_of_one(name, ALSO_OF_EVERY_PLACE)
+                    is_whole && (is_of_every_setting(name) || is_of_one(name, ALSO_OF_EVERY_PLACE))
+                        || is_of_one(name, SAMPLE_OF_MODULES)
                         || placed.place == Place::Device && is_of_one(name, MODULES_OF_DEVICES)
                         || placed.place == Place::Device
                             && !simulate::is_real_required()
@@ -289,7 +291,7 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
             let variables = &[simulate::NO_PEERS];
             if world == World::Threads || !is_sample_of_second() {
                 add(4, Place::Mixed, variables, &|name| {
-                    is_of_one(name, MODULES_OF_GPUS_APART)
+                    is_of_one(name, SAMPLE_OF_MODULES)
                 });
             }
             add(4, Place::Device, variables, &|name| {
