@@ -58,9 +58,9 @@ const NOTHING: u64 = u64::MAX;
 impl<'a> Steps<'a> {
     /// Enters a collective on objects.
     pub(crate) fn enter(comm: &'a Communicator, operation: Operation) -> Result<Steps<'a>> {
-        let named = |error: Error| error.at(operation.name(), comm.rank());
+        let named = |error| comm.activity(operation.name()).name(error);
         comm.endpoint.check_native().map_err(named)?;
-        Blocking::enter(comm, operation, 0).map(Steps)
+        Blocking::enter(comm, operation, &()).map(Steps)
     }
 
     /// Sees to it that all ranks are in this operation, with the same root if there is one, and ready. If not, all
@@ -95,6 +95,7 @@ impl<'a> Steps<'a> {
                 if call.rank() != root {
                     bytes = zeroed(count(length[0])?)?;
                 }
+                call.activity.measures(bytes.len());
                 Ok(())
             });
             bcast(call, &bytes.lower_mut(), root, ready).await
@@ -108,6 +109,7 @@ impl<'a> Steps<'a> {
         let call = &blocking.call();
         let mut all = Packed::default();
         blocking.run(async {
+            call.activity.measures(own.len());
             let length = [own.len() as u64];
             let mut lengths = vec![0u64; call.ranks()];
             let told = {
@@ -140,6 +142,7 @@ impl<'a> Steps<'a> {
             let told = scatter(call, &lengths.lower(), &length.lower_mut(), root, Ok(())).await;
             let ready = told.and_then(|()| {
                 own = zeroed(count(length[0])?)?;
+                call.activity.measures(own.len());
                 Ok(())
             });
             let blocks = blocks_if(ready.is_ok(), all, call.ranks());
@@ -155,6 +158,7 @@ impl<'a> Steps<'a> {
         let call = &blocking.call();
         let mut incoming = Packed::default();
         blocking.run(async {
+            call.activity.measures(outgoing.bytes.len());
             let lengths = outgoing.lengths(call.ranks());
             let mut told = vec![0u64; call.ranks()];
             let ready = alltoall(call, &lengths.lower(), &told.lower_mut(), Ok(())).await;
@@ -186,6 +190,7 @@ impl<'a> Steps<'a> {
             if let Some(bytes) = bytes
                 && answer == [1]
             {
+                call.activity.measures(bytes.len());
                 // SAFETY: only read.
                 unsafe { courier.send(to, &bytes.lower()) };
                 courier.finish().await;
@@ -216,6 +221,7 @@ impl<'a> Steps<'a> {
             unsafe { courier.send(from, &answer.lower()) };
             courier.finish().await;
             if answer == [1] && !courier.has_failed() {
+                call.activity.measures(bytes.len());
                 // SAFETY: nobody uses the bytes before `finish`.
                 unsafe { courier.receive(from, &bytes.lower_mut()) };
                 courier.finish().await;

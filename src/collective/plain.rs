@@ -89,13 +89,13 @@ impl Communicator {
         operation: Operation,
         division: Division,
     ) -> Result<Option<Communicator>> {
-        let named = |error: Error| error.at(operation.name(), self.rank());
-        let blocking = Blocking::enter(self, operation, 0)?;
+        let blocking = Blocking::enter(self, operation, &())?;
+        let activity = &blocking.activity;
+        let named = |error: Error| activity.name(error);
         blocking.run(plain.all_have_started())?;
-        let context = plain
-            .library
-            .divide(&self.endpoint.context, division)
-            .map_err(named)?;
+        activity.waits_for(Phase::Creation);
+        let divide = || plain.library.divide(&self.endpoint.context, division);
+        let context = self.endpoint.call_library(activity, divide).map_err(named)?;
         let made = |context| {
             let library = Arc::clone(&plain.library);
             let endpoint = Endpoint::new_plain(&self.endpoint.engine, context, library);
