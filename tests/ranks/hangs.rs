@@ -134,6 +134,14 @@ pub const SOLOS: &[Solo] = &[
         },
     },
     Solo {
+        name: "a_hang_report_of_a_plain_collective",
+        start: Start::Ranks(2),
+        environment: &[],
+        program: a_hang_report_of_a_plain_collective,
+        release: Some("barrier #0, waits for MPI's own collective"),
+        expect: |ended| ended.check(true, &["warpcomm: rank 0 reports; pending here:"]),
+    },
+    Solo {
         name: "a_peer_that_exits",
         start: Start::Survivors(2),
         environment: &[("WARPCOMM_TIMEOUT", "2")],
@@ -235,18 +243,22 @@ fn a_hang_report_of_a_collective() -> Outcome {
 /// The rank that this variable names gets a signal while the others wait for rank 2.
 const SIGNALLED: &str = "WARPCOMM_TEST_SIGNALLED";
 
+/// Lets this rank report again and again: ranks may take their time to come to where they wait.
+fn report_until(is_over: &'static AtomicBool) {
+    thread::spawn(|| {
+        while !is_over.load(Ordering::Relaxed) {
+            low_level::raise(SIGUSR1).expect("a handler");
+            thread::sleep(Duration::from_millis(200));
+        }
+    });
+}
+
 fn a_rank_that_comes_late() -> Outcome {
     static IS_OVER: AtomicBool = AtomicBool::new(false);
     with_world(|world| {
         world.bcast(&mut [0u8], 0)?;
         if std::env::var(SIGNALLED).is_ok_and(|rank| rank == world.rank().to_string()) {
-            // Again and again: the ranks may take their time to come to where they wait.
-            thread::spawn(|| {
-                while !IS_OVER.load(Ordering::Relaxed) {
-                    low_level::raise(SIGUSR1).expect("a handler");
-                    thread::sleep(Duration::from_millis(200));
-                }
-            });
+            report_until(&IS_OVER);
         }
         if world.rank() == 2 {
             wait_for_release();
@@ -257,6 +269,22 @@ fn a_rank_that_comes_late() -> Outcome {
         assert_eq!(sum, [3, 6, 9]);
         still_works(world)
     })
+}
+
+fn a_hang_report_of_a_plain_collective() -> Outcome {
+    static IS_OVER: AtomicBool = AtomicBool::new(false);
+    let runtime = Runtime::init()?;
+    let plain = runtime.world_plain()?;
+    match plain.rank() {
+        0 => report_until(&IS_OVER),
+        _ => wait_for_release(),
+    }
+    // Rank 0 is inside of MPI, and polls for nobody.
+    plain.barrier()?;
+    IS_OVER.store(true, Ordering::Relaxed);
+    drop(plain);
+    runtime.finalize()?;
+    Ok(())
 }
 
 /// What a rank does whose peer is gone.
