@@ -171,9 +171,13 @@ impl FromStr for Fault {
 ///
 /// Every operation is a span of the crate `tracing`, named `operation`, with the target `warpcomm` and the level
 /// debug, from its start to its end; that of a request ends when its operation does. Its fields are `operation` and
-/// `rank`; of messages `source` or `dest`, and `tag`; of collectives `sequence`; `bytes`, `dtype`; `path`, how the elements
-/// went: `inline` or `rendezvous`, or by which algorithm, `frames`, `direct`, `tree` or `blocks`, and `staged` if this
-/// rank's went through pinned memory; `outcome`, which is `ok` or the [`ErrorKind`](crate::ErrorKind).
+/// `rank`; of messages `source` or `dest`, and `tag`; of collectives `sequence`; `bytes`, which of an object are known
+/// once it is on its way, and `dtype`; `path`, how the elements went: `inline` or `rendezvous`, or by which algorithm,
+/// `frames`, `direct`, `tree` or `blocks`, and `staged` if some of this rank's buffers are on a GPU, and so went through
+/// pinned memory; `outcome`, which is `ok` or the [`ErrorKind`](crate::ErrorKind). A call that only waits for requests,
+/// as [`wait_any`](crate::wait_any), has no span of its own, and what becomes of it is not the outcome of theirs. What
+/// is refused, because the rank does not exist or another thread is in a collective, has a span too. A subscriber that
+/// panics where an operation ends is not called again for that operation, which goes on.
 ///
 /// Under a profiler that takes NVTX ranges (Nsight Systems sets `NVTX_INJECTION64_PATH`), every operation is a range
 /// of the domain `warpcomm` too, named as the operation, with its bytes as payload.

@@ -225,9 +225,25 @@ impl StdError for Error {
     }
 }
 
+/// The longest prefix of at most `bytes` bytes that is whole characters: texts of errors and reports have limited room
+/// on the wire.
+pub(crate) fn shortened(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len()))
+        .rev()
+        .find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(shortened("aé", 2), "a");
+        assert_eq!(shortened("aé", 3), "aé");
+        assert_eq!(shortened("", 3), "");
+    }
 
     #[test]
     fn codes_survive_the_wire() {

@@ -33,8 +33,9 @@ impl Communicator {
         let mut activity = self.activity(operation);
         activity.peer = Some(peer);
         activity.tag = Some(tag);
-        activity.bytes = span.bytes();
-        activity.carries(span.dtype(), span.place());
+        activity.measures(span.bytes());
+        activity.carries(span.dtype());
+        activity.has_elements_in(span.place());
         activity
     }
 
@@ -68,6 +69,8 @@ impl Communicator {
 
     /// Moves one message along a checked route.
     pub(crate) async fn travel(&self, activity: &Activity, span: &Span<'_>, route: Route) -> Result<Status> {
+        // Of an object nobody knew before.
+        activity.measures(span.bytes());
         let status = match route {
             Route::To(PROC_NULL, ..) | Route::From(Source::Rank(PROC_NULL), _) => {
                 Ok(Status::null(span.dtype()))

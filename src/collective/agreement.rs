@@ -17,7 +17,7 @@ use crate::buffer::Span;
 use crate::device::Place;
 use crate::dtype::Dtype;
 use crate::engine::{Phase, Sequence, Slab, Transfer};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::op::Op;
 use crate::plan::{DIRECT_FRAME_RANKS, FRAME_PAYLOAD_BYTES, Operation};
 
@@ -197,7 +197,7 @@ impl<'a> Call<'a> {
         riding: Option<&Span<'_>>,
     ) -> Result<Agreed<'c>> {
         if let Some(dtype) = terms.dtype.filter(|_| self.operation.moves_data()) {
-            self.activity.carries(dtype, terms.place);
+            self.activity.carries(dtype);
         }
         let alone = Agreed {
             rank: self.rank(),
@@ -262,10 +262,11 @@ impl<'a> Call<'a> {
             peer.send = Some(sent?);
         }
         for peer in &mut agreed.peers {
-            self.activity.waits_for_rank(Phase::Frame, peer.rank);
+            self.activity.waits_to_agree_with(peer.rank);
             let delivery = (&mut peer.receive).await?;
             peer.frame = Frame::read(&peer.receive.slab()[..delivery.bytes])?;
         }
+        self.activity.all_have_entered();
         for send in agreed.peers.iter_mut().filter_map(|peer| peer.send.take()) {
             send.await?;
         }
@@ -349,7 +350,8 @@ impl<'a> Call<'a> {
     }
 
     async fn receive_frame(&self, from: usize) -> Result<(Slab, usize)> {
-        self.activity.waits_for_rank(Phase::Frame, from);
+        // It may have entered, and wait for others further down or up.
+        self.activity.waits_for_rank(Phase::Step, from);
         let (transport, tag) = (self.endpoint().engine.transport(), self.tag());
         let mut receive =
             Transfer::receive_slab(transport, self.private(), Some(from), Some(tag), VERDICT_BYTES)?;
@@ -501,14 +503,6 @@ pub(super) fn peer_failure(rank: usize, kind: ErrorKind, text: &str) -> Error {
     Error::new(kind, format!("rank {rank} failed: {text}"))
 }
 
-/// The longest prefix of at most `bytes` bytes that is whole characters.
-pub(super) fn shortened(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len()))
-        .rev()
-        .find(|&end| text.is_char_boundary(end));
-    &text[..end.unwrap_or(0)]
-}
-
 /// Says which ranks differ from most, and how.
 fn odd_ranks(frames: &[Frame]) -> String {
     let votes = |frame: &Frame| {
@@ -598,12 +592,5 @@ mod tests {
         assert_eq!((read.0, read.1), (verdict.0, verdict.1));
         assert!(read.2.len() > 2000 && verdict.2.starts_with(&read.2));
         assert_eq!(read_verdict(&written_verdict(None)).unwrap(), None);
-    }
-
-    #[test]
-    fn texts_are_cut_between_characters() {
-        assert_eq!(shortened("aé", 2), "a");
-        assert_eq!(shortened("aé", 3), "aé");
-        assert_eq!(shortened("", 3), "");
     }
 }

@@ -75,7 +75,7 @@ impl Communicator {
     ) -> Result<Intercommunicator> {
         let named = |error: Error| error.at(Operation::CreateIntercommunicator.name(), self.rank());
         self.endpoint.check_native().map_err(named)?;
-        let blocking = Blocking::enter(self, Operation::CreateIntercommunicator, 0)?;
+        let blocking = Blocking::enter(self, Operation::CreateIntercommunicator, &())?;
         let call = blocking.call();
         let mut checked = self.check_leader(local_leader);
         let mut other_side = None;

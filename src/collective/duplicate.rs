@@ -47,7 +47,7 @@ impl Communicator {
             let made = self.divide(plain, Operation::Duplicate, Division::Same)?;
             return made.ok_or_else(|| Error::invalid("MPI made no communicator"));
         }
-        let blocking = Blocking::enter(self, Operation::Duplicate, 0)?;
+        let blocking = Blocking::enter(self, Operation::Duplicate, &())?;
         blocking.run(duplicate(&blocking.call()))
     }
 }

@@ -9,7 +9,7 @@ use crate::plan::Operation;
 impl Communicator {
     /// Returns when all ranks are about to end; what is still pending goes on meanwhile.
     pub(crate) fn agree_to_finalize(&self) -> Result<()> {
-        let blocking = Blocking::enter(self, Operation::Finalize, 0)?;
+        let blocking = Blocking::enter(self, Operation::Finalize, &())?;
         let call = blocking.call();
         blocking.run(async { call.agree(Terms::NONE, Ok(()), None).await?.over() })
     }

@@ -144,7 +144,7 @@ where
     C: Collective<S> + 'static,
 {
     let mut activity = comm.activity(name);
-    activity.bytes = spans.bytes();
+    spans.describe(&activity);
     let named = |error| activity.name(error);
     let _inside = comm.endpoint.enter().map_err(named)?;
     let sequence = match persistent {

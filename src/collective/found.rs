@@ -84,7 +84,7 @@ impl Founding<'_> {
     /// Makes one more communicator of a family.
     fn make_member(&self, family: &Arc<Family>, founding: &Arc<Endpoint>) -> Result<Arc<Endpoint>> {
         let comm = Communicator::new(Arc::clone(founding), self.timeout);
-        let blocking = Blocking::enter(&comm, self.operation, 0)?;
+        let blocking = Blocking::enter(&comm, self.operation, &())?;
         let call = blocking.call();
         let place = blocking.run(async {
             call.begin().await?;

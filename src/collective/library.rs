@@ -3,6 +3,7 @@
 use super::barrier::Barrier;
 use super::{Blocking, Collective};
 use crate::comm::Communicator;
+use crate::engine::Phase;
 use crate::error::Result;
 use crate::plan::Operation;
 
@@ -14,11 +15,14 @@ impl Communicator {
         operation: Operation,
         call: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let blocking = Blocking::enter(self, operation, 0)?;
+        let blocking = Blocking::enter(self, operation, &())?;
         match &self.endpoint.plain {
             None => blocking.run(Barrier.run(&blocking.call(), &()))?,
             Some(plain) => blocking.run(plain.all_have_started())?,
         }
-        call().map_err(|error| error.at(operation.name(), self.rank()))
+        let activity = &blocking.activity;
+        activity.waits_for(Phase::Creation);
+        let outcome = self.endpoint.call_library(activity, call);
+        outcome.map_err(|error| activity.name(error))
     }
 }

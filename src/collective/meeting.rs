@@ -9,10 +9,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::agreement::{peer_failure, shortened};
+use super::agreement::peer_failure;
 use crate::comm::Communicator;
 use crate::engine::{Activity, Phase, Slab, Transfer};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::fingerprint::fingerprint_of_ranks;
 use crate::message::Tag;
 
@@ -154,8 +154,8 @@ impl<'a> Post<'a> {
         send().or_else(|_| send())?.await.map(drop)
     }
 
-    async fn receive_bytes(&self, from: usize, capacity: usize) -> Result<(Slab, usize)> {
-        self.activity.waits_for_rank(Phase::Frame, from);
+    async fn receive_bytes(&self, phase: Phase, from: usize, capacity: usize) -> Result<(Slab, usize)> {
+        self.activity.waits_for_rank(phase, from);
         let endpoint = &self.comm.endpoint;
         let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
         let mut receive = Transfer::receive_slab(transport, private, Some(from), Some(self.tag), capacity)?;
@@ -168,8 +168,13 @@ impl<'a> Post<'a> {
             .await
     }
 
+    /// Receives the first letter of a rank.
     pub(super) async fn receive(&self, from: usize) -> Result<Letter> {
-        let (slab, bytes) = self.receive_bytes(from, NOTE_BYTES + TEXT_BYTES).await?;
+        self.receive_in(Phase::Meeting, from).await
+    }
+
+    async fn receive_in(&self, phase: Phase, from: usize) -> Result<Letter> {
+        let (slab, bytes) = self.receive_bytes(phase, from, NOTE_BYTES + TEXT_BYTES).await?;
         let malformed = || {
             Error::new(
                 ErrorKind::Mismatch,
@@ -198,7 +203,7 @@ impl<'a> Post<'a> {
     pub(super) async fn receive_numbers(&self, from: usize, numbers: &mut [u64]) -> Result<()> {
         for part in numbers.chunks_mut(NUMBERS_AT_A_TIME) {
             let bytes: &mut [u8] = bytemuck::cast_slice_mut(part);
-            let (slab, length) = self.receive_bytes(from, bytes.len()).await?;
+            let (slab, length) = self.receive_bytes(Phase::Step, from, bytes.len()).await?;
             if length != bytes.len() {
                 return Err(Error::new(
                     ErrorKind::Mismatch,
@@ -218,7 +223,7 @@ impl<'a> Post<'a> {
             return self.gather(members, letter, own).await;
         };
         self.send(first, &letter).await?;
-        let verdict = self.receive(first).await?;
+        let verdict = self.receive_in(Phase::Step, first).await?;
         own.and_then(|_| verdict.knowledge())
     }
 

@@ -80,14 +80,18 @@ pub(crate) struct Blocking<'a> {
 }
 
 impl<'a> Blocking<'a> {
-    /// Enters a collective with a buffer of `bytes` bytes, for the report.
+    /// Enters a collective with these buffers.
     #[inline]
-    pub(crate) fn enter(comm: &'a Communicator, operation: Operation, bytes: usize) -> Result<Blocking<'a>> {
-        let named = |error: Error| error.at(operation.name(), comm.rank());
-        let inside = comm.endpoint.enter().map_err(named)?;
-        let entered = comm.endpoint.enter_collective(operation).map_err(named)?;
+    pub(crate) fn enter(
+        comm: &'a Communicator,
+        operation: Operation,
+        spans: &impl Spans,
+    ) -> Result<Blocking<'a>> {
         let mut activity = comm.activity(operation.name());
-        activity.bytes = bytes;
+        spans.describe(&activity);
+        let inside = comm.enter(&activity)?;
+        let entered = comm.endpoint.enter_collective(operation);
+        let entered = entered.map_err(|error| activity.name(error))?;
         activity.sequence = Some(entered.sequence);
         Ok(Blocking {
             comm,
@@ -124,7 +128,8 @@ impl<'a> Blocking<'a> {
                 if let Some(outcome) = self.comm.run(&self.inside, &[&self.activity], pin!(step))? {
                     return Ok(outcome);
                 }
-                errand.run(plain, &self.comm.endpoint.context);
+                let endpoint = &self.comm.endpoint;
+                endpoint.call_library(&self.activity, || errand.run(plain, &endpoint.context));
             },
             _ => self.comm.run(&self.inside, &[&self.activity], body),
         }
@@ -154,6 +159,16 @@ pub(crate) trait Spans: Send + Sync {
     fn bytes(&self) -> usize;
 
     fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send;
+
+    /// Tells reports and traces about them.
+    #[inline]
+    fn describe(&self, activity: &Activity) {
+        activity.measures(self.bytes());
+        // An empty one is of no use here, wherever it is.
+        for span in self.each().filter(|span| span.bytes() > 0) {
+            activity.has_elements_in(span.place());
+        }
+    }
 }
 
 impl Spans for () {
@@ -212,7 +227,7 @@ impl Communicator {
     /// Runs a collective to its end.
     #[inline]
     fn collective<S: Spans, C: Collective<S>>(&self, what: C, buffers: S) -> Result<()> {
-        let blocking = Blocking::enter(self, C::OPERATION, buffers.bytes())?;
+        let blocking = Blocking::enter(self, C::OPERATION, &buffers)?;
         let call = blocking.call();
         blocking.run(what.run(&call, &buffers))
     }

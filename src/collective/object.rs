@@ -89,9 +89,9 @@ const NOTHING: u64 = u64::MAX;
 impl<'a> Steps<'a> {
     /// Enters a collective on objects.
     pub(crate) fn enter(comm: &'a Communicator, operation: Operation) -> Result<Steps<'a>> {
-        let named = |error: Error| error.at(operation.name(), comm.rank());
+        let named = |error| comm.activity(operation.name()).name(error);
         comm.endpoint.check_native().map_err(named)?;
-        Blocking::enter(comm, operation, 0).map(Steps)
+        Blocking::enter(comm, operation, &()).map(Steps)
     }
 
     /// Sees to it that all ranks are in this operation, with the same root if there is one, and ready. If not, all
@@ -124,11 +124,13 @@ impl<'a> Steps<'a> {
             let mut length = [bytes.len() as u64];
             let told = bcast(call, &length.lower_mut(), root, local).await;
             if call.rank() == root {
+                call.activity.measures(bytes.len());
                 return bcast(call, &bytes.lower_mut(), root, told).await;
             }
             let ready = told
                 .and_then(|()| Incoming::told(length[0]))
                 .map(|memory| incoming = memory);
+            call.activity.measures(length[0] as usize);
             bcast(call, &incoming.span(), root, ready).await
         })?;
         match call.rank() == root {
@@ -144,6 +146,7 @@ impl<'a> Steps<'a> {
         let call = &blocking.call();
         let (mut incoming, mut blocks) = (Incoming::default(), Blocks::default());
         blocking.run(async {
+            call.activity.measures(own.len());
             let length = [own.len() as u64];
             let mut lengths = vec![0u64; call.ranks()];
             let told = {
@@ -181,6 +184,7 @@ impl<'a> Steps<'a> {
             let ready = told
                 .and_then(|()| Incoming::told(length[0]))
                 .map(|memory| own = memory);
+            call.activity.measures(length[0] as usize);
             let blocks = blocks_if(ready.is_ok(), &all.blocks, call.ranks());
             let own = checked(own.span(), &ready);
             scatterv(call, &all.bytes.lower(), &blocks, &own, root).await
@@ -195,6 +199,7 @@ impl<'a> Steps<'a> {
         let call = &blocking.call();
         let (mut incoming, mut blocks) = (Incoming::default(), Blocks::default());
         blocking.run(async {
+            call.activity.measures(outgoing.bytes.len());
             let lengths = outgoing.lengths(call.ranks());
             let mut told = vec![0u64; call.ranks()];
             let ready = alltoall(call, &lengths.lower(), &told.lower_mut(), Ok(())).await;
@@ -229,6 +234,7 @@ impl<'a> Steps<'a> {
             if let Some(bytes) = bytes
                 && answer == [1]
             {
+                call.activity.measures(bytes.len());
                 // SAFETY: only read.
                 unsafe { courier.send(to, &bytes.lower()) };
                 courier.finish().await;
@@ -259,6 +265,7 @@ impl<'a> Steps<'a> {
             unsafe { courier.send(from, &answer.lower()) };
             courier.finish().await;
             if answer == [1] && !courier.has_failed() {
+                call.activity.measures(incoming.length);
                 // SAFETY: nobody uses the bytes before `finish`.
                 unsafe { courier.receive(from, &incoming.span()) };
                 courier.finish().await;

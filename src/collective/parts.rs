@@ -58,11 +58,11 @@ pub(super) fn divide(
     wish: Result<Wish>,
     check: impl Fn(&[Wish]) -> Result<()> + Send,
 ) -> Result<Option<Communicator>> {
-    let blocking = Blocking::enter(comm, operation, 0)?;
+    let blocking = Blocking::enter(comm, operation, &())?;
     let call = blocking.call();
     let parts = blocking.run(agree_on_parts(&call, wish, check))?;
     // MPI waits for all ranks inside: nobody's operations may depend on this thread meanwhile.
-    let made = make(&call, &parts);
+    let made = comm.endpoint.call_library(call.activity, || make(&call, &parts));
     blocking.run(conclude(&call, parts, made))
 }
 

@@ -189,6 +189,10 @@ pub(super) async fn scatterv(
         return courier.outcome();
     }
     let payload = agreed.payload(root);
+    call.activity.takes(match payload.is_empty() {
+        true => Algorithm::Direct,
+        false => Algorithm::Frames,
+    });
     if !payload.is_empty() {
         let before: u64 = (0..rank).filter_map(|other| agreed.count(other)).sum();
         let first = before as usize * own.dtype().size();

@@ -43,7 +43,7 @@ fn native(engine: &Arc<Engine>, parent: &Context, family: &Arc<Family>) -> Resul
     let user = duplicate_of(engine, parent)?;
     let endpoint = Endpoint::new(engine, user, family, 0)?;
     let comm = Communicator::new(endpoint, engine.config().timeout);
-    let blocking = Blocking::enter(&comm, Operation::World, 0)?;
+    let blocking = Blocking::enter(&comm, Operation::World, &())?;
     let _all_know_their_gpu = blocking.run(compare_settings(&blocking.call()))?;
     #[cfg(feature = "cuda")]
     if !_all_know_their_gpu {

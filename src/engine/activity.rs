@@ -29,6 +29,10 @@ pub(crate) enum Phase {
     Body,
     /// Another rank to enter the collective.
     Frame,
+    /// A rank, perhaps of another communicator, to come to a meeting.
+    Meeting,
+    /// Another rank, which may have entered it, to go on.
+    Step,
     /// Another rank's part of a collective.
     Data,
     /// The transport to make a communicator.
@@ -40,13 +44,15 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    const ALL: [Phase; 10] = [
+    const ALL: [Phase; 12] = [
         Phase::Start,
         Phase::Envelope,
         Phase::Match,
         Phase::Go,
         Phase::Body,
         Phase::Frame,
+        Phase::Meeting,
+        Phase::Step,
         Phase::Data,
         Phase::Creation,
         Phase::Library,
@@ -124,9 +130,9 @@ pub(crate) struct Activity {
     pub communicator: Option<Arc<str>>,
     pub peer: Option<Peer>,
     pub tag: Option<Tag>,
-    pub bytes: usize,
     /// The number of a collective on its communicator.
     pub sequence: Option<Sequence>,
+    bytes: AtomicUsize,
     phase: AtomicU8,
     awaited: AtomicUsize,
     since: OnceLock<Instant>,
@@ -136,7 +142,17 @@ pub(crate) struct Activity {
     is_staged: AtomicBool,
     /// Whether it was shown to those who trace.
     begun: AtomicBool,
+    /// Whether all ranks have entered the collective.
+    all_have_entered: AtomicBool,
+    /// Whether it goes on without its caller, and tells itself how it ended.
+    is_task: AtomicBool,
     trace: Mutex<Option<Box<Trace>>>,
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
 impl Activity {
@@ -148,8 +164,8 @@ impl Activity {
             communicator: None,
             peer: None,
             tag: None,
-            bytes: 0,
             sequence: None,
+            bytes: AtomicUsize::new(0),
             phase: AtomicU8::new(Phase::Start as u8),
             awaited: AtomicUsize::new(NOBODY),
             since: OnceLock::new(),
@@ -158,15 +174,35 @@ impl Activity {
             course: AtomicU8::new(Course::Unknown as u8),
             is_staged: AtomicBool::new(false),
             begun: AtomicBool::new(false),
+            all_have_entered: AtomicBool::new(false),
+            is_task: AtomicBool::new(false),
             trace: Mutex::new(None),
         }
     }
 
-    /// Notes what the elements are, and where.
+    /// Notes what the elements are.
     #[inline]
-    pub(crate) fn carries(&self, dtype: Dtype, place: Place) {
+    pub(crate) fn carries(&self, dtype: Dtype) {
         self.dtype.store(dtype.code(), Ordering::Relaxed);
-        self.is_staged.store(place == Place::Device, Ordering::Relaxed);
+    }
+
+    /// Notes where elements are that this rank has or gets; of several places a GPU counts.
+    #[inline]
+    pub(crate) fn has_elements_in(&self, place: Place) {
+        if place == Place::Device {
+            self.is_staged.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes how many bytes the elements have, as soon as that is known.
+    #[inline]
+    pub(crate) fn measures(&self, bytes: usize) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Notes how elements travel; of several ways the longest counts.
@@ -198,29 +234,43 @@ impl Activity {
         self.trace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows the operation to those who trace, the first time. Returns its span, for the thread that runs it.
+    /// Shows the operation to those who trace, the first time.
     #[cold]
-    pub(super) fn begin(&self) -> Option<tracing::Span> {
-        if self.begun.swap(true, Ordering::Relaxed) {
-            return None;
+    pub(super) fn begin(&self) {
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            let trace = Trace::begin(self);
+            *self.trace() = Some(Box::new(trace));
         }
-        let trace = Trace::begin(self);
-        let span = trace.span();
-        *self.trace() = Some(Box::new(trace));
-        Some(span)
     }
 
-    /// Tells those who trace how a part of the operation ended; the first error counts.
+    /// Its span, while it is shown.
+    pub(super) fn span(&self) -> Option<tracing::Span> {
+        self.trace().as_ref().map(|trace| trace.span())
+    }
+
+    /// Remembers for those who trace how a part of the operation ended; the first error counts.
     #[cold]
     pub(super) fn note(&self, outcome: Result<(), ErrorKind>) {
         if let Some(trace) = &mut *self.trace() {
-            trace.note(self, outcome);
+            trace.note(outcome);
         }
     }
 
-    /// Ends what is shown, before the operation itself is dropped.
+    /// Ends what is shown, if it still is: of a task before the operation itself is dropped.
     pub(super) fn close(&self) {
-        drop(self.trace().take());
+        let trace = self.trace().take();
+        if let Some(trace) = trace {
+            trace.end(self);
+        }
+    }
+
+    /// Notes that it goes on without its caller: a call that waits for it does not know how it ends.
+    pub(super) fn becomes_a_task(&self) {
+        self.is_task.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_task(&self) -> bool {
+        self.is_task.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -232,6 +282,22 @@ impl Activity {
     pub(crate) fn waits_for_rank(&self, phase: Phase, rank: usize) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.awaited.store(rank, Ordering::Relaxed);
+    }
+
+    /// Waits for a rank of which nothing has come yet, or which is behind in a later step.
+    #[inline]
+    pub(crate) fn waits_to_agree_with(&self, rank: usize) {
+        let phase = match self.all_have_entered.load(Ordering::Relaxed) {
+            true => Phase::Step,
+            false => Phase::Frame,
+        };
+        self.waits_for_rank(phase, rank);
+    }
+
+    /// Notes that no rank is missing any more.
+    #[inline]
+    pub(crate) fn all_have_entered(&self) {
+        self.all_have_entered.store(true, Ordering::Relaxed);
     }
 
     #[inline]
@@ -259,12 +325,28 @@ impl Activity {
         self.since.get_or_init(Instant::now).elapsed()
     }
 
+    /// Its line in a report.
+    pub(super) fn line(&self) -> String {
+        format!("{self} ({:.1} s)", self.age().as_secs_f64())
+    }
+
+    /// A copy for reports, whose age counts from here.
+    pub(super) fn shown(&self) -> Activity {
+        let mut shown = Activity::new(self.operation, self.rank);
+        shown.communicator.clone_from(&self.communicator);
+        shown.sequence = self.sequence;
+        shown.measures(self.bytes());
+        shown.waits_for(self.phase());
+        shown.age();
+        shown
+    }
+
     /// Names this operation in an error from below.
     pub(crate) fn name(&self, error: Error) -> Error {
         // One that is refused at the door has no other moment to be shown.
-        if trace::is_on() && self.begin().is_some() {
+        if trace::is_on() && !self.is_task() {
+            self.begin();
             self.note(Err(error.kind()));
-            self.close();
         }
         let error = error.at(self.operation, self.rank).on(self.communicator.as_ref());
         match self.peer {
@@ -289,8 +371,9 @@ impl fmt::Display for Activity {
         if let Some(tag) = self.tag {
             write!(f, ", {tag}")?;
         }
-        if self.bytes > 0 {
-            write!(f, ", {} bytes", self.bytes)?;
+        match self.bytes() {
+            0 => {}
+            bytes => write!(f, ", {bytes} bytes")?,
         }
         f.write_str(", waits for ")?;
         let awaited = self.awaited.load(Ordering::Relaxed);
@@ -300,7 +383,8 @@ impl fmt::Display for Activity {
             Phase::Match => f.write_str("a matching send"),
             Phase::Go => f.write_str("a matching receive"),
             Phase::Body => f.write_str("the elements to be moved"),
-            Phase::Frame => write!(f, "rank {awaited} to enter it"),
+            Phase::Frame | Phase::Meeting => write!(f, "rank {awaited} to enter it"),
+            Phase::Step => write!(f, "rank {awaited} to come to the next step of it"),
             Phase::Data => write!(f, "the part of rank {awaited}"),
             Phase::Creation => f.write_str("the communicator to be made"),
             Phase::Library => f.write_str("MPI's own collective"),

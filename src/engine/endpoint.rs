@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
+use super::activity::Activity;
 use super::arrived::List;
 use super::family::Family;
 use super::name::Name;
@@ -43,6 +44,8 @@ pub(crate) struct Endpoint {
     /// The codes of the latest two collectives.
     operations: AtomicU16,
     noticed: Mutex<Noticed>,
+    /// What the thread in a collective does inside of MPI, where it does not wait in the engine.
+    in_library: Mutex<Option<Activity>>,
 }
 
 /// Since when a communicator is where it is, as far as somebody has looked.
@@ -134,6 +137,7 @@ impl Endpoint {
             sequences: Sequences::default(),
             in_collective: AtomicBool::new(false),
             operations: AtomicU16::new(u16::MAX),
+            in_library: Mutex::default(),
             noticed: Mutex::new(Noticed {
                 entered: 0,
                 is_inside: false,
@@ -327,6 +331,21 @@ impl Endpoint {
             endpoint: self,
             sequence: self.sequences.next(),
         })
+    }
+
+    /// Makes a call of a collective that waits for other ranks inside of MPI, and shows it in reports meanwhile.
+    pub(crate) fn call_library<T>(&self, activity: &Activity, call: impl FnOnce() -> T) -> T {
+        let show = |shown| *self.in_library.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+        show(Some(activity.shown()));
+        let outcome = call();
+        show(None);
+        outcome
+    }
+
+    /// The line of such a call.
+    pub(super) fn in_library(&self) -> Option<String> {
+        let in_library = self.in_library.lock().unwrap_or_else(PoisonError::into_inner);
+        in_library.as_ref().map(Activity::line)
     }
 
     /// Counts a collective that is made to be started many times.

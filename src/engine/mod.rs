@@ -662,29 +662,22 @@ impl Lent<'_> {
 
 /// A line for each pending operation; `own` are those of the caller.
 fn describe(tasks: &[Entry], own: &[&Activity]) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut add = |activities: &[&Activity]| {
-        for activity in activities
-            .iter()
-            .filter(|activity| activity.phase() != Phase::Over)
-        {
-            lines.push(format!("{activity} ({:.1} s)", activity.age().as_secs_f64()));
-        }
-    };
-    add(own);
+    let mut pending = own.to_vec();
     for entry in tasks {
-        match entry {
-            Entry::Task(task) => add(&[&task.state().activity]),
-            Entry::Lent(lent) => {
-                // SAFETY: as in `round`; the caller holds the baton.
-                let activities = unsafe { (**lent).activities };
-                if !std::ptr::eq(activities, own) {
-                    add(activities);
-                }
+        let others = match entry {
+            Entry::Task(task) => &[&*task.state().activity][..],
+            // SAFETY: as in `round`; the caller holds the baton.
+            Entry::Lent(lent) => unsafe { (**lent).activities },
+        };
+        for activity in others {
+            // A call that waits for a request has its activity, too.
+            if !pending.iter().any(|known| std::ptr::eq(*known, *activity)) {
+                pending.push(activity);
             }
         }
     }
-    lines
+    pending.retain(|activity| activity.phase() != Phase::Over);
+    pending.into_iter().map(Activity::line).collect()
 }
 
 /// Waits until a task that the engine drives is over.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::whereabouts::Pending;
-use super::{Engine, Entry, Phase, Wait, describe, reporter, survey};
+use super::{Engine, Entry, Phase, Wait, reporter, survey};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The fewest and the most rounds in vain before a thread lets others run after each: few where others want
@@ -137,14 +137,16 @@ impl<'a> Patience<'a> {
         }
         self.engine.inquiry.answer(tasks, self.wait);
         if self.engine.only_thread.is_some() && waited >= ATTENTIVE_AFTER {
-            survey::attend(&endpoint.engine, || Pending::of(tasks, Some(self.wait)));
+            survey::attend(&endpoint.engine, || {
+                Pending::of(self.engine, tasks, Some(self.wait))
+            });
         }
         Ok(())
     }
 
     /// Prints what each pending operation of this rank waits for, and lets rank 0 ask the others.
     fn report(&self, waited: Duration, tasks: &[Entry]) {
-        let lines = describe(tasks, self.wait.activities);
+        let Pending { lines, .. } = Pending::of(self.engine, tasks, Some(self.wait));
         let mut text = format!(
             "rank {} has waited for {:.1} s; pending here:\n",
             self.engine.rank,

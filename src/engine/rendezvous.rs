@@ -165,7 +165,7 @@ async fn send_mark(endpoint: &Endpoint, dest: usize, tag: i32) -> Result<()> {
 fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, bytes: usize, id: u32) -> Result<()> {
     let mut activity = Activity::new("withdrawn send", endpoint.rank());
     activity.peer = Some(Peer::To(endpoint.rank_of(dest)));
-    activity.bytes = bytes;
+    activity.measures(bytes);
     activity.waits_for(Phase::Go);
     let activity = Arc::new(activity);
     let own = Arc::clone(endpoint);
@@ -222,6 +222,7 @@ pub(crate) async fn receive_object(
         // It is refused below.
         _ => 0,
     };
+    activity.measures(length);
     let (mut object, reserved) = match buffer::reserved(length, "an object") {
         Ok(memory) => (memory, Ok(())),
         Err(error) => (Vec::new(), Err(error)),

@@ -44,7 +44,7 @@ impl Inquiry {
     /// Answers as the thread that polls, which waits for `own`, if it was asked.
     pub(super) fn answer(&self, tasks: &[super::Entry], own: &Wait<'_>) {
         if self.is_open() && self.is_open.swap(false, Ordering::Relaxed) {
-            let pending = Pending::of(tasks, Some(own));
+            let pending = Pending::of(&own.endpoint.engine, tasks, Some(own));
             *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(pending);
         }
     }
@@ -113,18 +113,16 @@ fn wait(signals: Option<&UnixStream>, time: Duration) -> bool {
         return false;
     };
     let mut bytes = [0; 64];
-    match signals
+    let read = signals
         .set_read_timeout(Some(time))
-        .and_then(|()| signals.read(&mut bytes))
-    {
-        Ok(bytes) => bytes > 0,
-        Err(error) => {
-            if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
-                thread::sleep(time);
-            }
-            false
-        }
+        .and_then(|()| signals.read(&mut bytes));
+    match read {
+        Ok(1..) => return true,
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+        // The end, where the program has taken the handler away: nothing can be waited for any more.
+        Ok(0) | Err(_) => thread::sleep(time),
     }
+    false
 }
 
 /// Prints what is pending on a rank, and lets rank 0 ask the others.
@@ -168,7 +166,7 @@ fn pending(engine: &Engine) -> Option<Pending> {
         if let Some(mut tasks) = engine.tasks.try_take() {
             inquiry.is_open.store(false, Ordering::Relaxed);
             engine.collect_inbox(&mut tasks);
-            return Some(Pending::of(&tasks, None));
+            return Some(Pending::of(engine, &tasks, None));
         }
         thread::sleep(Duration::from_millis(1));
     }
@@ -181,5 +179,24 @@ fn stuck() -> Pending {
     Pending {
         lines: vec!["a call that polls does not come back from the transport".to_owned()],
         missing: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_rests_where_no_signal_can_come() {
+        let (reader, writer) = UnixStream::pair().unwrap();
+        let time = Duration::from_millis(30);
+        (&writer).write_all(&[0]).unwrap();
+        assert!(wait(Some(&reader), time));
+        drop(writer);
+        for signals in [Some(&reader), None] {
+            let before = Instant::now();
+            assert!(!wait(signals, time));
+            assert!(before.elapsed() >= time);
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! calls that wait do, so that a rank which is in no call cannot answer.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -32,13 +32,33 @@ pub(super) struct Survey {
     context: OnceLock<Context>,
     /// Whether rank 0 is to ask.
     is_wanted: AtomicBool,
+    /// Questions that rank 0 has asked.
+    questions: AtomicU64,
     round: Mutex<Option<Round>>,
 }
 
 /// A question that is not answered by all yet.
 struct Round {
+    question: u64,
     asked: Instant,
     heard: BTreeMap<usize, Whereabouts>,
+}
+
+impl Round {
+    fn new(question: u64) -> Round {
+        Round {
+            question,
+            asked: Instant::now(),
+            heard: BTreeMap::new(),
+        }
+    }
+
+    /// Takes an answer, unless it is one to an earlier question: that rank was there then.
+    fn hear(&mut self, rank: usize, whereabouts: Whereabouts) {
+        if whereabouts.question == self.question {
+            self.heard.insert(rank, whereabouts);
+        }
+    }
 }
 
 impl Survey {
@@ -85,38 +105,51 @@ pub(super) fn attend(engine: &Arc<Engine>, pending: impl Fn() -> Pending) {
         return;
     }
     if survey.is_wanted.swap(false, Ordering::Relaxed) && round.is_none() {
+        let question = survey.questions.fetch_add(1, Ordering::Relaxed);
         for other in (0..context.group.len()).filter(|&other| other != context.rank) {
-            send(engine, other, QUESTION, Slab::take(), 0);
+            let asked = Whereabouts {
+                question,
+                ..Whereabouts::default()
+            };
+            send(engine, other, QUESTION, &asked);
         }
-        *round = Some(Round {
-            asked: Instant::now(),
-            heard: BTreeMap::new(),
-        });
+        *round = Some(Round::new(question));
     }
     // What cannot be received does not make the hang worse.
     while let Ok(Some((source, tag, slab, bytes))) = next(engine, context) {
-        match (tag, Whereabouts::read(&slab.bytes()[..bytes]), &mut *round) {
-            (QUESTION, ..) => {
-                let mut slab = Slab::take();
-                let bytes = Whereabouts::of(engine, pending()).write(slab.bytes_mut());
-                send(engine, source, ANSWER, slab, bytes);
+        let Some(said) = Whereabouts::read(&slab.bytes()[..bytes]) else {
+            continue;
+        };
+        match (tag, &mut *round) {
+            (QUESTION, _) => {
+                let answer = Whereabouts {
+                    question: said.question,
+                    ..Whereabouts::of(engine, pending())
+                };
+                send(engine, source, ANSWER, &answer);
             }
-            (_, Some(whereabouts), Some(round)) => {
-                round.heard.insert(source, whereabouts);
-            }
+            (_, Some(round)) => round.hear(source, said),
             _ => {}
         }
     }
     let others = context.group.len() - 1;
     let is_over = |round: &mut Round| round.heard.len() >= others || round.asked.elapsed() > PATIENCE;
-    if let Some(Round { mut heard, .. }) = round.take_if(is_over) {
-        heard.insert(context.rank, Whereabouts::of(engine, pending()));
-        reporter::print(&conclusion(&heard, context.group.len(), engine.config().check));
+    if let Some(mut round) = round.take_if(is_over) {
+        round
+            .heard
+            .insert(context.rank, Whereabouts::of(engine, pending()));
+        reporter::print(&conclusion(
+            &round.heard,
+            context.group.len(),
+            engine.config().check,
+        ));
     }
 }
 
 /// Sends in the background, without being listed as pending.
-fn send(engine: &Arc<Engine>, dest: usize, tag: i32, slab: Slab, bytes: usize) {
+fn send(engine: &Arc<Engine>, dest: usize, tag: i32, whereabouts: &Whereabouts) {
+    let mut slab = Slab::take();
+    let bytes = whereabouts.write(slab.bytes_mut());
     let activity = Activity::new("report", engine.rank);
     activity.waits_for(Phase::Over);
     let own = Arc::clone(engine);
@@ -274,6 +307,7 @@ mod tests {
         };
         let since = Instant::now() - Duration::from_secs(12);
         Whereabouts {
+            question: 0,
             pending: Pending::default(),
             standings: vec![Standing::new((5, 3), entered, operations, is_inside, since)],
         }
@@ -288,6 +322,20 @@ mod tests {
                 "rank 1 has not entered allreduce #17, as ranks 0, 2 have; it was last in bcast #16, which it left about 12 s ago"
             ]
         );
+    }
+
+    #[test]
+    fn a_late_answer_does_not_count_for_a_later_question() {
+        let answer = |question| Whereabouts {
+            question,
+            ..rank(18, true)
+        };
+        let mut round = Round::new(3);
+        round.hear(1, answer(2));
+        assert!(round.heard.is_empty());
+        round.hear(1, answer(3));
+        round.hear(1, answer(2));
+        assert_eq!(round.heard[&1].question, 3);
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub(crate) fn task<F>(activity: Arc<Activity>, memory: Memory, future: F) -> Arc
 where
     F: Future<Output = Result<Status>> + Send + 'static,
 {
+    activity.becomes_a_task();
     if memory != Memory::Nothing && trace::is_on() {
         activity.begin();
     }

@@ -5,6 +5,8 @@
 
 mod nvtx;
 
+use std::panic::{self, AssertUnwindSafe};
+
 use tracing::field::Empty;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing::span::EnteredSpan;
@@ -20,7 +22,10 @@ pub(super) struct Trace {
     span: Span,
     /// Ends with this value.
     _range: Option<nvtx::Range>,
-    has_failed: bool,
+    /// Whether their number was known at the start.
+    has_bytes: bool,
+    /// Of the steps that are over.
+    outcome: Option<Result<(), ErrorKind>>,
 }
 
 /// Looks for a tool that shows NVTX ranges, once in a process.
@@ -35,21 +40,32 @@ pub(super) fn is_on() -> bool {
     spans || nvtx::is_on()
 }
 
+/// Runs what calls those who trace where nothing may unwind: they are not ours, and a panic of theirs stays with them.
+fn contained(call: impl FnOnce()) {
+    // The hook has told of the panic.
+    let _ = panic::catch_unwind(AssertUnwindSafe(call));
+}
+
 /// The spans that a thread is inside of.
 pub(super) struct Entered(Vec<EnteredSpan>);
 
-/// Enters the parts of a blocking operation, but for operations that were shown before and are now waited for.
+/// Enters the parts of a blocking operation, for one of its steps. Tasks have no thread.
 #[cold]
 pub(super) fn enter(activities: &[&Activity]) -> Entered {
-    let begun = activities.iter().filter_map(|activity| activity.begin());
-    Entered(begun.map(Span::entered).collect())
+    let own = activities.iter().filter(|activity| !activity.is_task());
+    let spans = own.filter_map(|activity| {
+        activity.begin();
+        activity.span()
+    });
+    Entered(spans.map(Span::entered).collect())
 }
 
 impl Entered {
-    /// Leaves them, with what has become of the operation.
+    /// Leaves them, with what has become of the step.
     #[cold]
     pub(super) fn leave(mut self, activities: &[&Activity], outcome: Result<(), ErrorKind>) {
-        activities.iter().for_each(|activity| activity.note(outcome));
+        let own = activities.iter().filter(|activity| !activity.is_task());
+        own.for_each(|activity| activity.note(outcome));
         // The latest first, as scopes end.
         while self.0.pop().is_some() {}
     }
@@ -57,6 +73,7 @@ impl Entered {
 
 impl Trace {
     pub(super) fn begin(activity: &Activity) -> Trace {
+        let bytes = activity.bytes();
         let span = tracing::debug_span!(
             target: "warpcomm",
             "operation",
@@ -66,7 +83,7 @@ impl Trace {
             dest = Empty,
             tag = Empty,
             sequence = activity.sequence.map(Sequence::number),
-            bytes = activity.bytes,
+            bytes = Some(bytes).filter(|&bytes| bytes > 0),
             dtype = Empty,
             path = Empty,
             outcome = Empty,
@@ -86,8 +103,9 @@ impl Trace {
         };
         Trace {
             span,
-            _range: nvtx::Range::start(activity.operation, activity.bytes),
-            has_failed: false,
+            _range: nvtx::Range::start(activity.operation, bytes),
+            has_bytes: bytes > 0,
+            outcome: None,
         }
     }
 
@@ -95,21 +113,37 @@ impl Trace {
         self.span.clone()
     }
 
-    /// Notes what has become of the operation, or of its latest step; the first error counts.
-    pub(super) fn note(&mut self, activity: &Activity, outcome: Result<(), ErrorKind>) {
-        if self.has_failed {
-            return;
+    /// Remembers what has become of the operation, or of its latest step; the first error counts.
+    pub(super) fn note(&mut self, outcome: Result<(), ErrorKind>) {
+        if !matches!(self.outcome, Some(Err(_))) {
+            self.outcome = Some(outcome);
         }
-        if let Some(dtype) = activity.dtype() {
-            self.span.record("dtype", dtype.name());
-        }
-        if let Some(path) = activity.path() {
-            self.span.record("path", path);
-        }
-        match outcome {
-            Ok(()) => self.span.record("outcome", "ok"),
-            Err(kind) => self.span.record("outcome", tracing::field::debug(kind)),
-        };
-        self.has_failed = outcome.is_err();
+    }
+
+    /// Ends what is shown, with all that is known by now. It may run anywhere in the engine.
+    pub(super) fn end(self, activity: &Activity) {
+        let Trace {
+            span,
+            has_bytes,
+            outcome,
+            ..
+        } = self;
+        contained(|| {
+            if !has_bytes {
+                span.record("bytes", activity.bytes());
+            }
+            if let Some(dtype) = activity.dtype() {
+                span.record("dtype", dtype.name());
+            }
+            if let Some(path) = activity.path() {
+                span.record("path", path);
+            }
+            match outcome {
+                None => &span,
+                Some(Ok(())) => span.record("outcome", "ok"),
+                Some(Err(kind)) => span.record("outcome", tracing::field::debug(kind)),
+            };
+        });
+        contained(|| drop(span));
     }
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use bytemuck::{Pod, Zeroable};
 
 use super::slab::SLAB_BYTES;
-use super::{Engine, Entry, Phase, Wait, describe};
-use crate::plan::{DIRECT_FRAME_RANKS, Operation};
+use super::{Engine, Entry, Wait, describe};
+use crate::error::shortened;
+use crate::plan::Operation;
 
 /// What is pending on a rank.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +47,8 @@ pub(super) struct Standing {
 /// Everything that a rank says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Whereabouts {
+    /// The number of the question that this answers, or is.
+    pub question: u64,
     pub pending: Pending,
     pub standings: Vec<Standing>,
 }
@@ -54,6 +57,7 @@ pub(super) struct Whereabouts {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 struct Head {
+    question: u64,
     missing: u16,
     standings: u16,
     text_bytes: u32,
@@ -64,19 +68,13 @@ const MOST_MISSING: usize = 16;
 const MOST_STANDINGS: usize = 64;
 
 impl Pending {
-    /// What the thread that polls sees: its own operations, if it waits for some, and those that it drives.
-    pub(super) fn of(tasks: &[Entry], own: Option<&Wait<'_>>) -> Pending {
+    /// What the thread that polls sees: its own operations, if it waits for some, those that it drives, and those
+    /// whose threads are inside of MPI.
+    pub(super) fn of(engine: &Engine, tasks: &[Entry], own: Option<&Wait<'_>>) -> Pending {
         let activities = own.map_or(&[][..], |wait| wait.activities);
         let mut missing = Vec::new();
         let mut look_at = |endpoint: &super::Endpoint, activities: &[&super::Activity]| {
-            // Along a tree a rank waits for what others tell of others.
-            if endpoint.size() > DIRECT_FRAME_RANKS {
-                return;
-            }
-            for activity in activities
-                .iter()
-                .filter(|activity| activity.phase() == Phase::Frame)
-            {
+            for activity in activities {
                 let rank = activity
                     .missing()
                     .and_then(|rank| endpoint.context.group.get(rank));
@@ -101,10 +99,14 @@ impl Pending {
                 look_at(lent.endpoint, lent.activities);
             }
         }
-        Pending {
-            lines: describe(tasks, activities),
-            missing,
-        }
+        let mut lines = describe(tasks, activities);
+        lines.extend(
+            engine
+                .endpoints()
+                .iter()
+                .filter_map(|endpoint| endpoint.in_library()),
+        );
+        Pending { lines, missing }
     }
 }
 
@@ -161,7 +163,11 @@ impl Whereabouts {
         }
         // The liveliest first, for those who have no room for all.
         standings.sort_by_key(|standing| (standing.is_inside == 0, standing.for_milliseconds));
-        Whereabouts { pending, standings }
+        Whereabouts {
+            question: 0,
+            pending,
+            standings,
+        }
     }
 
     /// The communicator in which the rank was last in a collective.
@@ -178,6 +184,7 @@ impl Whereabouts {
         let text = self.pending.lines.join("\n");
         let text = shortened(&text, slab.len().min(SLAB_BYTES) - fixed);
         let head = Head {
+            question: self.question,
             missing: missing.len() as u16,
             standings: standings.len() as u16,
             text_bytes: text.len() as u32,
@@ -209,6 +216,7 @@ impl Whereabouts {
         let (standings, rest) = entries(rest, head.standings)?;
         let text = rest.get(..head.text_bytes as usize)?;
         Some(Whereabouts {
+            question: head.question,
             pending: Pending {
                 lines: String::from_utf8_lossy(text).lines().map(str::to_owned).collect(),
                 missing,
@@ -216,14 +224,6 @@ impl Whereabouts {
             standings,
         })
     }
-}
-
-/// The longest prefix of at most `bytes` bytes that is whole characters.
-fn shortened(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len()))
-        .rev()
-        .find(|&end| text.is_char_boundary(end));
-    &text[..end.unwrap_or(0)]
 }
 
 #[cfg(test)]
@@ -235,6 +235,7 @@ mod tests {
         let standing =
             |number: usize| Standing::new((number as u64 + 1, 4), 17, [0, 1], number == 0, Instant::now());
         Whereabouts {
+            question: 7,
             pending: Pending {
                 lines: (0..lines).map(|line| format!("line {line}")).collect(),
                 missing: vec![Missing {

@@ -1,5 +1,6 @@
 //! Ranks that wait in vain, die, or panic: deadlines, hang reports, and what becomes of the others.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -101,7 +102,7 @@ pub const SOLOS: &[Solo] = &[
         start: Start::Ranks(3),
         environment: &[("WARPCOMM_TEST_SIGNALLED", "0")],
         program: a_rank_that_comes_late,
-        release: Some("rank 2 has not entered"),
+        release: Some("as ranks 0, 1 have"),
         expect: |ended| {
             ended.check(
                 true,
@@ -121,7 +122,7 @@ pub const SOLOS: &[Solo] = &[
             ("WARPCOMM_THREAD_LEVEL", "funneled"),
         ],
         program: a_rank_that_comes_late,
-        release: Some("rank 2 reports"),
+        release: Some("last in bcast #1"),
         expect: |ended| {
             ended.check(
                 true,
@@ -131,6 +132,14 @@ pub const SOLOS: &[Solo] = &[
                 ],
             )
         },
+    },
+    Solo {
+        name: "a_hang_report_of_a_plain_collective",
+        start: Start::Ranks(2),
+        environment: &[],
+        program: a_hang_report_of_a_plain_collective,
+        release: Some("barrier #0, waits for MPI's own collective"),
+        expect: |ended| ended.check(true, &["warpcomm: rank 0 reports; pending here:"]),
     },
     Solo {
         name: "a_peer_that_exits",
@@ -234,23 +243,48 @@ fn a_hang_report_of_a_collective() -> Outcome {
 /// The rank that this variable names gets a signal while the others wait for rank 2.
 const SIGNALLED: &str = "WARPCOMM_TEST_SIGNALLED";
 
+/// Lets this rank report again and again: ranks may take their time to come to where they wait.
+fn report_until(is_over: &'static AtomicBool) {
+    thread::spawn(|| {
+        while !is_over.load(Ordering::Relaxed) {
+            low_level::raise(SIGUSR1).expect("a handler");
+            thread::sleep(Duration::from_millis(200));
+        }
+    });
+}
+
 fn a_rank_that_comes_late() -> Outcome {
+    static IS_OVER: AtomicBool = AtomicBool::new(false);
     with_world(|world| {
         world.bcast(&mut [0u8], 0)?;
         if std::env::var(SIGNALLED).is_ok_and(|rank| rank == world.rank().to_string()) {
-            thread::spawn(|| {
-                thread::sleep(Duration::from_millis(500));
-                low_level::raise(SIGUSR1)
-            });
+            report_until(&IS_OVER);
         }
         if world.rank() == 2 {
             wait_for_release();
         }
         let mut sum = [0u64; 3];
         world.allreduce(&[1, 2, 3], &mut sum, Op::Sum)?;
+        IS_OVER.store(true, Ordering::Relaxed);
         assert_eq!(sum, [3, 6, 9]);
         still_works(world)
     })
+}
+
+fn a_hang_report_of_a_plain_collective() -> Outcome {
+    static IS_OVER: AtomicBool = AtomicBool::new(false);
+    let runtime = Runtime::init()?;
+    let plain = runtime.world_plain()?;
+    match plain.rank() {
+        0 => report_until(&IS_OVER),
+        _ => wait_for_release(),
+    }
+    // Rank 0 is inside of MPI, and polls for nobody.
+    plain.barrier()?;
+    IS_OVER.store(true, Ordering::Relaxed);
+    drop(plain);
+    runtime.finalize()?;
+    Ok(())
 }
 
 /// What a rank does whose peer is gone.
