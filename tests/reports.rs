@@ -141,6 +141,8 @@ fn after_some_time_rank_0_tells_who_is_behind() {
         &[
             &["warpcomm: rank 0 has waited for 0."],
             &["warpcomm: rank 1 has waited for 0."],
+            &["warpcomm:   rank 0: allreduce #1, 8 bytes, waits for rank 2 to enter it ("],
+            &["warpcomm:   rank 1: allreduce #1, 8 bytes, waits for rank 2 to enter it ("],
             &["rank 2 has not entered allreduce #1, as ranks 0, 1 have; it was last in bcast #0"],
         ],
     );
