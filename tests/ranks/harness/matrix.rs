@@ -431,8 +431,8 @@ const HEAD_OF_PLAIN: &str = "\
 # What plain communicators support
 
 Written by the tests, as [support.md](support.md), which explains it. Here communicators are plain: ranks may be other
-programs of MPI, and messages and collectives are MPI's own. Objects, persistent collectives, `create_group` and
-intercommunicators are `Unsupported` there.
+programs of MPI, and messages and collectives are MPI's own. Objects, persistent collectives (a dash), `create_group` and
+intercommunicators are `Unsupported` there (`plain::what_needs_envelopes_is_unsupported`).
 ";
 
 /// What the page says before its tables.
