@@ -16,7 +16,7 @@ const BECOME_RANK: &str = r#"while [ "$1" != sh ]; do shift; done; exec "$@""#;
 fn machine(body: &str) -> Machine {
     let machine = Machine::new()
         .launcher("mpiexec", MPICH, body)
-        .tools(&["sh", "rm", "ls", "readlink", "sleep"]);
+        .tools(&["sh", "rm", "ls", "readlink", "sleep", "env"]);
     fs::write(machine.path("libsimgpu.so"), "").unwrap();
     fs::create_dir(machine.path("tmp")).unwrap();
     machine
@@ -117,7 +117,7 @@ fn nothing_is_left_however_the_job_ends() {
 #[test]
 fn nothing_is_left_when_the_job_is_interrupted_at_the_terminal() {
     for signal in ["INT", "TERM", "HUP", "KILL"] {
-        let machine = machine("echo $$; exec env --default-signal sleep 600");
+        let machine = machine("exec env --default-signal sh -c 'echo $$; exec sleep 600'");
         let mut command = command(&machine, &["-n", "1", "--sim", "program"]);
         command
             .process_group(0)
