@@ -150,6 +150,7 @@ pub(crate) struct Activity {
 }
 
 impl Drop for Activity {
+    #[inline]
     fn drop(&mut self) {
         self.close();
     }
@@ -257,7 +258,15 @@ impl Activity {
     }
 
     /// Ends what is shown, if it still is: of a task before the operation itself is dropped.
+    #[inline]
     pub(super) fn close(&self) {
+        if self.begun.load(Ordering::Relaxed) {
+            self.end_trace();
+        }
+    }
+
+    #[cold]
+    fn end_trace(&self) {
         let trace = self.trace().take();
         if let Some(trace) = trace {
             trace.end(self);
