@@ -183,7 +183,7 @@ const PLAIN_JOBS: &[(usize, Place)] = &[
 
 /// Those of them with the second MPI library, where only a sample is asked for.
 #[cfg(feature = "mpi")]
-const PLAIN_SAMPLE: &[(usize, Place)] = &[(1, Place::Host), (2, Place::Host), (3, Place::Mixed)];
+const PLAIN_SAMPLE: &[(usize, Place)] = &[(1, Place::Host), (2, Place::Host), (2, Place::Mixed)];
 
 #[cfg(feature = "mpi")]
 fn plain_jobs() -> Vec<(usize, Place)> {
