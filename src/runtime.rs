@@ -218,9 +218,7 @@ impl Runtime {
             ))),
         }
     }
-}
 
-impl Runtime {
     /// Waits for buffered sends to ranks that are not warpcomm: `MPI_Finalize` would, if they were MPI's. What cannot
     /// be sent is told of as pending.
     fn send_buffered(&self) {

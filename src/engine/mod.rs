@@ -16,6 +16,7 @@ mod message;
 mod name;
 mod patience;
 mod plain;
+mod polling;
 mod progress;
 mod rendezvous;
 mod reporter;
@@ -31,7 +32,7 @@ mod wakers;
 mod whereabouts;
 
 use std::future::Future;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
@@ -48,6 +49,7 @@ use crate::transport::Transport;
 
 use baton::{Baton, Held, Waited};
 use patience::{Patience, Spins};
+use polling::Polling;
 use progress::Progress;
 use wakers::Wakers;
 
@@ -138,35 +140,6 @@ impl Drop for TakenBack<'_> {
         let mut tasks = self.engine.tasks.take();
         self.engine.collect_inbox(&mut tasks);
         tasks.retain(|entry| !matches!(entry, Entry::Lent(other) if *other == self.entry));
-    }
-}
-
-/// The right to poll, and the duty to wake those whose tasks have ended meanwhile: only then, since a waker is foreign
-/// code, which may call the engine.
-struct Polling<'a> {
-    engine: &'a Engine,
-    /// Taken by `drop`.
-    held: Option<Held<'a, Vec<Entry>>>,
-}
-
-impl Deref for Polling<'_> {
-    type Target = Vec<Entry>;
-
-    fn deref(&self) -> &Vec<Entry> {
-        self.held.as_deref().expect("it is held until it is dropped")
-    }
-}
-
-impl DerefMut for Polling<'_> {
-    fn deref_mut(&mut self) -> &mut Vec<Entry> {
-        self.held.as_deref_mut().expect("it is held until it is dropped")
-    }
-}
-
-impl Drop for Polling<'_> {
-    fn drop(&mut self) {
-        drop(self.held.take());
-        self.engine.wakers.wake();
     }
 }
 
@@ -345,10 +318,7 @@ impl Engine {
     }
 
     fn polling<'a>(&'a self, held: Held<'a, Vec<Entry>>) -> Polling<'a> {
-        Polling {
-            engine: self,
-            held: Some(held),
-        }
+        Polling::new(held, &self.wakers)
     }
 
     #[inline]

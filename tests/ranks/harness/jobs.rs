@@ -17,21 +17,8 @@ const ALL_NUMBERS: &[usize] = &[1, 2, 3, 4, 5, 6, 7];
 #[cfg(feature = "mpi")]
 const SOME_NUMBERS: &[usize] = &[1, 2, 3, 5];
 
-/// The modules whose cases run with other settings too: they move data, and ask for nothing that a setting
-/// takes away.
-const MODULES_OF_EVERY_SETTING: &[&str] = &[
-    "send_recv",
-    "wildcards",
-    "send_modes",
-    "proc_null",
-    "matched",
-    "requests",
-    "completion",
-    "futures",
-    "persistent",
-    "point_to_point",
-    "scope",
-    "sendrecv",
+/// The modules of the collectives.
+const COLLECTIVES: &[&str] = &[
     "barrier",
     "bcast",
     "gather",
@@ -49,6 +36,23 @@ const MODULES_OF_EVERY_SETTING: &[&str] = &[
     "reduce_scatter",
     "scan",
     "exscan",
+];
+
+/// The modules beside these whose cases run with other settings too: they move data, and ask for nothing that a setting
+/// takes away.
+const MODULES_OF_EVERY_SETTING: &[&str] = &[
+    "send_recv",
+    "wildcards",
+    "send_modes",
+    "proc_null",
+    "matched",
+    "requests",
+    "completion",
+    "futures",
+    "persistent",
+    "point_to_point",
+    "scope",
+    "sendrecv",
     "communicators",
     "groups",
     "intercommunicators",
@@ -88,31 +92,9 @@ const ALSO_OF_EVERY_PLACE: &[&str] = &[
     "large::an_odd_number_of_bytes",
 ];
 
-/// The modules whose collectives are called in every form, in turn: all ranks call the same ones in the same order,
+/// The modules beside these whose collectives are called in every form, in turn: all ranks call the same ones in the same order,
 /// each from one thread, and nobody gives up in the middle.
-const MODULES_OF_EVERY_FORM: &[&str] = &[
-    "barrier",
-    "bcast",
-    "gather",
-    "gatherv",
-    "scatter",
-    "scatterv",
-    "allgather",
-    "allgatherv",
-    "alltoall",
-    "alltoallv",
-    "alltoallw",
-    "reduce",
-    "allreduce",
-    "reduce_scatter_block",
-    "reduce_scatter",
-    "scan",
-    "exscan",
-    "communicators",
-    "blocks",
-    "refusals",
-    "mismatch",
-];
+const MODULES_OF_EVERY_FORM: &[&str] = &["communicators", "blocks", "refusals", "mismatch"];
 
 /// The modules whose cases make device buffers themselves.
 const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks"];
@@ -239,13 +221,14 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
                 .filter(|name| is_selected(&format!("{name} {setting}")));
             jobs.push(Arc::new(Job::new(setting, names.collect())));
         };
-        let is_of_every_setting = |name: &str| is_of_one(name, MODULES_OF_EVERY_SETTING);
+        let is_of_every_setting =
+            |name: &str| is_of_one(name, COLLECTIVES) || is_of_one(name, MODULES_OF_EVERY_SETTING);
         #[cfg(feature = "mpi")]
         if world == World::Plain {
             for (ranks, place) in plain_jobs() {
                 if place == Place::Host || cfg!(feature = "cuda") {
                     add(ranks, place, &[], &|name| {
-                        is_of_one(name, MODULES_OF_EVERY_SETTING) && !is_of_one(name, NATIVE)
+                        is_of_every_setting(name) && !is_of_one(name, NATIVE)
                             || is_of_one(name, &["plain", "programs"])
                     });
                 }
@@ -322,7 +305,8 @@ fn is_of_one(case: &str, modules: &[&str]) -> bool {
 
 /// Whether the collectives of a case are called in every form.
 pub fn has_every_form(case: &Case) -> bool {
-    is_of_one(&case.full_name(), MODULES_OF_EVERY_FORM)
+    let name = case.full_name();
+    is_of_one(&name, COLLECTIVES) || is_of_one(&name, MODULES_OF_EVERY_FORM)
 }
 
 fn exists_in(worlds: Worlds, world: World) -> bool {
