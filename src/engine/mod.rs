@@ -547,13 +547,14 @@ impl Engine {
     /// Ends the engine: later calls are errors, and calls that wait end with one. Returns what was still
     /// pending.
     pub(crate) fn stop(&self) -> Vec<String> {
+        // Before they can see that it is over, and leave.
+        let waiting = self.inside.load(Ordering::SeqCst);
         if self.stopped.swap(true, Ordering::SeqCst) {
             return Vec::new();
         }
         self.progress.stop();
         self.survey.end(self);
         let mut pending = Vec::new();
-        let waiting = self.inside.load(Ordering::SeqCst);
         if waiting > 0 {
             pending.push(format!("{waiting} calls on other threads"));
         }
