@@ -316,6 +316,9 @@ impl Stream {
             most,
             state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.id,
         };
+        // Linux lets a thread sleep 50 us longer than it has asked for, which may be more than the delay.
+        // SAFETY: sets a number of this thread, in nanoseconds.
+        unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1000) };
         loop {
             let mut queue = self.queue();
             let operation = loop {
