@@ -14,7 +14,7 @@ cases! {
     messages_are_received_in_any_order: 2..=3;
     a_message_that_does_not_fit_is_consumed: 2..=2;
     improbe_finds_nothing_and_then_something: 2..=2;
-    looking_drives_what_the_message_waits_for: 2..=2;
+    looking_drives_what_the_message_waits_for: 2..=3;
     from_itself: 1..=2;
     bad_arguments: 1..=2;
 }
@@ -186,6 +186,9 @@ fn improbe_finds_nothing_and_then_something(comm: &Communicator) -> Outcome {
 
 /// Also where MPI allows calls from one thread only, and nobody else drives anything.
 fn looking_drives_what_the_message_waits_for(comm: &Communicator) -> Outcome {
+    if comm.rank() > 1 {
+        return Ok(());
+    }
     let long = vector::<u32>(9, 0, 100_000);
     if comm.rank() == 1 {
         let mut received = vec![0u32; long.len()];

@@ -11,7 +11,7 @@ use crate::placed::{Communicator, Request};
 
 cases! {
     every_type_and_length: 1..=7;
-    a_thousand_in_reverse: 2..=2;
+    a_thousand_in_reverse: 2..=3;
     everything_comes_back_whole: 2..=2;
     is_done_becomes_true: 2..=2;
     waiting_in_any_order: 2..=4;
@@ -56,6 +56,9 @@ fn around_the_ring<T: Value>(comm: &Communicator) -> Outcome {
 }
 
 fn a_thousand_in_reverse(comm: &Communicator) -> Outcome {
+    if comm.rank() > 1 {
+        return Ok(());
+    }
     let peer = 1 - comm.rank();
     let length = |number: usize| if number % 10 == 3 { 1100 } else { 1 + number % 7 };
     let buffer = |number: usize, rank: usize| vector::<u32>(number as u64, rank, length(number));
