@@ -19,9 +19,13 @@ pub(super) struct Baton<T> {
 
 /// The right to poll; dropping it hands it on.
 pub(super) struct Held<'a, T> {
-    baton: &'a Baton<T>,
-    state: Option<MutexGuard<'a, T>>,
+    // Dropped first.
+    state: MutexGuard<'a, T>,
+    _hand_on: HandOn<'a, T>,
 }
+
+/// Announces when it is dropped.
+struct HandOn<'a, T>(&'a Baton<T>);
 
 /// How a [`Baton::wait`] ended.
 pub(super) enum Waited<'a, T> {
@@ -46,8 +50,8 @@ impl<T> Baton<T> {
 
     fn held<'a>(&'a self, state: MutexGuard<'a, T>) -> Held<'a, T> {
         Held {
-            baton: self,
-            state: Some(state),
+            state,
+            _hand_on: HandOn(self),
         }
     }
 
@@ -129,28 +133,23 @@ impl<T> Baton<T> {
 impl<T> std::ops::Deref for Held<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        match &self.state {
-            Some(state) => state,
-            None => unreachable!("the state is taken by drop only"),
-        }
+        &self.state
     }
 }
 
 impl<T> std::ops::DerefMut for Held<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        match &mut self.state {
-            Some(state) => state,
-            None => unreachable!("the state is taken by drop only"),
-        }
+        &mut self.state
     }
 }
 
-impl<T> Drop for Held<'_, T> {
+impl<T> Drop for HandOn<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        drop(self.state.take());
-        self.baton.announce();
+        self.0.announce();
     }
 }
 

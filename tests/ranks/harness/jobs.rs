@@ -38,8 +38,8 @@ const COLLECTIVES: &[&str] = &[
     "exscan",
 ];
 
-/// The modules beside these whose cases run with other settings too: they move data, and ask for nothing that a setting
-/// takes away.
+/// The modules beside [`COLLECTIVES`] whose cases run with other settings too: they move data, and ask for nothing that
+/// a setting takes away.
 const MODULES_OF_EVERY_SETTING: &[&str] = &[
     "send_recv",
     "wildcards",
@@ -92,8 +92,8 @@ const ALSO_OF_EVERY_PLACE: &[&str] = &[
     "large::an_odd_number_of_bytes",
 ];
 
-/// The modules beside these whose collectives are called in every form, in turn: all ranks call the same ones in the same order,
-/// each from one thread, and nobody gives up in the middle.
+/// The modules beside [`COLLECTIVES`] whose collectives are called in every form, in turn: all ranks call the same ones
+/// in the same order, each from one thread, and nobody gives up in the middle.
 const MODULES_OF_EVERY_FORM: &[&str] = &["communicators", "blocks", "refusals", "mismatch"];
 
 /// The modules whose cases make device buffers themselves.
