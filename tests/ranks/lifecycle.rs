@@ -195,6 +195,8 @@ fn plain_worlds_are_one_communicator() -> Outcome {
     // What one receive waits for is not taken by a look on behalf of another.
     let receive = one.irecv(vec![0u8; 1], peer, Tag(1));
     assert!(other.iprobe(peer, Tag(2))?.is_none());
+    // Both have looked before either sends.
+    one.barrier()?;
     other.send(&[5u8], peer, Tag(1))?;
     other.send(&[6u8], peer, Tag(2))?;
     let mut second = [0u8];
