@@ -29,6 +29,13 @@ fn real_command(arguments: &[&OsStr]) -> Command {
     command
 }
 
+/// A script that goes on when so many ranks run it, each of which leaves a file in a directory: Hydra dies of a closed
+/// pipe where one ends before all have started.
+fn when_all_run(ranks: usize, directory: &Path, then: &str) -> String {
+    let directory = directory.display();
+    format!(": >{directory}/$$; while [ $(ls {directory} | wc -l) -lt {ranks} ]; do :; done; {then}")
+}
+
 #[test]
 fn real_launchers_start_ranks_and_pass_on_their_status() {
     for (name, _) in REAL {
@@ -54,7 +61,12 @@ fn real_launchers_start_ranks_and_pass_on_their_status() {
             ];
             real_run(&words.map(OsStr::new))
         };
-        let done = run(r#"echo "$OMPI_COMM_WORLD_RANK$PMI_RANK $1 $2 $SENTENCE""#);
+        let started = tempfile::tempdir().unwrap();
+        let done = run(&when_all_run(
+            5,
+            started.path(),
+            r#"echo "$OMPI_COMM_WORLD_RANK$PMI_RANK $1 $2 $SENTENCE""#,
+        ));
         assert!(done.status.success(), "{name}: {}", text(&done.stderr));
         let mut lines: Vec<_> = text(&done.stdout).lines().map(str::to_owned).collect();
         lines.sort();
@@ -62,7 +74,9 @@ fn real_launchers_start_ranks_and_pass_on_their_status() {
             .map(|rank| format!("{rank} x  y : it's a, b;  c=d"))
             .collect();
         assert_eq!(lines, expected, "{name}");
-        assert_eq!(run("exit 3").status.code(), Some(3), "{name}");
+        let started = tempfile::tempdir().unwrap();
+        let script = when_all_run(5, started.path(), "exit 3");
+        assert_eq!(run(&script).status.code(), Some(3), "{name}");
     }
 }
 
@@ -139,8 +153,10 @@ fn only_ranks_of_a_simulated_job_load_the_simulated_driver() {
         for launcher in [Path::new(name), &path] {
             let run = |options: &[&str]| {
                 let words = [&["-n", "3", "--launcher", launcher.to_str().unwrap()], options].concat();
+                let started = tempfile::tempdir().unwrap();
+                let (script, loader) = (when_all_run(3, started.path(), r#"exec "$0""#), file("loader"));
                 let mut words: Vec<&OsStr> = words.into_iter().map(OsStr::new).collect();
-                let loader = file("loader");
+                words.extend(["sh", "-c", script.as_str()].map(OsStr::new));
                 words.push(loader.as_os_str());
                 let mut command = real_command(&words);
                 command
