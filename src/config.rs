@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,6 +13,10 @@ use crate::error::{Error, Result};
 /// Just above 4,032 bytes in all, Open MPI changes its protocol and a message costs four times as
 /// much; an envelope's header takes the rest.
 pub(crate) const LARGEST_EAGER_LIMIT: usize = 4000;
+
+/// How many bytes a piece of a staged message may have: from a page to what four of which GPUs, messages and the pool
+/// can bear.
+const CHUNK_BYTES: RangeInclusive<usize> = 4096..=64 << 20;
 
 /// How an MPI library lets threads call it.
 ///
@@ -139,6 +144,7 @@ impl FromStr for Fault {
 /// | `WARPCOMM_TIMEOUT` | seconds a call may wait before it gives [`Timeout`](crate::ErrorKind::Timeout) | none: calls wait |
 /// | `WARPCOMM_HANG_REPORT` | seconds after which a waiting call prints a report, and goes on; see below | 300 |
 /// | `WARPCOMM_EAGER_LIMIT` | largest message in bytes that travels with its envelope, at most 4000; the same on all ranks | 4000 |
+/// | `WARPCOMM_CHUNK` | bytes of the pieces in which long messages from or to GPUs are staged; the same on all ranks | by the length of the message, 256 KiB to 4 MiB |
 /// | `WARPCOMM_BUFFERED_LIMIT` | most bytes that the copies of a rank's buffered sends take together | 1 GiB (1073741824) |
 /// | `WARPCOMM_CHECK` | `1`: collectives compare their arguments before they move data; `0`: they trust them; the same on all ranks | 1 |
 /// | `WARPCOMM_THREAD_LEVEL` | `single`, `funneled`, `serialized` or `multiple`, asked of MPI | `multiple` |
@@ -198,6 +204,7 @@ pub struct Config {
     pub(crate) timeout: Option<Duration>,
     pub(crate) hang_report: Duration,
     pub(crate) eager_limit: usize,
+    pub(crate) chunk: Option<usize>,
     pub(crate) buffered_limit: usize,
     pub(crate) check: bool,
     pub(crate) thread_level: ThreadLevel,
@@ -210,6 +217,7 @@ impl Default for Config {
             timeout: None,
             hang_report: Duration::from_secs(300),
             eager_limit: LARGEST_EAGER_LIMIT,
+            chunk: None,
             buffered_limit: 1 << 30,
             check: true,
             thread_level: ThreadLevel::Multiple,
@@ -248,6 +256,14 @@ impl Config {
             config.eager_limit = bytes.ok_or_else(|| {
                 Error::invalid(format!("not a number of bytes from 0 to {LARGEST_EAGER_LIMIT}"))
             })?;
+            Ok(())
+        })?;
+        read("WARPCOMM_CHUNK", &mut |value| {
+            let bytes = value.parse().ok().filter(|bytes| CHUNK_BYTES.contains(bytes));
+            config.chunk = Some(bytes.ok_or_else(|| {
+                let (least, most) = (CHUNK_BYTES.start(), CHUNK_BYTES.end());
+                Error::invalid(format!("not a number of bytes from {least} to {most}"))
+            })?);
             Ok(())
         })?;
         read("WARPCOMM_BUFFERED_LIMIT", &mut |value| {
@@ -296,6 +312,16 @@ impl Config {
     /// All ranks must use the same limit; `Runtime::world` compares.
     pub fn eager_limit(mut self, bytes: usize) -> Config {
         self.eager_limit = bytes.min(LARGEST_EAGER_LIMIT);
+        self
+    }
+
+    /// Sets the length in bytes of the pieces in which long messages from or to GPUs are staged: while one piece is
+    /// copied, another is on its way. Below 4,096 it is 4,096, above 64 MiB it is 64 MiB.
+    ///
+    /// Without it, messages of up to 256 KiB are staged whole, up to 4 MiB in pieces of 512 KiB, up to 32 MiB of
+    /// 2 MiB, and longer ones of 4 MiB. All ranks must use the same; `Runtime::world` compares.
+    pub fn chunk(mut self, bytes: usize) -> Config {
+        self.chunk = Some(bytes.clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end()));
         self
     }
 
@@ -368,6 +394,7 @@ mod tests {
             ("WARPCOMM_TIMEOUT", "1.5"),
             ("WARPCOMM_HANG_REPORT", "2"),
             ("WARPCOMM_EAGER_LIMIT", "0"),
+            ("WARPCOMM_CHUNK", "8192"),
             ("WARPCOMM_BUFFERED_LIMIT", "5000000000"),
             ("WARPCOMM_CHECK", "0"),
             ("WARPCOMM_THREAD_LEVEL", "funneled"),
@@ -377,6 +404,7 @@ mod tests {
         assert_eq!(config.timeout, Some(Duration::from_millis(1500)));
         assert_eq!(config.hang_report, Duration::from_secs(2));
         assert_eq!(config.eager_limit, 0);
+        assert_eq!(config.chunk, Some(8192));
         assert_eq!(config.buffered_limit, 5_000_000_000);
         assert!(!config.check);
         assert_eq!(config.thread_level, ThreadLevel::Funneled);
@@ -395,6 +423,7 @@ mod tests {
             ("WARPCOMM_TIMEOUT", "1e300"),
             ("WARPCOMM_HANG_REPORT", "-1"),
             ("WARPCOMM_EAGER_LIMIT", "4001"),
+            ("WARPCOMM_CHUNK", "4095"),
             ("WARPCOMM_BUFFERED_LIMIT", "lots"),
             ("WARPCOMM_CHECK", "yes"),
             ("WARPCOMM_THREAD_LEVEL", "MULTIPLE"),

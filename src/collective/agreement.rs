@@ -31,7 +31,6 @@ pub(super) struct Terms {
     pub count: usize,
     /// Whether the counts may differ.
     pub any_count: bool,
-    pub place: Place,
 }
 
 impl Terms {
@@ -42,7 +41,6 @@ impl Terms {
         root: None,
         count: 0,
         any_count: false,
-        place: Place::Host,
     };
 }
 
@@ -56,7 +54,8 @@ struct Frame {
     dtype: u8,
     op: u8,
     any_count: u8,
-    place: u8,
+    /// Whether some of this rank's elements are on a GPU.
+    on_device: u8,
     /// 0, or 1 + the code of the kind of this rank's error, whose text is the payload.
     failed: u8,
     payload_bytes: u16,
@@ -82,7 +81,7 @@ impl Frame {
             dtype: terms.dtype.map_or(NONE, Dtype::code),
             op: terms.op.map_or(NONE, Op::code),
             any_count: u8::from(terms.any_count),
-            place: terms.place.code(),
+            on_device: u8::from(call.on_device),
             failed: local.as_ref().err().map_or(0, |error| 1 + error.kind().code()),
             payload_bytes: payload_bytes as u16,
             reserved: 0,
@@ -104,7 +103,7 @@ impl Frame {
         let count = if self.any_count == 1 { 0 } else { self.count };
         Frame {
             count,
-            place: 0,
+            on_device: 0,
             failed: 0,
             payload_bytes: 0,
             ..*self
@@ -142,6 +141,8 @@ pub(super) struct Agreed<'a> {
     rank: usize,
     /// The frames of the other ranks in the order of [`Call::others`], where they were exchanged directly.
     peers: Vec<Peer<'a>>,
+    /// Whether some of the elements of any rank are on a GPU.
+    pub on_device: bool,
     /// This rank could not send a frame at the first attempt: it goes on, and marks what it owes.
     pub failure: Option<Error>,
 }
@@ -202,6 +203,7 @@ impl<'a> Call<'a> {
         let alone = Agreed {
             rank: self.rank(),
             peers: Vec::new(),
+            on_device: self.on_device,
             failure: None,
         };
         if !self.is_checked() || self.ranks() == 1 {
@@ -221,7 +223,7 @@ impl<'a> Call<'a> {
             // Boxed, because it is long, and rarely needed.
             false => Box::pin(self.agree_along_tree(frame, local))
                 .await
-                .map(|agreed| agreed.map(|()| alone)),
+                .map(|agreed| agreed.map(|on_device| Agreed { on_device, ..alone })),
         };
         // Frames that were lost on the way leave the ranks in different collectives.
         agreed.inspect_err(|error| self.endpoint().poison_with(error))?
@@ -277,6 +279,7 @@ impl<'a> Call<'a> {
         if agreed.peers.iter().any(differs) {
             return Ok(Err(self.disagreement(&agreed, own)));
         }
+        agreed.on_device |= agreed.peers.iter().any(|peer| peer.frame.on_device != 0);
         Ok(Ok(agreed))
     }
 
@@ -294,8 +297,9 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// For many ranks: merges up a binomial tree, and brings rank 0's verdict down.
-    async fn agree_along_tree(&self, own: Frame, local: Result<()>) -> Result<Result<()>> {
+    /// For many ranks: merges up a binomial tree, and brings rank 0's verdict down, with whether elements of any rank are
+    /// on a GPU.
+    async fn agree_along_tree(&self, own: Frame, local: Result<()>) -> Result<Result<bool>> {
         let (rank, ranks) = (self.rank(), self.ranks());
         let mut merged = Merged {
             frame: own,
@@ -316,7 +320,8 @@ impl<'a> Call<'a> {
         }
         let parent = rank & !bit;
         let verdict = if rank == 0 {
-            if merged.differ && merged.failed.is_none() {
+            let on_device = merged.frame.on_device != 0;
+            let failure = if merged.differ && merged.failed.is_none() {
                 self.spread(bit, &[ASK]).await?;
                 let mut all = vec![own];
                 for other in 1..ranks {
@@ -326,7 +331,8 @@ impl<'a> Call<'a> {
                 Some((ErrorKind::Mismatch, None, odd_ranks(&all)))
             } else {
                 merged.failed.map(|(other, kind, text)| (kind, Some(other), text))
-            }
+            };
+            failure.map_or(Verdict::Agreed { on_device }, Verdict::Failed)
         } else {
             self.send_frame(parent, &merged.written()).await?;
             let (mut slab, mut bytes) = self.receive_frame(parent).await?;
@@ -337,11 +343,11 @@ impl<'a> Call<'a> {
             }
             read_verdict(&slab.bytes()[..bytes])?
         };
-        self.spread(bit, &written_verdict(verdict.as_ref())).await?;
+        self.spread(bit, &written_verdict(&verdict)).await?;
         Ok(local.and_then(|()| match verdict {
-            None => Ok(()),
-            Some((kind, Some(other), text)) => Err(peer_failure(other, kind, &text)),
-            Some((kind, None, text)) => Err(Error::new(kind, text)),
+            Verdict::Agreed { on_device } => Ok(on_device),
+            Verdict::Failed((kind, Some(other), text)) => Err(peer_failure(other, kind, &text)),
+            Verdict::Failed((kind, None, text)) => Err(Error::new(kind, text)),
         }))
     }
 
@@ -401,6 +407,7 @@ struct Merged {
 impl Merged {
     fn absorb(&mut self, other: Merged) {
         self.differ |= other.differ || self.frame.terms() != other.frame.terms();
+        self.frame.on_device |= other.frame.on_device;
         // Subtrees are absorbed in the order of their ranks.
         if self.failed.is_none() {
             self.failed = other.failed;
@@ -438,12 +445,19 @@ impl Merged {
     }
 }
 
-type Verdict = (ErrorKind, Option<usize>, String);
+/// What rank 0 has found.
+enum Verdict {
+    Agreed {
+        on_device: bool,
+    },
+    /// Which kind of error, of which rank if of one, and its text.
+    Failed((ErrorKind, Option<usize>, String)),
+}
 
-fn written_verdict(verdict: Option<&Verdict>) -> Vec<u8> {
+fn written_verdict(verdict: &Verdict) -> Vec<u8> {
     match verdict {
-        None => vec![0],
-        Some((kind, rank, text)) => {
+        Verdict::Agreed { on_device } => vec![0, u8::from(*on_device)],
+        Verdict::Failed((kind, rank, text)) => {
             let mut bytes = vec![1, kind.code()];
             bytes.extend(rank.map_or(u32::MAX, |rank| rank as u32).to_le_bytes());
             bytes.extend(shortened(text, VERDICT_BYTES - bytes.len()).as_bytes());
@@ -452,14 +466,20 @@ fn written_verdict(verdict: Option<&Verdict>) -> Vec<u8> {
     }
 }
 
-fn read_verdict(bytes: &[u8]) -> Result<Option<Verdict>> {
+fn read_verdict(bytes: &[u8]) -> Result<Verdict> {
     match bytes {
-        [0] => Ok(None),
+        [0, on_device] => Ok(Verdict::Agreed {
+            on_device: *on_device != 0,
+        }),
         [1, kind, a, b, c, d, text @ ..] => {
             let rank = u32::from_le_bytes([*a, *b, *c, *d]);
             let kind = ErrorKind::from_code(*kind).unwrap_or(ErrorKind::PeerFailed);
             let rank = (rank != u32::MAX).then_some(rank as usize);
-            Ok(Some((kind, rank, String::from_utf8_lossy(text).into_owned())))
+            Ok(Verdict::Failed((
+                kind,
+                rank,
+                String::from_utf8_lossy(text).into_owned(),
+            )))
         }
         _ => Err(Error::new(ErrorKind::Mismatch, "a message that is no verdict")),
     }
@@ -559,7 +579,7 @@ mod tests {
             dtype: Dtype::F32.code(),
             op: Op::Sum.code(),
             any_count: 0,
-            place: 0,
+            on_device: 0,
             failed: 0,
             payload_bytes: 0,
             reserved: 0,
@@ -587,10 +607,16 @@ mod tests {
         };
         let read = Merged::read(&merged.written()).unwrap();
         assert!(read.differ && read.frame == frame(1) && read.failed == failed);
-        let verdict = (ErrorKind::Mismatch, Some(2), "x".repeat(5000));
-        let read = read_verdict(&written_verdict(Some(&verdict))).unwrap().unwrap();
-        assert_eq!((read.0, read.1), (verdict.0, verdict.1));
-        assert!(read.2.len() > 2000 && verdict.2.starts_with(&read.2));
-        assert_eq!(read_verdict(&written_verdict(None)).unwrap(), None);
+        let text = "x".repeat(5000);
+        let failed = Verdict::Failed((ErrorKind::Mismatch, Some(2), text.clone()));
+        let Verdict::Failed(read) = read_verdict(&written_verdict(&failed)).unwrap() else {
+            panic!("another verdict")
+        };
+        assert_eq!((read.0, read.1), (ErrorKind::Mismatch, Some(2)));
+        assert!(read.2.len() > 2000 && text.starts_with(&read.2));
+        for on_device in [false, true] {
+            let read = read_verdict(&written_verdict(&Verdict::Agreed { on_device })).unwrap();
+            assert!(matches!(read, Verdict::Agreed { on_device: read } if read == on_device));
+        }
     }
 }

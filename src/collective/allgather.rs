@@ -124,7 +124,6 @@ pub(super) async fn allgather(
     let terms = Terms {
         dtype: Some(own.dtype()),
         count,
-        place: own.place(),
         ..Terms::NONE
     };
     let riding = (algorithm == Algorithm::Frames).then_some(own);

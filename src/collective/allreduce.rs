@@ -138,7 +138,6 @@ pub(super) async fn allreduce(
         dtype: Some(own.dtype()),
         op: Some(op),
         count: own.elements(),
-        place: own.place(),
         ..Terms::NONE
     };
     let riding = (algorithm == Algorithm::Frames).then_some(own);

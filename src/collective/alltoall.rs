@@ -136,7 +136,6 @@ pub(super) async fn alltoall(
     let terms = Terms {
         dtype: Some(send.dtype()),
         count,
-        place: send.place(),
         ..Terms::NONE
     };
     let riding = (algorithm == Algorithm::Frames).then_some(send);

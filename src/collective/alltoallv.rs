@@ -168,7 +168,6 @@ pub(super) async fn alltoallv(
     let terms = Terms {
         dtype: Some(send.dtype()),
         any_count: true,
-        place: send.place(),
         ..Terms::NONE
     };
     let outgoing = Part::of_blocks(send_blocks, send.dtype(), ranks);

@@ -76,7 +76,6 @@ pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize, local: 
         dtype: Some(span.dtype()),
         root: Some(root),
         count: span.elements(),
-        place: span.place(),
         ..Terms::NONE
     };
     let in_frame = algorithm == Algorithm::Frames && call.rank() == root;

@@ -3,32 +3,99 @@
 use super::Call;
 use super::agreement::Agreed;
 use crate::buffer::Span;
-use crate::device::{Device, Fold, Lane};
+use crate::device::{Device, Fold, Lane, Place};
 use crate::dtype::Dtype;
-use crate::engine::{Phase, Slab, Transfer};
+use crate::engine::{Expected, Offer, Phase, Slab, Transfer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Op;
-use crate::transport::LARGEST_MESSAGE_BYTES;
+use crate::transport::Pieces;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll, ready};
 
 /// Sends and receives one round of a collective's data after another.
 ///
 /// After a failure what is sent is an empty message, the mark by which receivers know that they cannot go
 /// on either; so nobody waits for ever, and the communicator stays usable.
+///
+/// Where elements of any rank are on a GPU, long ones are offered first, because how they go depends on where both
+/// sides have them.
 pub(super) struct Courier<'a> {
     call: &'a Call<'a>,
     failure: Option<Error>,
-    receives: Vec<Incoming<'a>>,
-    sends: Vec<(usize, Transfer<'a>)>,
+    /// Whether long messages are offered.
+    offers: bool,
+    receives: Vec<Message<'a>>,
+    sends: Vec<Message<'a>>,
 }
 
-struct Incoming<'a> {
-    from: usize,
-    bytes: usize,
+/// A message under way, from or to a rank.
+struct Message<'a> {
+    peer: usize,
+    /// The length in bytes of one that is received.
+    expected: Option<usize>,
     /// Bools from a rank with which nothing was agreed may be any bytes.
     unchecked_bools: Option<Bools>,
-    transfer: Transfer<'a>,
+    course: Course<'a>,
 }
+
+enum Course<'a> {
+    /// At once, to a receive that knows its length.
+    Whole(Transfer<'a>),
+    /// After an offer.
+    Offered(Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>),
+    Over,
+}
+
+impl<'a> Message<'a> {
+    fn sent(peer: usize, course: Course<'a>) -> Message<'a> {
+        Message {
+            peer,
+            expected: None,
+            unchecked_bools: None,
+            course,
+        }
+    }
+
+    fn is_offered(&self) -> bool {
+        matches!(self.course, Course::Offered(_))
+    }
+
+    /// Drives it on; one that is over has no error any more.
+    fn poll(&mut self, context: &mut task::Context<'_>) -> Poll<Result<()>> {
+        let moved = match &mut self.course {
+            Course::Whole(transfer) => ready!(transfer.poll_once()).map(|delivery| Some(delivery.bytes)),
+            Course::Offered(steps) => ready!(steps.as_mut().poll(context)).map(|()| None),
+            Course::Over => return Poll::Ready(Ok(())),
+        };
+        self.course = Course::Over;
+        let outcome = match (moved, self.expected) {
+            (Ok(Some(bytes)), Some(expected)) if bytes != expected => Err(self.peer_failed()),
+            (Err(error), Some(_)) if error.kind() == ErrorKind::PeerFailed => Err(self.peer_failed()),
+            (moved, _) => moved.map(drop),
+        };
+        let normalized = match self.unchecked_bools.take() {
+            // SAFETY: the transfer is over; these bytes are the span's.
+            Some(bools) => unsafe { bools.normalize(self.expected.unwrap_or(0)) },
+            None => Ok(()),
+        };
+        Poll::Ready(normalized.and(outcome))
+    }
+
+    fn peer_failed(&self) -> Error {
+        Error::new(
+            ErrorKind::PeerFailed,
+            format!(
+                "rank {} failed while the data were on their way; the output is unspecified",
+                self.peer
+            ),
+        )
+    }
+}
+
+/// The longest message in bytes that goes without an offer wherever its elements are, if pieces are not shorter.
+const UNOFFERED_BYTES: usize = 16 << 10;
 
 /// Received bools.
 struct Bools {
@@ -68,15 +135,17 @@ impl<'a> Courier<'a> {
     pub(super) fn new(call: &'a Call<'a>, agreed: &mut Agreed<'_>) -> Courier<'a> {
         Courier {
             failure: agreed.failure.take(),
+            offers: agreed.on_device,
             ..Courier::of(call)
         }
     }
 
-    /// A courier for messages that no agreement has preceded.
+    /// A courier for messages in host memory that no agreement has preceded.
     pub(super) fn of(call: &'a Call<'a>) -> Courier<'a> {
         Courier {
             call,
             failure: None,
+            offers: false,
             receives: Vec::new(),
             sends: Vec::new(),
         }
@@ -104,20 +173,30 @@ impl<'a> Courier<'a> {
             &call.endpoint().family.private,
             call.tag(),
         );
-        for part in pieces(span.bytes(), LARGEST_MESSAGE_BYTES) {
+        let offers = self.offers(span);
+        for part in self.pieces(span).iter() {
             if self.failure.is_none() {
-                // SAFETY: within the span; the caller's promise.
-                let sent = unsafe { Transfer::send_part(transport, private, to, tag, span, part) };
+                let sent = match offers {
+                    true => {
+                        // SAFETY: the caller's promise.
+                        let span = unsafe { span.alias().detach() };
+                        let offer = Offer::new(call.endpoint(), span, (to, tag));
+                        offer.map(|offer| Course::Offered(Box::pin(offer.keep())))
+                    }
+                    // SAFETY: within the span; the caller's promise.
+                    false => unsafe { Transfer::send_part(transport, private, to, tag, span, part) }
+                        .map(Course::Whole),
+                };
                 match sent {
-                    Ok(transfer) => {
-                        self.sends.push((to, transfer));
+                    Ok(course) => {
+                        self.sends.push(Message::sent(to, course));
                         continue;
                     }
                     Err(error) => self.note(Err(error)),
                 }
             }
             match Transfer::send_slab(transport, private, to, tag, Slab::take(), 0) {
-                Ok(transfer) => self.sends.push((to, transfer)),
+                Ok(transfer) => self.sends.push(Message::sent(to, Course::Whole(transfer))),
                 Err(error) => {
                     // Not even the mark can be sent: the peer waits, and the ranks are in different places.
                     call.endpoint().poison_with(&error);
@@ -139,23 +218,33 @@ impl<'a> Courier<'a> {
             &call.endpoint().family.private,
             call.tag(),
         );
-        for part in pieces(span.bytes(), LARGEST_MESSAGE_BYTES) {
-            // SAFETY: within the span; the caller's promise.
-            let posted = unsafe { Transfer::receive_part(transport, private, from, tag, span, part) };
+        let offers = self.offers(span);
+        for part in self.pieces(span).iter() {
+            let posted = match offers {
+                true => {
+                    // SAFETY: the caller's promise.
+                    let span = unsafe { span.alias().detach() };
+                    let expected = Expected::new(call.endpoint(), span, (from, tag));
+                    expected.map(|expected| Course::Offered(Box::pin(expected.arrive())))
+                }
+                // SAFETY: within the span; the caller's promise.
+                false => unsafe { Transfer::receive_part(transport, private, from, tag, span, part) }
+                    .map(Course::Whole),
+            };
             let (first, bytes) = part;
             match posted {
-                Ok(transfer) => {
+                Ok(course) => {
                     let is_unchecked = span.dtype() == Dtype::Bool && !call.is_checked();
                     let unchecked_bools = is_unchecked.then(|| Bools {
                         // SAFETY: within the span.
                         pointer: unsafe { span.pointer().add(first) },
                         lane: span.lane().cloned(),
                     });
-                    self.receives.push(Incoming {
-                        from,
-                        bytes,
+                    self.receives.push(Message {
+                        peer: from,
+                        expected: Some(bytes),
                         unchecked_bools,
-                        transfer,
+                        course,
                     });
                 }
                 Err(error) => self.note(Err(error)),
@@ -163,60 +252,55 @@ impl<'a> Courier<'a> {
         }
     }
 
+    /// Whether the elements of a span are offered before they are sent.
+    fn offers(&self, span: &Span<'_>) -> bool {
+        let chunk = self.call.endpoint().engine.config().chunk;
+        self.offers && span.bytes() > chunk.map_or(UNOFFERED_BYTES, |chunk| chunk.min(UNOFFERED_BYTES))
+    }
+
+    /// The parts of a span that are messages of their own.
+    fn pieces(&self, span: &Span<'_>) -> Pieces {
+        match self.offers(span) {
+            true => Pieces::whole(span.bytes()),
+            false => Pieces::new(span.bytes(), [Place::Host; 2], None),
+        }
+    }
+
     /// Waits until everything that was started is over.
     pub(super) async fn finish(&mut self) {
-        for Incoming {
-            from,
-            bytes,
-            unchecked_bools,
-            transfer,
-        } in std::mem::take(&mut self.receives)
-        {
-            self.call.activity.waits_for_rank(Phase::Data, from);
-            let outcome = match transfer.await {
-                Ok(delivery) if delivery.bytes == bytes => Ok(()),
-                Ok(_) => Err(Error::new(
-                    ErrorKind::PeerFailed,
-                    format!("rank {from} failed while the data were on their way; the output is unspecified"),
-                )),
-                Err(error) => Err(error),
-            };
-            if let Some(bools) = unchecked_bools {
-                // SAFETY: the transfer is over; these bytes are the span's.
-                self.note(unsafe { bools.normalize(bytes) });
+        let mut messages = std::mem::take(&mut self.receives);
+        // Also where there is nothing to receive: a caller must not take back what is being sent.
+        messages.append(&mut self.sends);
+        let mut over = 0;
+        poll_fn(|context| {
+            while let Some(first) = messages.get_mut(over) {
+                self.call.activity.waits_for_rank(Phase::Data, first.peer);
+                let Poll::Ready(outcome) = first.poll(context) else {
+                    break;
+                };
+                self.note(outcome);
+                over += 1;
             }
-            self.note(outcome);
-        }
-        for (to, transfer) in std::mem::take(&mut self.sends) {
-            // Also where there is nothing to receive: a caller must not take back what is being sent.
-            self.call.activity.waits_for_rank(Phase::Data, to);
-            let outcome = transfer.await.map(drop);
-            self.note(outcome);
-        }
+            // What goes in several steps takes them while others are awaited.
+            for message in messages
+                .iter_mut()
+                .skip(over + 1)
+                .filter(|message| message.is_offered())
+            {
+                if let Poll::Ready(outcome) = message.poll(context) {
+                    self.note(outcome);
+                }
+            }
+            match over == messages.len() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     /// The first failure, if there was one.
     pub(super) fn outcome(self) -> Result<()> {
         self.failure.map_or(Ok(()), Err)
-    }
-}
-
-/// The pieces of a message that a transport takes: first byte and length.
-fn pieces(bytes: usize, largest: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..bytes.div_ceil(largest)).map(move |piece| {
-        let first = piece * largest;
-        (first, largest.min(bytes - first))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pieces;
-
-    #[test]
-    fn pieces_cover_the_message() {
-        assert_eq!(pieces(0, 4).count(), 0);
-        assert_eq!(pieces(9, 4).collect::<Vec<_>>(), [(0, 4), (4, 4), (8, 1)]);
-        assert_eq!(pieces(8, 4).collect::<Vec<_>>(), [(0, 4), (4, 4)]);
     }
 }

@@ -167,6 +167,7 @@ where
             operation: C::OPERATION,
             activity: &about,
             sequence,
+            on_device: spans.on_device(),
             errand: None,
         };
         let mut outcome = what.run(&call, &spans).await;

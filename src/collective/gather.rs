@@ -147,7 +147,6 @@ pub(super) async fn gather(
         dtype: Some(own.dtype()),
         root: Some(root),
         count,
-        place: own.place(),
         ..Terms::NONE
     };
     let riding = (algorithm == Algorithm::Frames).then_some(own);

@@ -159,7 +159,6 @@ pub(super) async fn gatherv(
         root,
         count: own.elements(),
         any_count: true,
-        place: own.place(),
         ..Terms::NONE
     };
     let rides = |elements: usize| call.plan(elements * own.dtype().size()) == Algorithm::Frames;

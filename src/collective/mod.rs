@@ -64,6 +64,8 @@ pub(crate) struct Call<'a> {
     operation: Operation,
     activity: &'a Activity,
     sequence: Sequence,
+    /// Whether some of this rank's elements are on a GPU.
+    on_device: bool,
     /// Where blocking collectives of MPI are left to the thread that waits.
     errand: Option<&'a Errand>,
 }
@@ -73,6 +75,7 @@ pub(crate) struct Blocking<'a> {
     comm: &'a Communicator,
     operation: Operation,
     activity: Activity,
+    on_device: bool,
     entered: InCollective<'a>,
     inside: Inside<'a>,
     /// Of a plain communicator.
@@ -97,6 +100,7 @@ impl<'a> Blocking<'a> {
             comm,
             operation,
             activity,
+            on_device: spans.on_device(),
             entered,
             inside,
             errand: comm.endpoint.plain.as_ref().map(|_| Errand::default()),
@@ -110,6 +114,7 @@ impl<'a> Blocking<'a> {
             operation: self.operation,
             activity: &self.activity,
             sequence: self.entered.sequence,
+            on_device: self.on_device,
             errand: self.errand.as_ref(),
         }
     }
@@ -159,6 +164,12 @@ pub(crate) trait Spans: Send + Sync {
     fn bytes(&self) -> usize;
 
     fn each(&self) -> impl Iterator<Item = &Span<'_>> + Send;
+
+    /// Whether some elements are on a GPU.
+    #[inline]
+    fn on_device(&self) -> bool {
+        self.each().any(|span| span.lane().is_some() && span.bytes() > 0)
+    }
 
     /// Tells reports and traces about them.
     #[inline]

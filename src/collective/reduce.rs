@@ -140,7 +140,6 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
         op: Some(op),
         root: Some(root),
         count: own.elements(),
-        place: own.place(),
         ..Terms::NONE
     };
     let riding = (algorithm == Algorithm::Frames).then_some(own);

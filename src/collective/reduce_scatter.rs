@@ -164,7 +164,6 @@ async fn reduce_scatter(
         dtype: Some(own.dtype()),
         op: Some(op),
         any_count: true,
-        place: own.place(),
         ..Terms::NONE
     };
     let outgoing = Part::of_blocks(blocks, own.dtype(), ranks);

@@ -151,7 +151,6 @@ async fn reduce_scatter_block(
         dtype: Some(own.dtype()),
         op: Some(op),
         count,
-        place: own.place(),
         ..Terms::NONE
     };
     let riding = (algorithm == Algorithm::Frames).then_some(own);

@@ -140,7 +140,6 @@ pub(super) async fn scatter(
         dtype: Some(own.dtype()),
         root: Some(root),
         count,
-        place: own.place(),
         ..Terms::NONE
     };
     let in_frame = algorithm == Algorithm::Frames && rank == root && local.is_ok();

@@ -163,7 +163,6 @@ pub(super) async fn scatterv(
         root: Some(root),
         count: own.elements(),
         any_count: true,
-        place: own.place(),
         ..Terms::NONE
     };
     let riding = packed.lower();

@@ -37,6 +37,13 @@ impl Place {
         self as u8
     }
 
+    pub(crate) fn from_code(code: u8) -> Place {
+        match code {
+            0 => Place::Host,
+            _ => Place::Device,
+        }
+    }
+
     /// Whether this process can operate on buffers at this place.
     ///
     /// # Errors

@@ -3,7 +3,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::slab::SLAB_BYTES;
+use crate::buffer::Span;
 use crate::config::LARGEST_EAGER_LIMIT;
+use crate::device::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Content;
 
@@ -13,7 +15,8 @@ use crate::message::Content;
 pub(crate) struct Envelope {
     path: u8,
     content: u8,
-    reserved: [u8; 2],
+    place: u8,
+    reserved: u8,
     /// The sender's number for the rendezvous, which the tags of the answer and the body carry.
     pub id: u32,
     /// Elements of the message.
@@ -37,7 +40,7 @@ pub(crate) enum Path {
 
 impl Envelope {
     #[inline]
-    pub(crate) fn new(path: Path, content: Content, id: u32, count: usize) -> Envelope {
+    pub(crate) fn new(path: Path, content: Content, count: usize) -> Envelope {
         let path = match path {
             Path::Inline => 0,
             Path::Rendezvous => 1,
@@ -46,10 +49,25 @@ impl Envelope {
         Envelope {
             path,
             content: content.code(),
-            reserved: [0; 2],
-            id,
+            place: Place::Host.code(),
+            reserved: 0,
+            id: 0,
             count: count as u64,
         }
+    }
+
+    /// That of a rendezvous: the sender has the elements at `place`, and gives it the number `id`.
+    pub(crate) fn of_rendezvous(span: &Span<'_>, id: u32) -> Envelope {
+        Envelope {
+            place: span.place().code(),
+            id,
+            ..Envelope::new(Path::Rendezvous, span.content(), span.elements())
+        }
+    }
+
+    /// Where the sender has the elements.
+    pub(crate) fn place(&self) -> Place {
+        Place::from_code(self.place)
     }
 
     /// The envelope at the front of a message of `bytes` bytes, and what the message is.
@@ -91,7 +109,8 @@ struct Answer {
     refused: u8,
     kind: u8,
     content: u8,
-    reserved: [u8; 5],
+    place: u8,
+    reserved: [u8; 4],
     capacity: u64,
 }
 
@@ -105,9 +124,22 @@ pub(crate) struct Room {
     pub capacity: usize,
 }
 
-/// Writes GO.
-pub(crate) fn write_go(slab: &mut [u8]) {
-    slab[..ANSWER_BYTES].fill(0);
+impl Room {
+    pub(crate) fn of(span: &Span<'_>) -> Room {
+        Room {
+            content: span.content(),
+            capacity: span.elements(),
+        }
+    }
+}
+
+/// Writes GO, into memory at `place`.
+pub(crate) fn write_go(slab: &mut [u8], place: Place) {
+    let answer = Answer {
+        place: place.code(),
+        ..Answer::zeroed()
+    };
+    slab[..ANSWER_BYTES].copy_from_slice(bytemuck::bytes_of(&answer));
 }
 
 /// Writes REFUSE with the kind of the receiver's error.
@@ -116,27 +148,35 @@ pub(crate) fn write_refusal(slab: &mut [u8], kind: ErrorKind, room: Room) {
         refused: 1,
         kind: kind.code(),
         content: room.content.code(),
-        reserved: [0; 5],
+        place: 0,
+        reserved: [0; 4],
         capacity: room.capacity as u64,
     };
     slab[..ANSWER_BYTES].copy_from_slice(bytemuck::bytes_of(&answer));
 }
 
-/// Reads the answer to a message of `count` elements of `sent`: `Err` for a refusal.
-pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, sent: Content) -> Result<()> {
+/// Where the receiver wants the elements, if its answer of `bytes` bytes is GO.
+pub(crate) fn go(slab: &[u8], bytes: usize) -> Option<Place> {
+    let answer: Answer =
+        (bytes == ANSWER_BYTES).then(|| bytemuck::pod_read_unaligned(&slab[..ANSWER_BYTES]))?;
+    (answer.refused == 0).then(|| Place::from_code(answer.place))
+}
+
+/// Reads the answer to a message of `count` elements of `sent`: where the receiver wants them, or `Err` for a refusal.
+pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, sent: Content) -> Result<Place> {
     let malformed = || {
         Error::new(
             ErrorKind::Mismatch,
             format!("a message of {bytes} bytes is no answer"),
         )
     };
+    if let Some(place) = go(slab, bytes) {
+        return Ok(place);
+    }
     if bytes != ANSWER_BYTES {
         return Err(malformed());
     }
     let answer: Answer = bytemuck::pod_read_unaligned(&slab[..ANSWER_BYTES]);
-    if answer.refused == 0 {
-        return Ok(());
-    }
     let (kind, room) = match (
         ErrorKind::from_code(answer.kind),
         Content::from_code(answer.content),
@@ -211,7 +251,8 @@ mod tests {
         assert_eq!(error.to_string(), "a message of 8 f32 met a receive buffer of 4");
         let error = read_answer(&slab, ANSWER_BYTES, 2, Content::Elements(Dtype::F64)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
-        write_go(&mut slab);
-        assert!(read_answer(&slab, ANSWER_BYTES, 8, Content::Elements(Dtype::F32)).is_ok());
+        write_go(&mut slab, Place::Device);
+        let answer = read_answer(&slab, ANSWER_BYTES, 8, Content::Elements(Dtype::F32));
+        assert_eq!(answer.unwrap(), Place::Device);
     }
 }

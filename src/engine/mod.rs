@@ -8,6 +8,7 @@
 mod activity;
 mod arrived;
 mod baton;
+mod body;
 mod buffered;
 mod endpoint;
 mod envelope;
@@ -60,9 +61,9 @@ pub(crate) use endpoint::{Endpoint, InCollective};
 pub(crate) use family::{Families, Family, NO_SLOTS, OF_THE_WORLD, Slots};
 pub(crate) use message::{receive, receive_matched, send};
 pub(crate) use plain::{HostCopy, Plain};
-pub(crate) use rendezvous::Mode;
 #[cfg(feature = "serde")]
 pub(crate) use rendezvous::receive_object;
+pub(crate) use rendezvous::{Expected, Mode, Offer};
 pub(crate) use sequence::{Sequence, Unfinished};
 pub(crate) use slab::Slab;
 pub(crate) use task::{Memory, Task, task};

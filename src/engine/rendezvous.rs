@@ -6,23 +6,23 @@
 //!
 //! envelope {dtype, count, id}       ------>  matched by MPI; checked against the buffer
 //!                                   <------  answer(id): GO, the body's receive is posted; or REFUSE
-//! body(id), in messages of at most the       received in place
-//! transport's largest               ------>
+//! body(id), in pieces               ------>  received in place
 //! ```
+//!
+//! Envelope and GO also say where each side has the elements, on which it depends how they go.
 //!
 //! A synchronous send takes the second way whatever its size: GO says that its receive has matched. No body
 //! follows where there are no elements.
-//!
-//! A body message that is shorter than it should be says that the sender could not send it: the mark of a
-//! send that failed or was withdrawn.
 
 use std::sync::Arc;
 
 use super::activity::{Activity, Course, Phase};
 use super::arrived::{Arrived, Next, Numbered};
+use super::body::{self, Incoming};
 use super::endpoint::Endpoint;
 use super::envelope::{self, ANSWER_BYTES, ENVELOPE_BYTES, Envelope, Path, Room};
 use super::slab::Slab;
+use super::tags::Id;
 use super::task::{Memory, task};
 use super::transfer::Transfer;
 #[cfg(feature = "serde")]
@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind, Peer, Result};
 #[cfg(feature = "serde")]
 use crate::message::Content;
 use crate::message::{Source, Status, Tag};
-use crate::transport::LARGEST_MESSAGE_BYTES;
+use crate::transport::{Context, Delivery};
 
 /// When a send is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +68,11 @@ pub(crate) async fn send(
     let rides = mode == Mode::Standard && bytes <= endpoint.engine.config().eager_limit;
     if rides || failed.is_err() {
         activity.takes(Course::Inline);
-        Envelope::new(Path::Inline, content, 0, count).write(slab.bytes_mut());
+        Envelope::new(Path::Inline, content, count).write(slab.bytes_mut());
         let context = &endpoint.context;
         let transfer = if failed.is_err() {
             // The receiver learns from an envelope without its elements that it gets none.
-            Envelope::new(Path::Failed, content, 0, count).write(slab.bytes_mut());
+            Envelope::new(Path::Failed, content, count).write(slab.bytes_mut());
             Transfer::send_slab(transport, context, dest, tag.0, slab, ENVELOPE_BYTES)?
         } else if span.lane().is_some() {
             // SAFETY: the span is borrowed until this future ends or is dropped.
@@ -96,25 +96,117 @@ pub(crate) async fn send(
         return failed.map(|()| sent);
     }
     activity.takes(Course::Rendezvous);
-    let id = endpoint.ids.take()?;
-    Envelope::new(Path::Rendezvous, content, id.number, count).write(slab.bytes_mut());
-    let private = &endpoint.family.private;
-    let answer_tag = endpoint.tags.answer(id.number);
-    let await_answer =
-        || Transfer::receive_slab(transport, private, Some(dest), Some(answer_tag), ANSWER_BYTES);
-    let mut answer = await_answer()?;
-    Transfer::send_slab(transport, &endpoint.context, dest, tag.0, slab, ENVELOPE_BYTES)?.await?;
-    activity.waits_for(Phase::Go);
-    let Some(delivery) = answer.or_cancelled(activity).await? else {
-        withdraw(endpoint, dest, bytes, id.number)?;
-        // The number is free again when the receiver knows; `withdraw` sees to that.
-        std::mem::forget(id);
-        return Err(withdrawn());
-    };
-    envelope::read_answer(answer.slab(), delivery.bytes, count, content)?;
-    activity.waits_for(Phase::Body);
-    send_body(endpoint, span, dest, endpoint.tags.body(id.number)).await?;
+    let offer = Offer::post(endpoint, &endpoint.context, span.alias(), (dest, tag.0), slab)?;
+    offer.keep_unless_cancelled(activity).await?;
     Ok(sent)
+}
+
+/// Elements of which the receiver was told, and that wait for its answer.
+pub(crate) struct Offer<'a> {
+    endpoint: &'a Arc<Endpoint>,
+    span: Span<'a>,
+    dest: usize,
+    id: Id<'a>,
+    envelope: Transfer<'a>,
+    answer: Transfer<'a>,
+}
+
+impl<'a> Offer<'a> {
+    /// Offers a span to a rank that expects one under this tag on the private context.
+    pub(crate) fn new(endpoint: &'a Arc<Endpoint>, span: Span<'a>, way: (usize, i32)) -> Result<Offer<'a>> {
+        Offer::post(endpoint, &endpoint.family.private, span, way, Slab::take())
+    }
+
+    /// Sends the envelope of a rendezvous, in a slab.
+    fn post(
+        endpoint: &'a Arc<Endpoint>,
+        context: &Context,
+        span: Span<'a>,
+        (dest, tag): (usize, i32),
+        mut slab: Slab,
+    ) -> Result<Offer<'a>> {
+        let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
+        let id = endpoint.ids.take()?;
+        Envelope::of_rendezvous(&span, id.number).write(slab.bytes_mut());
+        let answer_tag = endpoint.tags.answer(id.number);
+        let answer = Transfer::receive_slab(transport, private, Some(dest), Some(answer_tag), ANSWER_BYTES)?;
+        let envelope = Transfer::send_slab(transport, context, dest, tag, slab, ENVELOPE_BYTES)?;
+        Ok(Offer {
+            endpoint,
+            span,
+            dest,
+            id,
+            envelope,
+            answer,
+        })
+    }
+
+    /// Sends the elements as soon as the receiver is ready for them, or withdraws them if `activity` is cancelled
+    /// before.
+    async fn keep_unless_cancelled(mut self, activity: &Activity) -> Result<()> {
+        (&mut self.envelope).await?;
+        activity.waits_for(Phase::Go);
+        let Some(delivery) = self.answer.or_cancelled(activity).await? else {
+            withdraw(self.endpoint, self.dest, &self.span, self.id.number)?;
+            // The number is free again when the receiver knows; `withdraw` sees to that.
+            std::mem::forget(self.id);
+            return Err(withdrawn());
+        };
+        activity.waits_for(Phase::Body);
+        self.send_body(delivery).await
+    }
+
+    /// Sends the elements as soon as the receiver is ready for them.
+    pub(crate) async fn keep(mut self) -> Result<()> {
+        (&mut self.envelope).await?;
+        let delivery = (&mut self.answer).await?;
+        self.send_body(delivery).await
+    }
+
+    async fn send_body(self, answer: Delivery) -> Result<()> {
+        let Offer { endpoint, span, .. } = &self;
+        let (count, content) = (span.elements(), span.content());
+        let to = envelope::read_answer(self.answer.slab(), answer.bytes, count, content)?;
+        body::send(endpoint, span, self.dest, endpoint.tags.body(self.id.number), to).await
+    }
+}
+
+/// Elements that are expected to be offered.
+pub(crate) struct Expected<'a> {
+    endpoint: &'a Endpoint,
+    span: Span<'a>,
+    source: usize,
+    envelope: Transfer<'a>,
+}
+
+impl<'a> Expected<'a> {
+    /// Expects that a rank offers all elements of a span, which may be written, under this tag on the private context.
+    pub(crate) fn new(
+        endpoint: &'a Endpoint,
+        span: Span<'a>,
+        (source, tag): (usize, i32),
+    ) -> Result<Expected<'a>> {
+        let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
+        let envelope = Transfer::receive_slab(transport, private, Some(source), Some(tag), ENVELOPE_BYTES)?;
+        Ok(Expected {
+            endpoint,
+            span,
+            source,
+            envelope,
+        })
+    }
+
+    /// Waits for the elements.
+    pub(crate) async fn arrive(mut self) -> Result<()> {
+        let delivery = (&mut self.envelope).await?;
+        if delivery.bytes == 0 {
+            return Err(body::withheld());
+        }
+        let (envelope, _, content) = Envelope::read(&self.envelope.slab()[..delivery.bytes])?;
+        let count = usize::try_from(envelope.count).unwrap_or(usize::MAX);
+        let fits = envelope::check_room(count, content, Room::of(&self.span));
+        accept(self.endpoint, &self.span, self.source, &envelope, fits).await
+    }
 }
 
 fn withdrawn() -> Error {
@@ -124,45 +216,9 @@ fn withdrawn() -> Error {
     )
 }
 
-/// Sends the elements, in several messages if the transport needs it.
-async fn send_body(endpoint: &Endpoint, span: &Span<'_>, dest: usize, tag: i32) -> Result<()> {
-    let transport = endpoint.engine.transport();
-    let bytes = span.bytes();
-    let mut first = 0;
-    while first < bytes {
-        let length = LARGEST_MESSAGE_BYTES.min(bytes - first);
-        let part = (first, length);
-        // SAFETY: within the span, which is borrowed until this future ends or is dropped.
-        let posted =
-            unsafe { Transfer::send_part(transport, &endpoint.family.private, dest, tag, span, part) };
-        let sent = match posted {
-            Ok(transfer) => match transfer.await {
-                // The transport has sent an empty message itself.
-                Err(error) if span.lane().is_some() => return Err(error),
-                sent => sent.map(drop),
-            },
-            Err(error) => Err(error),
-        };
-        if let Err(error) = sent {
-            // The receiver waits for the rest: an empty message tells it that none will come.
-            send_mark(endpoint, dest, tag).await?;
-            return Err(error);
-        }
-        first += length;
-    }
-    Ok(())
-}
-
-/// Tells the receiver that no body will come.
-async fn send_mark(endpoint: &Endpoint, dest: usize, tag: i32) -> Result<()> {
-    let transport = endpoint.engine.transport();
-    Transfer::send_slab(transport, &endpoint.family.private, dest, tag, Slab::take(), 0)?
-        .await
-        .map(drop)
-}
-
 /// Leaves a task behind that answers the receiver of a withdrawn send, if there ever is one.
-fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, bytes: usize, id: u32) -> Result<()> {
+fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, span: &Span<'_>, id: u32) -> Result<()> {
+    let (bytes, from) = (span.bytes(), span.place());
     let mut activity = Activity::new("withdrawn send", endpoint.rank());
     activity.peer = Some(Peer::To(endpoint.rank_of(dest)));
     activity.measures(bytes);
@@ -180,9 +236,9 @@ fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, bytes: usize, id: u32) -> Res
             ANSWER_BYTES,
         )?;
         let delivery = (&mut answer).await?;
-        // A receiver that refused does not wait for a body, nor one of a message without elements.
-        if bytes > 0 && answer.slab().first() == Some(&0) && delivery.bytes == ANSWER_BYTES {
-            send_mark(&own, dest, own.tags.body(id)).await?;
+        // A receiver that refused does not wait for a body.
+        if let Some(to) = envelope::go(answer.slab(), delivery.bytes) {
+            body::withhold(&own, bytes, dest, own.tags.body(id), [from, to]).await?;
         }
         own.ids.release(id);
         Err(withdrawn())
@@ -286,14 +342,10 @@ async fn take_in(
     let from = |error: Error| error.peer(Peer::From(source));
     let sender = endpoint.number_of(source);
     let (envelope, path, content) = Envelope::read(&slab.bytes()[..bytes]).map_err(from)?;
-    let room = Room {
-        content: span.content(),
-        capacity: span.elements(),
-    };
     let count = usize::try_from(envelope.count).unwrap_or(usize::MAX);
     let fits = span
         .check()
-        .and_then(|()| envelope::check_room(count, content, room));
+        .and_then(|()| envelope::check_room(count, content, Room::of(span)));
     let status = Status {
         source,
         tag: Tag(tag),
@@ -315,17 +367,8 @@ async fn take_in(
         }
         Path::Rendezvous => {
             activity.takes(Course::Rendezvous);
-            let answer_tag = endpoint.tags.answer(envelope.id);
-            if let Err(error) = fits {
-                answer(endpoint, sender, answer_tag, |slab| {
-                    envelope::write_refusal(slab, error.kind(), room);
-                })
-                .await?;
-                return Err(from(error));
-            }
             activity.waits_for(Phase::Body);
-            let elements = span.part(0, count)?;
-            receive_body(endpoint, &elements, sender, envelope.id, room)
+            accept(endpoint, span, sender, &envelope, fits)
                 .await
                 .map_err(from)?;
         }
@@ -343,56 +386,41 @@ async fn answer(endpoint: &Endpoint, dest: usize, tag: i32, write: impl FnOnce(&
         .map(drop)
 }
 
-/// Says GO and receives the body, whose first receive is posted before.
-async fn receive_body(
+/// Answers the envelope of a rendezvous, and receives the elements if they fit.
+async fn accept(
     endpoint: &Endpoint,
     span: &Span<'_>,
-    source: usize,
-    id: u32,
-    room: Room,
+    sender: usize,
+    envelope: &Envelope,
+    fits: Result<()>,
 ) -> Result<()> {
-    let transport = endpoint.engine.transport();
-    let bytes = span.bytes();
-    let mut outcome = Ok(());
-    let (answer_tag, body_tag) = (endpoint.tags.answer(id), endpoint.tags.body(id));
-    if bytes == 0 {
-        return answer(endpoint, source, answer_tag, envelope::write_go).await;
+    let answer_tag = endpoint.tags.answer(envelope.id);
+    let room = Room::of(span);
+    let refuse = |error: Error| async move {
+        let write = |slab: &mut [u8]| envelope::write_refusal(slab, error.kind(), room);
+        answer(endpoint, sender, answer_tag, write).await?;
+        Err(error)
+    };
+    if let Err(error) = fits {
+        return refuse(error).await;
     }
-    let mut first = 0;
-    while first < bytes {
-        let length = LARGEST_MESSAGE_BYTES.min(bytes - first);
-        let (part, private) = ((first, length), &endpoint.family.private);
-        // SAFETY: within the span, which is borrowed for writing until this future ends or is dropped.
-        let posted = unsafe { Transfer::receive_part(transport, private, source, body_tag, span, part) };
-        let ready = match posted {
-            Ok(transfer) if first == 0 => answer(endpoint, source, answer_tag, envelope::write_go)
-                .await
-                .map(|()| transfer),
-            posted => posted,
-        };
-        let transfer = match ready {
-            Ok(transfer) => transfer,
-            Err(error) if first == 0 => {
-                // The sender still waits for an answer.
-                let refuse = |slab: &mut [u8]| envelope::write_refusal(slab, error.kind(), room);
-                answer(endpoint, source, answer_tag, refuse).await?;
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
-        match transfer.await {
-            Ok(delivery) if delivery.bytes < length => {
-                return Err(Error::new(
-                    ErrorKind::PeerFailed,
-                    "the sender could not send the elements, or has withdrawn them",
-                ));
-            }
-            Ok(_) => {}
-            // The message was received and could not be copied: the sender sends the rest all the same.
-            Err(error) if error.kind() == ErrorKind::Device => outcome = outcome.and(Err(error)),
-            Err(error) => return Err(error),
-        }
-        first += length;
+    let elements = span.part(0, envelope.count as usize)?;
+    // Posted before the sender hears of it.
+    let incoming = Incoming::post(
+        endpoint,
+        &elements,
+        sender,
+        endpoint.tags.body(envelope.id),
+        envelope.place(),
+    );
+    let incoming = match incoming {
+        Ok(incoming) => incoming,
+        Err(error) => return refuse(error).await,
+    };
+    let go = |slab: &mut [u8]| envelope::write_go(slab, span.place());
+    if let Err(error) = answer(endpoint, sender, answer_tag, go).await {
+        // The sender still waits for an answer.
+        return refuse(error).await;
     }
-    outcome
+    incoming.arrive().await
 }

@@ -8,8 +8,10 @@ use std::task::{self, Poll};
 use super::activity::Activity;
 use super::slab::{SLAB_BYTES, Slab};
 use crate::buffer::Span;
-use crate::error::{Error, ErrorKind, Result};
-use crate::transport::{Context, Delivery, DeviceMemory, Posted, Tested, Ticket, Transport};
+use crate::error::{Error, Result};
+use crate::transport::{
+    Context, Delivery, DeviceMemory, Pieces, Posted, Tested, Ticket, Transport, taken_back,
+};
 
 /// A send or receive under way.
 ///
@@ -130,6 +132,46 @@ impl<'t> Transfer<'t> {
         Ok(Transfer::new(transport, posted, None))
     }
 
+    /// Sends the elements of a span on a GPU in pieces.
+    ///
+    /// # Safety
+    /// As for [`send_part`](Self::send_part).
+    pub(crate) unsafe fn send_body(
+        transport: &'t dyn Transport,
+        context: &Context,
+        dest: usize,
+        tag: i32,
+        span: &Span<'_>,
+        pieces: Pieces,
+    ) -> Result<Transfer<'t>> {
+        let posted = match device_memory(span, span.pointer(), span.bytes()) {
+            // SAFETY: the caller's promise.
+            Some(body) => unsafe { transport.isend_pieces(context, dest, tag, &body, pieces) },
+            None => Err(Error::invalid("elements that are not on a GPU")),
+        }?;
+        Ok(Transfer::new(transport, posted, None))
+    }
+
+    /// Receives the elements of a span on a GPU in pieces.
+    ///
+    /// # Safety
+    /// As for [`receive_part`](Self::receive_part).
+    pub(crate) unsafe fn receive_body(
+        transport: &'t dyn Transport,
+        context: &Context,
+        source: usize,
+        tag: i32,
+        span: &Span<'_>,
+        pieces: Pieces,
+    ) -> Result<Transfer<'t>> {
+        let posted = match device_memory(span, span.pointer(), span.bytes()) {
+            // SAFETY: the caller's promise.
+            Some(body) => unsafe { transport.irecv_pieces(context, source, tag, &body, pieces) },
+            None => Err(Error::invalid("elements that are not on a GPU")),
+        }?;
+        Ok(Transfer::new(transport, posted, None))
+    }
+
     /// Receives into a part of a span: `bytes` bytes from byte `first` on.
     ///
     /// # Safety
@@ -237,15 +279,6 @@ fn device_memory<'a>(span: &'a Span<'_>, pointer: *mut u8, bytes: usize) -> Opti
         address: pointer as usize,
         bytes,
     })
-}
-
-/// A transport takes back of itself only what nobody is left to complete.
-#[cold]
-fn taken_back() -> Error {
-    Error::new(
-        ErrorKind::PeerLost,
-        "a peer is lost, and MPI has cancelled the message",
-    )
 }
 
 impl Future for Transfer<'_> {

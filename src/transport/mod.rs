@@ -11,6 +11,7 @@ pub(crate) mod faulty;
 pub(crate) mod local;
 #[cfg(feature = "mpi")]
 pub(crate) mod mpi;
+mod pieces;
 #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "only MPI has such messages"))]
 pub(crate) mod plain;
 #[cfg(feature = "cuda")]
@@ -20,8 +21,9 @@ use std::sync::Arc;
 
 use crate::config::Fault;
 use crate::device::Lane;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use faulty::Faulty;
+pub(crate) use pieces::{Pieces, WINDOW};
 
 /// A transport between processes or threads, with everything around it that its rank needs.
 pub(crate) fn complete(base: Arc<dyn Transport>, faults: &[Fault], rank: usize) -> Arc<dyn Transport> {
@@ -30,10 +32,6 @@ pub(crate) fn complete(base: Arc<dyn Transport>, faults: &[Fault], rank: usize) 
     let transport = staged::Staged::wrap(transport);
     transport
 }
-
-/// The most bytes of one message; more travel in several. Small enough for MPI's counts, and for staging to
-/// hold one; large enough for nobody to notice the seams.
-pub(crate) const LARGEST_MESSAGE_BYTES: usize = 64 << 20;
 
 /// An isolated space of messages among a group of ranks.
 #[derive(Clone, Debug)]
@@ -204,6 +202,43 @@ pub(crate) trait Transport: Send + Sync {
         Err(no_device_memory())
     }
 
+    /// Starts to send memory of a GPU in pieces, each a message, to a rank that has posted their receives; no other
+    /// message goes there with this tag meanwhile.
+    ///
+    /// Pieces that cannot be read are sent empty, and the error is the end of the operation.
+    ///
+    /// # Safety
+    /// As for [`isend_device`](Self::isend_device).
+    unsafe fn isend_pieces(
+        &self,
+        _context: &Context,
+        _dest: usize,
+        _tag: i32,
+        _body: &DeviceMemory<'_>,
+        _pieces: Pieces,
+    ) -> Result<Posted> {
+        Err(no_device_memory())
+    }
+
+    /// Starts to receive pieces, each a message from `source` with `tag`, into memory of a GPU. When all have come,
+    /// what comes later in the lane finds the bytes there; fewer bytes than expected say that some were sent empty.
+    ///
+    /// Where the memory cannot be written, the pieces are received all the same, and the error is the end of
+    /// the operation.
+    ///
+    /// # Safety
+    /// As for [`irecv_device`](Self::irecv_device).
+    unsafe fn irecv_pieces(
+        &self,
+        _context: &Context,
+        _source: usize,
+        _tag: i32,
+        _body: &DeviceMemory<'_>,
+        _pieces: Pieces,
+    ) -> Result<Posted> {
+        Err(no_device_memory())
+    }
+
     /// Starts to receive the earliest message of the context that no receive was posted for, if
     /// there is one.
     ///
@@ -270,4 +305,13 @@ pub(crate) trait Transport: Send + Sync {
 
 fn no_device_memory() -> Error {
     Error::unsupported("this transport cannot reach the memory of GPUs")
+}
+
+/// The error of what a transport has released by itself, which is only what nobody is left to complete.
+#[cold]
+pub(crate) fn taken_back() -> Error {
+    Error::new(
+        ErrorKind::PeerLost,
+        "a peer is lost, and MPI has cancelled the message",
+    )
 }

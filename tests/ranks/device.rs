@@ -28,6 +28,9 @@ cases! {
     one_gpu_after_the_other: 1..=4;
     from_one_gpu_to_another: 1..=4;
     host_and_device_messages_in_turn: 2..=3;
+    messages_in_pieces: 2..=3;
+    the_pieces_of_a_message_share_few_slabs: 1..=1, threads;
+    a_long_message_waits_for_nobody_elses: 2..=3;
     device_memory_of_others: 1..=3;
     managed_memory: 1..=3;
     pinned_memory_of_others: 1..=3;
@@ -340,6 +343,98 @@ fn host_and_device_messages_in_turn(comm: &Communicator) -> Outcome {
 }
 
 /// A reduction and a message on foreign memory whose elements are `own`, and what is there afterwards.
+fn messages_in_pieces(comm: &Communicator) -> Outcome {
+    // One piece, two, as many as are under way at once, and more, of which the last is short: between every two places.
+    const MIB: usize = (1 << 20) / size_of::<u64>();
+    let stream = stream(comm)?;
+    let lengths = [MIB / 4, MIB / 4 + 1, 2 * MIB, 4 * MIB + 1];
+    for (round, length) in lengths.into_iter().enumerate() {
+        for (from_device, to_device) in [(true, true), (true, false), (false, true)] {
+            let message = |rank| vector::<u64>(round as u64, rank, length);
+            let (own, expected) = (message(comm.rank()), message(previous(comm)));
+            let found = match (from_device, to_device) {
+                (false, _) => {
+                    let mut found = stream.alloc_zeros::<u64>(length)?;
+                    comm.sendrecv(&own, next(comm), Tag(1), &mut found, previous(comm), Tag(1))?;
+                    stream.clone_dtoh(&found)?
+                }
+                (true, false) => {
+                    let own = stream.clone_htod(&own)?;
+                    let mut found = vec![0; length];
+                    comm.sendrecv(&own, next(comm), Tag(1), &mut found, previous(comm), Tag(1))?;
+                    found
+                }
+                (true, true) => {
+                    let own = stream.clone_htod(&own)?;
+                    let mut found = stream.alloc_zeros::<u64>(length)?;
+                    comm.sendrecv(&own, next(comm), Tag(1), &mut found, previous(comm), Tag(1))?;
+                    stream.clone_dtoh(&found)?
+                }
+            };
+            assert_same(&found, &expected, || {
+                format!("{length} u64, from device {from_device}, to device {to_device}")
+            });
+        }
+    }
+    Ok(())
+}
+
+fn the_pieces_of_a_message_share_few_slabs(_: &Communicator) -> Outcome {
+    // Both ranks have their slabs from one pool. A message of 256 pieces may have four on each side.
+    const PIECE: usize = 4096;
+    const LENGTH: usize = 256 * PIECE;
+    let before = pinned_usage();
+    let config = Config::from_env()?.chunk(PIECE);
+    let most = Communicator::threads_with(&config, 2, |comm| {
+        let stream = comm.device()?.new_stream()?;
+        let own = vector::<u8>(3, comm.rank(), LENGTH);
+        let own = stream.clone_htod(&own)?;
+        let incoming = stream.alloc_zeros::<u8>(own.len())?;
+        let receive = comm.irecv(incoming, 1 - comm.rank(), Tag(1));
+        let send = comm.isend(own, 1 - comm.rank(), Tag(1));
+        let mut most = 0;
+        while !(send.is_done() && receive.is_done()) {
+            most = most.max(pinned_usage().slabs_in_use - before.slabs_in_use);
+            comm.iprobe(warpcomm::Source::Any, Tag(99))?;
+        }
+        send.wait()?;
+        receive.wait()?;
+        Ok::<usize, Failure>(most)
+    })?;
+    for most in most {
+        let most = most?;
+        assert!(most <= 2 * 2 * 4, "{most} slabs at the same time");
+    }
+    assert_eq!(pinned_usage().slabs_in_use, before.slabs_in_use);
+    Ok(())
+}
+
+fn a_long_message_waits_for_nobody_elses(comm: &Communicator) -> Outcome {
+    // Rank 0 sends two long messages. Rank 1 first receives the second one; the first has been offered, and waits.
+    let stream = stream(comm)?;
+    let message = |number: u64| vector::<f32>(number, 0, 700_000);
+    if comm.rank() == 0 {
+        let sends: Vec<_> = (0..2)
+            .map(|number| {
+                let own = stream.clone_htod(&message(number as u64))?;
+                Ok::<_, Failure>(comm.isend(own, 1, Tag(number)))
+            })
+            .collect::<Result<_, _>>()?;
+        for send in sends {
+            send.wait()?;
+        }
+    } else if comm.rank() == 1 {
+        for number in [1, 0] {
+            let mut found = stream.alloc_zeros::<f32>(700_000)?;
+            comm.recv(&mut found, 0, Tag(number))?;
+            assert_same(&stream.clone_dtoh(&found)?, &message(number as u64), || {
+                format!("message {number}")
+            });
+        }
+    }
+    Ok(())
+}
+
 fn on_raw(
     comm: &Communicator,
     raw: &mut RawSlice<'_, f32>,

@@ -163,6 +163,10 @@ impl Job {
             (WORLD_VARIABLE, world.to_string().into()),
             ("RUST_BACKTRACE", "0".into()),
         ];
+        if place == Place::Mixed {
+            // Messages of some KiB go in many pieces, between memory of all kinds.
+            environment.push(("WARPCOMM_CHUNK", "4096".into()));
+        }
         environment.extend(variables.iter().map(|&(name, value)| (name, value.into())));
         let driver = match place == Place::Host && !variables.contains(&simulate::NO_DEVICES) {
             true => None,

@@ -5,19 +5,23 @@
 //! receive:  -inner receive-> pinned slab -copy-> GPU
 //! ```
 //!
-//! A send goes to the inner transport when its copy is over, so it is kept back meanwhile, and so is every
-//! later message to the same rank in the same context: messages do not overtake each other. A receive has
-//! completed when its copy is in the lane.
+//! A short message goes to the inner transport when its copy is over, so it is kept back meanwhile, and so is every
+//! later message to the same rank in the same context: messages do not overtake each other. A long one goes in
+//! pieces, of which nobody else's messages are in the way: see [`pipeline`]. A receive has completed when its copies
+//! are in the lane.
+
+mod pipeline;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use super::{Context, Creation, DeviceMemory, Posted, Split, Tested, Ticket, Transport};
+use super::{Context, Creation, Delivery, DeviceMemory, Pieces, Posted, Split, Tested, Ticket, Transport};
 use crate::device::cuda::{PinnedSlab, is_anybody_waiting};
 use crate::device::{Device, Lane};
 use crate::error::{Error, Result};
+use pipeline::{Receiving, Sending, Way};
 
 /// A transport that takes device memory, over one that does not.
 pub(crate) struct Staged {
@@ -31,6 +35,8 @@ pub(crate) struct Staged {
 struct State {
     /// Sends that the inner transport does not have yet, in the order of their calls.
     waiting: VecDeque<Arc<Operation>>,
+    /// Messages in pieces.
+    pipelines: Vec<Arc<Operation>>,
     /// What was given up while the inner transport still used its memory.
     orphans: Vec<(Ticket, Memory)>,
 }
@@ -51,8 +57,22 @@ enum Stage {
         /// Why the operation fails, though the inner one succeeds.
         failure: Option<Error>,
     },
+    /// It goes in pieces.
+    Sending(Sending),
+    Receiving(Receiving),
     /// It is over.
     Over(Result<Tested>),
+}
+
+impl Stage {
+    /// Does what can be done for a message in pieces.
+    fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<Delivery>> {
+        match self {
+            Stage::Sending(sending) => sending.advance(inner),
+            Stage::Receiving(receiving) => receiving.advance(inner),
+            _ => Poll::Pending,
+        }
+    }
 }
 
 struct Outgoing {
@@ -128,8 +148,10 @@ impl Staged {
     }
 
     fn count(&self, state: &State) {
-        self.held
-            .store(state.waiting.len() + state.orphans.len(), Ordering::Release);
+        self.held.store(
+            state.waiting.len() + state.pipelines.len() + state.orphans.len(),
+            Ordering::Release,
+        );
     }
 
     /// Hands on what can go on.
@@ -155,6 +177,16 @@ impl Staged {
             };
             *stage = self.post(outgoing);
             false
+        });
+        state.pipelines.retain(|operation| {
+            let mut stage = operation.stage();
+            match stage.advance(&*self.inner) {
+                Poll::Ready(outcome) => {
+                    *stage = Stage::Over(outcome.map(Tested::Completed));
+                    false
+                }
+                Poll::Pending => true,
+            }
         });
         state
             .orphans
@@ -228,7 +260,7 @@ impl Staged {
     fn look(&self, operation: &Operation) -> Result<Tested> {
         let mut stage = operation.stage();
         let tested = match &*stage {
-            Stage::Waiting(_) => return Ok(Tested::Pending),
+            Stage::Waiting(_) | Stage::Sending(_) | Stage::Receiving(_) => return Ok(Tested::Pending),
             Stage::Posted { ticket, .. } => match self.inner.test(ticket) {
                 Ok(Tested::Pending) => return Ok(Tested::Pending),
                 tested => tested,
@@ -243,8 +275,19 @@ impl Staged {
                 ..
             } => finish(tested, memory, target, failure),
             Stage::Over(outcome) => outcome,
-            Stage::Waiting(_) => tested,
+            _ => tested,
         }
+    }
+
+    /// Starts a message in pieces.
+    fn start(&self, stage: Stage) -> Posted {
+        let operation = Arc::new(Operation(Mutex::new(stage)));
+        let mut state = self.state();
+        state.pipelines.push(Arc::clone(&operation));
+        self.count(&state);
+        drop(state);
+        self.drive();
+        ticket(operation)
     }
 }
 
@@ -277,6 +320,15 @@ fn finish(
         slab.used_until_here(&target.lane)?;
     }
     tested
+}
+
+/// Memory to receive a message that goes on to a GPU: where there is none that is pinned it is received all the same,
+/// so that its sender goes on, and cannot be copied.
+fn room(lane: &Lane, bytes: usize) -> (Memory, Option<Error>) {
+    match PinnedSlab::take(lane.gpu(), bytes) {
+        Ok(slab) => (Memory::Pinned(slab), None),
+        Err(error) => (Memory::Pageable(vec![0; bytes].into()), Some(error)),
+    }
 }
 
 impl Outgoing {
@@ -392,10 +444,7 @@ impl Transport for Staged {
         tag: i32,
         body: &DeviceMemory<'_>,
     ) -> Result<Posted> {
-        let (memory, failure) = match PinnedSlab::take(body.lane.gpu(), body.bytes) {
-            Ok(slab) => (Memory::Pinned(slab), None),
-            Err(error) => (Memory::Pageable(vec![0; body.bytes].into()), Some(error)),
-        };
+        let (memory, failure) = room(body.lane, body.bytes);
         let pointer = memory.pointer().cast_mut();
         // SAFETY: the memory has that many bytes and is kept until the inner receive is over.
         let posted = unsafe {
@@ -419,6 +468,33 @@ impl Transport for Staged {
             }
         };
         Ok(ticket(Arc::new(Operation(Mutex::new(stage)))))
+    }
+
+    unsafe fn isend_pieces(
+        &self,
+        context: &Context,
+        dest: usize,
+        tag: i32,
+        body: &DeviceMemory<'_>,
+        pieces: Pieces,
+    ) -> Result<Posted> {
+        let way = Way::new(context, dest, tag);
+        // SAFETY: the caller's promise is the same.
+        Ok(self.start(Stage::Sending(unsafe { Sending::new(way, body, pieces) })))
+    }
+
+    unsafe fn irecv_pieces(
+        &self,
+        context: &Context,
+        source: usize,
+        tag: i32,
+        body: &DeviceMemory<'_>,
+        pieces: Pieces,
+    ) -> Result<Posted> {
+        let way = Way::new(context, source, tag);
+        // SAFETY: the caller's promise is the same.
+        let receiving = unsafe { Receiving::new(way, body, pieces, &*self.inner) }?;
+        Ok(self.start(Stage::Receiving(receiving)))
     }
 
     unsafe fn receive_unexpected(
@@ -455,6 +531,9 @@ impl Transport for Staged {
         let operation = unsafe { Arc::from_raw(operation(ticket)) };
         let mut state = self.state();
         state.waiting.retain(|waiting| !Arc::ptr_eq(waiting, &operation));
+        state
+            .pipelines
+            .retain(|pipeline| !Arc::ptr_eq(pipeline, &operation));
         let stage = std::mem::replace(&mut *operation.stage(), Stage::Over(Ok(Tested::Released)));
         let tested = match stage {
             Stage::Posted {
@@ -481,6 +560,14 @@ impl Transport for Staged {
                 }
                 tested => finish(Ok(tested), memory, target, failure).unwrap_or(Tested::Released),
             },
+            Stage::Sending(sending) => {
+                state.orphans.extend(sending.abandon(&*self.inner));
+                Tested::Released
+            }
+            Stage::Receiving(receiving) => {
+                state.orphans.extend(receiving.abandon(&*self.inner));
+                Tested::Released
+            }
             Stage::Over(outcome) => outcome.unwrap_or(Tested::Released),
             Stage::Waiting(_) => Tested::Released,
         };
@@ -515,7 +602,10 @@ impl Transport for Staged {
 
     fn idle(&self, rounds: u32) {
         self.drive();
-        let is_held_back = || self.held.load(Ordering::Acquire) > 0 && !self.state().waiting.is_empty();
+        let is_held_back = || {
+            let state = (self.held.load(Ordering::Acquire) > 0).then(|| self.state());
+            state.is_some_and(|state| !(state.waiting.is_empty() && state.pipelines.is_empty()))
+        };
         match is_anybody_waiting() || is_held_back() {
             // GPUs ring no bell.
             true => std::thread::yield_now(),

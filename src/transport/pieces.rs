@@ -1,0 +1,113 @@
+//! In which pieces the elements of a long message travel.
+
+use crate::device::Place;
+
+/// The most bytes of one message between host memories: small enough for MPI's counts, large enough for nobody to
+/// notice the seams.
+pub(crate) const LARGEST_MESSAGE_BYTES: usize = 64 << 20;
+
+/// The bytes of a message up to which it is staged whole.
+const WHOLE_BYTES: usize = 256 << 10;
+
+/// How many pieces of one message are under way at the same time, where one copy waits for another.
+pub(crate) const WINDOW: usize = 4;
+
+/// The pieces of a message: both sides cut it alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pieces {
+    bytes: usize,
+    /// The length in bytes of all but the last.
+    pub length: usize,
+}
+
+impl Pieces {
+    /// The pieces of `bytes` bytes that go from a place to another; `chunk` is what to cut elements on a GPU into, if
+    /// that is not left to this table.
+    pub(crate) fn new(bytes: usize, ends: [Place; 2], chunk: Option<usize>) -> Pieces {
+        let length = match ends {
+            [Place::Host, Place::Host] => LARGEST_MESSAGE_BYTES,
+            _ => chunk.unwrap_or_else(|| chunk_bytes(bytes)),
+        };
+        Pieces { bytes, length }
+    }
+
+    /// The message in one piece.
+    pub(crate) fn whole(bytes: usize) -> Pieces {
+        Pieces {
+            bytes,
+            length: bytes.max(1),
+        }
+    }
+
+    pub(crate) fn count(self) -> usize {
+        self.bytes.div_ceil(self.length)
+    }
+
+    /// The first byte and the length in bytes of a piece, if there are so many.
+    pub(crate) fn nth(self, piece: usize) -> Option<(usize, usize)> {
+        let first = piece
+            .checked_mul(self.length)
+            .filter(|&first| first < self.bytes)?;
+        Some((first, self.length.min(self.bytes - first)))
+    }
+
+    /// The first byte and the length in bytes of each.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.count()).filter_map(move |piece| self.nth(piece))
+    }
+}
+
+/// Pieces that overlap their copies, and are long enough that nobody notices what each costs: near the square root of
+/// bytes times the cost of a copy in bytes.
+fn chunk_bytes(bytes: usize) -> usize {
+    const KIB: usize = 1 << 10;
+    const MIB: usize = 1 << 20;
+    match bytes {
+        _ if bytes <= WHOLE_BYTES => bytes.max(1),
+        _ if bytes <= 4 * MIB => 512 * KIB,
+        _ if bytes <= 32 * MIB => 2 * MIB,
+        _ => 4 * MIB,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn pieces_cover_the_message_once(bytes in 0usize..100 << 20, chunk in prop::option::of(1usize..5 << 20)) {
+            let pieces = Pieces::new(bytes, [Place::Host, Place::Device], chunk);
+            let mut next = 0;
+            for piece in 0..pieces.count().min(1000) {
+                let (first, length) = pieces.nth(piece).unwrap();
+                prop_assert_eq!(first, next);
+                prop_assert!(length > 0 && length <= pieces.length);
+                next += length;
+            }
+            prop_assert!(next == bytes || pieces.count() > 1000);
+            prop_assert_eq!(pieces.nth(pieces.count()), None);
+        }
+    }
+
+    #[test]
+    fn messages_between_hosts_are_whole() {
+        let host = [Place::Host, Place::Host];
+        assert_eq!(Pieces::new(64 << 20, host, Some(1)).count(), 1);
+        assert_eq!(
+            Pieces::new((64 << 20) + 1, host, None).nth(1),
+            Some((64 << 20, 1))
+        );
+        assert_eq!(Pieces::new(0, host, None).count(), 0);
+    }
+
+    #[test]
+    fn small_ones_are_staged_whole_and_long_ones_overlap() {
+        let count = |bytes| Pieces::new(bytes, [Place::Device, Place::Device], None).count();
+        assert_eq!(
+            (count(256 << 10), count(1 << 20), count(16 << 20), count(64 << 20)),
+            (1, 2, 8, 16)
+        );
+    }
+}
