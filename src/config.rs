@@ -179,8 +179,9 @@ impl FromStr for Fault {
 /// debug, from its start to its end; that of a request ends when its operation does. Its fields are `operation` and
 /// `rank`; of messages `source` or `dest`, and `tag`; of collectives `sequence`; `bytes`, which of an object are known
 /// once it is on its way, and `dtype`; `path`, how the elements went: `inline` or `rendezvous`, or by which algorithm,
-/// `frames`, `direct`, `tree` or `blocks`, and `staged` if some of this rank's buffers are on a GPU, and so went through
-/// pinned memory; `outcome`, which is `ok` or the [`ErrorKind`](crate::ErrorKind). A call that only waits for requests,
+/// `frames`, `direct`, `tree` or `blocks`, and, if some of this rank's buffers are on a GPU, `staged`, through pinned
+/// memory, or `same process` where long messages of them went straight to or from another GPU's or rank's memory of the
+/// process; `outcome`, which is `ok` or the [`ErrorKind`](crate::ErrorKind). A call that only waits for requests,
 /// as [`wait_any`](crate::wait_any), has no span of its own, and what becomes of it is not the outcome of theirs. What
 /// is refused, because the rank does not exist or another thread is in a collective, has a span too. A subscriber that
 /// panics where an operation ends is not called again for that operation, which goes on.

@@ -3,12 +3,12 @@
 use super::Call;
 use super::agreement::Agreed;
 use crate::buffer::Span;
-use crate::device::{Device, Fold, Lane, Place};
+use crate::device::{Device, Fold, Lane};
 use crate::dtype::Dtype;
 use crate::engine::{Expected, Offer, Phase, Slab, Transfer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Op;
-use crate::transport::Pieces;
+use crate::transport::{Path, Pieces};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -174,14 +174,14 @@ impl<'a> Courier<'a> {
             call.tag(),
         );
         let offers = self.offers(span);
-        for part in self.pieces(span).iter() {
+        for part in parts(span.bytes(), offers) {
             if self.failure.is_none() {
                 let sent = match offers {
                     true => {
                         // SAFETY: the caller's promise.
                         let span = unsafe { span.alias().detach() };
                         let offer = Offer::new(call.endpoint(), span, (to, tag));
-                        offer.map(|offer| Course::Offered(Box::pin(offer.keep())))
+                        offer.map(|offer| Course::Offered(Box::pin(offer.keep(call.activity))))
                     }
                     // SAFETY: within the span; the caller's promise.
                     false => unsafe { Transfer::send_part(transport, private, to, tag, span, part) }
@@ -219,13 +219,13 @@ impl<'a> Courier<'a> {
             call.tag(),
         );
         let offers = self.offers(span);
-        for part in self.pieces(span).iter() {
+        for part in parts(span.bytes(), offers) {
             let posted = match offers {
                 true => {
                     // SAFETY: the caller's promise.
                     let span = unsafe { span.alias().detach() };
                     let expected = Expected::new(call.endpoint(), span, (from, tag));
-                    expected.map(|expected| Course::Offered(Box::pin(expected.arrive())))
+                    expected.map(|expected| Course::Offered(Box::pin(expected.arrive(call.activity))))
                 }
                 // SAFETY: within the span; the caller's promise.
                 false => unsafe { Transfer::receive_part(transport, private, from, tag, span, part) }
@@ -256,14 +256,6 @@ impl<'a> Courier<'a> {
     fn offers(&self, span: &Span<'_>) -> bool {
         let chunk = self.call.endpoint().engine.config().chunk;
         self.offers && span.bytes() > chunk.map_or(UNOFFERED_BYTES, |chunk| chunk.min(UNOFFERED_BYTES))
-    }
-
-    /// The parts of a span that are messages of their own.
-    fn pieces(&self, span: &Span<'_>) -> Pieces {
-        match self.offers(span) {
-            true => Pieces::whole(span.bytes()),
-            false => Pieces::new(span.bytes(), [Place::Host; 2], None),
-        }
     }
 
     /// Waits until everything that was started is over.
@@ -303,4 +295,11 @@ impl<'a> Courier<'a> {
     pub(super) fn outcome(self) -> Result<()> {
         self.failure.map_or(Ok(()), Err)
     }
+}
+
+/// The first byte and the length in bytes of what is a message of its own: of an offer, the whole.
+fn parts(bytes: usize, offers: bool) -> impl Iterator<Item = (usize, usize)> {
+    let whole = offers.then_some((0, bytes));
+    let pieces = (!offers).then(|| Pieces::new(bytes, Path::Host, None).iter());
+    whole.into_iter().chain(pieces.into_iter().flatten())
 }

@@ -12,6 +12,7 @@ use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Peer};
 use crate::message::Tag;
 use crate::plan::Algorithm;
+use crate::transport::Path;
 
 /// What a pending operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,18 +88,18 @@ impl Course {
         Course::Blocks,
     ];
 
-    /// What a trace calls it, where the elements go through pinned memory and where not.
-    fn name(self, is_staged: bool) -> Option<&'static str> {
+    /// What a trace calls it: between hosts, where elements go through pinned memory, and from GPU to GPU of a process.
+    fn name(self, going: u8) -> Option<&'static str> {
         let names = match self {
             Course::Unknown => return None,
-            Course::Inline => ["inline", "inline, staged"],
-            Course::Rendezvous => ["rendezvous", "rendezvous, staged"],
-            Course::Frames => ["frames", "frames, staged"],
-            Course::Direct => ["direct", "direct, staged"],
-            Course::Tree => ["tree", "tree, staged"],
-            Course::Blocks => ["blocks", "blocks, staged"],
+            Course::Inline => ["inline", "inline, staged", "inline, staged"],
+            Course::Rendezvous => ["rendezvous", "rendezvous, staged", "rendezvous, same process"],
+            Course::Frames => ["frames", "frames, staged", "frames, staged"],
+            Course::Direct => ["direct", "direct, staged", "direct, same process"],
+            Course::Tree => ["tree", "tree, staged", "tree, same process"],
+            Course::Blocks => ["blocks", "blocks, staged", "blocks, same process"],
         };
-        Some(names[usize::from(is_staged)])
+        names.get(usize::from(going)).copied()
     }
 }
 
@@ -139,7 +140,8 @@ pub(crate) struct Activity {
     cancelled: AtomicBool,
     dtype: AtomicU8,
     course: AtomicU8,
-    is_staged: AtomicBool,
+    /// The number of the path in [`Course::name`].
+    going: AtomicU8,
     /// Whether it was shown to those who trace.
     begun: AtomicBool,
     /// Whether all ranks have entered the collective.
@@ -173,7 +175,7 @@ impl Activity {
             cancelled: AtomicBool::new(false),
             dtype: AtomicU8::new(UNTYPED),
             course: AtomicU8::new(Course::Unknown as u8),
-            is_staged: AtomicBool::new(false),
+            going: AtomicU8::new(Path::Host as u8),
             begun: AtomicBool::new(false),
             all_have_entered: AtomicBool::new(false),
             is_task: AtomicBool::new(false),
@@ -191,8 +193,15 @@ impl Activity {
     #[inline]
     pub(crate) fn has_elements_in(&self, place: Place) {
         if place == Place::Device {
-            self.is_staged.store(true, Ordering::Relaxed);
+            self.goes(Path::Staged);
         }
+    }
+
+    /// Notes the path of elements; of several the last in the list of paths counts.
+    #[inline]
+    pub(crate) fn goes(&self, path: Path) {
+        let known = self.going.load(Ordering::Relaxed);
+        self.going.store(known.max(path as u8), Ordering::Relaxed);
     }
 
     /// Notes how many bytes the elements have, as soon as that is known.
@@ -222,7 +231,7 @@ impl Activity {
     /// How the elements travel, in words, once that is known.
     pub(super) fn path(&self) -> Option<&'static str> {
         let course = Course::ALL.get(usize::from(self.course.load(Ordering::Relaxed)))?;
-        course.name(self.is_staged.load(Ordering::Relaxed))
+        course.name(self.going.load(Ordering::Relaxed))
     }
 
     /// The rank that a collective waits for to enter it.

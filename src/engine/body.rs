@@ -6,30 +6,34 @@
 
 use std::collections::VecDeque;
 
+use super::activity::Activity;
 use super::endpoint::Endpoint;
 use super::slab::Slab;
 use super::transfer::Transfer;
 use crate::buffer::Span;
 use crate::device::Place;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::{Pieces, WINDOW};
+use crate::transport::{Path, Pieces, WINDOW};
 
-/// The pieces of a message between two places.
-fn pieces(endpoint: &Endpoint, bytes: usize, ends: [Place; 2]) -> Pieces {
-    Pieces::new(bytes, ends, endpoint.engine.config().chunk)
+/// The pieces of a message to or from a peer, between two places.
+fn pieces(endpoint: &Endpoint, bytes: usize, peer: usize, ends: [Place; 2]) -> Pieces {
+    let transport = endpoint.engine.transport();
+    let path = Path::between(ends, transport.shares_process(&endpoint.family.private, peer));
+    Pieces::new(bytes, path, endpoint.engine.config().chunk)
 }
 
 /// Sends the elements of a span to a rank that has posted their receive, into memory at `to`.
 pub(super) async fn send(
     endpoint: &Endpoint,
+    activity: &Activity,
     span: &Span<'_>,
-    dest: usize,
-    tag: i32,
+    (dest, tag): (usize, i32),
     to: Place,
 ) -> Result<()> {
     let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
-    let pieces = pieces(endpoint, span.bytes(), [span.place(), to]);
-    if span.lane().is_some() {
+    let pieces = pieces(endpoint, span.bytes(), dest, [span.place(), to]);
+    activity.goes(pieces.path);
+    if span.lane().is_some() && span.bytes() > 0 {
         // SAFETY: the span is borrowed until this future ends or is dropped.
         let posted = unsafe { Transfer::send_body(transport, private, dest, tag, span, pieces) };
         return match posted {
@@ -76,7 +80,7 @@ pub(super) async fn withhold(
     tag: i32,
     ends: [Place; 2],
 ) -> Result<()> {
-    send_marks(endpoint, dest, tag, pieces(endpoint, bytes, ends), 0).await
+    send_marks(endpoint, dest, tag, pieces(endpoint, bytes, dest, ends), 0).await
 }
 
 /// The receive of a message's elements, of which the first pieces are posted.
@@ -95,9 +99,9 @@ impl<'a> Incoming<'a> {
     /// Posts the receive of elements that come from memory at `from`, into a span that may be written.
     pub(super) fn post(
         endpoint: &'a Endpoint,
+        activity: &Activity,
         span: &'a Span<'a>,
-        source: usize,
-        tag: i32,
+        (source, tag): (usize, i32),
         from: Place,
     ) -> Result<Incoming<'a>> {
         let mut incoming = Incoming {
@@ -105,10 +109,11 @@ impl<'a> Incoming<'a> {
             span,
             source,
             tag,
-            pieces: pieces(endpoint, span.bytes(), [from, span.place()]),
+            pieces: pieces(endpoint, span.bytes(), source, [from, span.place()]),
             next: 0,
             under_way: VecDeque::new(),
         };
+        activity.goes(incoming.pieces.path);
         incoming.post_pieces()?;
         Ok(incoming)
     }

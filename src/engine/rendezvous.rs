@@ -153,21 +153,28 @@ impl<'a> Offer<'a> {
             return Err(withdrawn());
         };
         activity.waits_for(Phase::Body);
-        self.send_body(delivery).await
+        self.send_body(activity, delivery).await
     }
 
     /// Sends the elements as soon as the receiver is ready for them.
-    pub(crate) async fn keep(mut self) -> Result<()> {
+    pub(crate) async fn keep(mut self, activity: &Activity) -> Result<()> {
         (&mut self.envelope).await?;
         let delivery = (&mut self.answer).await?;
-        self.send_body(delivery).await
+        self.send_body(activity, delivery).await
     }
 
-    async fn send_body(self, answer: Delivery) -> Result<()> {
+    async fn send_body(self, activity: &Activity, answer: Delivery) -> Result<()> {
         let Offer { endpoint, span, .. } = &self;
         let (count, content) = (span.elements(), span.content());
         let to = envelope::read_answer(self.answer.slab(), answer.bytes, count, content)?;
-        body::send(endpoint, span, self.dest, endpoint.tags.body(self.id.number), to).await
+        body::send(
+            endpoint,
+            activity,
+            span,
+            (self.dest, endpoint.tags.body(self.id.number)),
+            to,
+        )
+        .await
     }
 }
 
@@ -197,7 +204,7 @@ impl<'a> Expected<'a> {
     }
 
     /// Waits for the elements.
-    pub(crate) async fn arrive(mut self) -> Result<()> {
+    pub(crate) async fn arrive(mut self, activity: &Activity) -> Result<()> {
         let delivery = (&mut self.envelope).await?;
         if delivery.bytes == 0 {
             return Err(body::withheld());
@@ -205,7 +212,7 @@ impl<'a> Expected<'a> {
         let (envelope, _, content) = Envelope::read(&self.envelope.slab()[..delivery.bytes])?;
         let count = usize::try_from(envelope.count).unwrap_or(usize::MAX);
         let fits = envelope::check_room(count, content, Room::of(&self.span));
-        accept(self.endpoint, &self.span, self.source, &envelope, fits).await
+        accept(self.endpoint, activity, &self.span, self.source, &envelope, fits).await
     }
 }
 
@@ -368,7 +375,7 @@ async fn take_in(
         Path::Rendezvous => {
             activity.takes(Course::Rendezvous);
             activity.waits_for(Phase::Body);
-            accept(endpoint, span, sender, &envelope, fits)
+            accept(endpoint, activity, span, sender, &envelope, fits)
                 .await
                 .map_err(from)?;
         }
@@ -389,6 +396,7 @@ async fn answer(endpoint: &Endpoint, dest: usize, tag: i32, write: impl FnOnce(&
 /// Answers the envelope of a rendezvous, and receives the elements if they fit.
 async fn accept(
     endpoint: &Endpoint,
+    activity: &Activity,
     span: &Span<'_>,
     sender: usize,
     envelope: &Envelope,
@@ -408,9 +416,9 @@ async fn accept(
     // Posted before the sender hears of it.
     let incoming = Incoming::post(
         endpoint,
+        activity,
         &elements,
-        sender,
-        endpoint.tags.body(envelope.id),
+        (sender, endpoint.tags.body(envelope.id)),
         envelope.place(),
     );
     let incoming = match incoming {

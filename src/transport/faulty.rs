@@ -124,6 +124,10 @@ impl Transport for Faulty {
         self.inner.tag_limit()
     }
 
+    fn shares_process(&self, context: &Context, peer: usize) -> bool {
+        self.inner.shares_process(context, peer)
+    }
+
     fn plain(&self) -> Option<Arc<dyn super::plain::Plain>> {
         self.inner.plain()
     }

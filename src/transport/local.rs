@@ -270,6 +270,10 @@ impl Transport for Local {
         i32::MAX
     }
 
+    fn shares_process(&self, _context: &Context, _peer: usize) -> bool {
+        true
+    }
+
     unsafe fn isend(
         &self,
         context: &Context,

@@ -5,17 +5,18 @@
 //! | [`mpi`] | between processes, through MPI | |
 //! | [`local`] | between threads of one process | |
 //! | [`faulty`] | wrongly, on purpose, for tests | any other |
-//! | [`staged`] | from and to the memory of GPUs | any other |
+//! | [`devices`] | from and to the memory of GPUs | any other |
 
+#[cfg(feature = "cuda")]
+mod devices;
 pub(crate) mod faulty;
 pub(crate) mod local;
 #[cfg(feature = "mpi")]
 pub(crate) mod mpi;
+mod path;
 mod pieces;
 #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "only MPI has such messages"))]
 pub(crate) mod plain;
-#[cfg(feature = "cuda")]
-mod staged;
 
 use std::sync::Arc;
 
@@ -23,13 +24,14 @@ use crate::config::Fault;
 use crate::device::Lane;
 use crate::error::{Error, ErrorKind, Result};
 use faulty::Faulty;
+pub(crate) use path::Path;
 pub(crate) use pieces::{Pieces, WINDOW};
 
 /// A transport between processes or threads, with everything around it that its rank needs.
 pub(crate) fn complete(base: Arc<dyn Transport>, faults: &[Fault], rank: usize) -> Arc<dyn Transport> {
     let transport = Faulty::wrap(base, faults, rank);
     #[cfg(feature = "cuda")]
-    let transport = staged::Staged::wrap(transport);
+    let transport = devices::Devices::wrap(transport);
     transport
 }
 
@@ -202,7 +204,12 @@ pub(crate) trait Transport: Send + Sync {
         Err(no_device_memory())
     }
 
-    /// Starts to send memory of a GPU in pieces, each a message, to a rank that has posted their receives; no other
+    /// Whether a rank of a context is in the process of this one.
+    fn shares_process(&self, context: &Context, peer: usize) -> bool {
+        peer == context.rank
+    }
+
+    /// Starts to send memory of a GPU along the path of its pieces to a rank that has posted their receives; no other
     /// message goes there with this tag meanwhile.
     ///
     /// Pieces that cannot be read are sent empty, and the error is the end of the operation.
@@ -220,7 +227,7 @@ pub(crate) trait Transport: Send + Sync {
         Err(no_device_memory())
     }
 
-    /// Starts to receive pieces, each a message from `source` with `tag`, into memory of a GPU. When all have come,
+    /// Starts to receive what comes along such a path from `source` with `tag` into memory of a GPU. When all has come,
     /// what comes later in the lane finds the bytes there; fewer bytes than expected say that some were sent empty.
     ///
     /// Where the memory cannot be written, the pieces are received all the same, and the error is the end of

@@ -1,6 +1,6 @@
 //! In which pieces the elements of a long message travel.
 
-use crate::device::Place;
+use super::Path;
 
 /// The most bytes of one message between host memories: small enough for MPI's counts, large enough for nobody to
 /// notice the seams.
@@ -15,28 +15,23 @@ pub(crate) const WINDOW: usize = 4;
 /// The pieces of a message: both sides cut it alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pieces {
+    /// The way that they take.
+    pub path: Path,
     bytes: usize,
     /// The length in bytes of all but the last.
     pub length: usize,
 }
 
 impl Pieces {
-    /// The pieces of `bytes` bytes that go from a place to another; `chunk` is what to cut elements on a GPU into, if
-    /// that is not left to this table.
-    pub(crate) fn new(bytes: usize, ends: [Place; 2], chunk: Option<usize>) -> Pieces {
-        let length = match ends {
-            [Place::Host, Place::Host] => LARGEST_MESSAGE_BYTES,
-            _ => chunk.unwrap_or_else(|| chunk_bytes(bytes)),
+    /// The pieces of `bytes` bytes on a path; `chunk` is what to cut staged elements into, if that is not left to the
+    /// table here.
+    pub(crate) fn new(bytes: usize, path: Path, chunk: Option<usize>) -> Pieces {
+        let length = match path {
+            Path::Host => LARGEST_MESSAGE_BYTES,
+            Path::SameProcess => bytes.max(1),
+            Path::Staged => chunk.unwrap_or_else(|| chunk_bytes(bytes)),
         };
-        Pieces { bytes, length }
-    }
-
-    /// The message in one piece.
-    pub(crate) fn whole(bytes: usize) -> Pieces {
-        Pieces {
-            bytes,
-            length: bytes.max(1),
-        }
+        Pieces { path, bytes, length }
     }
 
     pub(crate) fn count(self) -> usize {
@@ -78,7 +73,7 @@ mod tests {
     proptest! {
         #[test]
         fn pieces_cover_the_message_once(bytes in 0usize..100 << 20, chunk in prop::option::of(1usize..5 << 20)) {
-            let pieces = Pieces::new(bytes, [Place::Host, Place::Device], chunk);
+            let pieces = Pieces::new(bytes, Path::Staged, chunk);
             let mut next = 0;
             for piece in 0..pieces.count().min(1000) {
                 let (first, length) = pieces.nth(piece).unwrap();
@@ -93,18 +88,17 @@ mod tests {
 
     #[test]
     fn messages_between_hosts_are_whole() {
-        let host = [Place::Host, Place::Host];
-        assert_eq!(Pieces::new(64 << 20, host, Some(1)).count(), 1);
+        assert_eq!(Pieces::new(64 << 20, Path::Host, Some(1)).count(), 1);
         assert_eq!(
-            Pieces::new((64 << 20) + 1, host, None).nth(1),
+            Pieces::new((64 << 20) + 1, Path::Host, None).nth(1),
             Some((64 << 20, 1))
         );
-        assert_eq!(Pieces::new(0, host, None).count(), 0);
+        assert_eq!(Pieces::new(0, Path::Host, None).count(), 0);
     }
 
     #[test]
     fn small_ones_are_staged_whole_and_long_ones_overlap() {
-        let count = |bytes| Pieces::new(bytes, [Place::Device, Place::Device], None).count();
+        let count = |bytes| Pieces::new(bytes, Path::Staged, None).count();
         assert_eq!(
             (count(256 << 10), count(1 << 20), count(16 << 20), count(64 << 20)),
             (1, 2, 8, 16)

@@ -31,6 +31,7 @@ cases! {
     messages_in_pieces: 2..=3;
     the_pieces_of_a_message_share_few_slabs: 1..=1, threads;
     a_long_message_waits_for_nobody_elses: 2..=3;
+    a_buffer_that_is_written_before_and_after: 2..=3;
     device_memory_of_others: 1..=3;
     managed_memory: 1..=3;
     pinned_memory_of_others: 1..=3;
@@ -431,6 +432,25 @@ fn a_long_message_waits_for_nobody_elses(comm: &Communicator) -> Outcome {
                 format!("message {number}")
             });
         }
+    }
+    Ok(())
+}
+
+fn a_buffer_that_is_written_before_and_after(comm: &Communicator) -> Outcome {
+    // Nobody waits between the work on a buffer and its message.
+    const LENGTH: usize = 50_000;
+    let stream = stream(comm)?;
+    let mut own = stream.alloc_zeros::<u32>(LENGTH)?;
+    let mut found = stream.alloc_zeros::<u32>(LENGTH)?;
+    for round in 0..20 {
+        let message = |rank| vector::<u32>(round, rank, LENGTH);
+        stream.memcpy_htod(&message(comm.rank()), &mut own)?;
+        comm.sendrecv(&own, next(comm), Tag(1), &mut found, previous(comm), Tag(1))?;
+        stream.memset_zeros(&mut own)?;
+        assert_same(&stream.clone_dtoh(&found)?, &message(previous(comm)), || {
+            format!("round {round}")
+        });
+        stream.memset_zeros(&mut found)?;
     }
     Ok(())
 }

@@ -13,6 +13,8 @@ mod common;
 mod communicators;
 mod completion;
 mod concurrency;
+#[cfg(feature = "cuda")]
+mod copies;
 mod deadlock;
 #[cfg(feature = "cuda")]
 mod device;
@@ -57,6 +59,8 @@ mod selftest;
 mod send_modes;
 mod send_recv;
 mod sendrecv;
+#[cfg(feature = "cuda")]
+mod simulated;
 #[cfg(feature = "cuda")]
 mod sweep;
 mod threads;
@@ -122,6 +126,8 @@ pub fn cases() -> Vec<Case> {
         device::CASES,
         #[cfg(feature = "cuda")]
         many_ranks::CASES,
+        #[cfg(feature = "cuda")]
+        copies::CASES,
         #[cfg(feature = "cuda")]
         sweep::CASES,
         #[cfg(feature = "cuda")]

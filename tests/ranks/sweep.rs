@@ -2,17 +2,15 @@
 //! for every n. The ranks concerned get an `Err`, the others come back too, the communicator goes on, and
 //! nothing is lost. Only the simulated driver fails on demand.
 
-mod faults;
-
 use std::sync::Arc;
 
 use warpcomm::cudarc::driver::{CudaSlice, CudaStream};
 use warpcomm::{AnyBuffer, AnyBufferMut, Blocks, Communicator, ErrorKind, Op, Result, Tag, pinned_usage};
 
 use super::common::{next, previous, still_works};
+use super::simulated::Simulated;
 use crate::harness::{Outcome, expect_error};
 use crate::oracle::{assert_same, folded, vector, vectors};
-use faults::Faults;
 
 /// A case for each scenario and length, and one that is no sweep.
 macro_rules! sweeps {
@@ -104,7 +102,7 @@ type Scenario = fn(&Rank<'_>, usize) -> Result<()>;
 struct Rank<'a> {
     comm: &'a Communicator,
     stream: Arc<CudaStream>,
-    faults: &'a Faults,
+    faults: &'a Simulated,
     /// The calls that are to fail, in the simulated driver's words.
     list: String,
 }
@@ -469,7 +467,7 @@ fn sum(ranks: usize, length: usize) -> Vec<f32> {
 fn nobody_has_pinned_memory(comm: &Communicator) -> Outcome {
     // More than one message of the transport, so that both sides fail in the middle.
     const BYTES: usize = 80 << 20;
-    let faults = Faults::load()?;
+    let faults = Simulated::load()?;
     let stream = comm.device()?.new_stream()?;
     let mut buffer = stream.alloc_zeros::<u8>(BYTES)?;
     stream.synchronize()?;
@@ -497,7 +495,7 @@ fn nobody_has_pinned_memory(comm: &Communicator) -> Outcome {
 /// Runs a scenario with a fault in the first call of each class, the second, and so on, until the fault is not met
 /// any more.
 fn at_every_call(comm: &Communicator, scenario: Scenario, length: usize) -> Outcome {
-    let faults = Faults::load()?;
+    let faults = Simulated::load()?;
     let stream = comm.device()?.new_stream()?;
     let mut live = Vec::new();
     for _ in 0..PASSES {
@@ -523,7 +521,7 @@ fn at_every_call(comm: &Communicator, scenario: Scenario, length: usize) -> Outc
         live.push(faults.live());
         comm.barrier()?;
     }
-    for (number, what) in faults::LIVE.iter().enumerate() {
+    for (number, what) in super::simulated::LIVE.iter().enumerate() {
         let counts: Vec<u64> = live.iter().map(|counts| counts[number]).collect();
         assert!(
             !counts.windows(2).all(|pair| pair[0] < pair[1]),

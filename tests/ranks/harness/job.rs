@@ -163,7 +163,7 @@ impl Job {
             (WORLD_VARIABLE, world.to_string().into()),
             ("RUST_BACKTRACE", "0".into()),
         ];
-        if place == Place::Mixed {
+        if place == Place::Mixed || place == Place::Device && world != World::Threads {
             // Messages of some KiB go in many pieces, between memory of all kinds.
             environment.push(("WARPCOMM_CHUNK", "4096".into()));
         }

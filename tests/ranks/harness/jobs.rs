@@ -103,8 +103,8 @@ const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks"];
 /// other's memory, and on one rank with a GPU.
 const SAMPLE_OF_MODULES: &[&str] = &["send_recv", "bcast", "gatherv", "alltoallv", "allreduce", "scan"];
 
-/// The modules whose cases need a driver that fails on demand.
-const MODULES_OF_SIMULATED_DEVICES: &[&str] = &["sweep"];
+/// The modules whose cases need a driver that fails on demand, and counts.
+const MODULES_OF_SIMULATED_DEVICES: &[&str] = &["sweep", "copies"];
 
 /// With how many ranks cases run with buffers elsewhere, where only a sample is asked for.
 struct Placed {

@@ -2,6 +2,7 @@
 
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::context::Context;
 use super::failure::Outcome;
@@ -10,6 +11,11 @@ use super::memory::{self, Toucher};
 use super::status::{Result, Status};
 use super::stream::Stream;
 use crate::ptx::Access;
+
+/// Bytes that copies have moved, or were asked to move: from hosts to devices, back, and among devices.
+pub static TO_DEVICE: AtomicU64 = AtomicU64::new(0);
+pub static TO_HOST: AtomicU64 = AtomicU64::new(0);
+pub static ON_DEVICE: AtomicU64 = AtomicU64::new(0);
 
 /// A rectangle of memory: rows of bytes, `pitch` bytes apart.
 #[derive(Clone, Copy)]
@@ -119,6 +125,15 @@ pub fn copy(
     };
     let to = place(target.address, target_bytes, target_claim)?;
     let from = place(source.address, source_bytes, source_claim)?;
+    let moved = match (from == Place::Device, to == Place::Device) {
+        (true, true) => Some(&ON_DEVICE),
+        (true, false) => Some(&TO_HOST),
+        (false, true) => Some(&TO_DEVICE),
+        (false, false) => None,
+    };
+    if let Some(moved) = moved {
+        moved.fetch_add(shape.width * shape.height, Relaxed);
+    }
     // cuda-driver-api, "API synchronization behavior".
     let (stages, waits) = match (from, to, until) {
         // The source may be used again when the call returns, though the target does not have the bytes yet.

@@ -75,6 +75,14 @@ pub enum Work {
 
 static STREAMS: Handles<Stream> = Handles::new();
 
+/// How often a call has waited for a device.
+pub static HOST_WAITS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a call that waits for a device.
+pub fn note_wait() {
+    HOST_WAITS.fetch_add(1, Relaxed);
+}
+
 /// How many streams the program has.
 pub fn count() -> usize {
     STREAMS.len()
@@ -247,6 +255,7 @@ impl Stream {
     /// Does work in the stream's order, and returns when it is done.
     pub fn perform(self: &Arc<Self>, work: impl FnOnce(&Arc<Context>) -> Outcome + Send + 'static) -> Result {
         let context = self.context()?;
+        note_wait();
         if machine()?.settings.delay != 0 {
             self.enqueue(work)?;
             self.wait_for_all();

@@ -10,6 +10,7 @@ use crate::driver::context::{self, Context};
 use crate::driver::faults::{self, Class};
 use crate::driver::machine::machine;
 use crate::driver::status::{Result, Status};
+use crate::driver::stream;
 
 fn create(flags: c_uint, device: c_int) -> Result<usize> {
     let device = machine()?.device(device)?;
@@ -128,6 +129,7 @@ unsafe extern "C" fn cuCtxSynchronize() -> c_int {
     call(|| {
         let context = context::current()?;
         faults::check(Class::Synchronize)?;
+        stream::note_wait();
         context.wait();
         context.check()
     })

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::string;
 use crate::driver::faults::{self, Class, Faults};
 use crate::driver::status::Status;
-use crate::driver::{context, event, ipc, memory, module, stream};
+use crate::driver::{context, copy, event, ipc, memory, module, stream};
 
 /// # Safety
 /// The pointer is null or one to a string.
@@ -46,9 +46,10 @@ unsafe extern "C" fn simgpu_set_thread_fault(list: *const c_char) -> c_int {
 }
 
 /// What there is, by name: `device_allocations`, `device_bytes`, `pinned_allocations`, `pinned_bytes`,
-/// `streams`, `events`, `modules`, `contexts`, `ipc_handles`; how many calls were made to fail, `faults`; and
-/// how many calls of a class of faults there were, by the name of the class. The greatest number for any
-/// other name.
+/// `streams`, `events`, `modules`, `contexts`, `ipc_handles`; how many bytes were copied, `bytes_to_device`,
+/// `bytes_to_host` and `bytes_on_device`, and how often a call has waited for a device, `host_waits`; how many calls were
+/// made to fail, `faults`; and how many calls of a class of faults there were, by the name of the class. The greatest
+/// number for any other name.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn simgpu_counter(name: *const c_char) -> u64 {
     // SAFETY: as the caller says.
@@ -63,6 +64,10 @@ unsafe extern "C" fn simgpu_counter(name: *const c_char) -> u64 {
         "modules" => module::count() as u64,
         "contexts" => context::count() as u64,
         "ipc_handles" => ipc::count() as u64,
+        "bytes_to_device" => copy::TO_DEVICE.load(Relaxed),
+        "bytes_to_host" => copy::TO_HOST.load(Relaxed),
+        "bytes_on_device" => copy::ON_DEVICE.load(Relaxed),
+        "host_waits" => stream::HOST_WAITS.load(Relaxed),
         "faults" => faults::fired(),
         _ => match Class::ALL.iter().find(|class| class.name() == name) {
             Some(&class) => faults::calls(class),

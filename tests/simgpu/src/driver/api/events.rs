@@ -64,6 +64,7 @@ unsafe extern "C" fn cuEventSynchronize(event: usize) -> c_int {
     call(|| {
         let (event, context) = event::usable(event)?;
         faults::check(Class::Synchronize)?;
+        stream::note_wait();
         if let Some(moment) = event.last()
             && let Err(failure) = moment.wait()
         {

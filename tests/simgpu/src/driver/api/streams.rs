@@ -47,6 +47,7 @@ pub unsafe extern "C" fn cuStreamSynchronize(stream: usize) -> c_int {
     call(|| {
         let stream = stream::of(stream)?;
         faults::check(Class::Synchronize)?;
+        stream::note_wait();
         stream.wait_for_all();
         stream.context()?.check()
     })

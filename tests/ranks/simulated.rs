@@ -14,7 +14,7 @@ pub const LIVE: [&str; 5] = [
 ];
 
 /// The simulated driver of this process.
-pub struct Faults {
+pub struct Simulated {
     set_fault: unsafe extern "C" fn(*const c_char) -> c_int,
     counter: unsafe extern "C" fn(*const c_char) -> u64,
 }
@@ -27,8 +27,8 @@ unsafe extern "C" {
 const RTLD_LAZY: c_int = 1;
 const RTLD_NOLOAD: c_int = 4;
 
-impl Faults {
-    pub fn load() -> Result<Faults, Failure> {
+impl Simulated {
+    pub fn load() -> Result<Simulated, Failure> {
         // SAFETY: looks for a library that is loaded already.
         let library = unsafe { dlopen(c"libcuda.so.1".as_ptr(), RTLD_LAZY | RTLD_NOLOAD) };
         let find = |name: &CStr| match library.is_null() {
@@ -42,7 +42,7 @@ impl Faults {
         let (set_fault, counter) = (find(c"simgpu_set_fault")?, find(c"simgpu_counter")?);
         // SAFETY: the functions have these types.
         unsafe {
-            Ok(Faults {
+            Ok(Simulated {
                 set_fault: std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*const c_char) -> c_int>(
                     set_fault,
                 ),
@@ -70,7 +70,8 @@ impl Faults {
         LIVE.map(|what| self.count(what))
     }
 
-    fn count(&self, what: &str) -> u64 {
+    /// One of the driver's counters.
+    pub fn count(&self, what: &str) -> u64 {
         let name = CString::new(what).unwrap_or_default();
         // SAFETY: a C string.
         let count = unsafe { (self.counter)(name.as_ptr()) };

@@ -6,25 +6,34 @@
 //! ```
 //!
 //! A short message goes to the inner transport when its copy is over, so it is kept back meanwhile, and so is every
-//! later message to the same rank in the same context: messages do not overtake each other. A long one goes in
-//! pieces, of which nobody else's messages are in the way: see [`pipeline`]. A receive has completed when its copies
-//! are in the lane.
+//! later message to the same rank in the same context: messages do not overtake each other. A long one, of which
+//! nobody else's messages are in the way, takes one of the ways below. A receive has completed when its copies are in
+//! the lane.
+//!
+//! | way | for |
+//! |---|---|
+//! | [`pipeline`] | any two ranks |
+//! | [`same_process`] | GPUs of one process |
 
 mod pipeline;
+mod same_process;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use super::{Context, Creation, Delivery, DeviceMemory, Pieces, Posted, Split, Tested, Ticket, Transport};
+use super::{
+    Context, Creation, Delivery, DeviceMemory, Path, Pieces, Posted, Split, Tested, Ticket, Transport,
+};
 use crate::device::cuda::{PinnedSlab, is_anybody_waiting};
 use crate::device::{Device, Lane};
 use crate::error::{Error, Result};
-use pipeline::{Receiving, Sending, Way};
+use pipeline::{Receiving, Sending};
+use same_process::{Lending, Taking};
 
 /// A transport that takes device memory, over one that does not.
-pub(crate) struct Staged {
+pub(crate) struct Devices {
     inner: Arc<dyn Transport>,
     /// How many entries `state` has, to pass everything by when there are none.
     held: AtomicUsize,
@@ -35,8 +44,8 @@ pub(crate) struct Staged {
 struct State {
     /// Sends that the inner transport does not have yet, in the order of their calls.
     waiting: VecDeque<Arc<Operation>>,
-    /// Messages in pieces.
-    pipelines: Vec<Arc<Operation>>,
+    /// Long messages.
+    long: Vec<Arc<Operation>>,
     /// What was given up while the inner transport still used its memory.
     orphans: Vec<(Ticket, Memory)>,
 }
@@ -57,20 +66,52 @@ enum Stage {
         /// Why the operation fails, though the inner one succeeds.
         failure: Option<Error>,
     },
-    /// It goes in pieces.
-    Sending(Sending),
-    Receiving(Receiving),
+    /// It takes a way of its own.
+    Steps(Box<dyn Steps>),
     /// It is over.
     Over(Result<Tested>),
 }
 
-impl Stage {
-    /// Does what can be done for a message in pieces.
-    fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<Delivery>> {
-        match self {
-            Stage::Sending(sending) => sending.advance(inner),
-            Stage::Receiving(receiving) => receiving.advance(inner),
-            _ => Poll::Pending,
+/// What is done for a long message on one side.
+trait Steps: Send {
+    /// Does what can be done now.
+    fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<Delivery>>;
+
+    /// Gives the message up: what the inner transport may still use.
+    fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)>;
+}
+
+/// Takes messages back from the inner transport; those of which it may still use the memory.
+fn still_used(
+    inner: &dyn Transport,
+    messages: impl IntoIterator<Item = (Ticket, Memory)>,
+) -> Vec<(Ticket, Memory)> {
+    let is_used = |(ticket, _): &(Ticket, Memory)| inner.abandon(ticket) == Tested::Pending;
+    messages.into_iter().filter(is_used).collect()
+}
+
+/// Whose messages they are that a long one consists of: the context, the peer and the tag.
+struct Way {
+    context: Context,
+    peer: usize,
+    tag: i32,
+}
+
+impl Way {
+    fn new(context: &Context, peer: usize, tag: i32) -> Way {
+        Way {
+            context: context.clone(),
+            peer,
+            tag,
+        }
+    }
+
+    /// What becomes of a message of so many bytes.
+    fn delivery(&self, bytes: usize) -> Delivery {
+        Delivery {
+            source: self.peer,
+            tag: self.tag,
+            bytes,
         }
     }
 }
@@ -133,10 +174,10 @@ fn operation(ticket: &Ticket) -> *const Operation {
     ticket.number as *const Operation
 }
 
-impl Staged {
+impl Devices {
     /// Wraps a transport.
     pub(super) fn wrap(inner: Arc<dyn Transport>) -> Arc<dyn Transport> {
-        Arc::new(Staged {
+        Arc::new(Devices {
             inner,
             held: AtomicUsize::new(0),
             state: Mutex::default(),
@@ -149,7 +190,7 @@ impl Staged {
 
     fn count(&self, state: &State) {
         self.held.store(
-            state.waiting.len() + state.pipelines.len() + state.orphans.len(),
+            state.waiting.len() + state.long.len() + state.orphans.len(),
             Ordering::Release,
         );
     }
@@ -178,9 +219,12 @@ impl Staged {
             *stage = self.post(outgoing);
             false
         });
-        state.pipelines.retain(|operation| {
+        state.long.retain(|operation| {
             let mut stage = operation.stage();
-            match stage.advance(&*self.inner) {
+            let Stage::Steps(steps) = &mut *stage else {
+                return false;
+            };
+            match steps.advance(&*self.inner) {
                 Poll::Ready(outcome) => {
                     *stage = Stage::Over(outcome.map(Tested::Completed));
                     false
@@ -260,7 +304,7 @@ impl Staged {
     fn look(&self, operation: &Operation) -> Result<Tested> {
         let mut stage = operation.stage();
         let tested = match &*stage {
-            Stage::Waiting(_) | Stage::Sending(_) | Stage::Receiving(_) => return Ok(Tested::Pending),
+            Stage::Waiting(_) | Stage::Steps(_) => return Ok(Tested::Pending),
             Stage::Posted { ticket, .. } => match self.inner.test(ticket) {
                 Ok(Tested::Pending) => return Ok(Tested::Pending),
                 tested => tested,
@@ -279,11 +323,11 @@ impl Staged {
         }
     }
 
-    /// Starts a message in pieces.
-    fn start(&self, stage: Stage) -> Posted {
-        let operation = Arc::new(Operation(Mutex::new(stage)));
+    /// Starts a long message.
+    fn start(&self, steps: impl Steps + 'static) -> Posted {
+        let operation = Arc::new(Operation(Mutex::new(Stage::Steps(Box::new(steps)))));
         let mut state = self.state();
-        state.pipelines.push(Arc::clone(&operation));
+        state.long.push(Arc::clone(&operation));
         self.count(&state);
         drop(state);
         self.drive();
@@ -368,9 +412,13 @@ unsafe fn fetch(head: &[u8], body: &DeviceMemory<'_>) -> Result<PinnedSlab> {
     Ok(slab)
 }
 
-impl Transport for Staged {
+impl Transport for Devices {
     fn tag_limit(&self) -> i32 {
         self.inner.tag_limit()
+    }
+
+    fn shares_process(&self, context: &Context, peer: usize) -> bool {
+        self.inner.shares_process(context, peer)
     }
 
     fn plain(&self) -> Option<Arc<dyn super::plain::Plain>> {
@@ -479,8 +527,14 @@ impl Transport for Staged {
         pieces: Pieces,
     ) -> Result<Posted> {
         let way = Way::new(context, dest, tag);
+        let inner = &*self.inner;
         // SAFETY: the caller's promise is the same.
-        Ok(self.start(Stage::Sending(unsafe { Sending::new(way, body, pieces) })))
+        unsafe {
+            match pieces.path {
+                Path::SameProcess => Lending::new(way, body, inner).map(|steps| self.start(steps)),
+                Path::Host | Path::Staged => Ok(self.start(Sending::new(way, body, pieces))),
+            }
+        }
     }
 
     unsafe fn irecv_pieces(
@@ -492,9 +546,16 @@ impl Transport for Staged {
         pieces: Pieces,
     ) -> Result<Posted> {
         let way = Way::new(context, source, tag);
+        let inner = &*self.inner;
         // SAFETY: the caller's promise is the same.
-        let receiving = unsafe { Receiving::new(way, body, pieces, &*self.inner) }?;
-        Ok(self.start(Stage::Receiving(receiving)))
+        unsafe {
+            match pieces.path {
+                Path::SameProcess => Taking::new(way, body, inner).map(|steps| self.start(steps)),
+                Path::Host | Path::Staged => {
+                    Receiving::new(way, body, pieces, inner).map(|steps| self.start(steps))
+                }
+            }
+        }
     }
 
     unsafe fn receive_unexpected(
@@ -531,9 +592,7 @@ impl Transport for Staged {
         let operation = unsafe { Arc::from_raw(operation(ticket)) };
         let mut state = self.state();
         state.waiting.retain(|waiting| !Arc::ptr_eq(waiting, &operation));
-        state
-            .pipelines
-            .retain(|pipeline| !Arc::ptr_eq(pipeline, &operation));
+        state.long.retain(|long| !Arc::ptr_eq(long, &operation));
         let stage = std::mem::replace(&mut *operation.stage(), Stage::Over(Ok(Tested::Released)));
         let tested = match stage {
             Stage::Posted {
@@ -560,12 +619,8 @@ impl Transport for Staged {
                 }
                 tested => finish(Ok(tested), memory, target, failure).unwrap_or(Tested::Released),
             },
-            Stage::Sending(sending) => {
-                state.orphans.extend(sending.abandon(&*self.inner));
-                Tested::Released
-            }
-            Stage::Receiving(receiving) => {
-                state.orphans.extend(receiving.abandon(&*self.inner));
+            Stage::Steps(mut steps) => {
+                state.orphans.extend(steps.abandon(&*self.inner));
                 Tested::Released
             }
             Stage::Over(outcome) => outcome.unwrap_or(Tested::Released),
@@ -604,7 +659,7 @@ impl Transport for Staged {
         self.drive();
         let is_held_back = || {
             let state = (self.held.load(Ordering::Acquire) > 0).then(|| self.state());
-            state.is_some_and(|state| !(state.waiting.is_empty() && state.pipelines.is_empty()))
+            state.is_some_and(|state| !(state.waiting.is_empty() && state.long.is_empty()))
         };
         match is_anybody_waiting() || is_held_back() {
             // GPUs ring no bell.

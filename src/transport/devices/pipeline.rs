@@ -11,30 +11,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::{Memory, Target};
+use super::{Memory, Steps, Target, Way, still_used};
 use crate::device::cuda::PinnedSlab;
 use crate::device::{Device, Lane};
 use crate::error::{Error, Result};
 use crate::transport::{
-    Context, Delivery, DeviceMemory, Pieces, Posted, Tested, Ticket, Transport, WINDOW, taken_back,
+    Delivery, DeviceMemory, Pieces, Posted, Tested, Ticket, Transport, WINDOW, taken_back,
 };
-
-/// Whose messages the pieces are: the context, the peer and the tag.
-pub(super) struct Way {
-    pub context: Context,
-    pub peer: usize,
-    pub tag: i32,
-}
-
-impl Way {
-    pub(super) fn new(context: &Context, peer: usize, tag: i32) -> Way {
-        Way {
-            context: context.clone(),
-            peer,
-            tag,
-        }
-    }
-}
 
 /// Which memory of a GPU goes in which pieces.
 struct Cut {
@@ -92,42 +75,6 @@ impl Sending {
             cut: Cut::new(body, pieces),
             under_way: VecDeque::with_capacity(WINDOW.min(pieces.count())),
             failure: None,
-        }
-    }
-
-    /// Does what can be done now.
-    pub(super) fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<Delivery>> {
-        loop {
-            self.copy_next();
-            if let Err(error) = self.send_copied(inner) {
-                // Not even a mark can be sent.
-                return Poll::Ready(Err(self.failure.take().unwrap_or(error)));
-            }
-            let before = self.under_way.len();
-            while let Some(oldest) = self.under_way.front() {
-                if let Outgoing::Send(ticket, _) = oldest {
-                    match inner.test(ticket) {
-                        Ok(Tested::Pending) => break,
-                        Ok(Tested::Completed(_)) => {}
-                        Ok(Tested::Released) => self.fail(taken_back()),
-                        Err(error) => self.fail(error),
-                    }
-                } else if !matches!(oldest, Outgoing::Nothing) {
-                    break;
-                }
-                self.under_way.pop_front();
-            }
-            if self.under_way.is_empty() && self.cut.next == self.cut.pieces.count() {
-                let delivery = Delivery {
-                    source: self.way.peer,
-                    tag: self.way.tag,
-                    bytes: self.cut.bytes,
-                };
-                return Poll::Ready(self.failure.take().map_or(Ok(delivery), Err));
-            }
-            if self.under_way.len() == before {
-                return Poll::Pending;
-            }
         }
     }
 
@@ -202,16 +149,46 @@ impl Sending {
         }
         Ok(())
     }
+}
 
-    /// Gives the message up: what the inner transport may still read.
-    pub(super) fn abandon(self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
-        let sends = self.under_way.into_iter().filter_map(|piece| match piece {
+impl Steps for Sending {
+    fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<Delivery>> {
+        loop {
+            self.copy_next();
+            if let Err(error) = self.send_copied(inner) {
+                // Not even a mark can be sent.
+                return Poll::Ready(Err(self.failure.take().unwrap_or(error)));
+            }
+            let before = self.under_way.len();
+            while let Some(oldest) = self.under_way.front() {
+                if let Outgoing::Send(ticket, _) = oldest {
+                    match inner.test(ticket) {
+                        Ok(Tested::Pending) => break,
+                        Ok(Tested::Completed(_)) => {}
+                        Ok(Tested::Released) => self.fail(taken_back()),
+                        Err(error) => self.fail(error),
+                    }
+                } else if !matches!(oldest, Outgoing::Nothing) {
+                    break;
+                }
+                self.under_way.pop_front();
+            }
+            if self.under_way.is_empty() && self.cut.next == self.cut.pieces.count() {
+                let delivery = self.way.delivery(self.cut.bytes);
+                return Poll::Ready(self.failure.take().map_or(Ok(delivery), Err));
+            }
+            if self.under_way.len() == before {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
+        let sends = self.under_way.drain(..).filter_map(|piece| match piece {
             Outgoing::Send(ticket, memory) => Some((ticket, memory)),
             _ => None,
         });
-        sends
-            .filter(|(ticket, _)| inner.abandon(ticket) == Tested::Pending)
-            .collect()
+        still_used(inner, sends)
     }
 }
 
@@ -278,9 +255,10 @@ impl Receiving {
         }
         Ok(())
     }
+}
 
-    /// Does what can be done now.
-    pub(super) fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<Delivery>> {
+impl Steps for Receiving {
+    fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<Delivery>> {
         while let Some(oldest) = self.under_way.front() {
             let tested = match &oldest.posted {
                 Posted::Done(delivery) => Ok(Tested::Completed(*delivery)),
@@ -302,22 +280,15 @@ impl Receiving {
                 return Poll::Ready(Err(error));
             }
         }
-        let delivery = Delivery {
-            source: self.way.peer,
-            tag: self.way.tag,
-            bytes: self.received,
-        };
+        let delivery = self.way.delivery(self.received);
         Poll::Ready(self.failure.take().map_or(Ok(delivery), Err))
     }
 
-    /// Gives the message up: what the inner transport may still write.
-    pub(super) fn abandon(self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
-        let receives = self.under_way.into_iter().filter_map(|piece| match piece.posted {
+    fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
+        let receives = self.under_way.drain(..).filter_map(|piece| match piece.posted {
             Posted::Pending(ticket) => Some((ticket, piece.memory)),
             Posted::Done(_) => None,
         });
-        receives
-            .filter(|(ticket, _)| inner.abandon(ticket) == Tested::Pending)
-            .collect()
+        still_used(inner, receives)
     }
 }

@@ -1,0 +1,138 @@
+//! How often elements are copied on their way, and how often anybody waits for a GPU: as the simulated driver counts.
+
+use std::sync::{Barrier, PoisonError, RwLock};
+
+use warpcomm::{Communicator, Tag};
+
+use super::simulated::Simulated;
+use crate::harness::{Failure, Outcome};
+use crate::oracle::{assert_same, vector};
+
+cases! {
+    between_gpus_of_one_process: 1..=1, threads;
+    staged_between_processes: 2..=3, mpi;
+    of_a_rank_to_itself: 2..=3, mpi;
+}
+
+/// Elements of a message in several pieces of any length.
+const LENGTH: usize = 100_000;
+
+/// The bytes of a message.
+const BYTES: u64 = (LENGTH * size_of::<f64>()) as u64;
+
+/// What a process has copied, in bytes, and how often it has waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    to_device: u64,
+    to_host: u64,
+    on_device: u64,
+    waits: u64,
+}
+
+impl Counts {
+    fn now() -> Result<Counts, Failure> {
+        let driver = Simulated::load()?;
+        Ok(Counts {
+            to_device: driver.count("bytes_to_device"),
+            to_host: driver.count("bytes_to_host"),
+            on_device: driver.count("bytes_on_device"),
+            waits: driver.count("host_waits"),
+        })
+    }
+
+    fn since(self, before: Counts) -> Counts {
+        Counts {
+            to_device: self.to_device - before.to_device,
+            to_host: self.to_host - before.to_host,
+            on_device: self.on_device - before.on_device,
+            waits: self.waits - before.waits,
+        }
+    }
+}
+
+fn between_gpus_of_one_process(_: &Communicator) -> Outcome {
+    let (together, counts) = (Barrier::new(2), RwLock::new(Counts::default()));
+    let moved = Communicator::threads(2, |comm| {
+        let stream = comm.device()?.new_stream()?;
+        let message = vector::<f64>(1, 0, LENGTH);
+        let own = stream.clone_htod(&message)?;
+        let mut found = stream.alloc_zeros::<f64>(LENGTH)?;
+        stream.synchronize()?;
+        together.wait();
+        if comm.rank() == 0 {
+            *counts.write().unwrap_or_else(PoisonError::into_inner) = Counts::now()?;
+        }
+        together.wait();
+        match comm.rank() {
+            0 => comm.send(&own, 1, Tag(1))?,
+            _ => drop(comm.recv(&mut found, 0, Tag(1))?),
+        }
+        together.wait();
+        let moved = Counts::now()?.since(*counts.read().unwrap_or_else(PoisonError::into_inner));
+        together.wait();
+        if comm.rank() == 1 {
+            assert_same(&stream.clone_dtoh(&found)?, &message, || "the message".to_owned());
+        }
+        Ok::<Counts, Failure>(moved)
+    })?;
+    for moved in moved {
+        let moved = moved?;
+        // One for each rank.
+        assert!(moved.waits <= 2, "{moved:?}");
+        let once = Counts {
+            on_device: BYTES,
+            waits: moved.waits,
+            ..Counts::default()
+        };
+        assert_eq!(moved, once);
+    }
+    Ok(())
+}
+
+fn staged_between_processes(comm: &Communicator) -> Outcome {
+    let stream = comm.device()?.new_stream()?;
+    let message = vector::<f64>(2, 0, LENGTH);
+    let own = stream.clone_htod(&message)?;
+    let mut found = stream.alloc_zeros::<f64>(LENGTH)?;
+    stream.synchronize()?;
+    comm.barrier()?;
+    let before = Counts::now()?;
+    match comm.rank() {
+        0 => comm.send(&own, 1, Tag(1))?,
+        1 => drop(comm.recv(&mut found, 0, Tag(1))?),
+        _ => {}
+    }
+    let moved = Counts::now()?.since(before);
+    assert!(moved.waits <= 1, "{moved:?}");
+    let once = Counts {
+        to_host: if comm.rank() == 0 { BYTES } else { 0 },
+        to_device: if comm.rank() == 1 { BYTES } else { 0 },
+        on_device: 0,
+        waits: moved.waits,
+    };
+    assert_eq!(moved, once);
+    if comm.rank() == 1 {
+        assert_same(&stream.clone_dtoh(&found)?, &message, || "the message".to_owned());
+    }
+    Ok(())
+}
+
+fn of_a_rank_to_itself(comm: &Communicator) -> Outcome {
+    let stream = comm.device()?.new_stream()?;
+    let message = vector::<f64>(3, comm.rank(), LENGTH);
+    let own = stream.clone_htod(&message)?;
+    let mut found = stream.alloc_zeros::<f64>(LENGTH)?;
+    stream.synchronize()?;
+    let before = Counts::now()?;
+    comm.sendrecv(&own, comm.rank(), Tag(1), &mut found, comm.rank(), Tag(1))?;
+    let moved = Counts::now()?.since(before);
+    assert!(moved.waits <= 1, "{moved:?}");
+    let once = Counts {
+        on_device: BYTES,
+        waits: moved.waits,
+        ..Counts::default()
+    };
+    assert_eq!(moved, once);
+    assert_same(&stream.clone_dtoh(&found)?, &message, || "the message".to_owned());
+    Ok(())
+}
