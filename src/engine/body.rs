@@ -1,8 +1,8 @@
 //! The elements of a message, in pieces, between ranks that know where both have them and are ready for them.
 //!
 //! Each piece is a message of its own, under a tag that nothing else has meanwhile. A piece that cannot be sent is
-//! an empty message, the mark by which the receiver knows; all later ones are marks too, so that what is posted for
-//! them ends.
+//! an empty message, the mark by which the receiver knows, and so are those that were not started yet: what is posted
+//! for them ends.
 
 use std::collections::VecDeque;
 
@@ -41,24 +41,60 @@ pub(super) async fn send(
             Err(error) => send_marks(endpoint, dest, tag, pieces, 0).await.and(Err(error)),
         };
     }
-    let mut under_way = VecDeque::new();
+    let mut under_way = Window::default();
     let mut next = 0;
+    let mut outcome = Ok(());
     loop {
-        while let Some(part) = pieces.nth(next).filter(|_| under_way.len() < WINDOW) {
+        while outcome.is_ok()
+            && let Some(part) = pieces.nth(next).filter(|_| under_way.has_room())
+        {
             // SAFETY: within the span, which is borrowed until this future ends or is dropped.
             match unsafe { Transfer::send_part(transport, private, dest, tag, span, part) } {
-                Ok(transfer) => under_way.push_back(transfer),
+                Ok(transfer) => under_way.push(transfer),
                 Err(error) => {
                     send_marks(endpoint, dest, tag, pieces, next).await?;
-                    return Err(error);
+                    outcome = Err(error);
                 }
             }
             next += 1;
         }
-        match under_way.pop_front() {
-            Some(transfer) => transfer.await?,
-            None => return Ok(()),
-        };
+        // Of what was started nothing is left behind: the owner of the elements will use them again.
+        match under_way.pop() {
+            Some(transfer) => outcome = outcome.and(transfer.await.map(drop)),
+            None => return outcome,
+        }
+    }
+}
+
+/// What is under way, the oldest first. One needs no allocation.
+struct Window<T> {
+    oldest: Option<T>,
+    later: VecDeque<T>,
+}
+
+impl<T> Default for Window<T> {
+    fn default() -> Window<T> {
+        Window {
+            oldest: None,
+            later: VecDeque::new(),
+        }
+    }
+}
+
+impl<T> Window<T> {
+    fn has_room(&self) -> bool {
+        self.later.len() + 1 < WINDOW
+    }
+
+    fn push(&mut self, latest: T) {
+        match &self.oldest {
+            None => self.oldest = Some(latest),
+            Some(_) => self.later.push_back(latest),
+        }
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        std::mem::replace(&mut self.oldest, self.later.pop_front())
     }
 }
 
@@ -92,7 +128,7 @@ pub(super) struct Incoming<'a> {
     pieces: Pieces,
     /// The next piece to be posted.
     next: usize,
-    under_way: VecDeque<(usize, Transfer<'a>)>,
+    under_way: Window<(usize, Transfer<'a>)>,
 }
 
 impl<'a> Incoming<'a> {
@@ -111,7 +147,7 @@ impl<'a> Incoming<'a> {
             tag,
             pieces: pieces(endpoint, span.bytes(), source, [from, span.place()]),
             next: 0,
-            under_way: VecDeque::new(),
+            under_way: Window::default(),
         };
         activity.goes(incoming.pieces.path);
         incoming.post_pieces()?;
@@ -131,13 +167,13 @@ impl<'a> Incoming<'a> {
         if span.lane().is_some() && self.next == 0 && span.bytes() > 0 {
             // SAFETY: the span is borrowed for writing until this value is dropped.
             let posted = unsafe { Transfer::receive_body(transport, private, source, tag, span, pieces) };
-            self.under_way.push_back((span.bytes(), posted?));
+            self.under_way.push((span.bytes(), posted?));
             self.next = pieces.count();
         }
-        while let Some(part) = pieces.nth(self.next).filter(|_| self.under_way.len() < WINDOW) {
+        while let Some(part) = pieces.nth(self.next).filter(|_| self.under_way.has_room()) {
             // SAFETY: as above, and within it.
             let posted = unsafe { Transfer::receive_part(transport, private, source, tag, span, part) };
-            self.under_way.push_back((part.1, posted?));
+            self.under_way.push((part.1, posted?));
             self.next += 1;
         }
         Ok(())
@@ -146,13 +182,17 @@ impl<'a> Incoming<'a> {
     /// Waits for the elements.
     pub(super) async fn arrive(mut self) -> Result<()> {
         let mut is_whole = true;
-        while let Some((bytes, transfer)) = self.under_way.pop_front() {
-            is_whole &= transfer.await?.bytes == bytes;
-            self.post_pieces()?;
+        let mut outcome = Ok(());
+        while let Some((bytes, transfer)) = self.under_way.pop() {
+            match transfer.await {
+                Ok(delivery) => is_whole &= delivery.bytes == bytes,
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+            outcome = outcome.and(self.post_pieces());
         }
         match is_whole {
-            true => Ok(()),
-            false => Err(withheld()),
+            true => outcome,
+            false => outcome.and(Err(withheld())),
         }
     }
 }

@@ -32,6 +32,7 @@ cases! {
     the_pieces_of_a_message_share_few_slabs: 1..=1, threads;
     a_long_message_waits_for_nobody_elses: 2..=3;
     a_buffer_that_is_written_before_and_after: 2..=3;
+    a_piece_that_cannot_be_sent: 1..=1, threads;
     device_memory_of_others: 1..=3;
     managed_memory: 1..=3;
     pinned_memory_of_others: 1..=3;
@@ -451,6 +452,42 @@ fn a_buffer_that_is_written_before_and_after(comm: &Communicator) -> Outcome {
             format!("round {round}")
         });
         stream.memset_zeros(&mut found)?;
+    }
+    Ok(())
+}
+
+fn a_piece_that_cannot_be_sent(_: &Communicator) -> Outcome {
+    const PIECE: usize = 4096;
+    const LENGTH: usize = 10 * PIECE;
+    // Message 1 of rank 0 is the envelope, then there are ten pieces, or one where nothing goes through the host.
+    for failing in 2..=11 {
+        for (from_device, to_device) in [(true, true), (true, false), (false, true)] {
+            let config =
+                Config::from_env()?
+                    .chunk(PIECE)
+                    .fault(Fault::new(FaultAction::Fail, failing, Some(0)));
+            let fails = !(from_device && to_device) || failing == 2;
+            let outcomes = Communicator::threads_with(&config, 2, |comm| {
+                let stream = comm.device()?.new_stream()?;
+                let message = vector::<u8>(failing, 0, LENGTH);
+                let outcome = match (comm.rank(), from_device, to_device) {
+                    (0, false, _) => comm.send(&message, 1, Tag(1)),
+                    (0, true, _) => comm.send(&stream.clone_htod(&message)?, 1, Tag(1)),
+                    (_, _, false) => comm.recv(&mut vec![0u8; LENGTH], 0, Tag(1)).map(drop),
+                    (_, _, true) => {
+                        let mut found = stream.alloc_zeros::<u8>(LENGTH)?;
+                        comm.recv(&mut found, 0, Tag(1)).map(drop)
+                    }
+                };
+                match (fails, comm.rank()) {
+                    (false, _) => outcome?,
+                    (true, 0) => drop(expect_error(outcome, ErrorKind::Mpi)),
+                    (true, _) => drop(expect_error(outcome, ErrorKind::PeerFailed)),
+                }
+                still_works(&comm)
+            })?;
+            outcomes.into_iter().collect::<Result<Vec<()>, Failure>>()?;
+        }
     }
     Ok(())
 }
