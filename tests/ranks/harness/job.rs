@@ -163,9 +163,13 @@ impl Job {
             (WORLD_VARIABLE, world.to_string().into()),
             ("RUST_BACKTRACE", "0".into()),
         ];
-        if place == Place::Mixed || place == Place::Device && world != World::Threads {
-            // Messages of some KiB go in many pieces, between memory of all kinds.
-            environment.push(("WARPCOMM_CHUNK", "4096".into()));
+        // Messages of some KiB go in several pieces, between memory of all kinds in many.
+        match (place, world) {
+            (Place::Mixed, _) => environment.push(("WARPCOMM_CHUNK", "4096".into())),
+            (Place::Device, world) if world != World::Threads => {
+                environment.push(("WARPCOMM_CHUNK", "65536".into()));
+            }
+            _ => {}
         }
         environment.extend(variables.iter().map(|&(name, value)| (name, value.into())));
         let driver = match place == Place::Host && !variables.contains(&simulate::NO_DEVICES) {
