@@ -255,8 +255,8 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// Copies bytes to the start of the elements, which may be written; the bytes may be used again at once.
-    pub(crate) fn write(&self, source: &[u8]) -> Result<()> {
+    /// Copies bytes to the start of the elements, which may be written; the bytes may be used again afterwards.
+    pub(crate) async fn write(&self, source: &[u8]) -> Result<()> {
         self.check_length(source.len())?;
         match &self.lane {
             None => {
@@ -265,14 +265,14 @@ impl<'a> Span<'a> {
                 Ok(())
             }
             // SAFETY: the span has that many bytes.
-            Some(lane) => unsafe { lane.write(source, self.pointer as usize) },
+            Some(lane) => unsafe { lane.write(source, self.pointer as usize) }.await,
         }
     }
 
     /// Copies as many bytes as there are to the elements, which may be written.
-    pub(crate) fn fill(&self, source: &[u8]) -> Result<()> {
+    pub(crate) async fn fill(&self, source: &[u8]) -> Result<()> {
         match source.len() == self.bytes() {
-            true => self.write(source),
+            true => self.write(source).await,
             false => Err(Error::invalid(format!(
                 "{} bytes for a buffer of {}",
                 source.len(),

@@ -133,7 +133,7 @@ pub(super) async fn allgather(
     if algorithm == Algorithm::Frames {
         copied?;
         for other in call.others() {
-            block(all, &blocks, other)?.write(agreed.payload(other))?;
+            block(all, &blocks, other)?.write(agreed.payload(other)).await?;
         }
         return agreed.over();
     }

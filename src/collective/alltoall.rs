@@ -149,7 +149,7 @@ pub(super) async fn alltoall(
         for other in call.others() {
             let block = agreed.payload(other).get(bytes.clone());
             let block = block.ok_or_else(|| Error::invalid("a frame without its block"))?;
-            incoming(other)?.write(block)?;
+            incoming(other)?.write(block).await?;
         }
         return agreed.over();
     }

@@ -84,7 +84,7 @@ pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize, local: 
     match algorithm {
         Algorithm::Frames => {
             if call.rank() != root {
-                span.fill(agreed.payload(root))?;
+                span.fill(agreed.payload(root)).await?;
             }
             agreed.over()
         }

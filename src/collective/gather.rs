@@ -160,7 +160,7 @@ pub(super) async fn gather(
         copied?;
         if rank == root {
             for other in call.others() {
-                block(other)?.write(agreed.payload(other))?;
+                block(other)?.write(agreed.payload(other)).await?;
             }
         }
         return agreed.over();

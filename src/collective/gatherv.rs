@@ -176,7 +176,9 @@ pub(super) async fn gatherv(
         // A block travels in its frame if it fits, whatever the others do: who collects knows all counts.
         for other in call.others().filter(|&other| rides(blocks.count(other))) {
             let block = block(all, blocks, other)?;
-            copied = copied.and_then(|()| block.fill(agreed.payload(other)));
+            if copied.is_ok() {
+                copied = block.fill(agreed.payload(other)).await;
+            }
         }
     }
     let mut courier = Courier::new(call, &mut agreed);

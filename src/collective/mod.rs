@@ -340,7 +340,8 @@ async fn copy(source: &Span<'_>, target: &Span<'_>) -> Result<()> {
     match (source.place(), target.place()) {
         (Place::Host, _) => {
             // SAFETY: the source's elements are in host memory, and borrowed.
-            target.write(unsafe { std::slice::from_raw_parts(source.pointer(), source.bytes()) })
+            let bytes = unsafe { std::slice::from_raw_parts(source.pointer(), source.bytes()) };
+            target.write(bytes).await
         }
         (Place::Device, Place::Host) => {
             // SAFETY: the target's elements are in host memory, borrowed for writing, and not the source's.

@@ -198,7 +198,7 @@ impl Plain<'_> {
         let back = HostCopy::of(recv).await?;
         // SAFETY: the spans are borrowed and their copies kept; they do not overlap, as one was copied if they did.
         unsafe { self.enter(what(out.elements(), back.elements())?) }.await?;
-        back.write_back(recv)
+        back.write_back(recv).await
     }
 
     /// Runs a collective whose result may be where the elements to send are, at the element `own`.
@@ -231,7 +231,7 @@ impl Plain<'_> {
         let copy = HostCopy::of(all).await?;
         // SAFETY: the span is borrowed for writing, and its copy kept.
         unsafe { self.enter(what(copy.elements())?) }.await?;
-        copy.write_back(all)
+        copy.write_back(all).await
     }
 
     pub(super) async fn barrier(&self) -> Result<()> {
@@ -247,7 +247,7 @@ impl Plain<'_> {
         unsafe { self.enter(LibraryCall::Bcast { buffer, root }) }.await?;
         match self.call.rank() == root {
             true => Ok(()),
-            false => copy.write_back(span),
+            false => copy.write_back(span).await,
         }
     }
 
@@ -489,9 +489,10 @@ impl Plain<'_> {
         let into = back.iter().map(HostCopy::elements).collect();
         // SAFETY: as in `between`; buffers that are received into are different borrows.
         unsafe { self.enter(LibraryCall::Alltoallw { send, recv: into }) }.await?;
-        back.iter()
-            .zip(recv)
-            .try_for_each(|(copy, span)| copy.write_back(span))
+        for (copy, span) in back.iter().zip(recv) {
+            copy.write_back(span).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn reduce(
@@ -558,7 +559,7 @@ impl Plain<'_> {
         let recv = of_each(copy.elements(), count);
         // SAFETY: a copy of our own, which is kept.
         unsafe { self.enter(LibraryCall::ReduceScatterBlock { send: None, recv, op }) }.await?;
-        copy.write_back(&all.part(0, count)?)
+        copy.write_back(&all.part(0, count)?).await
     }
 
     /// As above, with blocks of any length.
@@ -589,7 +590,7 @@ impl Plain<'_> {
         };
         // SAFETY: a copy of our own and the borrowed span or another copy of it, which are kept.
         unsafe { self.enter(call) }.await?;
-        copy.write_back(&all.part(0, count)?)
+        copy.write_back(&all.part(0, count)?).await
     }
 
     pub(super) async fn reduce_scatter(

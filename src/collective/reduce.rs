@@ -356,8 +356,11 @@ pub(super) async fn fold_frames(
     }
     match result.place() {
         Place::Host => Ok(()),
-        // SAFETY: the fold has written the room's elements.
-        Place::Device => result.write(unsafe { std::slice::from_raw_parts(target.pointer(), bytes) }),
+        Place::Device => {
+            // SAFETY: the fold has written the room's elements.
+            let folded = unsafe { std::slice::from_raw_parts(target.pointer(), bytes) };
+            result.write(folded).await
+        }
     }
 }
 

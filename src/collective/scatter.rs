@@ -155,7 +155,7 @@ pub(super) async fn scatter(
         if rank != root {
             let bytes = own.bytes();
             let block = agreed.payload(root).get(rank * bytes..(rank + 1) * bytes);
-            own.write(block.unwrap_or(&[]))?;
+            own.write(block.unwrap_or(&[])).await?;
         }
         return agreed.over();
     }

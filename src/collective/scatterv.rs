@@ -196,7 +196,8 @@ pub(super) async fn scatterv(
         let before: u64 = (0..rank).filter_map(|other| agreed.count(other)).sum();
         let first = before as usize * own.dtype().size();
         let block = payload.get(first..first + own.bytes());
-        own.write(block.ok_or_else(|| Error::invalid("a frame without its block"))?)?;
+        own.write(block.ok_or_else(|| Error::invalid("a frame without its block"))?)
+            .await?;
         return agreed.over();
     }
     let mut courier = Courier::new(call, &mut agreed);

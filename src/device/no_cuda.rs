@@ -18,7 +18,7 @@ impl Lane {
         match *self {}
     }
 
-    pub(crate) unsafe fn write(&self, _source: &[u8], _target: usize) -> Result<()> {
+    pub(crate) async unsafe fn write(&self, _source: &[u8], _target: usize) -> Result<()> {
         match *self {}
     }
 

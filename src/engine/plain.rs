@@ -392,7 +392,7 @@ impl Plain {
         // SAFETY: the span may be written, and is borrowed, as its copy is kept, until this future ends or is dropped.
         let posted = unsafe { self.library.receive(&found, copy.elements()) }.map_err(from)?;
         Transfer::posted(transport, posted).await.map_err(from)?;
-        copy.write_back(&target).map_err(from)?;
+        copy.write_back(&target).await.map_err(from)?;
         Ok(Status {
             source: found.source,
             tag: Tag(found.tag),
@@ -463,7 +463,7 @@ impl HostCopy {
 
     /// Brings what was received to the span. Bools from ranks that are not Rust may be any bytes: every one but 0 is
     /// true.
-    pub(crate) fn write_back(&self, span: &Span<'_>) -> Result<()> {
+    pub(crate) async fn write_back(&self, span: &Span<'_>) -> Result<()> {
         // SAFETY: the span's own elements, which may be written, or their copy.
         let bytes = unsafe { std::slice::from_raw_parts_mut(self.elements.pointer, span.bytes()) };
         if span.dtype() == Dtype::Bool {
@@ -471,7 +471,7 @@ impl HostCopy {
         }
         match self.copy {
             None => Ok(()),
-            Some(_) => span.write(bytes),
+            Some(_) => span.write(bytes).await,
         }
     }
 }

@@ -364,7 +364,7 @@ async fn take_in(
         Path::Inline => {
             activity.takes(Course::Inline);
             fits.map_err(from)?;
-            span.write(&slab.bytes()[ENVELOPE_BYTES..bytes])?;
+            span.write(&slab.bytes()[ENVELOPE_BYTES..bytes]).await?;
         }
         Path::Failed => {
             return Err(from(Error::new(

@@ -30,6 +30,7 @@ cases! {
     host_and_device_messages_in_turn: 2..=3;
     messages_in_pieces: 2..=3;
     the_pieces_of_a_message_share_few_slabs: 1..=1, threads;
+    copies_between_places_share_few_slabs: 1..=1, threads;
     a_long_message_waits_for_nobody_elses: 2..=3;
     a_buffer_that_is_written_before_and_after: 2..=3;
     a_piece_that_cannot_be_sent: 1..=1, threads;
@@ -408,6 +409,24 @@ fn the_pieces_of_a_message_share_few_slabs(_: &Communicator) -> Outcome {
         assert!(most <= 2 * 2 * 4, "{most} slabs at the same time");
     }
     assert_eq!(pinned_usage().slabs_in_use, before.slabs_in_use);
+    Ok(())
+}
+
+fn copies_between_places_share_few_slabs(comm: &Communicator) -> Outcome {
+    // Sixteen times what is under way at once, to a GPU and back.
+    const LENGTH: usize = 8 << 20;
+    let stream = stream(comm)?;
+    let own = vector::<u64>(4, comm.rank(), LENGTH);
+    let mut there = stream.alloc_zeros::<u64>(LENGTH)?;
+    let mut back = vec![0u64; LENGTH];
+    let before = pinned_usage();
+    comm.allgather(&own, &mut there)?;
+    comm.allgather(&there, &mut back)?;
+    assert_same(&back, &own, || "there and back".to_owned());
+    let after = pinned_usage();
+    let more = after.bytes_kept.saturating_sub(before.bytes_kept);
+    assert!(more <= 8 << 20, "{more} bytes are pinned for a copy");
+    assert_eq!(after.slabs_in_use, before.slabs_in_use);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! A stream that one operation has for itself.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,6 +33,10 @@ unsafe impl Sync for Lane {}
 
 /// `CU_STREAM_PER_THREAD`: another stream on each thread.
 const PER_THREAD_STREAM: sys::CUstream = std::ptr::without_provenance_mut(2);
+
+/// The bytes that one slab takes of what the CPU copies too, and how many of them are under way at the same time.
+const PIECE_BYTES: usize = 1 << 20;
+const WINDOW: usize = 4;
 
 /// How many futures wait for a GPU at the moment.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
@@ -170,42 +175,59 @@ impl Lane {
         .await
     }
 
-    /// Copies the GPU's memory from the address `source` on to the host's.
+    /// Copies the GPU's memory from the address `source` on to the host's, through a few slabs however much it is.
     ///
     /// # Safety
     /// `source` is valid for reading as many bytes as `target` has.
     pub(crate) async unsafe fn read(&self, source: usize, target: &mut [u8]) -> Result<()> {
-        if target.is_empty() {
-            return Ok(());
+        let mut first = source;
+        let mut pieces = target.chunks_mut(PIECE_BYTES);
+        let mut under_way = VecDeque::new();
+        loop {
+            while under_way.len() < WINDOW
+                && let Some(piece) = pieces.next()
+            {
+                let mut slab = PinnedSlab::take(self.gpu, piece.len())?;
+                // SAFETY: the caller's promise; the slab is that large, and used by nobody else until the mark.
+                unsafe { self.copy(first as *const u8, slab.pointer(), piece.len()) }?;
+                slab.used_until_here(self)?;
+                first += piece.len();
+                under_way.push_back((slab, piece));
+            }
+            let Some((mut slab, piece)) = under_way.pop_front() else {
+                return Ok(());
+            };
+            slab.settle().await?;
+            // SAFETY: the copy into the slab is over.
+            piece.copy_from_slice(unsafe { std::slice::from_raw_parts(slab.pointer(), piece.len()) });
         }
-        let mut slab = PinnedSlab::take(self.gpu, target.len())?;
-        // SAFETY: the caller's promise; the slab is that large, and used by nobody else until the mark.
-        unsafe { self.copy(source as *const u8, slab.pointer(), target.len()) }?;
-        slab.used_until_here(self)?;
-        {
-            let _waiting = Waiting::new();
-            poll_fn(|_| slab.poll_free()).await?;
-        }
-        // SAFETY: the copy into the slab is over.
-        target.copy_from_slice(unsafe { std::slice::from_raw_parts(slab.pointer(), target.len()) });
-        Ok(())
     }
 
-    /// Copies host memory, which may be used again at once, to the GPU's from the address `target` on.
+    /// Copies host memory, which may be used again afterwards, to the GPU's from the address `target` on, through a few
+    /// slabs however much it is.
     ///
     /// # Safety
     /// `target` is valid for writing as many bytes as `source` has.
-    pub(crate) unsafe fn write(&self, source: &[u8], target: usize) -> Result<()> {
-        if source.is_empty() {
-            return Ok(());
+    pub(crate) async unsafe fn write(&self, source: &[u8], target: usize) -> Result<()> {
+        let mut first = target;
+        let mut under_way: VecDeque<PinnedSlab> = VecDeque::new();
+        for piece in source.chunks(PIECE_BYTES) {
+            if under_way.len() == WINDOW
+                && let Some(mut oldest) = under_way.pop_front()
+            {
+                oldest.settle().await?;
+            }
+            let mut slab = PinnedSlab::take(self.gpu, piece.len())?;
+            // SAFETY: the slab is that large, and nobody else uses it before the mark; the caller's promise.
+            unsafe {
+                std::ptr::copy_nonoverlapping(piece.as_ptr(), slab.pointer(), piece.len());
+                self.copy(slab.pointer(), first as *mut u8, piece.len())?;
+            }
+            slab.used_until_here(self)?;
+            first += piece.len();
+            under_way.push_back(slab);
         }
-        let mut slab = PinnedSlab::take(self.gpu, source.len())?;
-        // SAFETY: the slab is that large, and nobody else uses it before the mark; the caller's promise.
-        unsafe {
-            std::ptr::copy_nonoverlapping(source.as_ptr(), slab.pointer(), source.len());
-            self.copy(slab.pointer(), target as *mut u8, source.len())?;
-        }
-        slab.used_until_here(self)
+        Ok(())
     }
 }
 

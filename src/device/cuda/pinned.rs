@@ -2,6 +2,7 @@
 //! longer than most messages.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
@@ -9,7 +10,7 @@ use cudarc::driver::{result, sys};
 
 use super::failed;
 use super::gpu::Gpu;
-use super::lane::{Lane, Mark};
+use super::lane::{Lane, Mark, Waiting};
 use crate::error::Result;
 
 /// The smallest slab, a page.
@@ -117,6 +118,12 @@ impl PinnedSlab {
         self.mark = None;
         self.mark = Some(lane.mark().inspect_err(|_| lane.wait())?);
         Ok(())
+    }
+
+    /// Waits until the GPU is done with the slab.
+    pub(crate) async fn settle(&mut self) -> Result<()> {
+        let _waiting = Waiting::new();
+        poll_fn(|_| self.poll_free()).await
     }
 
     /// Whether the GPU is done with the slab, and how that ended.
