@@ -22,7 +22,7 @@ pub(crate) use binding::{Binding, Context};
 pub use cudarc;
 pub(crate) use lane::{Lane, is_anybody_waiting};
 pub(crate) use pinned::PinnedSlab;
-pub use pinned::{PinnedUsage, pinned_usage};
+pub use pinned::{PinnedUsage, pinned_usage, release_pinned};
 pub use raw_slice::{MemoryKind, RawSlice};
 
 /// Whether device buffers can be used: there is a driver, and it finds a GPU.

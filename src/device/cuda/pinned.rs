@@ -22,13 +22,14 @@ const KEPT_BYTES: usize = 256 << 20;
 /// Page-locked memory of at least the size that was asked for; it goes back to the pool when dropped, and from
 /// there to the next user once the GPU is done with it.
 pub(crate) struct PinnedSlab {
-    gpu: &'static Gpu,
     memory: Memory,
     /// Until here a GPU uses the memory.
     mark: Option<Mark>,
 }
 
 struct Memory {
+    /// In whose context it was allocated.
+    gpu: &'static Gpu,
     pointer: *mut u8,
     bytes: usize,
 }
@@ -81,6 +82,32 @@ pub fn pinned_usage() -> PinnedUsage {
     pool().usage
 }
 
+/// Gives the page-locked host memory that is kept for later back to the system, as far as no GPU is still at it, and
+/// says how many bytes that were.
+///
+/// For programs that are done with device buffers for a while: the next message has to lock pages again.
+///
+/// ```
+/// warpcomm::release_pinned();
+/// assert_eq!(warpcomm::pinned_usage().bytes_kept, 0); // nothing was sent
+/// ```
+pub fn release_pinned() -> usize {
+    let surplus = pool().take_beyond(0);
+    let bytes = surplus.iter().map(|memory| memory.bytes).sum();
+    give_back(surplus);
+    bytes
+}
+
+/// Frees memory that nobody uses any more.
+fn give_back(surplus: Vec<Memory>) {
+    for memory in surplus {
+        if memory.gpu.bind().is_ok() {
+            // SAFETY: allocated by `take`, and used by nobody. It fails where the GPU has failed.
+            let _ = unsafe { result::free_host(memory.pointer.cast()) };
+        }
+    }
+}
+
 impl PinnedSlab {
     /// A slab of at least `bytes` bytes.
     pub(crate) fn take(gpu: &'static Gpu, bytes: usize) -> Result<PinnedSlab> {
@@ -96,17 +123,13 @@ impl PinnedSlab {
                 };
                 let what = || format!("cannot allocate {bytes} bytes of page-locked memory");
                 let pointer = allocated().map_err(|error| failed(&what(), error))?.cast();
-                Memory { pointer, bytes }
+                Memory { gpu, pointer, bytes }
             }
         };
         let mut pool = pool();
         pool.usage.slabs_in_use += 1;
         pool.usage.bytes_in_use += bytes;
-        Ok(PinnedSlab {
-            gpu,
-            memory,
-            mark: None,
-        })
+        Ok(PinnedSlab { memory, mark: None })
     }
 
     pub(crate) fn pointer(&self) -> *mut u8 {
@@ -152,14 +175,9 @@ impl Drop for PinnedSlab {
                 .entry(bytes)
                 .or_default()
                 .push((memory, self.mark.take()));
-            pool.take_surplus()
+            pool.take_beyond(KEPT_BYTES)
         };
-        for memory in surplus {
-            if self.gpu.bind().is_ok() {
-                // SAFETY: allocated by `take`; nobody uses it any more. It fails where the GPU has failed.
-                let _ = unsafe { result::free_host(memory.pointer.cast()) };
-            }
-        }
+        give_back(surplus);
     }
 }
 
@@ -177,15 +195,15 @@ impl Pool {
         Some(kept.swap_remove(at).0)
     }
 
-    /// What is more than the pool keeps, the largest first, as far as nobody uses it.
-    fn take_surplus(&mut self) -> Vec<Memory> {
+    /// What is kept beyond so many bytes, the largest first, as far as nobody uses it.
+    fn take_beyond(&mut self, most: usize) -> Vec<Memory> {
         let mut surplus = Vec::new();
-        if self.usage.bytes_kept <= KEPT_BYTES {
+        if self.usage.bytes_kept <= most {
             return surplus;
         }
         let sizes: Vec<usize> = self.kept.keys().rev().copied().collect();
         for bytes in sizes {
-            while self.usage.bytes_kept > KEPT_BYTES
+            while self.usage.bytes_kept > most
                 && let Some(memory) = self.take_free(bytes)
             {
                 surplus.push(memory);
