@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::engine::{Activity, Endpoint, Inside, Phase, Wait};
 use crate::error::{ErrorKind, Result};
 use crate::group::{Comparison, Group};
+use crate::path::ChosenPath;
 
 /// A group of ranks that exchange messages among themselves.
 ///
@@ -165,6 +166,36 @@ impl Communicator {
     pub fn device(&self) -> Result<Arc<crate::device::cuda::Context>> {
         let context = self.endpoint.engine.binding().context();
         context.map_err(|error| error.at("device", self.rank()))
+    }
+
+    /// The path of long messages from this rank's GPU to a peer's, and why it is no faster one; local.
+    ///
+    /// It is found out with the first of them, of more than the eager limit, and `None` before. The peer may have found
+    /// another one for its messages to this rank.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if there is no such rank;
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if no path is left, because of
+    /// [`Config::paths`](crate::Config::paths).
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Config, Path};
+    ///
+    /// let config = Config::default().paths(&[Path::Staged]);
+    /// let paths = Communicator::threads_with(&config, 2, |comm| {
+    ///     let path = comm.path(1 - comm.rank())?.expect("one is left");
+    ///     Ok::<_, warpcomm::Error>((path.path(), path.to_string()))
+    /// })?;
+    /// # #[cfg(feature = "cuda")]
+    /// for path in paths.into_iter().collect::<warpcomm::Result<Vec<_>>>()? {
+    ///     assert_eq!(path, (Path::Staged, "staged: WARPCOMM_PATHS leaves the others out".to_owned()));
+    /// }
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn path(&self, peer: usize) -> Result<Option<ChosenPath>> {
+        let checked = self.endpoint.check_rank(peer);
+        let path = checked.and_then(|()| self.endpoint.path(peer));
+        path.map_err(|error| self.activity("path").name(error))
     }
 
     pub(crate) fn timeout(&self) -> Option<Duration> {

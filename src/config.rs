@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::path::{Path, Paths};
 
 /// The most bytes of payload that travel inside an envelope.
 ///
@@ -145,6 +146,8 @@ impl FromStr for Fault {
 /// | `WARPCOMM_HANG_REPORT` | seconds after which a waiting call prints a report, and goes on; see below | 300 |
 /// | `WARPCOMM_EAGER_LIMIT` | largest message in bytes that travels with its envelope, at most 4000; the same on all ranks | 4000 |
 /// | `WARPCOMM_CHUNK` | bytes of the pieces in which long messages from or to GPUs are staged; the same on all ranks | by the length of the message, 256 KiB to 4 MiB |
+/// | `WARPCOMM_PATHS` | paths that long messages from or to GPUs may take, separated by commas: `staged`, `shared-pinned`, `same-process`; behind `^` those that they may not; the same on all ranks; see [`Path`] | all |
+/// | `WARPCOMM_NODE_ID` | any text: ranks are on one node where it is the same, whatever the system says | none: the system says |
 /// | `WARPCOMM_BUFFERED_LIMIT` | most bytes that the copies of a rank's buffered sends take together | 1 GiB (1073741824) |
 /// | `WARPCOMM_CHECK` | `1`: collectives compare their arguments before they move data; `0`: they trust them; the same on all ranks | 1 |
 /// | `WARPCOMM_THREAD_LEVEL` | `single`, `funneled`, `serialized` or `multiple`, asked of MPI | `multiple` |
@@ -179,9 +182,8 @@ impl FromStr for Fault {
 /// debug, from its start to its end; that of a request ends when its operation does. Its fields are `operation` and
 /// `rank`; of messages `source` or `dest`, and `tag`; of collectives `sequence`; `bytes`, which of an object are known
 /// once it is on its way, and `dtype`; `path`, how the elements went: `inline` or `rendezvous`, or by which algorithm,
-/// `frames`, `direct`, `tree` or `blocks`, and, if some of this rank's buffers are on a GPU, `staged`, through pinned
-/// memory, or `same process` where long messages of them went straight to or from another GPU's or rank's memory of the
-/// process; `outcome`, which is `ok` or the [`ErrorKind`](crate::ErrorKind). A call that only waits for requests,
+/// `frames`, `direct`, `tree` or `blocks`, and, if some of this rank's buffers are on a GPU, the [`Path`] of its long
+/// messages, of several the last in the list there, or `staged` where it had none; `outcome`, which is `ok` or the [`ErrorKind`](crate::ErrorKind). A call that only waits for requests,
 /// as [`wait_any`](crate::wait_any), has no span of its own, and what becomes of it is not the outcome of theirs. What
 /// is refused, because the rank does not exist or another thread is in a collective, has a span too. A subscriber that
 /// panics where an operation ends is not called again for that operation, which goes on.
@@ -206,6 +208,8 @@ pub struct Config {
     pub(crate) hang_report: Duration,
     pub(crate) eager_limit: usize,
     pub(crate) chunk: Option<usize>,
+    pub(crate) paths: Paths,
+    pub(crate) node_id: Option<String>,
     pub(crate) buffered_limit: usize,
     pub(crate) check: bool,
     pub(crate) thread_level: ThreadLevel,
@@ -219,6 +223,8 @@ impl Default for Config {
             hang_report: Duration::from_secs(300),
             eager_limit: LARGEST_EAGER_LIMIT,
             chunk: None,
+            paths: Paths::ALL,
+            node_id: None,
             buffered_limit: 1 << 30,
             check: true,
             thread_level: ThreadLevel::Multiple,
@@ -265,6 +271,14 @@ impl Config {
                 let (least, most) = (CHUNK_BYTES.start(), CHUNK_BYTES.end());
                 Error::invalid(format!("not a number of bytes from {least} to {most}"))
             })?);
+            Ok(())
+        })?;
+        read("WARPCOMM_PATHS", &mut |value| {
+            config.paths = value.parse()?;
+            Ok(())
+        })?;
+        read("WARPCOMM_NODE_ID", &mut |value| {
+            config.node_id = Some(value.to_owned());
             Ok(())
         })?;
         read("WARPCOMM_BUFFERED_LIMIT", &mut |value| {
@@ -316,13 +330,47 @@ impl Config {
         self
     }
 
-    /// Sets the length in bytes of the pieces in which long messages from or to GPUs are staged: while one piece is
-    /// copied, another is on its way. Below 4,096 it is 4,096, above 64 MiB it is 64 MiB.
+    /// Sets the length in bytes of the pieces in which long messages from or to GPUs go through pinned memory: while one
+    /// piece is copied, another is on its way. Below 4,096 it is 4,096, above 64 MiB it is 64 MiB, and where two processes
+    /// share the memory 4 MiB.
     ///
     /// Without it, messages of up to 256 KiB are staged whole, up to 4 MiB in pieces of 512 KiB, up to 32 MiB of
     /// 2 MiB, and longer ones of 4 MiB. All ranks must use the same; `Runtime::world` compares.
     pub fn chunk(mut self, bytes: usize) -> Config {
         self.chunk = Some(bytes.clamp(*CHUNK_BYTES.start(), *CHUNK_BYTES.end()));
+        self
+    }
+
+    /// Sets which paths long messages from or to GPUs may take; [`Path::Host`] is not one of them, and cannot be left
+    /// out. All ranks must use the same; `Runtime::world` compares.
+    ///
+    /// A message that can take none of them is [`Unsupported`](crate::ErrorKind::Unsupported) for its receiver. Its sender
+    /// gets the same if both find it out with this message, and [`PeerFailed`](crate::ErrorKind::PeerFailed) if the
+    /// receiver knows it before.
+    ///
+    /// ```
+    /// use warpcomm::{Config, Path};
+    ///
+    /// let config = Config::default().paths(&[Path::Staged]); // everything through MPI
+    /// ```
+    pub fn paths(mut self, paths: &[Path]) -> Config {
+        self.paths = Paths::of(paths);
+        self
+    }
+
+    /// Sets on which node this rank is: with those that have set the same, whatever the system says. For tests of
+    /// programs, and for systems that tell it wrongly.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Config};
+    ///
+    /// let config = Config::default().node_id("here");
+    /// let sizes = Communicator::threads_with(&config, 2, |comm| Ok(comm.split_shared(0)?.size()))?;
+    /// assert_eq!(sizes.into_iter().collect::<warpcomm::Result<Vec<_>>>()?, [2, 2]);
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn node_id(mut self, node: impl Into<String>) -> Config {
+        self.node_id = Some(node.into());
         self
     }
 
@@ -396,6 +444,8 @@ mod tests {
             ("WARPCOMM_HANG_REPORT", "2"),
             ("WARPCOMM_EAGER_LIMIT", "0"),
             ("WARPCOMM_CHUNK", "8192"),
+            ("WARPCOMM_PATHS", "^shared-pinned"),
+            ("WARPCOMM_NODE_ID", "left"),
             ("WARPCOMM_BUFFERED_LIMIT", "5000000000"),
             ("WARPCOMM_CHECK", "0"),
             ("WARPCOMM_THREAD_LEVEL", "funneled"),
@@ -406,6 +456,8 @@ mod tests {
         assert_eq!(config.hang_report, Duration::from_secs(2));
         assert_eq!(config.eager_limit, 0);
         assert_eq!(config.chunk, Some(8192));
+        assert!(!config.paths.allow(Path::SharedPinned) && config.paths.allow(Path::Staged));
+        assert_eq!(config.node_id.as_deref(), Some("left"));
         assert_eq!(config.buffered_limit, 5_000_000_000);
         assert!(!config.check);
         assert_eq!(config.thread_level, ThreadLevel::Funneled);
@@ -425,6 +477,7 @@ mod tests {
             ("WARPCOMM_HANG_REPORT", "-1"),
             ("WARPCOMM_EAGER_LIMIT", "4001"),
             ("WARPCOMM_CHUNK", "4095"),
+            ("WARPCOMM_PATHS", "fast"),
             ("WARPCOMM_BUFFERED_LIMIT", "lots"),
             ("WARPCOMM_CHECK", "yes"),
             ("WARPCOMM_THREAD_LEVEL", "MULTIPLE"),

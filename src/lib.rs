@@ -53,6 +53,7 @@ mod node;
 #[cfg(feature = "serde")]
 mod object;
 mod op;
+mod path;
 mod plan;
 mod point_to_point;
 mod request;
@@ -81,6 +82,7 @@ pub use message::{PROC_NULL, Source, Status, Tag};
 #[cfg(feature = "mpi")]
 pub use mpi;
 pub use op::Op;
+pub use path::{ChosenPath, Path};
 pub use point_to_point::Message;
 pub use request::{AnyPersistent, AnyRequest, Persistent, Request, RequestError, Tested};
 pub use request::{start_all, test_all, test_any, test_some, wait_all, wait_any, wait_some};

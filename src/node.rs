@@ -10,8 +10,12 @@ use crate::fingerprint::fingerprint;
 ///
 /// Ranks are on one node if one kernel runs them, under one host name, and they see the same shared memory: then they
 /// can share memory, which is what a node is for. All three must agree, because a rank that is taken for near and is
-/// not makes programs fail, and one that is taken for far makes them slow.
-pub(crate) fn identity() -> Result<i64> {
+/// not makes programs fail, and one that is taken for far makes them slow. Where the program has named the node, that
+/// counts.
+pub(crate) fn identity(named: Option<&str>) -> Result<i64> {
+    if let Some(name) = named {
+        return Ok(fingerprint(format!("named {name}").into_bytes()));
+    }
     // Of the boot, not of the machine: the images of virtual machines are copied.
     let boot = read("/proc/sys/kernel/random/boot_id");
     let host = read("/proc/sys/kernel/hostname");
@@ -45,6 +49,13 @@ mod tests {
         ] {
             assert_ne!(here, there);
         }
-        assert_eq!(identity().unwrap(), identity().unwrap());
+        assert_eq!(identity(None).unwrap(), identity(None).unwrap());
+    }
+
+    #[test]
+    fn a_node_with_a_name_is_that_of_others_with_the_name() {
+        assert_eq!(identity(Some("a")).unwrap(), identity(Some("a")).unwrap());
+        assert_ne!(identity(Some("a")).unwrap(), identity(Some("b")).unwrap());
+        assert_ne!(identity(Some("")).unwrap(), identity(None).unwrap());
     }
 }

@@ -77,7 +77,7 @@ impl Runtime {
         let rank = process.world()?.rank;
         let transport: Arc<dyn Transport> = Arc::new(process.transport());
         let engine = Engine::new(
-            transport::complete(transport, &config.faults, rank),
+            transport::complete(transport, config, rank),
             config.clone(),
             rank,
             only_thread,

@@ -98,7 +98,7 @@ fn run_rank<R>(
         world: Arc::clone(world),
         rank,
     });
-    let transport = transport::complete(local, &config.faults, rank);
+    let transport = transport::complete(local, config, rank);
     let engine = Engine::new(transport, config.clone(), rank, None);
     #[cfg(feature = "cuda")]
     engine.binding().set_local_rank(rank);

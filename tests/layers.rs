@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("group", 0),
     ("fingerprint", 0),
     ("node", 0),
+    ("path", 0),
     ("buffer", 1),
     ("device", 1),
     ("transport", 2),
@@ -42,6 +43,10 @@ const FENCES: &[(&str, &[&str])] = &[
     // The crate's root gives it to users.
     ("cudarc", &["src/device/", "src/lib.rs"]),
     ("cbor4ii", &["src/object/"]),
+    (
+        "rustix",
+        &["src/transport/devices/shared_pinned/", "src/bin/warpcomm/"],
+    ),
     ("libloading", &["src/engine/trace/nvtx.rs", "src/transport/mpi/"]),
     ("tracing", &["src/engine/trace.rs", "src/engine/activity.rs"]),
     ("signal_hook", &["src/engine/reporter.rs"]),

@@ -39,7 +39,8 @@ impl Communicator {
             return part
                 .ok_or_else(|| Error::invalid("MPI made no communicator").at("split_shared", self.rank()));
         }
-        let wish = node::identity().map(|node| Wish {
+        let named = self.endpoint.engine.config().node_id.as_deref();
+        let wish = node::identity(named).map(|node| Wish {
             color: Some(node),
             key,
             ..Wish::NONE

@@ -80,14 +80,18 @@ async fn compare_settings(call: &Call<'_>) -> Result<bool> {
         config.eager_limit as u64,
         u64::from(config.check),
         config.chunk.unwrap_or(0) as u64,
+        u64::from(config.paths.bits()),
         u64::from(knows_local_rank),
     ];
     let mut all = vec![0u64; own.len() * call.ranks()];
     allgather(call, &own.lower(), &all.lower_mut(), Ok(())).await?;
-    for (setting, name) in ["WARPCOMM_EAGER_LIMIT", "WARPCOMM_CHECK", "WARPCOMM_CHUNK"]
-        .into_iter()
-        .enumerate()
-    {
+    const NAMES: [&str; 4] = [
+        "WARPCOMM_EAGER_LIMIT",
+        "WARPCOMM_CHECK",
+        "WARPCOMM_CHUNK",
+        "WARPCOMM_PATHS",
+    ];
+    for (setting, name) in NAMES.into_iter().enumerate() {
         let value = |rank: usize| all[own.len() * rank + setting];
         if let Some(odd) = (1..call.ranks()).find(|&rank| value(rank) != value(0)) {
             return Err(Error::new(

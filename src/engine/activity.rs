@@ -11,8 +11,8 @@ use crate::device::Place;
 use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Peer};
 use crate::message::Tag;
+use crate::path::Path;
 use crate::plan::Algorithm;
-use crate::transport::Path;
 
 /// What a pending operation waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,18 +88,28 @@ impl Course {
         Course::Blocks,
     ];
 
-    /// What a trace calls it: between hosts, where elements go through pinned memory, and from GPU to GPU of a process.
-    fn name(self, going: u8) -> Option<&'static str> {
-        let names = match self {
+    /// What a trace calls it, for elements that go along a path.
+    fn name(self, path: Path) -> Option<&'static str> {
+        /// The names of a course along each path.
+        macro_rules! along {
+            ($course:literal) => {
+                match path {
+                    Path::Host => $course,
+                    Path::Staged => concat!($course, ", staged"),
+                    Path::SharedPinned => concat!($course, ", shared pinned"),
+                    Path::SameProcess => concat!($course, ", same process"),
+                }
+            };
+        }
+        Some(match self {
             Course::Unknown => return None,
-            Course::Inline => ["inline", "inline, staged", "inline, staged"],
-            Course::Rendezvous => ["rendezvous", "rendezvous, staged", "rendezvous, same process"],
-            Course::Frames => ["frames", "frames, staged", "frames, staged"],
-            Course::Direct => ["direct", "direct, staged", "direct, same process"],
-            Course::Tree => ["tree", "tree, staged", "tree, same process"],
-            Course::Blocks => ["blocks", "blocks, staged", "blocks, same process"],
-        };
-        names.get(usize::from(going)).copied()
+            Course::Inline => along!("inline"),
+            Course::Rendezvous => along!("rendezvous"),
+            Course::Frames => along!("frames"),
+            Course::Direct => along!("direct"),
+            Course::Tree => along!("tree"),
+            Course::Blocks => along!("blocks"),
+        })
     }
 }
 
@@ -140,7 +150,7 @@ pub(crate) struct Activity {
     cancelled: AtomicBool,
     dtype: AtomicU8,
     course: AtomicU8,
-    /// The number of the path in [`Course::name`].
+    /// The code of the path.
     going: AtomicU8,
     /// Whether it was shown to those who trace.
     begun: AtomicBool,
@@ -231,7 +241,7 @@ impl Activity {
     /// How the elements travel, in words, once that is known.
     pub(super) fn path(&self) -> Option<&'static str> {
         let course = Course::ALL.get(usize::from(self.course.load(Ordering::Relaxed)))?;
-        course.name(self.going.load(Ordering::Relaxed))
+        course.name(Path::from_code(self.going.load(Ordering::Relaxed))?)
     }
 
     /// The rank that a collective waits for to enter it.

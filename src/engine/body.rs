@@ -5,6 +5,8 @@
 //! for them ends.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use super::activity::Activity;
 use super::endpoint::Endpoint;
@@ -13,32 +15,104 @@ use super::transfer::Transfer;
 use crate::buffer::Span;
 use crate::device::Place;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::{Path, Pieces, WINDOW};
+use crate::path::Path;
+use crate::transport::{End, Pieces, Route, Tags, WINDOW, Way, Waybill};
 
-/// The pieces of a message to or from a peer, between two places.
-fn pieces(endpoint: &Endpoint, bytes: usize, peer: usize, ends: [Place; 2]) -> Pieces {
-    let transport = endpoint.engine.transport();
-    let path = Path::between(ends, transport.shares_process(&endpoint.family.private, peer));
+/// The peer of a message, and the tags that it has for itself.
+#[derive(Clone, Copy)]
+pub(super) struct Line {
+    peer: usize,
+    tags: Tags,
+}
+
+impl Line {
+    /// That of the sender's number `id`.
+    pub(super) fn of(endpoint: &Endpoint, peer: usize, id: u32) -> Line {
+        let tags = Tags {
+            body: endpoint.tags.body(id),
+            answer: endpoint.tags.answer(id),
+        };
+        Line { peer, tags }
+    }
+}
+
+/// How elements at `from` get from a rank into a span that may be written.
+pub(super) async fn route(
+    endpoint: &Endpoint,
+    span: &Span<'_>,
+    source: usize,
+    from: Place,
+) -> Result<(Waybill, Way)> {
+    let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
+    if span.bytes() == 0 {
+        return Ok((Waybill::along(Path::Host), Way::Along(Path::Host)));
+    }
+    loop {
+        match transport.route(private, source, from, span.lane())? {
+            Route::Known(waybill) => return Ok((waybill, waybill.way().unwrap_or(Way::Along(Path::Host)))),
+            Route::Pending => look_again().await,
+            Route::WhenIdle => {
+                if let Some(lane) = span.lane() {
+                    lane.settle().await?;
+                }
+            }
+        }
+    }
+}
+
+/// Gives way to others once.
+async fn look_again() {
+    let mut has_given_way = false;
+    poll_fn(|_| match std::mem::replace(&mut has_given_way, true) {
+        false => Poll::Pending,
+        true => Poll::Ready(()),
+    })
+    .await;
+}
+
+/// The pieces of a message on a path.
+fn pieces(endpoint: &Endpoint, bytes: usize, path: Path) -> Pieces {
     Pieces::new(bytes, path, endpoint.engine.config().chunk)
 }
 
-/// Sends the elements of a span to a rank that has posted their receive, into memory at `to`.
+/// Whether the transport has its own way for elements, from or to a span.
+fn has_own_way(span: &Span<'_>, path: Path) -> bool {
+    (span.lane().is_some() || path == Path::SharedPinned) && span.bytes() > 0
+}
+
+/// Sends the elements of a span to a rank that has posted their receive.
 pub(super) async fn send(
     endpoint: &Endpoint,
     activity: &Activity,
     span: &Span<'_>,
-    (dest, tag): (usize, i32),
-    to: Place,
+    line: Line,
+    (waybill, way): (Waybill, Way),
 ) -> Result<()> {
     let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
-    let pieces = pieces(endpoint, span.bytes(), dest, [span.place(), to]);
-    activity.goes(pieces.path);
-    if span.lane().is_some() && span.bytes() > 0 {
+    let Line { peer, tags } = line;
+    let path = match way {
+        Way::Along(path) => path,
+        Way::Handshake => {
+            match Transfer::handshake(transport, private, peer, End::Sender, tags, &waybill, span) {
+                Ok(handshake) => drop(handshake.await?),
+                Err(error) => {
+                    let withheld = withhold(endpoint, span.bytes(), line, (waybill, way)).await;
+                    return withheld.and(Err(error));
+                }
+            }
+            transport.found(private, peer, End::Sender, &waybill)?
+        }
+    };
+    activity.goes(path);
+    let pieces = pieces(endpoint, span.bytes(), path);
+    if has_own_way(span, path) {
         // SAFETY: the span is borrowed until this future ends or is dropped.
-        let posted = unsafe { Transfer::send_body(transport, private, dest, tag, span, pieces) };
+        let posted = unsafe { Transfer::send_body(transport, private, peer, tags, span, pieces, &waybill) };
         return match posted {
             Ok(transfer) => transfer.await.map(drop),
-            Err(error) => send_marks(endpoint, dest, tag, pieces, 0).await.and(Err(error)),
+            Err(error) => send_marks(endpoint, line, pieces, &waybill, 0)
+                .await
+                .and(Err(error)),
         };
     }
     let mut under_way = Window::default();
@@ -49,10 +123,10 @@ pub(super) async fn send(
             && let Some(part) = pieces.nth(next).filter(|_| under_way.has_room())
         {
             // SAFETY: within the span, which is borrowed until this future ends or is dropped.
-            match unsafe { Transfer::send_part(transport, private, dest, tag, span, part) } {
+            match unsafe { Transfer::send_part(transport, private, peer, tags.body, span, part) } {
                 Ok(transfer) => under_way.push(transfer),
                 Err(error) => {
-                    send_marks(endpoint, dest, tag, pieces, next).await?;
+                    send_marks(endpoint, line, pieces, &waybill, next).await?;
                     outcome = Err(error);
                 }
             }
@@ -99,32 +173,63 @@ impl<T> Window<T> {
 }
 
 /// Tells the receiver that from piece `first` on none will come.
-async fn send_marks(endpoint: &Endpoint, dest: usize, tag: i32, pieces: Pieces, first: usize) -> Result<()> {
+async fn send_marks(
+    endpoint: &Endpoint,
+    line: Line,
+    pieces: Pieces,
+    waybill: &Waybill,
+    first: usize,
+) -> Result<()> {
     let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
+    let Line { peer, tags } = line;
+    if pieces.path == Path::SharedPinned {
+        return Transfer::withhold(transport, private, peer, tags, waybill)?
+            .await
+            .map(drop);
+    }
     for _ in first..pieces.count() {
-        Transfer::send_slab(transport, private, dest, tag, Slab::take(), 0)?.await?;
+        Transfer::send_slab(transport, private, peer, tags.body, Slab::take(), 0)?.await?;
     }
     Ok(())
 }
 
-/// Sends a rank that has posted the receive of `bytes` bytes, which are at the first of `ends` and were to go to the
-/// second, the marks that end it.
+/// Sends a rank that has posted the receive of `bytes` bytes the marks that end it.
 pub(super) async fn withhold(
     endpoint: &Endpoint,
     bytes: usize,
-    dest: usize,
-    tag: i32,
-    ends: [Place; 2],
+    line: Line,
+    (waybill, way): (Waybill, Way),
 ) -> Result<()> {
-    send_marks(endpoint, dest, tag, pieces(endpoint, bytes, dest, ends), 0).await
+    let pieces = match way {
+        Way::Along(path) => pieces(endpoint, bytes, path),
+        // One mark ends it.
+        Way::Handshake => pieces(endpoint, bytes.min(1), Path::Host),
+    };
+    send_marks(endpoint, line, pieces, &waybill, 0).await
 }
 
-/// The receive of a message's elements, of which the first pieces are posted.
+/// The receive of a message's elements, or of what comes before them.
 pub(super) struct Incoming<'a> {
     endpoint: &'a Endpoint,
+    activity: &'a Activity,
     span: &'a Span<'a>,
-    source: usize,
-    tag: i32,
+    line: Line,
+    waybill: Waybill,
+    course: Course<'a>,
+}
+
+enum Course<'a> {
+    /// Both sides find out how the elements go.
+    Handshake(Transfer<'a>),
+    Arriving(Arriving<'a>),
+}
+
+/// Elements of which the receive of the first pieces is posted.
+struct Arriving<'a> {
+    endpoint: &'a Endpoint,
+    span: &'a Span<'a>,
+    line: Line,
+    waybill: Waybill,
     pieces: Pieces,
     /// The next piece to be posted.
     next: usize,
@@ -132,55 +237,116 @@ pub(super) struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    /// Posts the receive of elements that come from memory at `from`, into a span that may be written.
+    /// Posts the receive of elements that come a way into a span that may be written.
     pub(super) fn post(
         endpoint: &'a Endpoint,
-        activity: &Activity,
+        activity: &'a Activity,
         span: &'a Span<'a>,
-        (source, tag): (usize, i32),
-        from: Place,
+        line: Line,
+        (waybill, way): (Waybill, Way),
     ) -> Result<Incoming<'a>> {
-        let mut incoming = Incoming {
+        let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
+        let Line { peer, tags } = line;
+        let course = match way {
+            Way::Handshake => Course::Handshake(Transfer::handshake(
+                transport,
+                private,
+                peer,
+                End::Receiver,
+                tags,
+                &waybill,
+                span,
+            )?),
+            Way::Along(path) => {
+                activity.goes(path);
+                Course::Arriving(Arriving::post(endpoint, span, line, waybill, path)?)
+            }
+        };
+        Ok(Incoming {
+            endpoint,
+            activity,
+            span,
+            line,
+            waybill,
+            course,
+        })
+    }
+
+    /// Waits for the elements.
+    pub(super) async fn arrive(self) -> Result<()> {
+        let Incoming {
+            endpoint,
+            activity,
+            span,
+            line,
+            waybill,
+            course,
+        } = self;
+        let transport = endpoint.engine.transport();
+        match course {
+            Course::Arriving(arriving) => arriving.arrive().await,
+            Course::Handshake(handshake) => {
+                if handshake.await?.bytes == 0 {
+                    return Err(withheld());
+                }
+                let path = transport.found(&endpoint.family.private, line.peer, End::Receiver, &waybill)?;
+                activity.goes(path);
+                Arriving::post(endpoint, span, line, waybill, path)?
+                    .arrive()
+                    .await
+            }
+        }
+    }
+}
+
+impl<'a> Arriving<'a> {
+    fn post(
+        endpoint: &'a Endpoint,
+        span: &'a Span<'a>,
+        line: Line,
+        waybill: Waybill,
+        path: Path,
+    ) -> Result<Arriving<'a>> {
+        let mut arriving = Arriving {
             endpoint,
             span,
-            source,
-            tag,
-            pieces: pieces(endpoint, span.bytes(), source, [from, span.place()]),
+            line,
+            waybill,
+            pieces: pieces(endpoint, span.bytes(), path),
             next: 0,
             under_way: Window::default(),
         };
-        activity.goes(incoming.pieces.path);
-        incoming.post_pieces()?;
-        Ok(incoming)
+        arriving.post_pieces()?;
+        Ok(arriving)
     }
 
     fn post_pieces(&mut self) -> Result<()> {
-        let Incoming {
+        let Arriving {
             endpoint,
             span,
-            source,
-            tag,
+            line: Line { peer, tags },
+            waybill,
             pieces,
             ..
         } = *self;
         let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
-        if span.lane().is_some() && self.next == 0 && span.bytes() > 0 {
+        if has_own_way(span, pieces.path) && self.next == 0 {
             // SAFETY: the span is borrowed for writing until this value is dropped.
-            let posted = unsafe { Transfer::receive_body(transport, private, source, tag, span, pieces) };
+            let posted =
+                unsafe { Transfer::receive_body(transport, private, peer, tags, span, pieces, &waybill) };
             self.under_way.push((span.bytes(), posted?));
             self.next = pieces.count();
         }
         while let Some(part) = pieces.nth(self.next).filter(|_| self.under_way.has_room()) {
             // SAFETY: as above, and within it.
-            let posted = unsafe { Transfer::receive_part(transport, private, source, tag, span, part) };
+            let posted = unsafe { Transfer::receive_part(transport, private, peer, tags.body, span, part) };
             self.under_way.push((part.1, posted?));
             self.next += 1;
         }
         Ok(())
     }
 
-    /// Waits for the elements.
-    pub(super) async fn arrive(mut self) -> Result<()> {
+    async fn arrive(mut self) -> Result<()> {
         let mut is_whole = true;
         let mut outcome = Ok(());
         while let Some((bytes, transfer)) = self.under_way.pop() {

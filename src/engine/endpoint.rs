@@ -16,6 +16,7 @@ use super::tags::{Ids, Tags};
 use super::whereabouts::Standing;
 use super::{Engine, Inside};
 use crate::error::{Error, ErrorKind, Result};
+use crate::path::{ChosenPath, Path};
 use crate::plan::Operation;
 use crate::transport::Context;
 use crate::transport::plain::Plain as Library;
@@ -178,6 +179,17 @@ impl Endpoint {
     #[inline]
     pub(super) fn rank_of(&self, number: usize) -> usize {
         number - self.addressed.start
+    }
+
+    /// The path of long messages from this rank's GPU to that of an addressed rank, if it is known.
+    pub(crate) fn path(&self, rank: usize) -> Result<Option<ChosenPath>> {
+        match self.plain {
+            Some(_) => Ok(Some(ChosenPath::new(Path::Staged, "the communicator is plain"))),
+            None => {
+                let transport = self.engine.transport();
+                transport.chosen(&self.family.private, self.number_of(rank))
+            }
+        }
     }
 
     /// Lets this thread use the communicator, until the result is dropped.

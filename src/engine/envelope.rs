@@ -8,12 +8,13 @@ use crate::config::LARGEST_EAGER_LIMIT;
 use crate::device::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Content;
+use crate::transport::{Way, Waybill};
 
 /// The head of every point-to-point message; the payload follows it if it is at most the eager limit.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub(crate) struct Envelope {
-    path: u8,
+    protocol: u8,
     content: u8,
     place: u8,
     reserved: u8,
@@ -29,7 +30,7 @@ const _: () = assert!(ENVELOPE_BYTES + LARGEST_EAGER_LIMIT <= SLAB_BYTES);
 
 /// How a message's elements travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Path {
+pub(crate) enum Protocol {
     /// In the envelope.
     Inline,
     /// After the receiver's answer.
@@ -40,14 +41,14 @@ pub(crate) enum Path {
 
 impl Envelope {
     #[inline]
-    pub(crate) fn new(path: Path, content: Content, count: usize) -> Envelope {
-        let path = match path {
-            Path::Inline => 0,
-            Path::Rendezvous => 1,
-            Path::Failed => 2,
+    pub(crate) fn new(protocol: Protocol, content: Content, count: usize) -> Envelope {
+        let code = match protocol {
+            Protocol::Inline => 0,
+            Protocol::Rendezvous => 1,
+            Protocol::Failed => 2,
         };
         Envelope {
-            path,
+            protocol: code,
             content: content.code(),
             place: Place::Host.code(),
             reserved: 0,
@@ -61,7 +62,7 @@ impl Envelope {
         Envelope {
             place: span.place().code(),
             id,
-            ..Envelope::new(Path::Rendezvous, span.content(), span.elements())
+            ..Envelope::new(Protocol::Rendezvous, span.content(), span.elements())
         }
     }
 
@@ -72,7 +73,7 @@ impl Envelope {
 
     /// The envelope at the front of a message of `bytes` bytes, and what the message is.
     #[inline]
-    pub(crate) fn read(message: &[u8]) -> Result<(Envelope, Path, Content)> {
+    pub(crate) fn read(message: &[u8]) -> Result<(Envelope, Protocol, Content)> {
         let malformed = || {
             Error::new(
                 ErrorKind::Mismatch,
@@ -82,15 +83,15 @@ impl Envelope {
         let head = message.get(..ENVELOPE_BYTES).ok_or_else(malformed)?;
         let envelope: Envelope = bytemuck::pod_read_unaligned(head);
         let content = Content::from_code(envelope.content).ok_or_else(malformed)?;
-        match envelope.path {
+        match envelope.protocol {
             0 if envelope.count.checked_mul(content.dtype().size() as u64)
                 == Some((message.len() - ENVELOPE_BYTES) as u64) =>
             {
-                Ok((envelope, Path::Inline, content))
+                Ok((envelope, Protocol::Inline, content))
             }
-            1 if message.len() == ENVELOPE_BYTES => Ok((envelope, Path::Rendezvous, content)),
+            1 if message.len() == ENVELOPE_BYTES => Ok((envelope, Protocol::Rendezvous, content)),
             // An envelope that was to carry elements and came alone.
-            0 | 2 if message.len() == ENVELOPE_BYTES => Ok((envelope, Path::Failed, content)),
+            0 | 2 if message.len() == ENVELOPE_BYTES => Ok((envelope, Protocol::Failed, content)),
             _ => Err(malformed()),
         }
     }
@@ -109,9 +110,9 @@ struct Answer {
     refused: u8,
     kind: u8,
     content: u8,
-    place: u8,
-    reserved: [u8; 4],
+    reserved: [u8; 5],
     capacity: u64,
+    waybill: Waybill,
 }
 
 pub(crate) const ANSWER_BYTES: usize = size_of::<Answer>();
@@ -133,10 +134,10 @@ impl Room {
     }
 }
 
-/// Writes GO, into memory at `place`.
-pub(crate) fn write_go(slab: &mut [u8], place: Place) {
+/// Writes GO: the way that the elements are to take.
+pub(crate) fn write_go(slab: &mut [u8], waybill: &Waybill) {
     let answer = Answer {
-        place: place.code(),
+        waybill: *waybill,
         ..Answer::zeroed()
     };
     slab[..ANSWER_BYTES].copy_from_slice(bytemuck::bytes_of(&answer));
@@ -148,30 +149,30 @@ pub(crate) fn write_refusal(slab: &mut [u8], kind: ErrorKind, room: Room) {
         refused: 1,
         kind: kind.code(),
         content: room.content.code(),
-        place: 0,
-        reserved: [0; 4],
         capacity: room.capacity as u64,
+        ..Answer::zeroed()
     };
     slab[..ANSWER_BYTES].copy_from_slice(bytemuck::bytes_of(&answer));
 }
 
-/// Where the receiver wants the elements, if its answer of `bytes` bytes is GO.
-pub(crate) fn go(slab: &[u8], bytes: usize) -> Option<Place> {
+/// The way that the elements are to take, if the receiver's answer of `bytes` bytes is GO.
+pub(crate) fn go(slab: &[u8], bytes: usize) -> Option<(Waybill, Way)> {
     let answer: Answer =
         (bytes == ANSWER_BYTES).then(|| bytemuck::pod_read_unaligned(&slab[..ANSWER_BYTES]))?;
-    (answer.refused == 0).then(|| Place::from_code(answer.place))
+    let way = (answer.refused == 0).then(|| answer.waybill.way())??;
+    Some((answer.waybill, way))
 }
 
-/// Reads the answer to a message of `count` elements of `sent`: where the receiver wants them, or `Err` for a refusal.
-pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, sent: Content) -> Result<Place> {
+/// Reads the answer to a message of `count` elements of `sent`: the way that they are to take, or `Err` for a refusal.
+pub(crate) fn read_answer(slab: &[u8], bytes: usize, count: usize, sent: Content) -> Result<(Waybill, Way)> {
     let malformed = || {
         Error::new(
             ErrorKind::Mismatch,
             format!("a message of {bytes} bytes is no answer"),
         )
     };
-    if let Some(place) = go(slab, bytes) {
-        return Ok(place);
+    if let Some(way) = go(slab, bytes) {
+        return Ok(way);
     }
     if bytes != ANSWER_BYTES {
         return Err(malformed());
@@ -221,12 +222,13 @@ pub(crate) fn check_room(count: usize, content: Content, room: Room) -> Result<(
 mod tests {
     use super::*;
     use crate::dtype::Dtype;
+    use crate::path::Path;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn any_bytes_are_an_envelope_or_an_error(message in prop::collection::vec(any::<u8>(), 0..64)) {
-            if let Ok((envelope, Path::Inline, content)) = Envelope::read(&message) {
+            if let Ok((envelope, Protocol::Inline, content)) = Envelope::read(&message) {
                 prop_assert_eq!(envelope.count as usize * content.dtype().size() + ENVELOPE_BYTES, message.len());
             }
         }
@@ -234,7 +236,7 @@ mod tests {
         #[test]
         fn any_answer_is_go_or_an_error(message in prop::collection::vec(any::<u8>(), ANSWER_BYTES)) {
             let answer = read_answer(&message, ANSWER_BYTES, 8, Content::Elements(Dtype::F32));
-            prop_assert_eq!(answer.is_ok(), message[0] == 0);
+            prop_assert!(answer.is_err() || message[0] == 0);
         }
     }
 
@@ -251,8 +253,9 @@ mod tests {
         assert_eq!(error.to_string(), "a message of 8 f32 met a receive buffer of 4");
         let error = read_answer(&slab, ANSWER_BYTES, 2, Content::Elements(Dtype::F64)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
-        write_go(&mut slab, Place::Device);
+        let waybill = Waybill::along(Path::Staged);
+        write_go(&mut slab, &waybill);
         let answer = read_answer(&slab, ANSWER_BYTES, 8, Content::Elements(Dtype::F32));
-        assert_eq!(answer.unwrap(), Place::Device);
+        assert_eq!(answer.unwrap(), (waybill, Way::Along(Path::Staged)));
     }
 }

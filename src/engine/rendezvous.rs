@@ -9,7 +9,8 @@
 //! body(id), in pieces               ------>  received in place
 //! ```
 //!
-//! Envelope and GO also say where each side has the elements, on which it depends how they go.
+//! The envelope also says where the sender has the elements; with that and what it knows of the pair the receiver
+//! chooses how they go, and GO tells. Of a pair of which it knows nothing yet, both find out behind GO.
 //!
 //! A synchronous send takes the second way whatever its size: GO says that its receive has matched. No body
 //! follows where there are no elements.
@@ -18,9 +19,9 @@ use std::sync::Arc;
 
 use super::activity::{Activity, Course, Phase};
 use super::arrived::{Arrived, Next, Numbered};
-use super::body::{self, Incoming};
+use super::body::{self, Incoming, Line};
 use super::endpoint::Endpoint;
-use super::envelope::{self, ANSWER_BYTES, ENVELOPE_BYTES, Envelope, Path, Room};
+use super::envelope::{self, ANSWER_BYTES, ENVELOPE_BYTES, Envelope, Protocol, Room};
 use super::slab::Slab;
 use super::tags::Id;
 use super::task::{Memory, task};
@@ -68,11 +69,11 @@ pub(crate) async fn send(
     let rides = mode == Mode::Standard && bytes <= endpoint.engine.config().eager_limit;
     if rides || failed.is_err() {
         activity.takes(Course::Inline);
-        Envelope::new(Path::Inline, content, count).write(slab.bytes_mut());
+        Envelope::new(Protocol::Inline, content, count).write(slab.bytes_mut());
         let context = &endpoint.context;
         let transfer = if failed.is_err() {
             // The receiver learns from an envelope without its elements that it gets none.
-            Envelope::new(Path::Failed, content, count).write(slab.bytes_mut());
+            Envelope::new(Protocol::Failed, content, count).write(slab.bytes_mut());
             Transfer::send_slab(transport, context, dest, tag.0, slab, ENVELOPE_BYTES)?
         } else if span.lane().is_some() {
             // SAFETY: the span is borrowed until this future ends or is dropped.
@@ -166,15 +167,9 @@ impl<'a> Offer<'a> {
     async fn send_body(self, activity: &Activity, answer: Delivery) -> Result<()> {
         let Offer { endpoint, span, .. } = &self;
         let (count, content) = (span.elements(), span.content());
-        let to = envelope::read_answer(self.answer.slab(), answer.bytes, count, content)?;
-        body::send(
-            endpoint,
-            activity,
-            span,
-            (self.dest, endpoint.tags.body(self.id.number)),
-            to,
-        )
-        .await
+        let way = envelope::read_answer(self.answer.slab(), answer.bytes, count, content)?;
+        let line = Line::of(endpoint, self.dest, self.id.number);
+        body::send(endpoint, activity, span, line, way).await
     }
 }
 
@@ -225,7 +220,7 @@ fn withdrawn() -> Error {
 
 /// Leaves a task behind that answers the receiver of a withdrawn send, if there ever is one.
 fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, span: &Span<'_>, id: u32) -> Result<()> {
-    let (bytes, from) = (span.bytes(), span.place());
+    let bytes = span.bytes();
     let mut activity = Activity::new("withdrawn send", endpoint.rank());
     activity.peer = Some(Peer::To(endpoint.rank_of(dest)));
     activity.measures(bytes);
@@ -244,8 +239,8 @@ fn withdraw(endpoint: &Arc<Endpoint>, dest: usize, span: &Span<'_>, id: u32) -> 
         )?;
         let delivery = (&mut answer).await?;
         // A receiver that refused does not wait for a body.
-        if let Some(to) = envelope::go(answer.slab(), delivery.bytes) {
-            body::withhold(&own, bytes, dest, own.tags.body(id), [from, to]).await?;
+        if let Some(way) = envelope::go(answer.slab(), delivery.bytes) {
+            body::withhold(&own, bytes, Line::of(&own, dest, id), way).await?;
         }
         own.ids.release(id);
         Err(withdrawn())
@@ -348,7 +343,7 @@ async fn take_in(
     } = arrived;
     let from = |error: Error| error.peer(Peer::From(source));
     let sender = endpoint.number_of(source);
-    let (envelope, path, content) = Envelope::read(&slab.bytes()[..bytes]).map_err(from)?;
+    let (envelope, protocol, content) = Envelope::read(&slab.bytes()[..bytes]).map_err(from)?;
     let count = usize::try_from(envelope.count).unwrap_or(usize::MAX);
     let fits = span
         .check()
@@ -360,19 +355,19 @@ async fn take_in(
         dtype: content.dtype(),
         cancelled: false,
     };
-    match path {
-        Path::Inline => {
+    match protocol {
+        Protocol::Inline => {
             activity.takes(Course::Inline);
             fits.map_err(from)?;
             span.write(&slab.bytes()[ENVELOPE_BYTES..bytes]).await?;
         }
-        Path::Failed => {
+        Protocol::Failed => {
             return Err(from(Error::new(
                 ErrorKind::PeerFailed,
                 "the sender could not send its elements",
             )));
         }
-        Path::Rendezvous => {
+        Protocol::Rendezvous => {
             activity.takes(Course::Rendezvous);
             activity.waits_for(Phase::Body);
             accept(endpoint, activity, span, sender, &envelope, fits)
@@ -413,19 +408,17 @@ async fn accept(
         return refuse(error).await;
     }
     let elements = span.part(0, envelope.count as usize)?;
+    let line = Line::of(endpoint, sender, envelope.id);
+    let (waybill, way) = match body::route(endpoint, &elements, sender, envelope.place()).await {
+        Ok(way) => way,
+        Err(error) => return refuse(error).await,
+    };
     // Posted before the sender hears of it.
-    let incoming = Incoming::post(
-        endpoint,
-        activity,
-        &elements,
-        (sender, endpoint.tags.body(envelope.id)),
-        envelope.place(),
-    );
-    let incoming = match incoming {
+    let incoming = match Incoming::post(endpoint, activity, &elements, line, (waybill, way)) {
         Ok(incoming) => incoming,
         Err(error) => return refuse(error).await,
     };
-    let go = |slab: &mut [u8]| envelope::write_go(slab, span.place());
+    let go = |slab: &mut [u8]| envelope::write_go(slab, &waybill);
     if let Err(error) = answer(endpoint, sender, answer_tag, go).await {
         // The sender still waits for an answer.
         return refuse(error).await;

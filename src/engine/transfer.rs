@@ -10,7 +10,8 @@ use super::slab::{SLAB_BYTES, Slab};
 use crate::buffer::Span;
 use crate::error::{Error, Result};
 use crate::transport::{
-    Context, Delivery, DeviceMemory, Pieces, Posted, Tested, Ticket, Transport, taken_back,
+    Body, Context, Delivery, DeviceMemory, End, Pieces, Posted, Tags, Tested, Ticket, Transport, Waybill,
+    taken_back,
 };
 
 /// A send or receive under way.
@@ -132,7 +133,21 @@ impl<'t> Transfer<'t> {
         Ok(Transfer::new(transport, posted, None))
     }
 
-    /// Sends the elements of a span on a GPU in pieces.
+    /// Finds out with the peer how elements get from the sender to the receiver, of which one has the span.
+    pub(crate) fn handshake(
+        transport: &'t dyn Transport,
+        context: &Context,
+        peer: usize,
+        end: End,
+        tags: Tags,
+        waybill: &Waybill,
+        span: &Span<'_>,
+    ) -> Result<Transfer<'t>> {
+        let posted = transport.handshake(context, peer, end, tags, waybill, &body(span))?;
+        Ok(Transfer::new(transport, posted, None))
+    }
+
+    /// Sends the elements of a span a way of the transport's.
     ///
     /// # Safety
     /// As for [`send_part`](Self::send_part).
@@ -140,19 +155,17 @@ impl<'t> Transfer<'t> {
         transport: &'t dyn Transport,
         context: &Context,
         dest: usize,
-        tag: i32,
+        tags: Tags,
         span: &Span<'_>,
         pieces: Pieces,
+        waybill: &Waybill,
     ) -> Result<Transfer<'t>> {
-        let posted = match device_memory(span, span.pointer(), span.bytes()) {
-            // SAFETY: the caller's promise.
-            Some(body) => unsafe { transport.isend_pieces(context, dest, tag, &body, pieces) },
-            None => Err(Error::invalid("elements that are not on a GPU")),
-        }?;
+        // SAFETY: the caller's promise.
+        let posted = unsafe { transport.isend_body(context, dest, tags, &body(span), pieces, waybill) }?;
         Ok(Transfer::new(transport, posted, None))
     }
 
-    /// Receives the elements of a span on a GPU in pieces.
+    /// Receives the elements of a span a way of the transport's.
     ///
     /// # Safety
     /// As for [`receive_part`](Self::receive_part).
@@ -160,15 +173,25 @@ impl<'t> Transfer<'t> {
         transport: &'t dyn Transport,
         context: &Context,
         source: usize,
-        tag: i32,
+        tags: Tags,
         span: &Span<'_>,
         pieces: Pieces,
+        waybill: &Waybill,
     ) -> Result<Transfer<'t>> {
-        let posted = match device_memory(span, span.pointer(), span.bytes()) {
-            // SAFETY: the caller's promise.
-            Some(body) => unsafe { transport.irecv_pieces(context, source, tag, &body, pieces) },
-            None => Err(Error::invalid("elements that are not on a GPU")),
-        }?;
+        // SAFETY: the caller's promise.
+        let posted = unsafe { transport.irecv_body(context, source, tags, &body(span), pieces, waybill) }?;
+        Ok(Transfer::new(transport, posted, None))
+    }
+
+    /// Tells the receiver of elements that would go through shared memory that none will come.
+    pub(crate) fn withhold(
+        transport: &'t dyn Transport,
+        context: &Context,
+        dest: usize,
+        tags: Tags,
+        waybill: &Waybill,
+    ) -> Result<Transfer<'t>> {
+        let posted = transport.withhold(context, dest, tags, waybill)?;
         Ok(Transfer::new(transport, posted, None))
     }
 
@@ -279,6 +302,15 @@ fn device_memory<'a>(span: &'a Span<'_>, pointer: *mut u8, bytes: usize) -> Opti
         address: pointer as usize,
         bytes,
     })
+}
+
+/// All of a span as a transport sees it.
+fn body<'a>(span: &'a Span<'_>) -> Body<'a> {
+    Body {
+        lane: span.lane(),
+        address: span.pointer() as usize,
+        bytes: span.bytes(),
+    }
 }
 
 impl Future for Transfer<'_> {

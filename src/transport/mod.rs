@@ -13,25 +13,26 @@ pub(crate) mod faulty;
 pub(crate) mod local;
 #[cfg(feature = "mpi")]
 pub(crate) mod mpi;
-mod path;
 mod pieces;
 #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "only MPI has such messages"))]
 pub(crate) mod plain;
+mod waybill;
 
 use std::sync::Arc;
 
-use crate::config::Fault;
-use crate::device::Lane;
+use crate::config::Config;
+use crate::device::{Lane, Place};
 use crate::error::{Error, ErrorKind, Result};
+use crate::path::{ChosenPath, Path};
 use faulty::Faulty;
-pub(crate) use path::Path;
 pub(crate) use pieces::{Pieces, WINDOW};
+pub(crate) use waybill::{Way, Waybill};
 
 /// A transport between processes or threads, with everything around it that its rank needs.
-pub(crate) fn complete(base: Arc<dyn Transport>, faults: &[Fault], rank: usize) -> Arc<dyn Transport> {
-    let transport = Faulty::wrap(base, faults, rank);
+pub(crate) fn complete(base: Arc<dyn Transport>, config: &Config, rank: usize) -> Arc<dyn Transport> {
+    let transport = Faulty::wrap(base, &config.faults, rank);
     #[cfg(feature = "cuda")]
-    let transport = devices::Devices::wrap(transport);
+    let transport = devices::Devices::wrap(transport, config);
     transport
 }
 
@@ -77,6 +78,51 @@ pub(crate) struct DeviceMemory<'a> {
     pub lane: &'a Arc<Lane>,
     pub address: usize,
     pub bytes: usize,
+}
+
+/// Elements of a long message that goes a way of its own.
+#[cfg_attr(
+    not(feature = "cuda"),
+    expect(dead_code, reason = "there is no such way without GPUs")
+)]
+pub(crate) struct Body<'a> {
+    /// Orders the transport's copies of elements in the memory of a GPU.
+    pub lane: Option<&'a Arc<Lane>>,
+    pub address: usize,
+    pub bytes: usize,
+}
+
+/// The tags that a long message has for itself, in both directions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tags {
+    /// Of what goes with the elements.
+    pub body: i32,
+    /// Of what goes the other way.
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(dead_code, reason = "only handshakes go both ways")
+    )]
+    pub answer: i32,
+}
+
+/// Which end of a message a rank is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum End {
+    Sender,
+    Receiver,
+}
+
+/// How elements get here.
+#[cfg_attr(
+    not(feature = "cuda"),
+    expect(dead_code, reason = "without GPUs the way is known")
+)]
+pub(crate) enum Route {
+    Known(Waybill),
+    /// That is being found out.
+    Pending,
+    /// As soon as the lane of the receiver is idle: the way is not for those who wait.
+    WhenIdle,
 }
 
 /// How far a send or receive got when it was posted.
@@ -205,44 +251,93 @@ pub(crate) trait Transport: Send + Sync {
     }
 
     /// Whether a rank of a context is in the process of this one.
+    #[cfg_attr(
+        not(feature = "cuda"),
+        allow(dead_code, reason = "without GPUs there is one path")
+    )]
     fn shares_process(&self, context: &Context, peer: usize) -> bool {
         peer == context.rank
     }
 
-    /// Starts to send memory of a GPU along the path of its pieces to a rank that has posted their receives; no other
-    /// message goes there with this tag meanwhile.
-    ///
-    /// Pieces that cannot be read are sent empty, and the error is the end of the operation.
-    ///
-    /// # Safety
-    /// As for [`isend_device`](Self::isend_device).
-    unsafe fn isend_pieces(
+    /// How a message with elements at `from` gets here from `source`, into memory that the lane orders if it is of a
+    /// GPU. Fails where it can take no path.
+    fn route(
         &self,
         _context: &Context,
-        _dest: usize,
-        _tag: i32,
-        _body: &DeviceMemory<'_>,
-        _pieces: Pieces,
+        _source: usize,
+        _from: Place,
+        _lane: Option<&Arc<Lane>>,
+    ) -> Result<Route> {
+        Ok(Route::Known(Waybill::along(Path::Host)))
+    }
+
+    /// Finds out with the peer, which does the same, what ways there are from the sender to the receiver; the
+    /// receiver posts its side before it tells the sender. The body is to take one afterwards.
+    ///
+    /// Completes with no bytes where the sender [withholds](Self::withhold) the elements.
+    fn handshake(
+        &self,
+        _context: &Context,
+        _peer: usize,
+        _end: End,
+        _tags: Tags,
+        _waybill: &Waybill,
+        _body: &Body<'_>,
     ) -> Result<Posted> {
         Err(no_device_memory())
     }
 
-    /// Starts to receive what comes along such a path from `source` with `tag` into memory of a GPU. When all has come,
-    /// what comes later in the lane finds the bytes there; fewer bytes than expected say that some were sent empty.
+    /// The path of the message with which a handshake was done. Fails where it can take none.
+    fn found(&self, _context: &Context, _peer: usize, _end: End, _waybill: &Waybill) -> Result<Path> {
+        Err(no_device_memory())
+    }
+
+    /// The path of long messages from this rank's GPU to a peer's, and why that, if it is known.
+    fn chosen(&self, _context: &Context, _peer: usize) -> Result<Option<ChosenPath>> {
+        let reason = "warpcomm was built without the feature cuda";
+        Ok(Some(ChosenPath::new(Path::Host, reason)))
+    }
+
+    /// Starts to send elements in pieces to a rank that posts their receive, or has done so.
+    ///
+    /// Pieces that cannot be read are sent empty, and the error is the end of the operation.
+    ///
+    /// # Safety
+    /// As for [`isend_device`](Self::isend_device) and [`isend`](Self::isend).
+    unsafe fn isend_body(
+        &self,
+        _context: &Context,
+        _dest: usize,
+        _tags: Tags,
+        _body: &Body<'_>,
+        _pieces: Pieces,
+        _waybill: &Waybill,
+    ) -> Result<Posted> {
+        Err(no_device_memory())
+    }
+
+    /// Starts to receive such pieces. When all have come, what comes later in the lane finds them there; fewer bytes
+    /// than expected say that some were sent empty.
     ///
     /// Where the memory cannot be written, the pieces are received all the same, and the error is the end of
     /// the operation.
     ///
     /// # Safety
-    /// As for [`irecv_device`](Self::irecv_device).
-    unsafe fn irecv_pieces(
+    /// As for [`irecv_device`](Self::irecv_device) and [`irecv`](Self::irecv).
+    unsafe fn irecv_body(
         &self,
         _context: &Context,
         _source: usize,
-        _tag: i32,
-        _body: &DeviceMemory<'_>,
+        _tags: Tags,
+        _body: &Body<'_>,
         _pieces: Pieces,
+        _waybill: &Waybill,
     ) -> Result<Posted> {
+        Err(no_device_memory())
+    }
+
+    /// Starts to tell the receiver of elements that would go through shared memory that none will come.
+    fn withhold(&self, _context: &Context, _dest: usize, _tags: Tags, _waybill: &Waybill) -> Result<Posted> {
         Err(no_device_memory())
     }
 

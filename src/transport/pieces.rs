@@ -1,10 +1,13 @@
 //! In which pieces the elements of a long message travel.
 
-use super::Path;
+use crate::path::Path;
 
 /// The most bytes of one message between host memories: small enough for MPI's counts, large enough for nobody to
 /// notice the seams.
 pub(crate) const LARGEST_MESSAGE_BYTES: usize = 64 << 20;
+
+/// The most bytes of a piece in memory that two processes share, which holds a [`WINDOW`] of them.
+pub(crate) const SHARED_PIECE_BYTES: usize = 4 << 20;
 
 /// The bytes of a message up to which it is staged whole.
 const WHOLE_BYTES: usize = 256 << 10;
@@ -23,13 +26,16 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    /// The pieces of `bytes` bytes on a path; `chunk` is what to cut staged elements into, if that is not left to the
-    /// table here.
+    /// The pieces of `bytes` bytes on a path; `chunk` is what to cut elements into that go through pinned memory, if
+    /// that is not left to the table here.
     pub(crate) fn new(bytes: usize, path: Path, chunk: Option<usize>) -> Pieces {
         let length = match path {
             Path::Host => LARGEST_MESSAGE_BYTES,
             Path::SameProcess => bytes.max(1),
             Path::Staged => chunk.unwrap_or_else(|| chunk_bytes(bytes)),
+            Path::SharedPinned => chunk
+                .unwrap_or_else(|| chunk_bytes(bytes))
+                .min(SHARED_PIECE_BYTES),
         };
         Pieces { path, bytes, length }
     }
@@ -83,6 +89,7 @@ mod tests {
             }
             prop_assert!(next == bytes || pieces.count() > 1000);
             prop_assert_eq!(pieces.nth(pieces.count()), None);
+            prop_assert!(Pieces::new(bytes, Path::SharedPinned, chunk).length <= SHARED_PIECE_BYTES);
         }
     }
 

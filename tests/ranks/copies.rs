@@ -2,7 +2,7 @@
 
 use std::sync::{Barrier, PoisonError, RwLock};
 
-use warpcomm::{Communicator, Tag};
+use warpcomm::{Communicator, Path, Tag};
 
 use super::simulated::Simulated;
 use crate::harness::{Failure, Outcome};
@@ -10,7 +10,7 @@ use crate::oracle::{assert_same, vector};
 
 cases! {
     between_gpus_of_one_process: 1..=1, threads;
-    staged_between_processes: 2..=3, mpi;
+    between_processes: 2..=3, mpi;
     of_a_rank_to_itself: 2..=3, mpi;
 }
 
@@ -89,11 +89,18 @@ fn between_gpus_of_one_process(_: &Communicator) -> Outcome {
     Ok(())
 }
 
-fn staged_between_processes(comm: &Communicator) -> Outcome {
+fn between_processes(comm: &Communicator) -> Outcome {
     let stream = comm.device()?.new_stream()?;
     let message = vector::<f64>(2, 0, LENGTH);
     let own = stream.clone_htod(&message)?;
     let mut found = stream.alloc_zeros::<f64>(LENGTH)?;
+    // The first message finds out which path there is.
+    match comm.rank() {
+        0 => comm.send(&own, 1, Tag(1))?,
+        1 => drop(comm.recv(&mut found, 0, Tag(1))?),
+        _ => {}
+    }
+    stream.memset_zeros(&mut found)?;
     stream.synchronize()?;
     comm.barrier()?;
     let before = Counts::now()?;
@@ -111,10 +118,22 @@ fn staged_between_processes(comm: &Communicator) -> Outcome {
         waits: moved.waits,
     };
     assert_eq!(moved, once);
+    if comm.rank() == 0 {
+        let path = comm.path(1)?.map(|chosen| chosen.path());
+        assert_eq!(path, Some(expected_path()));
+    }
     if comm.rank() == 1 {
         assert_same(&stream.clone_dtoh(&found)?, &message, || "the message".to_owned());
     }
     Ok(())
+}
+
+/// The path between processes that the job's settings leave.
+pub fn expected_path() -> Path {
+    match std::env::var("WARPCOMM_PATHS").as_deref() {
+        Ok("staged") => Path::Staged,
+        _ => Path::SharedPinned,
+    }
 }
 
 fn of_a_rank_to_itself(comm: &Communicator) -> Outcome {
@@ -127,10 +146,20 @@ fn of_a_rank_to_itself(comm: &Communicator) -> Outcome {
     comm.sendrecv(&own, comm.rank(), Tag(1), &mut found, comm.rank(), Tag(1))?;
     let moved = Counts::now()?.since(before);
     assert!(moved.waits <= 1, "{moved:?}");
+    // Where it may not go straight from GPU to GPU, it goes up and down.
+    let path = comm.path(comm.rank())?.map(|chosen| chosen.path());
+    let straight = match path {
+        Some(Path::SameProcess) => BYTES,
+        path => {
+            assert_eq!(path, Some(expected_path()));
+            0
+        }
+    };
     let once = Counts {
-        on_device: BYTES,
+        on_device: straight,
+        to_host: BYTES - straight,
+        to_device: BYTES - straight,
         waits: moved.waits,
-        ..Counts::default()
     };
     assert_eq!(moved, once);
     assert_same(&stream.clone_dtoh(&found)?, &message, || "the message".to_owned());

@@ -32,6 +32,7 @@ cases! {
     the_pieces_of_a_message_share_few_slabs: 1..=1, threads;
     copies_between_places_share_few_slabs: 1..=1, threads;
     a_long_message_waits_for_nobody_elses: 2..=3;
+    a_buffer_in_use_holds_up_no_other_message: 2..=3;
     a_buffer_that_is_written_before_and_after: 2..=3;
     a_piece_that_cannot_be_sent: 1..=1, threads;
     device_memory_of_others: 1..=3;
@@ -161,13 +162,13 @@ fn streams_of_threads(comm: &Communicator) -> Outcome {
 
 /// Work of a stream that is over when the gate is open.
 #[derive(Default)]
-struct Gate {
+pub struct Gate {
     is_open: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Gate {
-    fn open(&self) {
+    pub fn open(&self) {
         *self.is_open.lock().expect("no panic") = true;
         self.changed.notify_all();
     }
@@ -176,7 +177,7 @@ impl Gate {
     ///
     /// # Safety
     /// The gate lives until the stream was waited for.
-    unsafe fn stop(&self, stream: &CudaStream) -> Outcome {
+    pub unsafe fn stop(&self, stream: &CudaStream) -> Outcome {
         let gate = std::ptr::from_ref(self).cast_mut().cast();
         // SAFETY: the function takes a gate; the caller's promise.
         unsafe { result::stream::launch_host_function(stream.cu_stream(), Gate::wait, gate) }?;
@@ -450,6 +451,48 @@ fn a_long_message_waits_for_nobody_elses(comm: &Communicator) -> Outcome {
             comm.recv(&mut found, 0, Tag(number))?;
             assert_same(&stream.clone_dtoh(&found)?, &message(number as u64), || {
                 format!("message {number}")
+            });
+        }
+    }
+    Ok(())
+}
+
+fn a_buffer_in_use_holds_up_no_other_message(comm: &Communicator) -> Outcome {
+    const LENGTH: usize = 700_000;
+    if comm.rank() > 1 {
+        return comm
+            .barrier()
+            .and_then(|()| comm.barrier())
+            .map_err(Failure::from);
+    }
+    // The first message waits for the sender's stream, then for the receiver's.
+    for stopped in 0..2 {
+        let gate = Gate::default();
+        let streams = [stream(comm)?, stream(comm)?];
+        let message = |number: usize| vector::<f32>((2 * stopped + number) as u64, 0, LENGTH);
+        let buffer = |number: usize| match comm.rank() {
+            0 => streams[number].clone_htod(&message(number)),
+            _ => streams[number].alloc_zeros::<f32>(LENGTH),
+        };
+        let [first, second] = [buffer(0)?, buffer(1)?];
+        if comm.rank() == stopped {
+            // SAFETY: the gate lives until the stream was waited for.
+            unsafe { gate.stop(&streams[0]) }?;
+        }
+        let start = |buffer, number| match comm.rank() {
+            0 => comm.isend(buffer, 1, Tag(number)),
+            _ => comm.irecv(buffer, 0, Tag(number)),
+        };
+        let [first, second] = [start(first, 0), start(second, 1)];
+        let outcome = second.wait();
+        comm.barrier()?;
+        gate.open();
+        let outcomes = [first.wait(), outcome];
+        streams[0].synchronize()?;
+        for (number, outcome) in outcomes.into_iter().enumerate() {
+            let (buffer, _) = outcome?;
+            assert_same(&streams[number].clone_dtoh(&buffer)?, &message(number), || {
+                format!("message {number}, rank {stopped} was stopped")
             });
         }
     }

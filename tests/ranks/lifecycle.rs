@@ -225,7 +225,7 @@ fn a_buffered_send_goes_on_while_mpi_ends() -> Outcome {
 }
 
 /// The rank, as the launcher tells it before MPI is initialized.
-fn rank_by_launcher() -> Result<usize, Failure> {
+pub fn rank_by_launcher() -> Result<usize, Failure> {
     let variables = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"];
     let rank = variables.into_iter().find_map(|name| std::env::var(name).ok());
     rank.and_then(|rank| rank.parse().ok())

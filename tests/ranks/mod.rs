@@ -39,6 +39,8 @@ mod nonblocking_collectives;
 #[cfg(feature = "serde")]
 mod objects;
 mod ops;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+mod paths;
 mod persistent;
 mod persistent_collectives;
 #[cfg(feature = "mpi")]
@@ -140,7 +142,12 @@ pub fn cases() -> Vec<Case> {
 /// The cases that need a job of their own.
 pub fn solos() -> Vec<&'static Solo> {
     #[cfg(feature = "mpi")]
-    return lifecycle::SOLOS.iter().chain(hangs::SOLOS).collect();
+    {
+        let solos = lifecycle::SOLOS.iter().chain(hangs::SOLOS);
+        #[cfg(feature = "cuda")]
+        let solos = solos.chain(paths::SOLOS);
+        solos.collect()
+    }
     #[cfg(not(feature = "mpi"))]
     Vec::new()
 }

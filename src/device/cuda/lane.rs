@@ -159,20 +159,22 @@ impl Lane {
     /// Waits until everything that was started is over.
     pub(crate) async fn settle(&self) -> Result<()> {
         let _waiting = Waiting::new();
-        poll_fn(|_| {
-            // Whatever thread polls.
-            // SAFETY: the stream is alive.
-            let asked = self
-                .gpu
-                .bind()
-                .and_then(|()| unsafe { sys::cuStreamQuery(self.handle) }.result());
-            match asked {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_READY)) => Poll::Pending,
-                Err(error) => Poll::Ready(Err(failed("the GPU has failed", error))),
-            }
+        poll_fn(|_| match self.is_idle() {
+            Ok(false) => Poll::Pending,
+            asked => Poll::Ready(asked.map(drop)),
         })
         .await
+    }
+
+    /// Whether everything that was started is over.
+    pub(crate) fn is_idle(&self) -> Result<bool> {
+        // Whatever thread asks.
+        // SAFETY: the stream is alive.
+        let asked = self
+            .gpu
+            .bind()
+            .and_then(|()| unsafe { sys::cuStreamQuery(self.handle) }.result());
+        is_over(asked)
     }
 
     /// Copies the GPU's memory from the address `source` on to the host's, through a few slabs however much it is.
@@ -331,11 +333,26 @@ impl Mark {
             .gpu
             .bind()
             .and_then(|()| unsafe { result::event::query(event) });
-        match asked {
-            Ok(()) => Ok(true),
-            Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_READY)) => Ok(false),
-            Err(error) => Err(failed("the GPU has failed", error)),
+        is_over(asked)
+    }
+
+    /// Waits here until everything before the mark is over, or the GPU has failed.
+    pub(crate) fn wait(&self) {
+        if let Some(Event(event)) = self.event
+            && self.gpu.bind().is_ok()
+        {
+            // SAFETY: the event is alive. An error says that the GPU does nothing any more.
+            let _ = unsafe { result::event::synchronize(event) };
         }
+    }
+}
+
+/// What the driver says of work that may be over.
+fn is_over(asked: Result<(), DriverError>) -> Result<bool> {
+    match asked {
+        Ok(()) => Ok(true),
+        Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_READY)) => Ok(false),
+        Err(error) => Err(failed("the GPU has failed", error)),
     }
 }
 

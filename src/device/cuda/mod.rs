@@ -1,13 +1,15 @@
 //! The memory and arithmetic of NVIDIA GPUs: the only place that knows cudarc.
 //!
 //! A [`Gpu`] is a CUDA context as this library uses it, a [`Lane`] a stream of it that one operation has for
-//! itself, a [`Mark`] a point in a lane, and a [`PinnedSlab`] host memory that GPUs copy to and from.
+//! itself, a [`Mark`] a point in a lane, a [`PinnedSlab`] host memory that GPUs copy to and from, and a [`PageLock`] makes
+//! such memory of any.
 
 mod binding;
 mod buffers;
 mod gpu;
 mod kernels;
 mod lane;
+mod page_lock;
 mod pinned;
 mod raw_slice;
 
@@ -20,7 +22,9 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) use binding::{Binding, Context};
 /// The crate whose buffers the operations take, in the version that this crate is built with.
 pub use cudarc;
-pub(crate) use lane::{Lane, is_anybody_waiting};
+pub(crate) use gpu::Gpu;
+pub(crate) use lane::{Lane, Mark, is_anybody_waiting};
+pub(crate) use page_lock::PageLock;
 pub(crate) use pinned::PinnedSlab;
 pub use pinned::{PinnedUsage, pinned_usage, release_pinned};
 pub use raw_slice::{MemoryKind, RawSlice};

@@ -11,6 +11,7 @@ use cudarc::driver::{result, sys};
 use super::failed;
 use super::gpu::Gpu;
 use super::lane::{Lane, Mark, Waiting};
+use super::page_lock::locked_bytes;
 use crate::error::Result;
 
 /// The smallest slab, a page.
@@ -55,6 +56,9 @@ pub struct PinnedUsage {
     pub bytes_in_use: usize,
     /// The size in bytes of the slabs that are kept for later.
     pub bytes_kept: usize,
+    /// The size in bytes of the memory that this process shares with others on its node: 16 MiB for each peer that sends
+    /// to it or is sent to, from their first long message on. Beyond 1 GiB messages are staged instead.
+    pub bytes_shared: usize,
 }
 
 static POOL: Mutex<Pool> = Mutex::new(Pool {
@@ -63,6 +67,7 @@ static POOL: Mutex<Pool> = Mutex::new(Pool {
         slabs_in_use: 0,
         bytes_in_use: 0,
         bytes_kept: 0,
+        bytes_shared: 0,
     },
 });
 
@@ -79,7 +84,10 @@ fn pool() -> MutexGuard<'static, Pool> {
 /// assert_eq!(warpcomm::pinned_usage().slabs_in_use, 0);
 /// ```
 pub fn pinned_usage() -> PinnedUsage {
-    pool().usage
+    PinnedUsage {
+        bytes_shared: locked_bytes(),
+        ..pool().usage
+    }
 }
 
 /// Gives the page-locked host memory that is kept for later back to the system, as far as no GPU is still at it, and

@@ -13,10 +13,15 @@
 //! | way | for |
 //! |---|---|
 //! | [`pipeline`] | any two ranks |
+//! | [`shared_pinned`] | processes of one node |
 //! | [`same_process`] | GPUs of one process |
+//!
+//! The receiver chooses, by what it knows of the pair ([`links`]).
 
+mod links;
 mod pipeline;
 mod same_process;
+mod shared_pinned;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,17 +29,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use super::{
-    Context, Creation, Delivery, DeviceMemory, Path, Pieces, Posted, Split, Tested, Ticket, Transport,
+    Body, Context, Creation, Delivery, DeviceMemory, End, Pieces, Posted, Route, Split, Tags, Tested, Ticket,
+    Transport, Waybill,
 };
+use crate::config::Config;
 use crate::device::cuda::{PinnedSlab, is_anybody_waiting};
-use crate::device::{Device, Lane};
+use crate::device::{Device, Lane, Place};
 use crate::error::{Error, Result};
+use crate::path::{ChosenPath, Path};
+use links::{Links, Next};
 use pipeline::{Receiving, Sending};
 use same_process::{Lending, Taking};
+use shared_pinned::handshake::{Answering, Proposing};
 
 /// A transport that takes device memory, over one that does not.
 pub(crate) struct Devices {
     inner: Arc<dyn Transport>,
+    links: Arc<Links>,
     /// How many entries `state` has, to pass everything by when there are none.
     held: AtomicUsize,
     state: Mutex<State>,
@@ -68,8 +79,14 @@ enum Stage {
     },
     /// It takes a way of its own.
     Steps(Box<dyn Steps>),
-    /// It is over.
-    Over(Result<Tested>),
+    /// It is over; what is to be done if nobody asks how it ended.
+    Over(Result<Tested>, Option<Box<dyn Steps>>),
+}
+
+impl Stage {
+    fn over(outcome: Result<Tested>) -> Stage {
+        Stage::Over(outcome, None)
+    }
 }
 
 /// What is done for a long message on one side.
@@ -77,8 +94,22 @@ trait Steps: Send {
     /// Does what can be done now.
     fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<Delivery>>;
 
-    /// Gives the message up: what the inner transport may still use.
+    /// Gives the message up, or what is left of one that is over: what the inner transport may still use.
     fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)>;
+
+    /// What is to be done for the peer's sake if nobody goes on with the message, whether it was given up or is over.
+    fn rest(&mut self) -> Option<Box<dyn Steps>> {
+        None
+    }
+}
+
+/// Gives up a message that could not be started as a whole.
+fn not_started(mut steps: impl Steps, error: Error, inner: &dyn Transport) -> Error {
+    for (_, memory) in steps.abandon(inner) {
+        // Nobody would see when it is free.
+        std::mem::forget(memory);
+    }
+    error
 }
 
 /// Takes messages back from the inner transport; those of which it may still use the memory.
@@ -90,30 +121,48 @@ fn still_used(
     messages.into_iter().filter(is_used).collect()
 }
 
-/// Whose messages they are that a long one consists of: the context, the peer and the tag.
-struct Way {
+/// Whose messages they are that a long one consists of: the context, the peer and the tags.
+#[derive(Clone)]
+struct Line {
     context: Context,
     peer: usize,
-    tag: i32,
+    tags: Tags,
 }
 
-impl Way {
-    fn new(context: &Context, peer: usize, tag: i32) -> Way {
-        Way {
+impl Line {
+    fn new(context: &Context, peer: usize, tags: Tags) -> Line {
+        Line {
             context: context.clone(),
             peer,
-            tag,
+            tags,
         }
+    }
+
+    /// The peer's rank in the world.
+    fn rank(&self) -> usize {
+        rank_of(&self.context, self.peer)
     }
 
     /// What becomes of a message of so many bytes.
     fn delivery(&self, bytes: usize) -> Delivery {
         Delivery {
             source: self.peer,
-            tag: self.tag,
+            tag: self.tags.body,
             bytes,
         }
     }
+}
+
+/// A peer's rank in the world.
+fn rank_of(context: &Context, peer: usize) -> usize {
+    context.group.get(peer).copied().unwrap_or(peer)
+}
+
+/// Elements that only go a way between GPUs.
+fn on_gpu<'a>(body: &Body<'a>) -> Result<DeviceMemory<'a>> {
+    let &Body { lane, address, bytes } = body;
+    let lane = lane.ok_or_else(|| Error::invalid("elements that are not on a GPU"))?;
+    Ok(DeviceMemory { lane, address, bytes })
 }
 
 struct Outgoing {
@@ -176,9 +225,10 @@ fn operation(ticket: &Ticket) -> *const Operation {
 
 impl Devices {
     /// Wraps a transport.
-    pub(super) fn wrap(inner: Arc<dyn Transport>) -> Arc<dyn Transport> {
+    pub(super) fn wrap(inner: Arc<dyn Transport>, config: &Config) -> Arc<dyn Transport> {
         Arc::new(Devices {
             inner,
+            links: Arc::new(Links::new(config)),
             held: AtomicUsize::new(0),
             state: Mutex::default(),
         })
@@ -212,13 +262,14 @@ impl Devices {
                 blocked.push(way);
                 return true;
             }
-            let Stage::Waiting(outgoing) = std::mem::replace(&mut *stage, Stage::Over(Ok(Tested::Released)))
+            let Stage::Waiting(outgoing) = std::mem::replace(&mut *stage, Stage::over(Ok(Tested::Released)))
             else {
                 return false;
             };
             *stage = self.post(outgoing);
             false
         });
+        let mut orphans = Vec::new();
         state.long.retain(|operation| {
             let mut stage = operation.stage();
             let Stage::Steps(steps) = &mut *stage else {
@@ -226,12 +277,21 @@ impl Devices {
             };
             match steps.advance(&*self.inner) {
                 Poll::Ready(outcome) => {
-                    *stage = Stage::Over(outcome.map(Tested::Completed));
+                    let rest = match &outcome {
+                        Ok(_) => steps.rest(),
+                        Err(_) => {
+                            // Something may be left under way.
+                            orphans.extend(steps.abandon(&*self.inner));
+                            None
+                        }
+                    };
+                    *stage = Stage::Over(outcome.map(Tested::Completed), rest);
                     false
                 }
                 Poll::Pending => true,
             }
         });
+        state.orphans.append(&mut orphans);
         state
             .orphans
             .retain(|(ticket, _)| matches!(self.inner.test(ticket), Ok(Tested::Pending)));
@@ -264,7 +324,7 @@ impl Devices {
                 target: None,
                 failure,
             },
-            Ok(Posted::Done(delivery)) => Stage::Over(failure.map_or(Ok(Tested::Completed(delivery)), Err)),
+            Ok(Posted::Done(delivery)) => Stage::over(failure.map_or(Ok(Tested::Completed(delivery)), Err)),
             // The receiver learns from the head alone that it gets no more.
             Err(error) if failure.is_none() && matches!(memory, Memory::Pinned(_)) => self.post(Outgoing {
                 context,
@@ -275,7 +335,7 @@ impl Devices {
                 head_bytes,
                 failure: Some(error),
             }),
-            Err(error) => Stage::Over(Err(failure.unwrap_or(error))),
+            Err(error) => Stage::over(Err(failure.unwrap_or(error))),
         }
     }
 
@@ -309,16 +369,16 @@ impl Devices {
                 Ok(Tested::Pending) => return Ok(Tested::Pending),
                 tested => tested,
             },
-            Stage::Over(_) => Ok(Tested::Released),
+            Stage::Over(..) => Ok(Tested::Released),
         };
-        match std::mem::replace(&mut *stage, Stage::Over(Ok(Tested::Released))) {
+        match std::mem::replace(&mut *stage, Stage::over(Ok(Tested::Released))) {
             Stage::Posted {
                 memory,
                 target,
                 failure,
                 ..
             } => finish(tested, memory, target, failure),
-            Stage::Over(outcome) => outcome,
+            Stage::Over(outcome, _) => outcome,
             _ => tested,
         }
     }
@@ -512,50 +572,118 @@ impl Transport for Devices {
                 failure,
             },
             Posted::Done(delivery) => {
-                Stage::Over(finish(Ok(Tested::Completed(delivery)), memory, target, failure))
+                Stage::over(finish(Ok(Tested::Completed(delivery)), memory, target, failure))
             }
         };
         Ok(ticket(Arc::new(Operation(Mutex::new(stage)))))
     }
 
-    unsafe fn isend_pieces(
+    fn route(
+        &self,
+        context: &Context,
+        source: usize,
+        from: Place,
+        lane: Option<&Arc<Lane>>,
+    ) -> Result<Route> {
+        let to = lane.map_or(Place::Host, |_| Place::Device);
+        let share_a_process = self.inner.shares_process(context, source);
+        let next = self
+            .links
+            .route(rank_of(context, source), [from, to], share_a_process)?;
+        Ok(match (next, lane) {
+            (Next::Pending, _) => Route::Pending,
+            (Next::Known(waybill), Some(lane)) if waybill.needs_idle_receiver() && !lane.is_idle()? => {
+                Route::WhenIdle
+            }
+            (Next::Known(waybill), _) => Route::Known(waybill),
+        })
+    }
+
+    fn handshake(
+        &self,
+        context: &Context,
+        peer: usize,
+        end: End,
+        tags: Tags,
+        waybill: &Waybill,
+        body: &Body<'_>,
+    ) -> Result<Posted> {
+        let (line, links) = (Line::new(context, peer, tags), Arc::clone(&self.links));
+        let inner = &*self.inner;
+        match end {
+            End::Sender => Proposing::new(line, links, waybill, body, inner).map(|steps| self.start(steps)),
+            End::Receiver => Answering::new(line, links, waybill, body, inner).map(|steps| self.start(steps)),
+        }
+    }
+
+    fn found(&self, context: &Context, peer: usize, end: End, waybill: &Waybill) -> Result<Path> {
+        self.links.found(rank_of(context, peer), end, waybill.number)
+    }
+
+    fn chosen(&self, context: &Context, peer: usize) -> Result<Option<ChosenPath>> {
+        let share_a_process = self.inner.shares_process(context, peer);
+        self.links.chosen(rank_of(context, peer), share_a_process)
+    }
+
+    unsafe fn isend_body(
         &self,
         context: &Context,
         dest: usize,
-        tag: i32,
-        body: &DeviceMemory<'_>,
+        tags: Tags,
+        body: &Body<'_>,
         pieces: Pieces,
+        waybill: &Waybill,
     ) -> Result<Posted> {
-        let way = Way::new(context, dest, tag);
+        let line = Line::new(context, dest, tags);
         let inner = &*self.inner;
         // SAFETY: the caller's promise is the same.
         unsafe {
             match pieces.path {
-                Path::SameProcess => Lending::new(way, body, inner).map(|steps| self.start(steps)),
-                Path::Host | Path::Staged => Ok(self.start(Sending::new(way, body, pieces))),
+                Path::SameProcess => Lending::new(line, &on_gpu(body)?, inner).map(|steps| self.start(steps)),
+                Path::SharedPinned => {
+                    let ring = self.links.ring(line.rank(), End::Sender, waybill.link)?;
+                    let steps = shared_pinned::Sending::new(line, ring, waybill.number, body, pieces);
+                    Ok(self.start(steps))
+                }
+                Path::Host | Path::Staged => {
+                    self.links.note_staged(line.rank());
+                    Ok(self.start(Sending::new(line, &on_gpu(body)?, pieces)))
+                }
             }
         }
     }
 
-    unsafe fn irecv_pieces(
+    unsafe fn irecv_body(
         &self,
         context: &Context,
         source: usize,
-        tag: i32,
-        body: &DeviceMemory<'_>,
+        tags: Tags,
+        body: &Body<'_>,
         pieces: Pieces,
+        waybill: &Waybill,
     ) -> Result<Posted> {
-        let way = Way::new(context, source, tag);
+        let line = Line::new(context, source, tags);
         let inner = &*self.inner;
         // SAFETY: the caller's promise is the same.
         unsafe {
             match pieces.path {
-                Path::SameProcess => Taking::new(way, body, inner).map(|steps| self.start(steps)),
+                Path::SameProcess => Taking::new(line, &on_gpu(body)?, inner).map(|steps| self.start(steps)),
+                Path::SharedPinned => {
+                    let ring = self.links.ring(line.rank(), End::Receiver, waybill.link)?;
+                    let steps = shared_pinned::Receiving::new(line, ring, waybill.number, body);
+                    Ok(self.start(steps))
+                }
                 Path::Host | Path::Staged => {
-                    Receiving::new(way, body, pieces, inner).map(|steps| self.start(steps))
+                    Receiving::new(line, &on_gpu(body)?, pieces, inner).map(|steps| self.start(steps))
                 }
             }
         }
+    }
+
+    fn withhold(&self, context: &Context, dest: usize, tags: Tags, waybill: &Waybill) -> Result<Posted> {
+        let line = Line::new(context, dest, tags);
+        let ring = self.links.ring(line.rank(), End::Sender, waybill.link)?;
+        Ok(self.start(shared_pinned::Sending::failed(line, ring, waybill.number)))
     }
 
     unsafe fn receive_unexpected(
@@ -593,7 +721,8 @@ impl Transport for Devices {
         let mut state = self.state();
         state.waiting.retain(|waiting| !Arc::ptr_eq(waiting, &operation));
         state.long.retain(|long| !Arc::ptr_eq(long, &operation));
-        let stage = std::mem::replace(&mut *operation.stage(), Stage::Over(Ok(Tested::Released)));
+        let stage = std::mem::replace(&mut *operation.stage(), Stage::over(Ok(Tested::Released)));
+        let mut goes_on = None;
         let tested = match stage {
             Stage::Posted {
                 ticket,
@@ -620,12 +749,18 @@ impl Transport for Devices {
                 tested => finish(Ok(tested), memory, target, failure).unwrap_or(Tested::Released),
             },
             Stage::Steps(mut steps) => {
+                goes_on = steps.rest();
                 state.orphans.extend(steps.abandon(&*self.inner));
                 Tested::Released
             }
-            Stage::Over(outcome) => outcome.unwrap_or(Tested::Released),
+            Stage::Over(outcome, rest) => {
+                goes_on = rest;
+                outcome.unwrap_or(Tested::Released)
+            }
             Stage::Waiting(_) => Tested::Released,
         };
+        let goes_on = goes_on.map(|steps| Arc::new(Operation(Mutex::new(Stage::Steps(steps)))));
+        state.long.extend(goes_on);
         self.count(&state);
         tested
     }
@@ -679,9 +814,18 @@ impl Transport for Devices {
     fn flush(&self) {
         self.drive();
         // What nobody can complete any more may still be read by the inner transport.
-        for (_, memory) in self.state().orphans.drain(..) {
+        let mut state = self.state();
+        let State { long, orphans, .. } = &mut *state;
+        for operation in long.drain(..) {
+            if let Stage::Steps(steps) = &mut *operation.stage() {
+                orphans.extend(steps.abandon(&*self.inner));
+            }
+        }
+        for (_, memory) in orphans.drain(..) {
             std::mem::forget(memory);
         }
+        self.count(&state);
+        drop(state);
         self.inner.flush();
     }
 

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::{Memory, Steps, Target, Way, still_used};
+use super::{Line, Memory, Steps, Target, not_started, still_used};
 use crate::device::cuda::PinnedSlab;
 use crate::device::{Device, Lane};
 use crate::error::{Error, Result};
@@ -60,7 +60,7 @@ enum Outgoing {
 
 /// A message that is sent from the memory of a GPU.
 pub(super) struct Sending {
-    way: Way,
+    line: Line,
     cut: Cut,
     under_way: VecDeque<Outgoing>,
     failure: Option<Error>,
@@ -68,10 +68,10 @@ pub(super) struct Sending {
 
 impl Sending {
     /// # Safety
-    /// As for [`Transport::isend_pieces`].
-    pub(super) unsafe fn new(way: Way, body: &DeviceMemory<'_>, pieces: Pieces) -> Sending {
+    /// As for [`Transport::isend_body`].
+    pub(super) unsafe fn new(line: Line, body: &DeviceMemory<'_>, pieces: Pieces) -> Sending {
         Sending {
-            way,
+            line,
             cut: Cut::new(body, pieces),
             under_way: VecDeque::with_capacity(WINDOW.min(pieces.count())),
             failure: None,
@@ -132,9 +132,9 @@ impl Sending {
                     continue;
                 }
             };
-            let Way { context, peer, tag } = &self.way;
+            let Line { context, peer, tags } = &self.line;
             // SAFETY: the memory is kept until the inner send is over.
-            let send = |bytes| unsafe { inner.isend(context, *peer, *tag, memory.pointer(), bytes) };
+            let send = |bytes| unsafe { inner.isend(context, *peer, tags.body, memory.pointer(), bytes) };
             let posted = match send(bytes) {
                 Err(error) => {
                     self.failure.get_or_insert(error);
@@ -174,7 +174,7 @@ impl Steps for Sending {
                 self.under_way.pop_front();
             }
             if self.under_way.is_empty() && self.cut.next == self.cut.pieces.count() {
-                let delivery = self.way.delivery(self.cut.bytes);
+                let delivery = self.line.delivery(self.cut.bytes);
                 return Poll::Ready(self.failure.take().map_or(Ok(delivery), Err));
             }
             if self.under_way.len() == before {
@@ -203,7 +203,7 @@ struct Arriving {
 
 /// A message that is received into the memory of a GPU.
 pub(super) struct Receiving {
-    way: Way,
+    line: Line,
     cut: Cut,
     under_way: VecDeque<Arriving>,
     /// Bytes that have come.
@@ -215,21 +215,24 @@ impl Receiving {
     /// Posts the receives of the first pieces.
     ///
     /// # Safety
-    /// As for [`Transport::irecv_pieces`].
+    /// As for [`Transport::irecv_body`].
     pub(super) unsafe fn new(
-        way: Way,
+        line: Line,
         body: &DeviceMemory<'_>,
         pieces: Pieces,
         inner: &dyn Transport,
     ) -> Result<Receiving> {
         let mut receiving = Receiving {
-            way,
+            line,
             cut: Cut::new(body, pieces),
             under_way: VecDeque::with_capacity(WINDOW.min(pieces.count())),
             received: 0,
             failure: None,
         };
-        receiving.post_next(inner).map(|()| receiving)
+        match receiving.post_next(inner) {
+            Ok(()) => Ok(receiving),
+            Err(error) => Err(not_started(receiving, error, inner)),
+        }
     }
 
     fn post_next(&mut self, inner: &dyn Transport) -> Result<()> {
@@ -238,10 +241,10 @@ impl Receiving {
         {
             let lane = &self.cut.lane;
             let (memory, failure) = super::room(lane, bytes);
-            let Way { context, peer, tag } = &self.way;
+            let Line { context, peer, tags } = &self.line;
             let pointer = memory.pointer().cast_mut();
             // SAFETY: the memory has that many bytes and is kept until the inner receive is over.
-            let posted = unsafe { inner.irecv(context, Some(*peer), Some(*tag), pointer, bytes) }?;
+            let posted = unsafe { inner.irecv(context, Some(*peer), Some(tags.body), pointer, bytes) }?;
             self.under_way.push_back(Arriving {
                 posted,
                 memory,
@@ -280,7 +283,7 @@ impl Steps for Receiving {
                 return Poll::Ready(Err(error));
             }
         }
-        let delivery = self.way.delivery(self.received);
+        let delivery = self.line.delivery(self.received);
         Poll::Ready(self.failure.take().map_or(Ok(delivery), Err))
     }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use super::{Memory, Steps, Way, still_used};
+use super::{Line, Memory, Steps, still_used};
 use crate::device::{Device, Lane};
 use crate::error::Result;
 use crate::transport::{Delivery, DeviceMemory, Posted, Tested, Ticket, Transport, taken_back};
@@ -38,7 +38,7 @@ fn loans() -> MutexGuard<'static, Option<HashMap<u64, Loan>>> {
 
 /// A message that lends elements.
 pub(super) struct Lending {
-    way: Way,
+    line: Line,
     bytes: usize,
     number: u64,
     /// The message that tells the receiver, until it has gone.
@@ -49,8 +49,8 @@ impl Lending {
     /// Lends the elements.
     ///
     /// # Safety
-    /// As for [`Transport::isend_pieces`].
-    pub(super) unsafe fn new(way: Way, body: &DeviceMemory<'_>, inner: &dyn Transport) -> Result<Lending> {
+    /// As for [`Transport::isend_body`].
+    pub(super) unsafe fn new(line: Line, body: &DeviceMemory<'_>, inner: &dyn Transport) -> Result<Lending> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let loan = Loan {
@@ -60,14 +60,15 @@ impl Lending {
         loans().get_or_insert_default().insert(number, loan);
         let memory = Memory::Pageable(number.to_ne_bytes().into());
         let mut lending = Lending {
-            way,
+            line,
             bytes: body.bytes,
             number,
             told: None,
         };
-        let Way { context, peer, tag } = &lending.way;
+        let Line { context, peer, tags } = &lending.line;
         // SAFETY: the memory has that many bytes, and is kept until the inner send is over.
-        let posted = unsafe { inner.isend(context, *peer, *tag, memory.pointer(), size_of::<Number>()) }?;
+        let posted =
+            unsafe { inner.isend(context, *peer, tags.body, memory.pointer(), size_of::<Number>()) }?;
         if let Posted::Pending(ticket) = posted {
             lending.told = Some((ticket, memory));
         }
@@ -92,7 +93,7 @@ impl Steps for Lending {
             .is_some_and(|loans| loans.contains_key(&self.number));
         match is_lent {
             true => Poll::Pending,
-            false => Poll::Ready(Ok(self.way.delivery(self.bytes))),
+            false => Poll::Ready(Ok(self.line.delivery(self.bytes))),
         }
     }
 
@@ -112,7 +113,7 @@ impl Drop for Lending {
 
 /// A message that takes lent elements.
 pub(super) struct Taking {
-    way: Way,
+    line: Line,
     lane: Arc<Lane>,
     address: usize,
     bytes: usize,
@@ -124,15 +125,23 @@ impl Taking {
     /// Waits for elements.
     ///
     /// # Safety
-    /// As for [`Transport::irecv_pieces`].
-    pub(super) unsafe fn new(way: Way, body: &DeviceMemory<'_>, inner: &dyn Transport) -> Result<Taking> {
+    /// As for [`Transport::irecv_body`].
+    pub(super) unsafe fn new(line: Line, body: &DeviceMemory<'_>, inner: &dyn Transport) -> Result<Taking> {
         let memory = Memory::Pageable(Number::default().into());
-        let Way { context, peer, tag } = &way;
+        let Line { context, peer, tags } = &line;
         let pointer = memory.pointer().cast_mut();
         // SAFETY: the memory has that many bytes, and is kept until the inner receive is over.
-        let posted = unsafe { inner.irecv(context, Some(*peer), Some(*tag), pointer, size_of::<Number>()) }?;
+        let posted = unsafe {
+            inner.irecv(
+                context,
+                Some(*peer),
+                Some(tags.body),
+                pointer,
+                size_of::<Number>(),
+            )
+        }?;
         Ok(Taking {
-            way,
+            line,
             lane: Arc::clone(body.lane),
             address: body.address,
             bytes: body.bytes,
@@ -182,7 +191,7 @@ impl Steps for Taking {
             // A mark.
             _ => Ok(0),
         });
-        Poll::Ready(taken.map(|bytes| self.way.delivery(bytes)))
+        Poll::Ready(taken.map(|bytes| self.line.delivery(bytes)))
     }
 
     fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {

@@ -136,6 +136,39 @@ const PLACES: &[Placed] = &[
     },
 ];
 
+/// Which paths long messages of device buffers may take between processes in a job, with the first MPI library: no other
+/// than the named one, or the job fails.
+const SHARED: Variables = &[("WARPCOMM_PATHS", "^staged")];
+#[cfg(feature = "mpi")]
+const STAGED: Variables = &[("WARPCOMM_PATHS", "staged")];
+
+/// With how many ranks those jobs run, where only a sample is asked for.
+#[cfg(feature = "mpi")]
+const PATHS: &[(usize, Variables)] = &[(3, SHARED), (2, STAGED)];
+
+/// With how many ranks, and with which variables, cases run with buffers elsewhere.
+fn placed_jobs(world: World, placed: &Placed) -> Vec<(usize, Variables)> {
+    #[cfg(feature = "mpi")]
+    if world == World::Mpi && placed.place == Place::Device && !is_sample_of_second() {
+        return match is_whole_wanted() {
+            true => [SHARED, STAGED]
+                .into_iter()
+                .flat_map(|path| ALL_NUMBERS.iter().map(move |&ranks| (ranks, path)))
+                .collect(),
+            false => PATHS.to_vec(),
+        };
+    }
+    let numbers = match world {
+        _ if is_whole_wanted() => ALL_NUMBERS,
+        World::Threads => placed.as_threads,
+        #[cfg(feature = "mpi")]
+        World::Mpi => placed.under_mpi[usize::from(is_mpich())],
+        #[cfg(feature = "mpi")]
+        World::Plain => &[],
+    };
+    numbers.iter().map(|&ranks| (ranks, &[] as Variables)).collect()
+}
+
 /// The modules and cases of these that are about what only native communicators do: senders that learn of a refusal,
 /// sends that are withdrawn, and communicators made of messages.
 #[cfg(feature = "mpi")]
@@ -250,17 +283,14 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
             continue;
         }
         for placed in PLACES {
-            let numbers = match world {
-                World::Threads => placed.as_threads,
-                #[cfg(feature = "mpi")]
-                World::Mpi => placed.under_mpi[usize::from(is_mpich())],
-                #[cfg(feature = "mpi")]
-                World::Plain => continue,
-            };
-            for &ranks in if is_whole_wanted() { ALL_NUMBERS } else { numbers } {
+            for (ranks, variables) in placed_jobs(world, placed) {
                 // A rank that is alone sends nothing that three do not.
                 let is_whole = ranks > 1 || is_whole_wanted();
-                add(ranks, placed.place, &[], &|name| {
+                add(ranks, placed.place, variables, &|name| {
+                    // Random programs have messages between places of one process, which must be staged.
+                    if variables == SHARED && is_of_one(name, &["programs"]) {
+                        return false;
+                    }
                     is_whole && (is_of_every_setting(name) || is_of_one(name, ALSO_OF_EVERY_PLACE))
                         || is_of_one(name, SAMPLE_OF_MODULES)
                         || placed.place == Place::Device && is_of_one(name, MODULES_OF_DEVICES)

@@ -174,8 +174,14 @@ pub fn check(reports: &[(Setting, &Report)]) -> Result<(), String> {
 /// with buffers in every place.
 fn found(wire: Wire, reports: &[(Setting, &Report)]) -> BTreeMap<Cell, String> {
     let mut covered: BTreeMap<(&Cell, &String), BTreeSet<(World, Place)>> = BTreeMap::new();
-    let is_usual =
-        |(setting, _): &&(Setting, &Report)| setting.variables.is_empty() && Wire::of(setting.world) == wire;
+    // Which path elements take makes no difference to what can be done.
+    let is_usual = |(setting, _): &&(Setting, &Report)| {
+        setting
+            .variables
+            .iter()
+            .all(|&(name, _)| name == "WARPCOMM_PATHS")
+            && Wire::of(setting.world) == wire
+    };
     for (setting, report) in reports.iter().filter(is_usual) {
         for (cell, cases) in &report.covered {
             for case in cases {

@@ -7,6 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::process::{self, End};
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+use super::simulate;
 use super::watchdog::Watchdog;
 use super::world::{self, Environment, World};
 use super::{DEADLINE_VARIABLE, Failure, Outcome, SOLO_VARIABLE, deadline};
@@ -27,6 +29,9 @@ pub enum Start {
     Alone,
     /// By the launcher, as so many ranks.
     Ranks(usize),
+    /// By the launcher, as so many ranks that have GPUs.
+    #[cfg(feature = "cuda")]
+    RanksWithGpus(usize),
     /// By the launcher, which leaves the other ranks alone when one dies.
     Survivors(usize),
 }
@@ -97,6 +102,11 @@ impl Solo {
         ];
         environment.extend(self.environment.iter().map(|&(name, value)| (name, value.into())));
         match self.start {
+            #[cfg(all(feature = "mpi", feature = "cuda"))]
+            Start::RanksWithGpus(ranks) => {
+                let driver = simulate::driver(directory, ranks, &mut environment)?;
+                world::command(World::Mpi, ranks, environment, driver.as_deref())
+            }
             Start::Alone => world::command(World::Threads, 1, environment, None),
             #[cfg(feature = "mpi")]
             Start::Ranks(ranks) => world::command(World::Mpi, ranks, environment, None),
