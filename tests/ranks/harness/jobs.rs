@@ -139,7 +139,6 @@ const PLACES: &[Placed] = &[
 /// Which paths long messages of device buffers may take between processes in a job, with the first MPI library: no other
 /// than the named one, or the job fails.
 const SHARED: Variables = &[("WARPCOMM_PATHS", "^staged")];
-#[cfg(feature = "mpi")]
 const STAGED: Variables = &[("WARPCOMM_PATHS", "staged")];
 
 /// With how many ranks those jobs run, where only a sample is asked for.
@@ -284,8 +283,8 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
         }
         for placed in PLACES {
             for (ranks, variables) in placed_jobs(world, placed) {
-                // A rank that is alone sends nothing that three do not.
-                let is_whole = ranks > 1 || is_whole_wanted();
+                // A rank that is alone sends nothing that three do not; staging is what those of other places do too.
+                let is_whole = ranks > 1 && variables != STAGED || is_whole_wanted();
                 add(ranks, placed.place, variables, &|name| {
                     // Random programs have messages between places of one process, which must be staged.
                     if variables == SHARED && is_of_one(name, &["programs"]) {
