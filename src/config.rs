@@ -146,7 +146,7 @@ impl FromStr for Fault {
 /// | `WARPCOMM_HANG_REPORT` | seconds after which a waiting call prints a report, and goes on; see below | 300 |
 /// | `WARPCOMM_EAGER_LIMIT` | largest message in bytes that travels with its envelope, at most 4000; the same on all ranks | 4000 |
 /// | `WARPCOMM_CHUNK` | bytes of the pieces in which long messages from or to GPUs are staged; the same on all ranks | by the length of the message, 256 KiB to 4 MiB |
-/// | `WARPCOMM_PATHS` | paths that long messages from or to GPUs may take, separated by commas: `staged`, `shared-pinned`, `same-process`; behind `^` those that they may not; the same on all ranks; see [`Path`] | all |
+/// | `WARPCOMM_PATHS` | paths that long messages from or to GPUs may take, separated by commas: `staged`, `shared-pinned`, `peer-gpu-ipc`, `same-gpu-ipc`, `same-process`; behind `^` those that they may not; the same on all ranks; see [`Path`] | all |
 /// | `WARPCOMM_NODE_ID` | any text: ranks are on one node where it is the same, whatever the system says | none: the system says |
 /// | `WARPCOMM_BUFFERED_LIMIT` | most bytes that the copies of a rank's buffered sends take together | 1 GiB (1073741824) |
 /// | `WARPCOMM_CHECK` | `1`: collectives compare their arguments before they move data; `0`: they trust them; the same on all ranks | 1 |

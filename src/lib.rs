@@ -73,7 +73,9 @@ pub use comm::Communicator;
 pub use config::{Config, Fault, FaultAction, ThreadLevel};
 pub use device::Place;
 #[cfg(feature = "cuda")]
-pub use device::cuda::{MemoryKind, PinnedUsage, RawSlice, cudarc, pinned_usage, release_pinned};
+pub use device::cuda::{
+    DeviceBuffer, MemoryKind, PinnedUsage, RawSlice, cudarc, pinned_usage, release_pinned,
+};
 pub use dtype::{Complex, Dtype, Element, Located};
 pub use error::{Error, ErrorKind, Result};
 pub use group::{Comparison, Group};

@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 /// | [`Host`](Path::Host) | elements in the memories of hosts | as MPI carries them |
 /// | [`Staged`](Path::Staged) | any two ranks | through pinned memory of each rank that has them on a GPU, and between these as MPI carries them |
 /// | [`SharedPinned`](Path::SharedPinned) | processes on one node | through pinned memory that both share: one copy down, one up, none by MPI |
+/// | [`PeerGpuIpc`](Path::PeerGpuIpc) | processes on one node, from one GPU to another | through memory of the sender's GPU that both have open (CUDA IPC), or straight from a `DeviceBuffer` |
+/// | [`SameGpuIpc`](Path::SameGpuIpc) | processes that share a GPU | the same |
 /// | [`SameProcess`](Path::SameProcess) | ranks that are threads of one process, and a rank and itself | by one copy from GPU to GPU |
 ///
 /// The fastest that works is taken where elements of more than the eager limit are on a GPU at one end at least; see
@@ -26,13 +28,33 @@ pub enum Path {
     Staged,
     /// Through page-locked memory that the two processes share.
     SharedPinned,
+    /// Through memory of the sender's GPU that the receiver, with another GPU, has open.
+    PeerGpuIpc,
+    /// Through memory of the GPU of both that the receiver has open.
+    SameGpuIpc,
     /// Between GPUs of one process, by one copy that the receiver starts.
     SameProcess,
 }
 
 impl Path {
     /// Those that a program can choose from, the slowest first.
-    const OF_GPUS: [Path; 3] = [Path::Staged, Path::SharedPinned, Path::SameProcess];
+    const OF_GPUS: [Path; 5] = [
+        Path::Staged,
+        Path::SharedPinned,
+        Path::PeerGpuIpc,
+        Path::SameGpuIpc,
+        Path::SameProcess,
+    ];
+
+    /// Whether two processes hand the pieces over in memory that they share.
+    pub(crate) fn is_shared(self) -> bool {
+        self == Path::SharedPinned || self.is_ipc()
+    }
+
+    /// Whether the receiver copies from memory of the sender's GPU that it has open.
+    pub(crate) fn is_ipc(self) -> bool {
+        matches!(self, Path::PeerGpuIpc | Path::SameGpuIpc)
+    }
 
     pub(crate) fn from_code(code: u8) -> Option<Path> {
         [Path::Host]
@@ -48,6 +70,8 @@ impl fmt::Display for Path {
             Path::Host => "host",
             Path::Staged => "staged",
             Path::SharedPinned => "shared pinned",
+            Path::PeerGpuIpc => "peer GPU IPC",
+            Path::SameGpuIpc => "same GPU IPC",
             Path::SameProcess => "same process",
         })
     }
@@ -133,13 +157,14 @@ impl FromStr for Paths {
             None => (text, false),
         };
         let named = |name: &str| {
-            let is_named = |path: &Path| path.to_string().replace(' ', "-") == name.trim();
+            let is_named = |path: &Path| path.to_string().replace(' ', "-").to_lowercase() == name.trim();
             Path::OF_GPUS.into_iter().find(is_named)
         };
         let paths: Option<Vec<Path>> = names.split(',').map(named).collect();
         let Paths(bits) = Paths::of(&paths.ok_or_else(|| {
             Error::invalid(
-                "not a list of staged, shared-pinned and same-process, or of what is left out behind ^",
+                "not a list of staged, shared-pinned, peer-gpu-ipc, same-gpu-ipc and same-process, or of what is \
+                 left out behind ^",
             )
         })?);
         let Paths(all) = Paths::ALL;
@@ -161,15 +186,22 @@ mod tests {
                 .ok()
                 .map(|paths| Path::OF_GPUS.map(|path| paths.allow(path)))
         };
-        assert_eq!(allowed("staged"), Some([true, false, false]));
-        assert_eq!(allowed("same-process, shared-pinned"), Some([false, true, true]));
-        assert_eq!(allowed("^shared-pinned"), Some([true, false, true]));
+        assert_eq!(allowed("staged"), Some([true, false, false, false, false]));
+        assert_eq!(
+            allowed("same-process, same-gpu-ipc"),
+            Some([false, false, false, true, true])
+        );
+        assert_eq!(
+            allowed("^shared-pinned,peer-gpu-ipc"),
+            Some([true, false, false, true, true])
+        );
         for bad in [
             "",
             "host",
             "staged,",
-            "^staged,shared-pinned,same-process",
+            "^staged,shared-pinned,peer-gpu-ipc,same-gpu-ipc,same-process",
             "shared pinned",
+            "same-GPU-IPC",
         ] {
             assert_eq!(allowed(bad), None, "{bad}");
         }

@@ -43,10 +43,7 @@ const FENCES: &[(&str, &[&str])] = &[
     // The crate's root gives it to users.
     ("cudarc", &["src/device/", "src/lib.rs"]),
     ("cbor4ii", &["src/object/"]),
-    (
-        "rustix",
-        &["src/transport/devices/shared_pinned/", "src/bin/warpcomm/"],
-    ),
+    ("rustix", &["src/transport/devices/shared/", "src/bin/warpcomm/"]),
     ("libloading", &["src/engine/trace/nvtx.rs", "src/transport/mpi/"]),
     ("tracing", &["src/engine/trace.rs", "src/engine/activity.rs"]),
     ("signal_hook", &["src/engine/reporter.rs"]),

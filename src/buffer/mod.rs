@@ -36,8 +36,8 @@ pub(crate) mod lower {
 use lower::{Lower, LowerMut};
 
 /// Elements that an operation reads: `[T]`, `[T; N]`, `Vec<T>`, `Box<[T]>`, `Arc<[T]>`, or one `T`; with the
-/// feature `cuda` cudarc's `CudaSlice<T>`, `CudaView<T>`, `CudaViewMut<T>` and `PinnedHostSlice<T>`, and
-/// `RawSlice<T>`.
+/// feature `cuda` cudarc's `CudaSlice<T>`, `CudaView<T>`, `CudaViewMut<T>` and `PinnedHostSlice<T>`,
+/// `RawSlice<T>` and `DeviceBuffer<T>`.
 ///
 /// An operation on a device buffer starts behind everything in the buffer's stream, and what is put there
 /// later waits for it: nobody has to synchronize. Streams that use the buffer without cudarc's events must

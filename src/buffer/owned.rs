@@ -7,7 +7,7 @@ use super::{Buffer, BufferMut};
 use crate::dtype::Element;
 
 /// A buffer that a [`Request`](crate::Request) can own while it is sent: `Vec<T>`, `Box<[T]>`,
-/// `Arc<[T]>`; with the feature `cuda` `CudaSlice<T>` and `PinnedHostSlice<T>`.
+/// `Arc<[T]>`; with the feature `cuda` `CudaSlice<T>`, `PinnedHostSlice<T>` and `DeviceBuffer<T>`.
 ///
 /// Sealed, like [`Buffer`].
 ///

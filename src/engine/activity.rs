@@ -97,6 +97,8 @@ impl Course {
                     Path::Host => $course,
                     Path::Staged => concat!($course, ", staged"),
                     Path::SharedPinned => concat!($course, ", shared pinned"),
+                    Path::PeerGpuIpc => concat!($course, ", peer GPU IPC"),
+                    Path::SameGpuIpc => concat!($course, ", same GPU IPC"),
                     Path::SameProcess => concat!($course, ", same process"),
                 }
             };

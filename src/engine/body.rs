@@ -77,7 +77,7 @@ fn pieces(endpoint: &Endpoint, bytes: usize, path: Path) -> Pieces {
 
 /// Whether the transport has its own way for elements, from or to a span.
 fn has_own_way(span: &Span<'_>, path: Path) -> bool {
-    (span.lane().is_some() || path == Path::SharedPinned) && span.bytes() > 0
+    (span.lane().is_some() || path.is_shared()) && span.bytes() > 0
 }
 
 /// Sends the elements of a span to a rank that has posted their receive.
@@ -182,7 +182,7 @@ async fn send_marks(
 ) -> Result<()> {
     let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
     let Line { peer, tags } = line;
-    if pieces.path == Path::SharedPinned {
+    if pieces.path.is_shared() {
         return Transfer::withhold(transport, private, peer, tags, waybill)?
             .await
             .map(drop);

@@ -33,7 +33,7 @@ impl Pieces {
             Path::Host => LARGEST_MESSAGE_BYTES,
             Path::SameProcess => bytes.max(1),
             Path::Staged => chunk.unwrap_or_else(|| chunk_bytes(bytes)),
-            Path::SharedPinned => chunk
+            Path::SharedPinned | Path::PeerGpuIpc | Path::SameGpuIpc => chunk
                 .unwrap_or_else(|| chunk_bytes(bytes))
                 .min(SHARED_PIECE_BYTES),
         };

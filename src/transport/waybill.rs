@@ -12,10 +12,12 @@ const HANDSHAKE: u8 = u8::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub(crate) struct Waybill {
     way: u8,
-    reserved: [u8; 7],
+    /// Whether the two are to find out about CUDA IPC, in a handshake.
+    pub is_for_ipc: u8,
+    reserved: [u8; 6],
     /// The receiver's number for the message, in its process.
     pub number: u64,
-    /// The number of the handshake in which the two processes have come to share memory; in a handshake its own.
+    /// The number of the handshake in which the two processes have come to share memory; its own in the first one.
     pub link: u64,
     /// On which node the receiver is, in a handshake.
     pub node: i64,
@@ -40,24 +42,31 @@ impl Waybill {
         }
     }
 
-    /// Through the memory that the two processes have come to share in handshake `link`.
+    /// Along a path through the memory that the two processes have come to share in handshake `link`.
     #[cfg(feature = "cuda")]
-    pub(crate) fn through(link: u64, number: u64) -> Waybill {
+    pub(crate) fn through(link: u64, number: u64, path: Path) -> Waybill {
         Waybill {
             number,
             link,
-            ..Waybill::along(Path::SharedPinned)
+            ..Waybill::along(path)
         }
     }
 
-    /// A handshake with a rank on `node` that listens at `address`.
+    /// A handshake with a rank on `node` that listens at `address`, about CUDA IPC or else about page-locked memory;
+    /// `link` if the two share memory already.
     #[cfg(feature = "cuda")]
-    pub(crate) fn handshake(number: u64, node: i64, address: u64) -> Waybill {
+    pub(crate) fn handshake(
+        number: u64,
+        (node, address): (i64, u64),
+        is_for_ipc: bool,
+        link: Option<u64>,
+    ) -> Waybill {
         Waybill {
             way: HANDSHAKE,
-            reserved: [0; 7],
+            is_for_ipc: is_for_ipc.into(),
+            reserved: [0; 6],
             number,
-            link: number,
+            link: link.unwrap_or(number),
             node,
             address,
         }
@@ -66,7 +75,10 @@ impl Waybill {
     /// Whether the message takes on its way what others wait for, so that its receiver must not keep it.
     #[cfg(feature = "cuda")]
     pub(crate) fn needs_idle_receiver(&self) -> bool {
-        matches!(self.way(), Some(Way::Handshake | Way::Along(Path::SharedPinned)))
+        match self.way() {
+            Some(Way::Along(path)) => path.is_shared(),
+            way => way == Some(Way::Handshake),
+        }
     }
 
     /// The way, unless this is no waybill.

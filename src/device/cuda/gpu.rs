@@ -92,6 +92,10 @@ impl Gpu {
         self.has_stream_ordered_allocation
     }
 
+    pub(super) fn context(&self) -> &CudaContext {
+        &self.context
+    }
+
     pub(super) fn ordinal(&self) -> usize {
         self.context.ordinal()
     }

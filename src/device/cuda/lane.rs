@@ -133,19 +133,8 @@ impl Lane {
 
     /// A point behind everything that was started.
     pub(crate) fn mark(&self) -> Result<Mark> {
-        let recorded = || {
-            self.gpu.bind()?;
-            let mark = Mark {
-                gpu: self.gpu,
-                event: Some(self.gpu.take_event()?),
-            };
-            if let Some(Event(event)) = mark.event {
-                // SAFETY: event and stream are alive and of one context.
-                unsafe { result::event::record(event, self.handle) }?;
-            }
-            Ok(mark)
-        };
-        recorded().map_err(|error| failed("cannot record an event", error))
+        // SAFETY: the stream is alive, and of this context.
+        unsafe { Mark::record(self.gpu, self.handle) }
     }
 
     /// Waits here until everything that was started is over, or the GPU has failed.
@@ -322,6 +311,44 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
+    /// A point behind everything that was put in a stream of a GPU.
+    pub(super) fn of(gpu: &'static Gpu, stream: &CudaStream) -> Result<Mark> {
+        // SAFETY: the stream is alive; whose it is the caller says.
+        unsafe { Mark::record(gpu, stream.cu_stream()) }
+    }
+
+    /// # Safety
+    /// The stream is alive, and of the GPU's context.
+    unsafe fn record(gpu: &'static Gpu, stream: sys::CUstream) -> Result<Mark> {
+        let recorded = || {
+            gpu.bind()?;
+            let mark = Mark {
+                gpu,
+                event: Some(gpu.take_event()?),
+            };
+            if let Some(Event(event)) = mark.event {
+                // SAFETY: the event is alive and of this context; the caller's promise.
+                unsafe { result::event::record(event, stream) }?;
+            }
+            Ok(mark)
+        };
+        recorded().map_err(|error| failed("cannot record an event", error))
+    }
+
+    /// Lets what is put in a stream from here on wait for it.
+    pub(super) fn hold(&self, stream: &CudaStream) -> Result<()> {
+        let Some(Event(event)) = self.event else {
+            return Ok(());
+        };
+        let wait = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+        // SAFETY: stream and event are alive.
+        let held = self
+            .gpu
+            .bind()
+            .and_then(|()| unsafe { result::stream::wait_event(stream.cu_stream(), event, wait) });
+        held.map_err(|error| failed("cannot wait for an earlier buffer", error))
+    }
+
     /// Whether everything before the mark is over.
     pub(crate) fn is_over(&self) -> Result<bool> {
         let Some(Event(event)) = self.event else {

@@ -2,16 +2,19 @@
 //!
 //! A [`Gpu`] is a CUDA context as this library uses it, a [`Lane`] a stream of it that one operation has for
 //! itself, a [`Mark`] a point in a lane, a [`PinnedSlab`] host memory that GPUs copy to and from, and a [`PageLock`] makes
-//! such memory of any.
+//! such memory of any; a [`Window`] is memory that other processes open.
 
 mod binding;
 mod buffers;
+mod device_buffer;
+mod exportable;
 mod gpu;
 mod kernels;
 mod lane;
 mod page_lock;
 mod pinned;
 mod raw_slice;
+mod window;
 
 use std::sync::OnceLock;
 
@@ -22,12 +25,15 @@ use crate::error::{Error, ErrorKind, Result};
 pub(crate) use binding::{Binding, Context};
 /// The crate whose buffers the operations take, in the version that this crate is built with.
 pub use cudarc;
+pub use device_buffer::DeviceBuffer;
+pub(crate) use exportable::{Borrower, lend};
 pub(crate) use gpu::Gpu;
 pub(crate) use lane::{Lane, Mark, is_anybody_waiting};
 pub(crate) use page_lock::PageLock;
 pub(crate) use pinned::PinnedSlab;
 pub use pinned::{PinnedUsage, pinned_usage, release_pinned};
 pub use raw_slice::{MemoryKind, RawSlice};
+pub(crate) use window::{Handle, OpenWindow, Window};
 
 /// Whether device buffers can be used: there is a driver, and it finds a GPU.
 pub(crate) fn check() -> Result<()> {

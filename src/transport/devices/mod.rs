@@ -13,15 +13,16 @@
 //! | way | for |
 //! |---|---|
 //! | [`pipeline`] | any two ranks |
-//! | [`shared_pinned`] | processes of one node |
+//! | [`shared`] | processes of one node |
 //! | [`same_process`] | GPUs of one process |
 //!
 //! The receiver chooses, by what it knows of the pair ([`links`]).
 
+mod letter;
 mod links;
 mod pipeline;
 mod same_process;
-mod shared_pinned;
+mod shared;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,12 +41,16 @@ use crate::path::{ChosenPath, Path};
 use links::{Links, Next};
 use pipeline::{Receiving, Sending};
 use same_process::{Lending, Taking};
-use shared_pinned::handshake::{Answering, Proposing};
+use shared::handshake::{Answering, Proposing};
+
+/// How often what can go on is handed on before windows are looked at that are to be closed.
+const DRIVES_PER_CLOSE: usize = 256;
 
 /// A transport that takes device memory, over one that does not.
 pub(crate) struct Devices {
     inner: Arc<dyn Transport>,
     links: Arc<Links>,
+    drives: AtomicUsize,
     /// How many entries `state` has, to pass everything by when there are none.
     held: AtomicUsize,
     state: Mutex<State>,
@@ -96,6 +101,11 @@ trait Steps: Send {
 
     /// Gives the message up, or what is left of one that is over: what the inner transport may still use.
     fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)>;
+
+    /// Whether the peer may still read the elements of a message that is given up.
+    fn is_read(&mut self) -> bool {
+        false
+    }
 
     /// What is to be done for the peer's sake if nobody goes on with the message, whether it was given up or is over.
     fn rest(&mut self) -> Option<Box<dyn Steps>> {
@@ -229,6 +239,7 @@ impl Devices {
         Arc::new(Devices {
             inner,
             links: Arc::new(Links::new(config)),
+            drives: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             state: Mutex::default(),
         })
@@ -247,6 +258,10 @@ impl Devices {
 
     /// Hands on what can go on.
     fn drive(&self) {
+        // Who has given up a buffer can wait.
+        if self.drives.fetch_add(1, Ordering::Relaxed) % DRIVES_PER_CLOSE == 0 {
+            self.links.close_windows();
+        }
         if self.held.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -587,9 +602,12 @@ impl Transport for Devices {
     ) -> Result<Route> {
         let to = lane.map_or(Place::Host, |_| Place::Device);
         let share_a_process = self.inner.shares_process(context, source);
-        let next = self
-            .links
-            .route(rank_of(context, source), [from, to], share_a_process)?;
+        let next = self.links.route(
+            rank_of(context, source),
+            [from, to],
+            lane.map(|lane| lane.gpu()),
+            share_a_process,
+        )?;
         Ok(match (next, lane) {
             (Next::Pending, _) => Route::Pending,
             (Next::Known(waybill), Some(lane)) if waybill.needs_idle_receiver() && !lane.is_idle()? => {
@@ -640,9 +658,9 @@ impl Transport for Devices {
         unsafe {
             match pieces.path {
                 Path::SameProcess => Lending::new(line, &on_gpu(body)?, inner).map(|steps| self.start(steps)),
-                Path::SharedPinned => {
+                Path::SharedPinned | Path::PeerGpuIpc | Path::SameGpuIpc => {
                     let ring = self.links.ring(line.rank(), End::Sender, waybill.link)?;
-                    let steps = shared_pinned::Sending::new(line, ring, waybill.number, body, pieces);
+                    let steps = shared::Sending::new(line, ring, waybill.number, body, pieces);
                     Ok(self.start(steps))
                 }
                 Path::Host | Path::Staged => {
@@ -668,9 +686,9 @@ impl Transport for Devices {
         unsafe {
             match pieces.path {
                 Path::SameProcess => Taking::new(line, &on_gpu(body)?, inner).map(|steps| self.start(steps)),
-                Path::SharedPinned => {
+                Path::SharedPinned | Path::PeerGpuIpc | Path::SameGpuIpc => {
                     let ring = self.links.ring(line.rank(), End::Receiver, waybill.link)?;
-                    let steps = shared_pinned::Receiving::new(line, ring, waybill.number, body);
+                    let steps = shared::Receiving::new(line, ring, waybill.number, body, pieces.path);
                     Ok(self.start(steps))
                 }
                 Path::Host | Path::Staged => {
@@ -683,7 +701,7 @@ impl Transport for Devices {
     fn withhold(&self, context: &Context, dest: usize, tags: Tags, waybill: &Waybill) -> Result<Posted> {
         let line = Line::new(context, dest, tags);
         let ring = self.links.ring(line.rank(), End::Sender, waybill.link)?;
-        Ok(self.start(shared_pinned::Sending::failed(line, ring, waybill.number)))
+        Ok(self.start(shared::Sending::failed(line, ring, waybill.number)))
     }
 
     unsafe fn receive_unexpected(
@@ -719,6 +737,15 @@ impl Transport for Devices {
         // SAFETY: the ticket's reference, which this call uses up.
         let operation = unsafe { Arc::from_raw(operation(ticket)) };
         let mut state = self.state();
+        let is_read = match &mut *operation.stage() {
+            Stage::Steps(steps) => steps.is_read(),
+            _ => false,
+        };
+        if is_read {
+            // The outer ticket stays valid.
+            let _ = Arc::into_raw(operation);
+            return Tested::Pending;
+        }
         state.waiting.retain(|waiting| !Arc::ptr_eq(waiting, &operation));
         state.long.retain(|long| !Arc::ptr_eq(long, &operation));
         let stage = std::mem::replace(&mut *operation.stage(), Stage::over(Ok(Tested::Released)));

@@ -13,10 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use super::{Line, Memory, Steps, still_used};
+use super::letter::Letter;
+use super::{Line, Memory, Steps};
 use crate::device::{Device, Lane};
 use crate::error::Result;
-use crate::transport::{Delivery, DeviceMemory, Posted, Tested, Ticket, Transport, taken_back};
+use crate::transport::{Delivery, DeviceMemory, Ticket, Transport};
 
 /// The number of a loan, as it travels.
 type Number = [u8; size_of::<u64>()];
@@ -41,8 +42,8 @@ pub(super) struct Lending {
     line: Line,
     bytes: usize,
     number: u64,
-    /// The message that tells the receiver, until it has gone.
-    told: Option<(Ticket, Memory)>,
+    /// Tells the receiver.
+    told: Letter,
 }
 
 impl Lending {
@@ -58,35 +59,26 @@ impl Lending {
             address: body.address,
         };
         loans().get_or_insert_default().insert(number, loan);
-        let memory = Memory::Pageable(number.to_ne_bytes().into());
         let mut lending = Lending {
             line,
             bytes: body.bytes,
             number,
-            told: None,
+            told: Letter::None,
         };
-        let Line { context, peer, tags } = &lending.line;
-        // SAFETY: the memory has that many bytes, and is kept until the inner send is over.
-        let posted =
-            unsafe { inner.isend(context, *peer, tags.body, memory.pointer(), size_of::<Number>()) }?;
-        if let Posted::Pending(ticket) = posted {
-            lending.told = Some((ticket, memory));
-        }
+        lending.told = Letter::send(
+            &lending.line,
+            lending.line.tags.body,
+            &number.to_ne_bytes(),
+            inner,
+        )?;
         Ok(lending)
     }
 }
 
 impl Steps for Lending {
     fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<Delivery>> {
-        if let Some((ticket, _)) = &self.told {
-            match inner.test(ticket) {
-                Ok(Tested::Pending) => return Poll::Pending,
-                Ok(Tested::Completed(_)) => self.told = None,
-                ended => {
-                    self.told = None;
-                    return Poll::Ready(Err(ended.err().unwrap_or_else(taken_back)));
-                }
-            }
+        if self.told.poll(inner)?.is_pending() {
+            return Poll::Pending;
         }
         let is_lent = loans()
             .as_ref()
@@ -98,7 +90,7 @@ impl Steps for Lending {
     }
 
     fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
-        still_used(inner, self.told.take())
+        self.told.abandon(inner)
     }
 }
 
@@ -117,8 +109,8 @@ pub(super) struct Taking {
     lane: Arc<Lane>,
     address: usize,
     bytes: usize,
-    /// The message that tells the number of the loan.
-    told: Option<(Posted, Memory)>,
+    /// Tells the number of the loan.
+    told: Letter,
 }
 
 impl Taking {
@@ -127,25 +119,13 @@ impl Taking {
     /// # Safety
     /// As for [`Transport::irecv_body`].
     pub(super) unsafe fn new(line: Line, body: &DeviceMemory<'_>, inner: &dyn Transport) -> Result<Taking> {
-        let memory = Memory::Pageable(Number::default().into());
-        let Line { context, peer, tags } = &line;
-        let pointer = memory.pointer().cast_mut();
-        // SAFETY: the memory has that many bytes, and is kept until the inner receive is over.
-        let posted = unsafe {
-            inner.irecv(
-                context,
-                Some(*peer),
-                Some(tags.body),
-                pointer,
-                size_of::<Number>(),
-            )
-        }?;
+        let told = Letter::expect(&line, line.tags.body, size_of::<Number>(), inner)?;
         Ok(Taking {
             line,
             lane: Arc::clone(body.lane),
             address: body.address,
             bytes: body.bytes,
-            told: Some((posted, memory)),
+            told,
         })
     }
 
@@ -172,32 +152,18 @@ impl Taking {
 
 impl Steps for Taking {
     fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<Delivery>> {
-        let tested = match &self.told {
-            Some((Posted::Pending(ticket), _)) => inner.test(ticket),
-            Some((Posted::Done(delivery), _)) => Ok(Tested::Completed(*delivery)),
-            None => return Poll::Pending,
+        let Poll::Ready(told) = self.told.poll(inner)? else {
+            return Poll::Pending;
         };
-        let delivery = match tested {
-            Ok(Tested::Pending) => return Poll::Pending,
-            Ok(Tested::Completed(delivery)) => Ok(delivery),
-            Ok(Tested::Released) => Err(taken_back()),
-            Err(error) => Err(error),
-        };
-        let told = self.told.take();
-        let taken = delivery.and_then(|delivery| match told {
-            Some((_, Memory::Pageable(number))) if delivery.bytes == size_of::<Number>() => {
-                self.take(u64::from_ne_bytes(Number::try_from(&*number).unwrap_or_default()))
-            }
+        let taken = match Number::try_from(told) {
+            Ok(number) => self.take(u64::from_ne_bytes(number)),
             // A mark.
-            _ => Ok(0),
-        });
+            Err(_) => Ok(0),
+        };
         Poll::Ready(taken.map(|bytes| self.line.delivery(bytes)))
     }
 
     fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
-        match self.told.take() {
-            Some((Posted::Pending(ticket), memory)) => still_used(inner, [(ticket, memory)]),
-            _ => Vec::new(),
-        }
+        self.told.abandon(inner)
     }
 }

@@ -1,11 +1,13 @@
-//! Pieces of messages in the slots of shared memory.
+//! Pieces of messages in the slots that two processes share.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
-use super::segment::{Piece, SLOTS, Segment, Word};
-use crate::device::cuda::{Gpu, Mark};
+use super::segment::{Content, Loan, Piece, SLOTS, Segment, Word};
+use crate::device::cuda::{Borrower, Gpu, Mark, OpenWindow, Window, lend};
 use crate::device::{Lane, device};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::Path;
@@ -13,11 +15,49 @@ use crate::transport::devices::{Line, Memory, Steps};
 use crate::transport::pieces::SHARED_PIECE_BYTES;
 use crate::transport::{Body, Delivery, End, Pieces, Ticket, Transport};
 
+/// The bytes of a window with as many slots as a segment.
+pub(super) const WINDOW_BYTES: usize = SLOTS * SHARED_PIECE_BYTES;
+
+/// How many windows of lent buffers a receiver keeps open for one sender.
+const MOST_OPEN: usize = 64;
+
+/// How long a sender that gives up waits for a copy that the receiver has started.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Shared memory as one of its two ends uses it.
 pub(in super::super) struct Ring {
     segment: Segment,
     end: End,
     slots: Mutex<[Slot; SLOTS]>,
+    /// Memory of the sender's GPU with as many slots.
+    window: OnceLock<Side>,
+    /// Windows of lent buffers that this end has open, the latest used last.
+    open: Mutex<Vec<(u64, Arc<OpenWindow>)>>,
+    /// How often the sender has asked to close some, as far as this end has.
+    closings: AtomicU32,
+}
+
+/// The sender's window at one end.
+pub(super) enum Side {
+    /// Kept to the end of the process: nobody knows when the other end has closed it.
+    Sender(std::mem::ManuallyDrop<Window>),
+    Receiver(OpenWindow),
+}
+
+impl Side {
+    fn address(&self) -> usize {
+        match self {
+            Side::Sender(window) => window.address(),
+            Side::Receiver(window) => window.address(),
+        }
+    }
+
+    fn gpu(&self) -> &'static Gpu {
+        match self {
+            Side::Sender(window) => window.gpu(),
+            Side::Receiver(window) => window.gpu(),
+        }
+    }
 }
 
 /// What this end does with a slot.
@@ -37,12 +77,24 @@ impl Ring {
             segment,
             end,
             slots: Mutex::default(),
+            window: OnceLock::new(),
+            open: Mutex::default(),
+            closings: AtomicU32::new(0),
         }
     }
 
     fn slots(&self) -> MutexGuard<'_, [Slot; SLOTS]> {
         // Each change is one assignment.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<(u64, Arc<OpenWindow>)>> {
+        // Each change is one insertion or removal.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn segment(&self) -> &Segment {
+        &self.segment
     }
 
     pub(super) fn say(&self, word: Word) {
@@ -57,8 +109,63 @@ impl Ring {
         self.segment.lock_pages(gpu)
     }
 
+    /// Keeps the window that both ends have.
+    pub(super) fn keep_window(&self, window: Side) {
+        let _ = self.window.set(window);
+    }
+
+    /// Whether this end has the window, for a GPU.
+    pub(in super::super) fn has_window(&self, gpu: &'static Gpu) -> bool {
+        let window = self.window.get();
+        window.is_some_and(|window| std::ptr::eq(window.gpu(), gpu))
+    }
+
+    /// The address of the first slot on a path.
+    fn base(&self, path: Path) -> Result<usize> {
+        if !path.is_ipc() {
+            return Ok(self.segment.slot(0) as usize);
+        }
+        let window = self.window.get();
+        window
+            .map(Side::address)
+            .ok_or_else(|| Error::unsupported("the ranks do not share a window"))
+    }
+
+    /// Opens the window of a lent buffer, if it is not open.
+    fn open_window(&self, gpu: &'static Gpu, loan: &Loan) -> Result<Arc<OpenWindow>> {
+        let mut open = self.open();
+        let is_it = |(number, window): &(u64, Arc<OpenWindow>)| {
+            *number == loan.window && std::ptr::eq(window.gpu(), gpu)
+        };
+        let known = open.iter().position(is_it).map(|at| open.remove(at));
+        let (number, window) = match known {
+            Some(known) => known,
+            None => {
+                if open.len() >= MOST_OPEN
+                    && let Some(at) = open.iter().position(|(_, window)| Arc::strong_count(window) == 1)
+                {
+                    open.remove(at);
+                }
+                (loan.window, Arc::new(OpenWindow::open(gpu, &loan.handle)?))
+            }
+        };
+        open.push((number, Arc::clone(&window)));
+        Ok(window)
+    }
+
+    /// Closes the windows that the sender wants to free.
+    pub(in super::super) fn close_windows(&self) {
+        let asked = self.segment.closings();
+        if self.end == End::Receiver && self.closings.swap(asked, Ordering::Relaxed) != asked {
+            self.segment.close(|number| {
+                self.open().retain(|(open, _)| *open != number);
+            });
+        }
+    }
+
     /// Frees the slots that GPUs are done with.
     fn tidy(&self) {
+        self.close_windows();
         for (number, slot) in self.slots().iter_mut().enumerate() {
             // A GPU that has failed does nothing.
             if matches!(slot, Slot::Until(mark) if mark.is_over().unwrap_or(true)) {
@@ -90,20 +197,34 @@ impl Ring {
         self.slots()[number] = Slot::Nothing;
     }
 
+    /// Hands a claimed slot to the receiver, to be looked at again.
+    fn lend(&self, number: usize, piece: Piece) {
+        self.segment.publish(number, piece);
+    }
+
     /// A piece of a message that has come, and its slot.
     fn take(&self, message: u64) -> Option<(usize, Piece)> {
         let mut slots = self.slots();
-        let find = |failed| {
+        let find = |is_end| {
             (0..SLOTS)
                 .filter(|&number| matches!(slots[number], Slot::Nothing))
                 .filter_map(|number| Some((number, self.segment.published(number)?)))
-                .find(|(_, piece)| piece.number == message && piece.failed == failed)
+                .find(|(_, piece)| piece.number == message && (piece.content == Content::End) == is_end)
         };
         // The end is handed over behind all pieces, and may lie in front of them.
         let end = find(true);
         let (number, piece) = find(false).or(end)?;
-        slots[number] = Slot::InUse;
-        Some((number, piece))
+        self.segment.take(number, &piece).then(|| {
+            slots[number] = Slot::InUse;
+            (number, piece)
+        })
+    }
+
+    /// Hands back a piece that cannot be had.
+    fn refuse(&self, number: usize) {
+        let mut slots = self.slots();
+        slots[number] = Slot::Nothing;
+        self.segment.refuse(number);
     }
 
     /// Frees a slot when a GPU is done with it, or at once.
@@ -113,6 +234,16 @@ impl Ring {
             Some(mark) => *slot = Slot::Until(mark),
             None => self.free(number, slot),
         }
+    }
+}
+
+impl Borrower for Ring {
+    fn ask_to_close(&self, window: u64) -> bool {
+        self.segment.ask_to_close(window)
+    }
+
+    fn is_closing(&self, window: u64) -> bool {
+        self.segment.is_closing(window)
     }
 }
 
@@ -145,8 +276,10 @@ impl Elements {
 
     /// Makes the segment such that a GPU copies to and from it by itself. Where that is impossible the driver copies
     /// with the CPU's help, which takes longer.
-    fn prepare(&self, ring: &Ring) {
-        if let Some(lane) = &self.lane {
+    fn prepare(&self, ring: &Ring, path: Path) {
+        if let Some(lane) = &self.lane
+            && path == Path::SharedPinned
+        {
             let _ = ring.lock_pages(lane.gpu());
         }
     }
@@ -178,6 +311,12 @@ pub(in super::super) struct Sending {
     /// From here on a copy does not wait for what was in the buffer's stream before.
     ready: Option<Mark>,
     copied: VecDeque<(usize, Mark, Piece)>,
+    /// The address of the first slot.
+    base: usize,
+    /// Where the elements are, if the receiver can have them from there.
+    loan: Option<Loan>,
+    /// The slot in which it is told so.
+    lent: Option<usize>,
     failure: Option<Error>,
     /// Whether the receiver is only told that there is nothing.
     is_withheld: bool,
@@ -195,24 +334,39 @@ impl Sending {
         pieces: Pieces,
     ) -> Sending {
         let elements = Elements::new(body);
-        elements.prepare(&ring);
-        let (ready, failure) = match elements.lane.as_ref().map(|lane| lane.mark()).transpose() {
-            Ok(ready) => (ready, None),
-            Err(error) => (None, Some(error)),
+        elements.prepare(&ring, pieces.path);
+        let ready = elements.lane.as_ref().map(|lane| lane.mark()).transpose();
+        let base = ring.base(pieces.path);
+        let lent = || {
+            let borrower: Arc<dyn Borrower> = Arc::<Ring>::clone(&ring);
+            lend(body.address, body.bytes, &borrower)
         };
-        Sending {
+        let loan = pieces.path.is_ipc().then(lent).flatten();
+        let mut sending = Sending {
             line,
-            ring,
             number,
             elements,
             pieces,
             next: 0,
-            ready,
+            ready: None,
             copied: VecDeque::with_capacity(SLOTS),
-            failure,
+            base: 0,
+            loan: loan.map(|(window, handle, offset)| Loan {
+                window,
+                handle,
+                offset,
+            }),
+            lent: None,
+            failure: None,
             is_withheld: false,
             is_over: false,
+            ring,
+        };
+        match ready.and_then(|ready| Ok((ready, base?))) {
+            Ok((ready, base)) => (sending.ready, sending.base) = (ready, base),
+            Err(error) => sending.failure = Some(error),
         }
+        sending
     }
 
     /// A message of which nothing is sent but that.
@@ -230,6 +384,9 @@ impl Sending {
             next: 0,
             ready: None,
             copied: VecDeque::new(),
+            base: 0,
+            loan: None,
+            lent: None,
             failure: None,
             is_withheld: true,
             is_over: false,
@@ -247,12 +404,13 @@ impl Sending {
                 number: self.number,
                 first,
                 bytes,
-                failed: false,
+                content: Content::Bytes,
             };
             let source = (self.elements.first + first) as *const u8;
+            let target = (self.base + slot * SHARED_PIECE_BYTES) as *mut u8;
             // SAFETY: whoever has started the send promises the elements; a piece is no longer than a slot, which is
             // this message's until it is published.
-            match unsafe { self.elements.copy(source, self.ring.segment.slot(slot), bytes) } {
+            match unsafe { self.elements.copy(source, target, bytes) } {
                 Ok(Some(mark)) => self.copied.push_back((slot, mark, piece)),
                 Ok(None) => self.ring.publish(slot, piece),
                 Err(error) => {
@@ -261,6 +419,43 @@ impl Sending {
                 }
             }
         }
+    }
+
+    /// Lends the elements to the receiver, if it can have them so; whether that is under way.
+    fn lend(&mut self) -> bool {
+        if let Some(slot) = self.lent {
+            if !self.ring.segment.is_empty(slot) {
+                return true;
+            }
+            self.returned(slot);
+        }
+        if self.failure.is_some() {
+            self.loan = None;
+        }
+        let Some(loan) = self.loan else {
+            return false;
+        };
+        if let Some(slot) = self.ring.claim() {
+            self.loan = None;
+            let piece = Piece {
+                number: self.number,
+                first: 0,
+                bytes: self.elements.bytes,
+                content: Content::Loan(loan),
+            };
+            self.ring.lend(slot, piece);
+            self.lent = Some(slot);
+        }
+        true
+    }
+
+    /// Notes that the receiver has handed back what was lent: copied, or else it goes in pieces.
+    fn returned(&mut self, slot: usize) {
+        if !self.ring.segment.is_refused(slot) {
+            self.next = self.pieces.count();
+        }
+        self.lent = None;
+        self.ring.release(slot, None);
     }
 
     /// Hands over what is copied.
@@ -291,6 +486,9 @@ impl Steps for Sending {
                 self.failure.get_or_insert(error);
             }
         }
+        if self.lend() {
+            return Poll::Pending;
+        }
         self.publish_copied();
         self.copy_next();
         if !self.copied.is_empty() {
@@ -310,7 +508,7 @@ impl Steps for Sending {
             number: self.number,
             first: 0,
             bytes: 0,
-            failed: true,
+            content: Content::End,
         };
         self.ring.publish(slot, end);
         self.is_over = true;
@@ -322,6 +520,24 @@ impl Steps for Sending {
             self.ring.release(slot, Some(mark));
         }
         Vec::new()
+    }
+
+    fn is_read(&mut self) -> bool {
+        let given_up = Instant::now();
+        while let Some(slot) = self.lent {
+            if self.ring.segment.take_back(slot) {
+                self.lent = None;
+                self.ring.release(slot, None);
+            } else if self.ring.segment.is_empty(slot) {
+                self.returned(slot);
+                self.is_over = self.next == self.pieces.count();
+            } else if given_up.elapsed() > PATIENCE {
+                return true;
+            } else {
+                std::thread::yield_now();
+            }
+        }
+        false
     }
 
     fn rest(&mut self) -> Option<Box<dyn Steps>> {
@@ -338,9 +554,13 @@ pub(in super::super) struct Receiving {
     ring: Arc<Ring>,
     number: u64,
     elements: Elements,
+    /// The address of the first slot.
+    base: usize,
     /// Bytes that have come, and whether no more do.
     received: usize,
     is_over: bool,
+    /// The slot that is handed back when a copy from a lent buffer is over, and what the copy reads.
+    borrowed: Option<(usize, Mark, Arc<OpenWindow>)>,
     failure: Option<Error>,
 }
 
@@ -352,17 +572,67 @@ impl Receiving {
         ring: Arc<Ring>,
         number: u64,
         body: &Body<'_>,
+        path: Path,
     ) -> Receiving {
         let elements = Elements::new(body);
-        elements.prepare(&ring);
+        elements.prepare(&ring, path);
+        let (base, failure) = match ring.base(path) {
+            Ok(base) => (base, None),
+            Err(error) => (0, Some(error)),
+        };
         Receiving {
             line,
             ring,
             number,
             elements,
+            base,
             received: 0,
             is_over: false,
-            failure: None,
+            borrowed: None,
+            failure,
+        }
+    }
+
+    /// Starts the copy of a piece, and hands its slot back afterwards; how many bytes have come.
+    fn receive(&mut self, slot: usize, piece: Piece) -> usize {
+        match piece.content {
+            Content::End => self.ring.release(slot, None),
+            Content::Bytes => self.copy(slot, piece),
+            Content::Loan(loan) => match self.borrow(piece, &loan) {
+                Ok(Some((mark, window))) => self.borrowed = Some((slot, mark, window)),
+                Ok(None) => self.ring.release(slot, None),
+                // The elements come in pieces instead.
+                Err(_) => {
+                    self.ring.refuse(slot);
+                    return 0;
+                }
+            },
+        }
+        piece.bytes
+    }
+
+    /// Starts to copy from a lent buffer, if it can be opened.
+    fn borrow(&mut self, piece: Piece, loan: &Loan) -> Result<Option<(Mark, Arc<OpenWindow>)>> {
+        let (None, Some(lane)) = (&self.failure, &self.elements.lane) else {
+            return Ok(None);
+        };
+        let window = self.ring.open_window(lane.gpu(), loan)?;
+        if piece.first != 0 || piece.bytes != self.elements.bytes {
+            self.failure = Some(not_of_this_message());
+            return Ok(None);
+        }
+        let source = (window.address() + loan.offset) as *const u8;
+        // SAFETY: the sender promises the elements in its window until the slot is handed back; whoever has started
+        // the receive promises the target.
+        match unsafe {
+            self.elements
+                .copy(source, self.elements.first as *mut u8, piece.bytes)
+        } {
+            Ok(mark) => Ok(mark.map(|mark| (mark, window))),
+            Err(error) => {
+                self.failure = Some(error);
+                Ok(None)
+            }
         }
     }
 
@@ -375,18 +645,13 @@ impl Receiving {
                 .is_some_and(|end| end <= self.elements.bytes);
         let copied = match &self.failure {
             Some(_) => Ok(None),
-            None if !fits => Err(Error::new(
-                ErrorKind::Mismatch,
-                "a piece that is not of this message",
-            )),
+            None if !fits => Err(not_of_this_message()),
             None => {
+                let source = (self.base + slot * SHARED_PIECE_BYTES) as *const u8;
                 let target = (self.elements.first + piece.first) as *mut u8;
                 // SAFETY: within the elements, which whoever has started the receive promises; the slot is this
                 // message's until it is released.
-                unsafe {
-                    self.elements
-                        .copy(self.ring.segment.slot(slot), target, piece.bytes)
-                }
+                unsafe { self.elements.copy(source, target, piece.bytes) }
             }
         };
         let until = copied.unwrap_or_else(|error| {
@@ -403,21 +668,33 @@ impl Steps for Receiving {
         while !self.is_over
             && let Some((slot, piece)) = self.ring.take(self.number)
         {
-            match piece.failed {
-                true => self.ring.release(slot, None),
-                false => self.copy(slot, piece),
-            }
-            self.received += piece.bytes;
-            self.is_over = piece.failed || self.received >= self.elements.bytes;
+            self.received += self.receive(slot, piece);
+            self.is_over = piece.content == Content::End || self.received >= self.elements.bytes;
         }
         if !self.is_over {
             return Poll::Pending;
+        }
+        // The sender waits until its buffer is free, and nobody may look at the slot later.
+        if let Some((slot, mark, _)) = &self.borrowed {
+            match mark.is_over() {
+                Ok(false) => return Poll::Pending,
+                Ok(true) => {}
+                Err(error) => {
+                    self.failure.get_or_insert(error);
+                }
+            }
+            self.ring.release(*slot, None);
+            self.borrowed = None;
         }
         let delivery = self.line.delivery(self.received);
         Poll::Ready(self.failure.take().map_or(Ok(delivery), Err))
     }
 
     fn abandon(&mut self, _inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
+        if let Some((slot, mark, _)) = self.borrowed.take() {
+            mark.wait();
+            self.ring.release(slot, None);
+        }
         Vec::new()
     }
 
@@ -428,6 +705,11 @@ impl Steps for Receiving {
             Box::new(Discarding::new(line, ring, self.number, left))
         })
     }
+}
+
+#[cold]
+fn not_of_this_message() -> Error {
+    Error::new(ErrorKind::Mismatch, "a piece that is not of this message")
 }
 
 /// A message that nobody wants any more: its pieces must not be in the way of others.
@@ -456,7 +738,7 @@ impl Steps for Discarding {
         while let Some((slot, piece)) = self.ring.take(self.number) {
             self.ring.release(slot, None);
             self.left = self.left.saturating_sub(piece.bytes);
-            if piece.failed || self.left == 0 {
+            if piece.content == Content::End || self.left == 0 {
                 return Poll::Ready(Ok(self.line.delivery(0)));
             }
         }
