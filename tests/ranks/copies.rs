@@ -2,7 +2,7 @@
 
 use std::sync::{Barrier, PoisonError, RwLock};
 
-use warpcomm::{Communicator, Path, Tag};
+use warpcomm::{Buffer, Communicator, DeviceBuffer, Path, Tag};
 
 use super::simulated::Simulated;
 use crate::harness::{Failure, Outcome};
@@ -11,6 +11,7 @@ use crate::oracle::{assert_same, vector};
 cases! {
     between_gpus_of_one_process: 1..=1, threads;
     between_processes: 2..=3, mpi;
+    between_processes_from_a_buffer_of_the_library: 2..=3, mpi;
     of_a_rank_to_itself: 2..=3, mpi;
 }
 
@@ -91,12 +92,27 @@ fn between_gpus_of_one_process(_: &Communicator) -> Outcome {
 
 fn between_processes(comm: &Communicator) -> Outcome {
     let stream = comm.device()?.new_stream()?;
-    let message = vector::<f64>(2, 0, LENGTH);
-    let own = stream.clone_htod(&message)?;
-    let mut found = stream.alloc_zeros::<f64>(LENGTH)?;
+    let own = stream.clone_htod(&message())?;
+    between_two_processes(comm, &own, false)
+}
+
+fn between_processes_from_a_buffer_of_the_library(comm: &Communicator) -> Outcome {
+    let stream = comm.device()?.new_stream()?;
+    let own = DeviceBuffer::from_slice(&stream, &message())?;
+    between_two_processes(comm, &own, true)
+}
+
+fn message() -> Vec<f64> {
+    vector::<f64>(2, 0, LENGTH)
+}
+
+/// Counts what a message from rank 0 to rank 1 costs, when its path is known.
+fn between_two_processes(comm: &Communicator, own: &impl Buffer<Element = f64>, is_lent: bool) -> Outcome {
+    let stream = comm.device()?.new_stream()?;
+    let mut found = DeviceBuffer::zeros(&stream, LENGTH)?;
     // The first message finds out which path there is.
     match comm.rank() {
-        0 => comm.send(&own, 1, Tag(1))?,
+        0 => comm.send(own, 1, Tag(1))?,
         1 => drop(comm.recv(&mut found, 0, Tag(1))?),
         _ => {}
     }
@@ -105,34 +121,38 @@ fn between_processes(comm: &Communicator) -> Outcome {
     comm.barrier()?;
     let before = Counts::now()?;
     match comm.rank() {
-        0 => comm.send(&own, 1, Tag(1))?,
+        0 => comm.send(own, 1, Tag(1))?,
         1 => drop(comm.recv(&mut found, 0, Tag(1))?),
         _ => {}
     }
     let moved = Counts::now()?.since(before);
     assert!(moved.waits <= 1, "{moved:?}");
+    let path = expected_path(comm);
+    let is_ipc = matches!(path, Path::SameGpuIpc | Path::PeerGpuIpc);
+    let once = |copies: bool| if copies { BYTES } else { 0 };
     let once = Counts {
-        to_host: if comm.rank() == 0 { BYTES } else { 0 },
-        to_device: if comm.rank() == 1 { BYTES } else { 0 },
-        on_device: 0,
+        to_host: once(!is_ipc && comm.rank() == 0),
+        to_device: once(!is_ipc && comm.rank() == 1),
+        on_device: once(is_ipc && (comm.rank() == 1 || comm.rank() == 0 && !is_lent)),
         waits: moved.waits,
     };
     assert_eq!(moved, once);
     if comm.rank() == 0 {
-        let path = comm.path(1)?.map(|chosen| chosen.path());
-        assert_eq!(path, Some(expected_path()));
+        assert_eq!(comm.path(1)?.map(|chosen| chosen.path()), Some(path));
     }
     if comm.rank() == 1 {
-        assert_same(&stream.clone_dtoh(&found)?, &message, || "the message".to_owned());
+        assert_same(&found.to_vec()?, &message(), || "the message".to_owned());
     }
     Ok(())
 }
 
-/// The path between processes that the job's settings leave.
-pub fn expected_path() -> Path {
+/// The path between GPUs of two processes that the job's settings leave: three ranks share one GPU, two do not.
+pub fn expected_path(comm: &Communicator) -> Path {
     match std::env::var("WARPCOMM_PATHS").as_deref() {
         Ok("staged") => Path::Staged,
-        _ => Path::SharedPinned,
+        Ok("^staged,peer-gpu-ipc,same-gpu-ipc") => Path::SharedPinned,
+        _ if comm.size() == 3 => Path::SameGpuIpc,
+        _ => Path::PeerGpuIpc,
     }
 }
 
@@ -151,7 +171,7 @@ fn of_a_rank_to_itself(comm: &Communicator) -> Outcome {
     let straight = match path {
         Some(Path::SameProcess) => BYTES,
         path => {
-            assert_eq!(path, Some(expected_path()));
+            assert_eq!(path, Some(Path::Staged));
             0
         }
     };

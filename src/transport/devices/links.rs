@@ -147,9 +147,12 @@ impl Links {
         let mut is_for_ipc = is_for_ipc;
         if let Some(shared) = shared {
             let ring = state.rings.get(&(End::Receiver, peer, shared.link));
-            let has_window = || gpu.zip(ring).is_some_and(|(gpu, ring)| ring.has_window(gpu));
+            let path_to = || ring?.path_to(gpu?).ok().filter(|&path| self.allows(path));
             match &shared.ipc {
-                Some(Ok(path)) if is_for_ipc && has_window() => return through(shared, *path),
+                Some(Ok(_)) if is_for_ipc => match path_to() {
+                    Some(path) => return through(shared, path),
+                    None => is_for_ipc = false,
+                },
                 None => {}
                 Some(_) => is_for_ipc = false,
             }

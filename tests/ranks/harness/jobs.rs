@@ -138,19 +138,20 @@ const PLACES: &[Placed] = &[
 
 /// Which paths long messages of device buffers may take between processes in a job, with the first MPI library: no other
 /// than the named one, or the job fails.
-const SHARED: Variables = &[("WARPCOMM_PATHS", "^staged")];
+const IPC: Variables = &[("WARPCOMM_PATHS", "^staged,shared-pinned")];
+const SHARED_PINNED: Variables = &[("WARPCOMM_PATHS", "^staged,peer-gpu-ipc,same-gpu-ipc")];
 const STAGED: Variables = &[("WARPCOMM_PATHS", "staged")];
 
 /// With how many ranks those jobs run, where only a sample is asked for.
 #[cfg(feature = "mpi")]
-const PATHS: &[(usize, Variables)] = &[(3, SHARED), (2, STAGED)];
+const PATHS: &[(usize, Variables)] = &[(3, IPC), (2, SHARED_PINNED), (2, STAGED)];
 
 /// With how many ranks, and with which variables, cases run with buffers elsewhere.
 fn placed_jobs(world: World, placed: &Placed) -> Vec<(usize, Variables)> {
     #[cfg(feature = "mpi")]
     if world == World::Mpi && placed.place == Place::Device && !is_sample_of_second() {
         return match is_whole_wanted() {
-            true => [SHARED, STAGED]
+            true => [IPC, SHARED_PINNED, STAGED]
                 .into_iter()
                 .flat_map(|path| ALL_NUMBERS.iter().map(move |&ranks| (ranks, path)))
                 .collect(),
@@ -287,7 +288,7 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
                 let is_whole = ranks > 1 && variables != STAGED || is_whole_wanted();
                 add(ranks, placed.place, variables, &|name| {
                     // Random programs have messages between places of one process, which must be staged.
-                    if variables == SHARED && is_of_one(name, &["programs"]) {
+                    if (variables == IPC || variables == SHARED_PINNED) && is_of_one(name, &["programs"]) {
                         return false;
                     }
                     is_whole && (is_of_every_setting(name) || is_of_one(name, ALSO_OF_EVERY_PLACE))

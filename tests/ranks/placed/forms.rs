@@ -264,7 +264,7 @@ pub(super) fn apart<C: Apart, T: Value>(
             on_copies(what, comm, manner, (source, target), (send, recv))
         }
         (Memory::Device(source), Memory::Device(target)) => {
-            let copies = (source.whole, target.whole);
+            let copies = (source.whole.into_slice(), target.whole.into_slice());
             on_copies(what, comm, manner, copies, (send, recv))
         }
         _ => {
@@ -316,7 +316,7 @@ pub(super) fn in_place<C: InPlace, T: Value>(
     let outcome = match own.stage.place_owned(buffer) {
         Memory::Own => on_copy(what, comm, manner, buffer.to_vec(), buffer),
         Memory::Pinned(copy) => on_copy(what, comm, manner, copy, buffer),
-        Memory::Device(copy) => on_copy(what, comm, manner, copy.whole, buffer),
+        Memory::Device(copy) => on_copy(what, comm, manner, copy.whole.into_slice(), buffer),
     };
     if outcome.is_ok() {
         note(manner, &C::NAMES);

@@ -1,10 +1,10 @@
 //! Elements in another memory than the cases' own.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use warpcomm::RawSlice;
-use warpcomm::cudarc::driver::{CudaSlice, CudaStream, DevicePtr, PinnedHostSlice};
+use warpcomm::cudarc::driver::{CudaSlice, CudaStream, CudaViewMut, DevicePtr, PinnedHostSlice};
+use warpcomm::{DeviceBuffer, RawSlice};
 
 use crate::oracle::{Value, assert_same};
 
@@ -30,12 +30,61 @@ pub enum Form {
 /// A buffer on a GPU, which may be a part of an allocation.
 pub struct Device<T: Value> {
     pub form: Form,
-    pub whole: CudaSlice<T>,
+    pub whole: Whole<T>,
     pub range: Range<usize>,
     /// What is before the elements, and behind them.
     pub around: [Vec<T>; 2],
     /// From here the elements are still being copied, perhaps.
     pub source: Option<PinnedSource<T>>,
+}
+
+/// An allocation on a GPU.
+pub enum Whole<T: Value> {
+    Slice(CudaSlice<T>),
+    /// Of which there are only parts: other processes may copy from it.
+    Buffer(DeviceBuffer<T>),
+}
+
+impl<T: Value> Whole<T> {
+    pub fn as_view_mut(&mut self) -> CudaViewMut<'_, T> {
+        match self {
+            Whole::Slice(slice) => slice.as_view_mut(),
+            Whole::Buffer(buffer) => buffer.as_view_mut(),
+        }
+    }
+
+    pub fn slice_mut(&mut self, range: Range<usize>) -> CudaViewMut<'_, T> {
+        match self {
+            Whole::Slice(slice) => slice.slice_mut(range),
+            Whole::Buffer(buffer) => buffer.try_slice_mut(range).expect("in the buffer"),
+        }
+    }
+
+    /// What is handed over as a whole.
+    pub fn as_mut(&mut self) -> &mut CudaSlice<T> {
+        match self {
+            Whole::Slice(slice) => slice,
+            Whole::Buffer(_) => unreachable!("there are only parts of it"),
+        }
+    }
+
+    pub fn into_slice(self) -> CudaSlice<T> {
+        match self {
+            Whole::Slice(slice) => slice,
+            Whole::Buffer(_) => unreachable!("there are only parts of it"),
+        }
+    }
+}
+
+impl<T: Value> Deref for Whole<T> {
+    type Target = CudaSlice<T>;
+
+    fn deref(&self) -> &CudaSlice<T> {
+        match self {
+            Whole::Slice(slice) => slice,
+            Whole::Buffer(buffer) => buffer,
+        }
+    }
 }
 
 /// Page-locked memory that a stream reads from, until it is done with that: where cudarc's event tracking is off,
@@ -68,7 +117,7 @@ impl<T: Value> Device<T> {
 
     /// The elements, and a check of those around them. Nothing but cudarc waits for anything.
     fn read(&self) -> Vec<T> {
-        let mut all = self.whole.stream().clone_dtoh(&self.whole).expect(CUDA);
+        let mut all = self.whole.stream().clone_dtoh(&*self.whole).expect(CUDA);
         let (before, behind) = (self.range.start, self.range.end);
         assert_same(&all[..before], &self.around[0], || {
             "the elements before a device buffer".to_owned()
@@ -116,7 +165,7 @@ macro_rules! reading {
             Memory::Pinned($name) => $call,
             Memory::Device(device) => match device.form {
                 Form::Whole => {
-                    let $name = &device.whole;
+                    let $name = &*device.whole;
                     $call
                 }
                 Form::View => {
@@ -143,7 +192,7 @@ macro_rules! writing {
             Memory::Pinned($name) => $call,
             Memory::Device(device) => match device.form {
                 Form::Whole => {
-                    let $name = &mut device.whole;
+                    let $name = device.whole.as_mut();
                     $call
                 }
                 Form::View => {

@@ -62,7 +62,7 @@ impl<T: Value> Part for Vec<T> {
         match stage.place_owned(self) {
             Memory::Own => AnyOwnedBuffer::new(self.clone()),
             Memory::Pinned(copy) => AnyOwnedBuffer::new(copy),
-            Memory::Device(Device { whole, .. }) => AnyOwnedBuffer::new(whole),
+            Memory::Device(Device { whole, .. }) => AnyOwnedBuffer::new(whole.into_slice()),
         }
     }
 
@@ -70,7 +70,7 @@ impl<T: Value> Part for Vec<T> {
         match stage.place_owned(self) {
             Memory::Own => AnyOwnedBufferMut::new(self.clone()),
             Memory::Pinned(copy) => AnyOwnedBufferMut::new(copy),
-            Memory::Device(Device { whole, .. }) => AnyOwnedBufferMut::new(whole),
+            Memory::Device(Device { whole, .. }) => AnyOwnedBufferMut::new(whole.into_slice()),
         }
     }
 
@@ -95,7 +95,7 @@ impl<T: Value> Held for Copy<T> {
             Memory::Own => Shape::Own(&mut self.own),
             Memory::Pinned(pinned) => Shape::Pinned(pinned),
             Memory::Device(device) => match device.form {
-                Form::Whole => Shape::Whole(&mut device.whole),
+                Form::Whole => Shape::Whole(device.whole.as_mut()),
                 Form::View => Shape::View(device.whole.slice_mut(device.range.clone())),
                 Form::Raw => Shape::Raw(device.raw()),
             },

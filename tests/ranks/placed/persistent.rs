@@ -37,7 +37,7 @@ macro_rules! prepare {
             }
             Memory::Device(Device { whole, source, .. }) => {
                 let own = $buffer;
-                let $buffer = whole;
+                let $buffer = whole.into_slice();
                 Running::Device {
                     request: $call,
                     buffer: own,

@@ -8,7 +8,7 @@ use warpcomm::cudarc::driver::{CudaSlice, PinnedHostSlice};
 use warpcomm::{Error, ErrorKind, OwnedBuffer, Source, Status, Tag, Tested};
 
 use super::memory::Memory;
-use super::memory::{Device, Form, PinnedSource};
+use super::memory::{Device, Form, PinnedSource, Whole};
 use super::{AnyRequest, Communicator, OwnedElements, OwnedElementsMut};
 
 /// The kinds of sends.
@@ -64,7 +64,7 @@ macro_rules! start {
             }
             Memory::Device(Device { whole, source, .. }) => {
                 let own = $buffer;
-                let $buffer = whole;
+                let $buffer = whole.into_slice();
                 Running::Device {
                     request: $call,
                     buffer: own,
@@ -185,7 +185,7 @@ fn whole<T: crate::oracle::Value>(whole: CudaSlice<T>) -> Memory<T> {
     Memory::Device(Device {
         form: Form::Whole,
         range: 0..whole.len(),
-        whole,
+        whole: Whole::Slice(whole),
         around: [Vec::new(), Vec::new()],
         source: None,
     })

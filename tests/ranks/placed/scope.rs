@@ -213,7 +213,7 @@ impl<'scope> Scope<'scope, '_> {
             } => {
                 let device: &'static Device<_> = device;
                 match device.form {
-                    Form::Whole => send(self.inner, mode, &device.whole, dest, tag)?,
+                    Form::Whole => send(self.inner, mode, &*device.whole, dest, tag)?,
                     Form::View => {
                         let view = view.insert(device.whole.slice(device.range.clone()));
                         send(self.inner, mode, &*view, dest, tag)?
@@ -264,7 +264,7 @@ impl<'scope> Scope<'scope, '_> {
             } => {
                 let device: &'static mut Device<_> = device;
                 match device.form {
-                    Form::Whole => Box::new(self.inner.irecv(&mut device.whole, source, tag)?),
+                    Form::Whole => Box::new(self.inner.irecv(device.whole.as_mut(), source, tag)?),
                     Form::View => {
                         let view = view_mut.insert(device.whole.slice_mut(device.range.clone()));
                         Box::new(self.inner.irecv(view, source, tag)?)

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use warpcomm::DeviceBuffer;
 use warpcomm::cudarc::driver::{
     CudaContext, CudaFunction, CudaSlice, CudaStream, CudaView, CudaViewMut, DeviceRepr, LaunchConfig,
     PinnedHostSlice, PushKernelArg, sys,
 };
 use warpcomm::cudarc::nvrtc::Ptx;
 
-use super::memory::{CUDA, Device, Form, Memory, PinnedSource};
+use super::memory::{CUDA, Device, Form, Memory, PinnedSource, Whole};
 use crate::harness::{Failure, Place};
 use crate::oracle::{Value, mixed, vector};
 
@@ -173,28 +174,37 @@ impl Stage {
         let range = before..before + elements.len();
         let around = [vector(0xB0DE, 0, before), vector(0xB0DE, 1, behind)];
         let contents = [&around[0], elements, &around[1]].concat();
-        // SAFETY: written before it is read.
-        let mut whole = unsafe { stream.alloc::<T>(contents.len()) }.expect(CUDA);
+        let mut whole = match form {
+            Form::View | Form::Raw if (random >> 24).is_multiple_of(2) => {
+                Whole::Buffer(DeviceBuffer::zeros(stream, contents.len()).expect(CUDA))
+            }
+            // SAFETY: written before it is read.
+            _ => Whole::Slice(unsafe { stream.alloc::<T>(contents.len()) }.expect(CUDA)),
+        };
         let mut source = None;
         if !contents.is_empty() {
             match (random >> 16) % 4 {
                 // From memory that the driver copies at once.
-                0 => stream.memcpy_htod(&contents, &mut whole).expect(CUDA),
+                0 => stream
+                    .memcpy_htod(&contents, &mut whole.as_view_mut())
+                    .expect(CUDA),
                 // From memory that the GPU reads when it gets there, as in what follows.
                 1 => {
                     let source = source.insert(PinnedSource {
                         slice: pinned(&context.context, &contents),
                         stream: Arc::clone(stream),
                     });
-                    stream.memcpy_htod(&source.slice, &mut whole).expect(CUDA);
+                    stream
+                        .memcpy_htod(&source.slice, &mut whole.as_view_mut())
+                        .expect(CUDA);
                 }
                 2 => {
                     let other = stream.clone_htod(&contents).expect(CUDA);
-                    stream.memcpy_dtod(&other, &mut whole).expect(CUDA);
+                    stream.memcpy_dtod(&other, &mut whole.as_view_mut()).expect(CUDA);
                 }
                 _ => {
                     let other = stream.clone_htod(&contents).expect(CUDA);
-                    copy_by_kernel(context, stream, &other, &mut whole);
+                    copy_by_kernel(context, stream, &other, &mut whole.as_view_mut());
                 }
             }
         }
@@ -222,13 +232,12 @@ fn copy_by_kernel<T: DeviceRepr>(
     context: &Tracked,
     stream: &Arc<CudaStream>,
     source: &CudaSlice<T>,
-    target: &mut CudaSlice<T>,
+    target: &mut CudaViewMut<'_, T>,
 ) {
     let bytes = source.num_bytes() as u64;
-    let (source, mut target): (CudaView<'_, T>, CudaViewMut<'_, T>) =
-        (source.as_view(), target.as_view_mut());
+    let source: CudaView<'_, T> = source.as_view();
     let mut launch = stream.launch_builder(&context.copy_bytes);
-    launch.arg(&mut target).arg(&source).arg(&bytes);
+    launch.arg(target).arg(&source).arg(&bytes);
     let shape = LaunchConfig {
         grid_dim: ((bytes as u32).div_ceil(512).min(8), 1, 1),
         block_dim: (64, 1, 1),

@@ -12,15 +12,14 @@
 //! out the rest: about the window once there are GPUs at both ends, about the pages once there is a host at one.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::ring::{Discarding, Ring, Sending, Side, WINDOW_BYTES};
+use super::ring::{Discarding, Ring, Sending, WINDOW_BYTES};
 use super::segment::{Offer, Segment, Word};
 use super::socket;
 use crate::device::Lane;
-use crate::device::cuda::{OpenWindow, Window};
+use crate::device::cuda::Window;
 use crate::error::{Error, Result};
 use crate::path::Path;
 use crate::transport::devices::letter::Letter;
@@ -185,7 +184,7 @@ impl Proposing {
             }
             Some(Note::Window(path)) => {
                 if let Some(window) = self.window.take() {
-                    ring.keep_window(Side::Sender(ManuallyDrop::new(window)));
+                    ring.keep_window(window);
                 }
                 Ok(Found::Ipc(path))
             }
@@ -372,27 +371,15 @@ impl Answering {
     /// Opens the window that the sender offers, and sees that it is that.
     fn open(&self, ring: &Ring) -> Result<Path, String> {
         let lane = self.lane.as_ref().ok_or("the elements go to a host")?;
-        let gpu = lane.gpu();
-        let offer = ring.segment().offered();
-        let path = match gpu.uuid().map_err(|error| error.message().to_string())? == offer.gpu {
-            true => Path::SameGpuIpc,
-            false => Path::PeerGpuIpc,
+        let path = ring.path_to(lane.gpu())?;
+        let proved = match self.links.allows(path) {
+            true => ring.prove_window(lane.gpu()),
+            false => Err(format!("WARPCOMM_PATHS leaves {path} out")),
         };
-        if !self.links.allows(path) {
-            return Err(format!("WARPCOMM_PATHS leaves {path} out"));
+        if proved.is_err() {
+            ring.forget_window();
         }
-        let proved = || {
-            let window = OpenWindow::open(gpu, &offer.handle)?;
-            // SAFETY: the sender has written as many bytes to the window, and nobody writes to it yet.
-            let found = unsafe { gpu.read_now(window.address()) }?;
-            Ok::<_, Error>((window, found))
-        };
-        let (window, found) = proved().map_err(|error| error.message().to_string())?;
-        if found != offer.secret {
-            return Err("what is opened is not what the sender has".to_owned());
-        }
-        ring.keep_window(Side::Receiver(window));
-        Ok(path)
+        proved.map(|()| path)
     }
 
     /// What there is to tell the sender.

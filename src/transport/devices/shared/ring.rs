@@ -1,12 +1,13 @@
 //! Pieces of messages in the slots that two processes share.
 
 use std::collections::VecDeque;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::segment::{Content, Loan, Piece, SLOTS, Segment, Word};
+use super::segment::{Content, Loan, Offer, Piece, SLOTS, Segment, Word};
 use crate::device::cuda::{Borrower, Gpu, Mark, OpenWindow, Window, lend};
 use crate::device::{Lane, device};
 use crate::error::{Error, ErrorKind, Result};
@@ -29,34 +30,41 @@ pub(in super::super) struct Ring {
     segment: Segment,
     end: End,
     slots: Mutex<[Slot; SLOTS]>,
-    /// Memory of the sender's GPU with as many slots.
-    window: OnceLock<Side>,
+    /// Memory of this end's GPU with as many slots, of a sender. Kept to the end of the process: nobody knows when the
+    /// other end has closed it.
+    window: OnceLock<ManuallyDrop<Window>>,
+    /// The same as a receiver has it open.
+    views: Mutex<Vec<View>>,
     /// Windows of lent buffers that this end has open, the latest used last.
     open: Mutex<Vec<(u64, Arc<OpenWindow>)>>,
     /// How often the sender has asked to close some, as far as this end has.
     closings: AtomicU32,
 }
 
-/// The sender's window at one end.
-pub(super) enum Side {
-    /// Kept to the end of the process: nobody knows when the other end has closed it.
-    Sender(std::mem::ManuallyDrop<Window>),
-    Receiver(OpenWindow),
+/// The sender's window as a receiver's GPU has it, and along which path; or why it has not.
+struct View {
+    gpu: &'static Gpu,
+    window: Result<(Path, OpenWindow), String>,
 }
 
-impl Side {
-    fn address(&self) -> usize {
-        match self {
-            Side::Sender(window) => window.address(),
-            Side::Receiver(window) => window.address(),
+impl View {
+    fn new(gpu: &'static Gpu, offer: &Offer) -> View {
+        let opened = || {
+            let path = match gpu.uuid()? == offer.gpu {
+                true => Path::SameGpuIpc,
+                false => Path::PeerGpuIpc,
+            };
+            Ok((path, OpenWindow::open(gpu, &offer.handle)?))
+        };
+        View {
+            gpu,
+            window: opened().map_err(|error: Error| error.message().to_string()),
         }
     }
 
-    fn gpu(&self) -> &'static Gpu {
-        match self {
-            Side::Sender(window) => window.gpu(),
-            Side::Receiver(window) => window.gpu(),
-        }
+    fn path(&self) -> Result<Path, String> {
+        let window = self.window.as_ref().map_err(String::clone);
+        window.map(|(path, _)| *path)
     }
 }
 
@@ -78,6 +86,7 @@ impl Ring {
             end,
             slots: Mutex::default(),
             window: OnceLock::new(),
+            views: Mutex::default(),
             open: Mutex::default(),
             closings: AtomicU32::new(0),
         }
@@ -109,26 +118,66 @@ impl Ring {
         self.segment.lock_pages(gpu)
     }
 
-    /// Keeps the window that both ends have.
-    pub(super) fn keep_window(&self, window: Side) {
-        let _ = self.window.set(window);
+    /// Keeps the window that the receiver has open.
+    pub(super) fn keep_window(&self, window: Window) {
+        let _ = self.window.set(ManuallyDrop::new(window));
     }
 
-    /// Whether this end has the window, for a GPU.
-    pub(in super::super) fn has_window(&self, gpu: &'static Gpu) -> bool {
-        let window = self.window.get();
-        window.is_some_and(|window| std::ptr::eq(window.gpu(), gpu))
+    fn views(&self) -> MutexGuard<'_, Vec<View>> {
+        // Each change is one.
+        self.views.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address of the first slot on a path.
-    fn base(&self, path: Path) -> Result<usize> {
-        if !path.is_ipc() {
-            return Ok(self.segment.slot(0) as usize);
+    /// Along which path a GPU of the receiver's has the sender's window, which is opened if it was not tried.
+    pub(in super::super) fn path_to(&self, gpu: &'static Gpu) -> Result<Path, String> {
+        let mut views = self.views();
+        let known = views.iter().find(|view| std::ptr::eq(view.gpu, gpu));
+        match known {
+            Some(view) => view.path(),
+            None => {
+                let view = View::new(gpu, &self.segment.offered());
+                let path = view.path();
+                views.push(view);
+                path
+            }
         }
-        let window = self.window.get();
-        window
-            .map(Side::address)
-            .ok_or_else(|| Error::unsupported("the ranks do not share a window"))
+    }
+
+    /// Whether what a GPU of the receiver's has open is the window that the sender has offered.
+    pub(super) fn prove_window(&self, gpu: &'static Gpu) -> Result<(), String> {
+        let address = self.window_of(gpu).map_err(|error| error.message().to_string())?;
+        // SAFETY: the sender has written as many bytes to the window, and nobody writes to it yet.
+        let found = unsafe { gpu.read_now(address) }.map_err(|error| error.message().to_string())?;
+        match found == self.segment.offered().secret {
+            true => Ok(()),
+            false => Err("what is opened is not what the sender has".to_owned()),
+        }
+    }
+
+    /// Closes the sender's window.
+    pub(super) fn forget_window(&self) {
+        self.views().clear();
+    }
+
+    /// The address of the sender's window for a GPU of this end.
+    fn window_of(&self, gpu: &'static Gpu) -> Result<usize> {
+        if let Some(window) = self.window.get() {
+            return Ok(window.address());
+        }
+        let views = self.views();
+        let view = views.iter().find(|view| std::ptr::eq(view.gpu, gpu));
+        match view.map(|view| &view.window) {
+            Some(Ok((_, window))) => Ok(window.address()),
+            _ => Err(Error::unsupported("the ranks do not share a window")),
+        }
+    }
+
+    /// The address of the first slot on a path, for elements of a GPU.
+    fn base(&self, path: Path, lane: Option<&Arc<Lane>>) -> Result<usize> {
+        match lane.filter(|_| path.is_ipc()) {
+            None => Ok(self.segment.slot(0) as usize),
+            Some(lane) => self.window_of(lane.gpu()),
+        }
     }
 
     /// Opens the window of a lent buffer, if it is not open.
@@ -336,7 +385,7 @@ impl Sending {
         let elements = Elements::new(body);
         elements.prepare(&ring, pieces.path);
         let ready = elements.lane.as_ref().map(|lane| lane.mark()).transpose();
-        let base = ring.base(pieces.path);
+        let base = ring.base(pieces.path, body.lane);
         let lent = || {
             let borrower: Arc<dyn Borrower> = Arc::<Ring>::clone(&ring);
             lend(body.address, body.bytes, &borrower)
@@ -576,7 +625,7 @@ impl Receiving {
     ) -> Receiving {
         let elements = Elements::new(body);
         elements.prepare(&ring, path);
-        let (base, failure) = match ring.base(path) {
+        let (base, failure) = match ring.base(path, body.lane) {
             Ok(base) => (base, None),
             Err(error) => (0, Some(error)),
         };
