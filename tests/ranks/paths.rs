@@ -4,20 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use warpcomm::cudarc::driver::CudaStream;
-use warpcomm::{Communicator, Config, ErrorKind, Path, Place, Runtime, Tag, pinned_usage};
+use warpcomm::{Communicator, Config, DeviceBuffer, ErrorKind, Op, Path, Place, Runtime, Tag, pinned_usage};
 
 use super::common::still_works;
 use super::device::Gate;
 use super::lifecycle::{rank_by_launcher, with_world};
 use super::simulated::Simulated;
-use crate::harness::{Failure, Outcome, Solo, Start, expect_error, expect_text};
+use crate::harness::{Failure, NO_PEERS, Outcome, Solo, Start, expect_error, expect_text};
 use crate::oracle::{assert_same, vector};
 
 pub const SOLOS: &[Solo] = &[
     Solo {
         name: "a_path_is_found_out_and_kept",
         start: Start::RanksWithGpus(3),
-        environment: &[],
+        environment: &[NO_IPC],
         program: || with_world(a_path_is_found_out_and_kept),
         release: None,
         expect: |ended| ended.check(true, &[]),
@@ -41,7 +41,7 @@ pub const SOLOS: &[Solo] = &[
     Solo {
         name: "memory_that_the_sender_cannot_lock",
         start: Start::RanksWithGpus(2),
-        environment: &[],
+        environment: &[NO_IPC],
         program: || with_world(|world| memory_that_cannot_be_locked(world, 0)),
         release: None,
         expect: |ended| ended.check(true, &[]),
@@ -49,7 +49,7 @@ pub const SOLOS: &[Solo] = &[
     Solo {
         name: "memory_that_the_receiver_cannot_lock",
         start: Start::RanksWithGpus(2),
-        environment: &[],
+        environment: &[NO_IPC],
         program: || with_world(|world| memory_that_cannot_be_locked(world, 1)),
         release: None,
         expect: |ended| ended.check(true, &[]),
@@ -63,9 +63,25 @@ pub const SOLOS: &[Solo] = &[
         expect: |ended| ended.check(true, &[]),
     },
     Solo {
+        name: "messages_that_are_first_at_the_same_time_in_pinned_memory",
+        start: Start::RanksWithGpus(2),
+        environment: &[NO_IPC],
+        program: || with_world(messages_that_are_first_at_the_same_time),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
         name: "a_first_message_that_is_withdrawn",
         start: Start::RanksWithGpus(2),
         environment: &[],
+        program: || with_world(a_first_message_that_is_withdrawn),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "a_first_message_that_is_withdrawn_in_pinned_memory",
+        start: Start::RanksWithGpus(2),
+        environment: &[NO_IPC],
         program: || with_world(a_first_message_that_is_withdrawn),
         release: None,
         expect: |ended| ended.check(true, &[]),
@@ -79,6 +95,14 @@ pub const SOLOS: &[Solo] = &[
         expect: |ended| ended.check(true, &[]),
     },
     Solo {
+        name: "pieces_that_nobody_wants_in_pinned_memory",
+        start: Start::RanksWithGpus(2),
+        environment: &[NO_IPC],
+        program: || with_world(pieces_that_nobody_wants),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
         name: "paths_leave_no_files_open",
         start: Start::RanksWithGpus(3),
         environment: &[],
@@ -86,7 +110,92 @@ pub const SOLOS: &[Solo] = &[
         release: None,
         expect: |ended| ended.check(true, &[]),
     },
+    Solo {
+        name: "ipc_of_one_gpu",
+        start: Start::RanksWithGpus(3),
+        environment: &[],
+        program: || with_world(|world| ipc_and_what_it_is_not_for(world, Path::SameGpuIpc, "use one GPU")),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "ipc_between_gpus",
+        start: Start::RanksWithGpus(2),
+        environment: &[],
+        program: || {
+            with_world(|world| ipc_and_what_it_is_not_for(world, Path::PeerGpuIpc, "reaches the other's"))
+        },
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "gpus_without_peer_access",
+        start: Start::RanksWithGpus(2),
+        environment: &[NO_PEERS],
+        program: || with_world(gpus_without_peer_access),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "memory_that_cannot_be_exported",
+        start: Start::RanksWithGpus(2),
+        environment: &[],
+        program: || with_world(|world| a_window_that_cannot_be_had(world, 0, "ipc_get:1=2", "cannot export")),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "memory_that_cannot_be_opened",
+        start: Start::RanksWithGpus(2),
+        environment: &[],
+        program: || with_world(|world| a_window_that_cannot_be_had(world, 1, "ipc_open:1=2", "cannot open")),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "ipc_that_is_forced_and_cannot_be_used",
+        start: Start::RanksWithGpus(2),
+        environment: &[NO_PEERS, ("WARPCOMM_PATHS", "peer-gpu-ipc")],
+        program: || with_world(ipc_that_is_forced_and_cannot_be_used),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "buffers_of_the_library_are_lent",
+        start: Start::RanksWithGpus(3),
+        environment: &[],
+        program: || with_world(buffers_of_the_library_are_lent),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "a_lent_buffer_that_cannot_be_opened",
+        start: Start::RanksWithGpus(2),
+        environment: &[],
+        program: || with_world(a_lent_buffer_that_cannot_be_opened),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "a_lent_buffer_that_nobody_wants",
+        start: Start::RanksWithGpus(2),
+        environment: &[],
+        program: || with_world(a_lent_buffer_that_nobody_wants),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "memory_that_was_lent_is_closed_and_freed",
+        start: Start::RanksWithGpus(2),
+        environment: &[],
+        program: || with_world(memory_that_was_lent_is_closed_and_freed),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
 ];
+
+/// Leaves CUDA IPC out.
+const NO_IPC: (&str, &str) = ("WARPCOMM_PATHS", "^peer-gpu-ipc,same-gpu-ipc");
 
 /// The first message in which two processes find out how, with its envelope.
 const FOUND_OUT: &str = "both ranks are on one node";
@@ -138,6 +247,14 @@ fn expect_path(comm: &Communicator, peer: usize, path: Path, reason: &str) {
             assert!(chosen.reason().contains(reason), "{chosen}");
         }
         other => panic!("{other:?}"),
+    }
+}
+
+/// The path between two ranks with GPUs of their own.
+fn path_of_job() -> Path {
+    match std::env::var_os("WARPCOMM_PATHS") {
+        Some(_) => Path::SharedPinned,
+        None => Path::PeerGpuIpc,
     }
 }
 
@@ -208,7 +325,7 @@ fn ranks_of_different_nodes(comm: &Communicator) -> Outcome {
         }
     }
     match comm.rank() {
-        2 => expect_path(comm, 0, Path::SharedPinned, FOUND_OUT),
+        2 => expect_path(comm, 0, Path::SameGpuIpc, "one GPU of a node"),
         rank => expect_path(comm, rank + 1, Path::Staged, "on different nodes"),
     }
     still_works(comm)
@@ -292,7 +409,7 @@ fn messages_that_are_first_at_the_same_time(comm: &Communicator) -> Outcome {
     for send in sends {
         send.wait()?;
     }
-    expect_path(comm, other, Path::SharedPinned, FOUND_OUT);
+    expect_path(comm, other, path_of_job(), "");
     still_works(comm)
 }
 
@@ -318,7 +435,7 @@ fn a_first_message_that_is_withdrawn(comm: &Communicator) -> Outcome {
         message(comm, [0, 1], [Place::Device; 2])?;
     }
     if comm.rank() == 0 {
-        expect_path(comm, 1, Path::SharedPinned, FOUND_OUT);
+        expect_path(comm, 1, path_of_job(), "");
     }
     still_works(comm)
 }
@@ -354,6 +471,214 @@ fn pieces_that_nobody_wants(comm: &Communicator) -> Outcome {
     for _ in 0..3 {
         message(comm, [0, 1], [Place::Device; 2])?;
     }
+    still_works(comm)
+}
+
+fn ipc_and_what_it_is_not_for(comm: &Communicator, path: Path, reason: &str) -> Outcome {
+    let (next, (host, device)) = ((comm.rank() + 1) % comm.size(), (Place::Host, Place::Device));
+    let around = |places| -> Outcome {
+        for from in 0..comm.size() {
+            message(comm, [from, (from + 1) % comm.size()], places)?;
+        }
+        comm.barrier().map_err(Failure::from)
+    };
+    // A host at one end says nothing of two GPUs.
+    around([device, host])?;
+    assert_eq!(comm.path(next)?, None);
+    around([device, device])?;
+    expect_path(comm, next, path, reason);
+    around([host, device])?;
+    around([device, device])?;
+    expect_path(comm, next, path, reason);
+    // Pinned memory for hosts is that of the first message.
+    let usage = pinned_usage();
+    assert_eq!(
+        (usage.bytes_in_use, usage.bytes_shared >> 24),
+        (0, 2),
+        "{usage:?}"
+    );
+    still_works(comm)
+}
+
+fn gpus_without_peer_access(comm: &Communicator) -> Outcome {
+    for _ in 0..2 {
+        message(comm, [0, 1], [Place::Device; 2])?;
+    }
+    if comm.rank() == 0 {
+        expect_path(comm, 1, Path::SharedPinned, "no CUDA IPC: cannot open memory");
+    }
+    still_works(comm)
+}
+
+fn a_window_that_cannot_be_had(comm: &Communicator, unable: usize, fault: &str, reason: &str) -> Outcome {
+    Place::Device.check()?;
+    let driver = Simulated::load()?;
+    if comm.rank() == unable {
+        driver.set(fault);
+    }
+    for _ in 0..2 {
+        message(comm, [0, 1], [Place::Device; 2])?;
+    }
+    if comm.rank() == 0 {
+        expect_path(comm, 1, Path::SharedPinned, reason);
+    }
+    assert_eq!(driver.fired(), u64::from(comm.rank() == unable));
+    // The other way is another matter.
+    message(comm, [1, 0], [Place::Device; 2])?;
+    if comm.rank() == 1 {
+        expect_path(comm, 0, Path::PeerGpuIpc, "");
+    }
+    still_works(comm)
+}
+
+fn ipc_that_is_forced_and_cannot_be_used(comm: &Communicator) -> Outcome {
+    let mut buffer = stream(comm)?.alloc_zeros::<f32>(LENGTH)?;
+    for kind_at_sender in [ErrorKind::Unsupported, ErrorKind::PeerFailed] {
+        let (outcome, kind) = match comm.rank() {
+            0 => (comm.send(&buffer, 1, Tag(0)), kind_at_sender),
+            _ => (
+                comm.recv(&mut buffer, 0, Tag(0)).map(drop),
+                ErrorKind::Unsupported,
+            ),
+        };
+        let error = expect_error(outcome, kind);
+        if kind == ErrorKind::Unsupported {
+            expect_text(&error, &["no CUDA IPC", "WARPCOMM_PATHS leaves it out"]);
+        }
+    }
+    still_works(comm)
+}
+
+/// Sends a buffer of the library's from rank 0 to rank 1.
+fn lent_message(comm: &Communicator, stream: &Arc<CudaStream>, length: usize) -> Outcome {
+    let sent = vector::<f32>(4, 0, length);
+    match comm.rank() {
+        0 => comm.send(&DeviceBuffer::from_slice(stream, &sent)?, 1, Tag(5))?,
+        1 => {
+            let mut found = DeviceBuffer::<f32>::zeros(stream, length)?;
+            let status = comm.recv(&mut found, 0, Tag(5))?;
+            assert_eq!(status.count(), length as u64);
+            assert_same(&found.to_vec()?, &sent, || format!("{length} lent elements"));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn buffers_of_the_library_are_lent(comm: &Communicator) -> Outcome {
+    let stream = stream(comm)?;
+    // Small ones share windows, large ones have their own; some are used again.
+    for length in [0, 1, 1_500, LENGTH, 300_000, 3_000_000, LENGTH, 300_000] {
+        lent_message(comm, &stream, length)?;
+    }
+    // A part of one, from a kernel's stream to another's, and back by a request.
+    let mut own = DeviceBuffer::from_slice(&stream, &vector::<f32>(6, comm.rank(), LENGTH))?;
+    let (next, previous) = (
+        (comm.rank() + 1) % comm.size(),
+        (comm.rank() + comm.size() - 1) % comm.size(),
+    );
+    let mut found = DeviceBuffer::<f32>::zeros(&stream, LENGTH)?;
+    comm.sendrecv(&own.slice(7..50_007), next, Tag(1), &mut found, previous, Tag(1))?;
+    assert_same(
+        &found.to_vec()?[..50_000],
+        &vector::<f32>(6, previous, LENGTH)[7..50_007],
+        || "a part of a lent buffer".to_owned(),
+    );
+    let request = comm.irecv(found, next, Tag(2));
+    comm.send(&own.slice(..), previous, Tag(2))?;
+    let (found, _) = request.wait()?;
+    assert_same(&found.to_vec()?, &vector::<f32>(6, next, LENGTH), || {
+        "a whole lent buffer".to_owned()
+    });
+    // What is written after the send has returned does not travel.
+    for round in 0..20u8 {
+        let mut bytes = DeviceBuffer::from_slice(&stream, &vec![round; LENGTH])?;
+        let mut received = DeviceBuffer::<u8>::zeros(&stream, LENGTH)?;
+        comm.scope(|scope| {
+            scope.irecv(&mut received, previous, Tag(3))?;
+            comm.send(&bytes, next, Tag(3))
+        })?;
+        stream.memset_zeros(&mut bytes)?;
+        assert_eq!(received.to_vec()?, vec![round; LENGTH]);
+    }
+    stream.memset_zeros(&mut own)?;
+    assert_eq!(own.to_vec()?, vec![0.0; LENGTH]);
+    let mut sums = DeviceBuffer::from_slice(&stream, &vec![1.0f32; LENGTH])?;
+    comm.allreduce_in_place(&mut sums, Op::Sum)?;
+    assert_eq!(sums.to_vec()?, vec![comm.size() as f32; LENGTH]);
+    still_works(comm)
+}
+
+fn a_lent_buffer_that_cannot_be_opened(comm: &Communicator) -> Outcome {
+    let stream = stream(comm)?;
+    message(comm, [0, 1], [Place::Device; 2])?;
+    let driver = Simulated::load()?;
+    if comm.rank() == 1 {
+        driver.set("ipc_open:1=2");
+    }
+    lent_message(comm, &stream, LENGTH)?;
+    assert_eq!(driver.fired(), u64::from(comm.rank() == 1));
+    lent_message(comm, &stream, LENGTH)?;
+    if comm.rank() == 0 {
+        driver.set("ipc_get:1=2");
+    }
+    lent_message(comm, &stream, 3 * LENGTH)?;
+    lent_message(comm, &stream, 3 * LENGTH)?;
+    still_works(comm)
+}
+
+fn a_lent_buffer_that_nobody_wants(comm: &Communicator) -> Outcome {
+    let stream = stream(comm)?;
+    message(comm, [0, 1], [Place::Device; 2])?;
+    let doomed = comm.duplicate()?;
+    let mut buffer = DeviceBuffer::<f32>::zeros(&stream, LENGTH)?;
+    if comm.rank() == 0 {
+        let gate = Gate::default();
+        // SAFETY: the gate lives until the stream was waited for.
+        unsafe { gate.stop(&stream) }?;
+        let send = doomed.isend(buffer, 1, Tag(0));
+        while !format!("{send:?}").contains("the elements to be moved") {
+            assert!(!send.is_done());
+        }
+        comm.barrier()?;
+        gate.open();
+        let outcome = send.wait();
+        stream.synchronize()?;
+        outcome?;
+    } else {
+        let impatient = doomed.with_timeout(Some(Duration::from_secs(2)));
+        expect_error(impatient.recv(&mut buffer, 0, Tag(0)), ErrorKind::Timeout);
+        comm.barrier()?;
+    }
+    for length in [LENGTH, 2 * LENGTH] {
+        lent_message(comm, &stream, length)?;
+    }
+    message(comm, [0, 1], [Place::Device; 2])?;
+    still_works(comm)
+}
+
+fn memory_that_was_lent_is_closed_and_freed(comm: &Communicator) -> Outcome {
+    const WINDOWS: usize = 40;
+    let stream = stream(comm)?;
+    message(comm, [0, 1], [Place::Device; 2])?;
+    let driver = Simulated::load()?;
+    let before = driver.count("device_allocations");
+    // No two are of one size, so that none is used again.
+    for megabytes in (1..=WINDOWS).map(|window| 2 * window) {
+        let mut buffer = DeviceBuffer::<u8>::zeros(&stream, megabytes << 20)?;
+        match comm.rank() {
+            0 => comm.send(&buffer, 1, Tag(0))?,
+            _ => drop(comm.recv(&mut buffer, 0, Tag(0))?),
+        }
+        drop(buffer);
+        comm.barrier()?;
+    }
+    // At most 64 MiB are kept, beside what the receiver has not closed yet.
+    let live = [
+        driver.count("device_allocations").saturating_sub(before),
+        driver.count("ipc_handles"),
+    ];
+    assert!(live.iter().all(|&count| count < 10), "{live:?}");
     still_works(comm)
 }
 

@@ -140,17 +140,17 @@ impl Gpu {
         Ok(unsafe { std::mem::transmute::<[std::ffi::c_char; 16], [u64; 2]>(uuid.bytes) })
     }
 
-    /// Writes a number to memory of the GPU, and waits for it.
+    /// Writes a number to memory of the GPU, and waits until it is there.
     ///
     /// # Safety
     /// The address is of that many bytes that nobody uses.
     pub(crate) unsafe fn write_now(&self, address: usize, number: u64) -> Result<()> {
-        let written = || -> Result<(), DriverError> {
-            self.bind()?;
-            // SAFETY: the caller's promise.
-            unsafe { result::memcpy_htod_sync(address as u64, &[number]) }
-        };
-        written().map_err(|error| failed("cannot write memory of the GPU", error))
+        let number = [number];
+        // A copy without a stream may return before the GPU has the bytes.
+        // SAFETY: the caller's promise; the number is there until the stream was waited for.
+        let write = |stream| unsafe { result::memcpy_htod_async(address as u64, &number, stream) };
+        self.now(write)
+            .map_err(|error| failed("cannot write memory of the GPU", error))
     }
 
     /// Reads a number from memory of a GPU.
@@ -159,12 +159,19 @@ impl Gpu {
     /// The address is of that many bytes that nobody writes.
     pub(crate) unsafe fn read_now(&self, address: usize) -> Result<u64> {
         let mut number = [0];
-        let mut read = || -> Result<(), DriverError> {
-            self.bind()?;
-            // SAFETY: the caller's promise.
-            unsafe { result::memcpy_dtoh_sync(&mut number, address as u64) }
-        };
-        read().map_err(|error| failed("cannot read memory of the GPU", error))?;
+        // SAFETY: the caller's promise; the number is there until the stream was waited for.
+        let read = |stream| unsafe { result::memcpy_dtoh_async(&mut number, address as u64, stream) };
+        self.now(read)
+            .map_err(|error| failed("cannot read memory of the GPU", error))?;
         Ok(number[0])
+    }
+
+    /// Does something in a stream, and waits for it.
+    fn now(&self, act: impl FnOnce(sys::CUstream) -> Result<(), DriverError>) -> Result<(), DriverError> {
+        let taken = self.take_stream()?;
+        // SAFETY: the stream is alive.
+        let done = act(taken.stream).and_then(|()| unsafe { result::stream::synchronize(taken.stream) });
+        self.keep_stream(taken);
+        done
     }
 }

@@ -136,9 +136,9 @@ const PLACES: &[Placed] = &[
     },
 ];
 
-/// Which paths long messages of device buffers may take between processes in a job, with the first MPI library: no other
-/// than the named one, or the job fails.
-const IPC: Variables = &[("WARPCOMM_PATHS", "^staged,shared-pinned")];
+/// Which paths long messages of device buffers may take between processes in a job, with the first MPI library: CUDA IPC,
+/// and what a host takes part in through pinned memory; all through pinned memory; all staged. What cannot go so fails.
+const IPC: Variables = &[("WARPCOMM_PATHS", "^staged")];
 const SHARED_PINNED: Variables = &[("WARPCOMM_PATHS", "^staged,peer-gpu-ipc,same-gpu-ipc")];
 const STAGED: Variables = &[("WARPCOMM_PATHS", "staged")];
 

@@ -33,6 +33,8 @@ pub use expect::{Failure, expect_error, expect_text};
 pub use place::Place;
 pub use rank::{is_plain, job_directory, place, say};
 pub use record::{covered, unsupported};
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+pub use simulate::NO_PEERS;
 pub use solo::{Check, Solo};
 #[cfg(feature = "mpi")]
 pub use solo::{Ended, Start, solo_directory, wait_for_file, wait_for_release};
