@@ -6,9 +6,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use warpcomm::cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, result, sys};
+use warpcomm::cudarc::driver::{
+    CudaContext, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceSlice, result, sys,
+};
 use warpcomm::{
-    Communicator, Config, Dtype, ErrorKind, Fault, FaultAction, MemoryKind, Op, RawSlice, Tag, pinned_usage,
+    Communicator, Config, DeviceBuffer, Dtype, ErrorKind, Fault, FaultAction, MemoryKind, Op, RawSlice, Tag,
+    pinned_usage,
 };
 
 use super::common::{next, others, previous, still_works};
@@ -45,6 +48,8 @@ cases! {
     a_message_of_a_gibi_of_elements: 2..=2;
     two_gibibytes_beside_another_rank: 3..=3, mpi;
     a_gibi_of_elements_beside_another_rank: 3..=3, mpi;
+    a_buffer_of_the_library_is_used_again: 1..=3;
+    buffers_of_the_library: 1..=3;
     nothing_is_in_use_afterwards: 1..=4;
 }
 
@@ -192,6 +197,61 @@ impl Gate {
         let is_open = gate.is_open.lock().expect("no panic");
         drop(gate.changed.wait_while(is_open, |is_open| !*is_open));
     }
+}
+
+fn a_buffer_of_the_library_is_used_again(comm: &Communicator) -> Outcome {
+    // A size that nobody else in this process has.
+    let length = (21 + 2 * comm.rank()) << 20;
+    let (first, second) = (stream(comm)?, stream(comm)?);
+    let earlier = DeviceBuffer::<u8>::zeros(&first, length)?;
+    let gate = Gate::default();
+    // SAFETY: the gate lives until the stream was waited for.
+    unsafe { gate.stop(&first) }?;
+    let address = earlier.device_ptr(&first).0;
+    // SAFETY: the buffer has as many bytes.
+    unsafe { result::memset_d8_async(address, 7, length, first.cu_stream()) }?;
+    drop(earlier);
+    let later = DeviceBuffer::<u8>::zeros(&second, length)?;
+    assert_eq!(later.device_ptr(&second).0, address);
+    gate.open();
+    first.synchronize()?;
+    assert_eq!(later.to_vec()?, vec![0; length]);
+    Ok(())
+}
+
+fn buffers_of_the_library(comm: &Communicator) -> Outcome {
+    let stream = stream(comm)?;
+    let empty = DeviceBuffer::<f64>::zeros(&stream, 0)?;
+    assert_eq!((empty.to_vec()?.len(), empty.len()), (0, 0));
+    let bad = expect_error(
+        DeviceBuffer::<f64>::zeros(&stream, usize::MAX),
+        ErrorKind::InvalidArgument,
+    );
+    expect_text(&bad, &["f64"]);
+    // Parts of one window do not overlap.
+    let all: Vec<DeviceBuffer<u16>> = (0..100u16)
+        .map(|number| DeviceBuffer::from_slice(&stream, &vec![number; 1 + 37 * usize::from(number)]))
+        .collect::<Result<_, _>>()?;
+    for (number, buffer) in all.iter().enumerate() {
+        assert_eq!(buffer.to_vec()?, vec![number as u16; 1 + 37 * number]);
+    }
+    let mut buffer = DeviceBuffer::from_slice(&stream, &vector::<f32>(1, comm.rank(), 100))?;
+    stream.memcpy_htod(
+        &[5.0f32; 10],
+        &mut buffer.try_slice_mut(90..).expect("10 elements"),
+    )?;
+    assert!(buffer.try_slice_mut(90..101).is_none());
+    let request = comm.isend(buffer, next(comm), Tag(1));
+    let mut received = DeviceBuffer::<f32>::zeros(&stream, 100)?;
+    comm.recv(&mut received, previous(comm), Tag(1))?;
+    let mut expected = vector::<f32>(1, previous(comm), 100);
+    expected[90..].fill(5.0);
+    assert_same(&received.to_vec()?, &expected, || {
+        "a buffer of the library".to_owned()
+    });
+    let (sent, _) = request.wait()?;
+    assert_eq!(sent.len(), 100);
+    Ok(())
 }
 
 fn a_message_behind_one_that_is_copied_fails(_: &Communicator) -> Outcome {
