@@ -259,7 +259,8 @@ impl Devices {
     /// Hands on what can go on.
     fn drive(&self) {
         // Who has given up a buffer can wait.
-        if self.drives.fetch_add(1, Ordering::Relaxed) % DRIVES_PER_CLOSE == 0 {
+        let drives = self.drives.fetch_add(1, Ordering::Relaxed);
+        if drives.is_multiple_of(DRIVES_PER_CLOSE) {
             self.links.close_windows();
         }
         if self.held.load(Ordering::Acquire) == 0 {
