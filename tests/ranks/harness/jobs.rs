@@ -287,8 +287,9 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
                 // A rank that is alone sends nothing that three do not; staging is what those of other places do too.
                 let is_whole = ranks > 1 && variables != STAGED || is_whole_wanted();
                 add(ranks, placed.place, variables, &|name| {
-                    // Random programs have messages between places of one process, which must be staged.
-                    if (variables == IPC || variables == SHARED_PINNED) && is_of_one(name, &["programs"]) {
+                    // These have messages between places of one process, which must be staged.
+                    let is_staged_too = is_of_one(name, &["programs", "point_to_point::sendself"]);
+                    if (variables == IPC || variables == SHARED_PINNED) && is_staged_too {
                         return false;
                     }
                     is_whole && (is_of_every_setting(name) || is_of_one(name, ALSO_OF_EVERY_PLACE))
