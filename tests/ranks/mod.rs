@@ -29,6 +29,8 @@ mod groups;
 mod hangs;
 mod intercommunicators;
 mod large;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+mod leaks;
 #[cfg(feature = "mpi")]
 mod lifecycle;
 #[cfg(feature = "cuda")]
@@ -145,7 +147,7 @@ pub fn solos() -> Vec<&'static Solo> {
     {
         let solos = lifecycle::SOLOS.iter().chain(hangs::SOLOS);
         #[cfg(feature = "cuda")]
-        let solos = solos.chain(paths::SOLOS);
+        let solos = solos.chain(paths::SOLOS).chain(leaks::SOLOS);
         solos.collect()
     }
     #[cfg(not(feature = "mpi"))]

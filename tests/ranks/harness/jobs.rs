@@ -213,7 +213,7 @@ fn plain_jobs() -> Vec<(usize, Place)> {
     }
 }
 
-fn is_whole_wanted() -> bool {
+pub fn is_whole_wanted() -> bool {
     std::env::var_os(WHOLE_VARIABLE).is_some_and(|value| value == "1")
 }
 

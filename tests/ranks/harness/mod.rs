@@ -7,6 +7,8 @@
 
 #[macro_use]
 mod case;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+mod allocations;
 mod expect;
 mod job;
 mod jobs;
@@ -28,8 +30,12 @@ mod world;
 use std::process::ExitCode;
 use std::time::Duration;
 
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+pub use allocations::blocks;
 pub use case::{Case, Outcome, Worlds};
 pub use expect::{Failure, expect_error, expect_text};
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+pub use jobs::is_whole_wanted;
 pub use place::Place;
 pub use rank::{is_plain, job_directory, place, say};
 pub use record::{covered, unsupported};

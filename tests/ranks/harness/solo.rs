@@ -53,6 +53,8 @@ pub struct Solo {
 pub struct Ended {
     pub status: ExitStatus,
     pub output: String,
+    /// The one that its ranks have shared.
+    pub directory: PathBuf,
 }
 
 impl Ended {
@@ -87,6 +89,7 @@ impl Solo {
             End::Exited(status) => Ended {
                 status,
                 output: read(),
+                directory: directory.path().to_owned(),
             },
             End::Stalled => return Err(format!("it hung and was killed\n{}", read())),
         };
