@@ -12,7 +12,7 @@ use crate::harness::{Failure, Outcome, solo_directory};
 const DIRECTORIES: [&str; 3] = ["/dev/shm/", "/tmp/", "/var/tmp/"];
 
 /// How long a launcher may take to end a job.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn note(rank: usize) -> String {
     format!("remains-{rank}")
@@ -91,6 +91,10 @@ pub fn are_gone(job: &Path, ranks: usize) -> Result<(), String> {
             return Ok(());
         }
         if begun.elapsed() > PATIENCE {
+            for file in left.iter().filter_map(|thing| thing.strip_prefix("file ")) {
+                // Nobody else does.
+                let _ = fs::remove_file(file);
+            }
             return Err(format!("left behind: {left:?}"));
         }
         thread::sleep(Duration::from_millis(10));
