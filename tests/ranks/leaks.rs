@@ -2,7 +2,6 @@
 
 mod counts;
 mod remains;
-mod transfers;
 
 use std::env;
 
@@ -12,9 +11,9 @@ use warpcomm::{Communicator, Config, Path, Runtime, Tag};
 
 use super::lifecycle::rank_by_launcher;
 use super::simulated::Simulated;
+use super::transfers::{Rank, Transfer, to_one};
 use crate::harness::{Ended, Failure, Outcome, Solo, Start, is_whole_wanted};
 use counts::Counts;
-use transfers::{Rank, Transfer, to_one};
 
 /// A choice of paths, and what must come of it.
 struct Choice {

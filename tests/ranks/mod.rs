@@ -68,6 +68,10 @@ mod simulated;
 #[cfg(feature = "cuda")]
 mod sweep;
 mod threads;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+mod transfers;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+mod two_networks;
 mod wildcards;
 #[cfg(feature = "cuda")]
 mod without_gpu;
@@ -147,7 +151,10 @@ pub fn solos() -> Vec<&'static Solo> {
     {
         let solos = lifecycle::SOLOS.iter().chain(hangs::SOLOS);
         #[cfg(feature = "cuda")]
-        let solos = solos.chain(paths::SOLOS).chain(leaks::SOLOS);
+        let solos = solos
+            .chain(paths::SOLOS)
+            .chain(leaks::SOLOS)
+            .chain(two_networks::SOLOS);
         solos.collect()
     }
     #[cfg(not(feature = "mpi"))]

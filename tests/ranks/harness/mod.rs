@@ -24,6 +24,8 @@ mod simulate;
 )]
 mod solo;
 mod trials;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+mod two_networks;
 mod watchdog;
 mod world;
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::process::{self, End};
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 use super::simulate;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+use super::two_networks;
 use super::watchdog::Watchdog;
 use super::world::{self, Environment, World};
 use super::{DEADLINE_VARIABLE, Failure, Outcome, SOLO_VARIABLE, deadline};
@@ -32,6 +34,12 @@ pub enum Start {
     /// By the launcher, as so many ranks that have GPUs.
     #[cfg(feature = "cuda")]
     RanksWithGpus(usize),
+    /// By the launcher, as so many ranks that have GPUs, half of them in another network.
+    #[cfg(feature = "cuda")]
+    TwoNetworks(usize),
+    /// The same, where the other half has another host name too.
+    #[cfg(feature = "cuda")]
+    TwoHosts(usize),
     /// By the launcher, which leaves the other ranks alone when one dies.
     Survivors(usize),
 }
@@ -72,6 +80,15 @@ impl Ended {
 }
 
 impl Solo {
+    /// Why this machine cannot run it, if that is no failure.
+    pub fn obstacle(&self) -> Option<String> {
+        match self.start {
+            #[cfg(all(feature = "mpi", feature = "cuda"))]
+            Start::TwoNetworks(_) | Start::TwoHosts(_) => two_networks::obstacle(),
+            _ => None,
+        }
+    }
+
     /// Starts the job and looks at its end.
     pub fn run(&self) -> Result<(), String> {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -109,6 +126,13 @@ impl Solo {
             Start::RanksWithGpus(ranks) => {
                 let driver = simulate::driver(directory, ranks, &mut environment)?;
                 world::command(World::Mpi, ranks, environment, driver.as_deref())
+            }
+            #[cfg(all(feature = "mpi", feature = "cuda"))]
+            Start::TwoNetworks(ranks) | Start::TwoHosts(ranks) => {
+                let driver = simulate::driver(directory, ranks, &mut environment)?;
+                let job = world::command(World::Mpi, ranks, environment, driver.as_deref())?;
+                let has_names = matches!(self.start, Start::TwoHosts(_));
+                two_networks::command(&job, ranks, directory, has_names)
             }
             Start::Alone => world::command(World::Threads, 1, environment, None),
             #[cfg(feature = "mpi")]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use warpcomm::cudarc::driver::{CudaSlice, CudaStream, PinnedHostSlice, sys};
 use warpcomm::{Communicator, Error, ErrorKind, OwnedBufferMut, Result, Source, Status, Tag};
 
+use super::common::EAGER_BYTES;
 use crate::harness::{Failure, Outcome, Place, expect_error};
 use crate::oracle::mixed;
-use crate::suite::common::EAGER_BYTES;
 
 /// The tags of messages are below it, and none is used twice.
 const TAGS: usize = 32_749;
