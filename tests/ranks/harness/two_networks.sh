@@ -2,9 +2,9 @@
 #
 #     unshare --net --pid --mount-proc --fork --kill-child sh two_networks.sh DIRECTORY NAME COMMAND...
 #
-# The addresses are 10.66.0.1 here and 10.66.0.2 there, at the interface `wire` of each. The launcher's agent, which starts what a launcher wants to run on
-# the other host, is DIRECTORY/agent. The other network's host has a name of its own if NAME is not empty. Nothing is
-# left when the first process has ended: a network goes with its last process.
+# The addresses are 10.66.0.1 here and 10.66.0.2 there, at the interface `wire` of each. The launcher's agent, which
+# starts what a launcher wants to run on the other host, is DIRECTORY/agent. The other network's host has a name of its
+# own if NAME is not empty. Nothing is left when the first process has ended: a network goes with its last process.
 set -eu
 directory=$1 name=$2
 shift 2
