@@ -3,6 +3,7 @@
 use std::env;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -138,6 +139,15 @@ impl FromStr for Fault {
     }
 }
 
+/// Where measured crossovers are read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TuningFile {
+    /// From where `warpcomm tune` writes them for this machine.
+    OfThisMachine,
+    None,
+    Named(PathBuf),
+}
+
 /// The settings of a `Runtime` or of ranks as threads.
 ///
 /// | variable | meaning | default |
@@ -150,6 +160,7 @@ impl FromStr for Fault {
 /// | `WARPCOMM_NODE_ID` | any text: ranks are on one node where it is the same, whatever the system says | none: the system says |
 /// | `WARPCOMM_BUFFERED_LIMIT` | most bytes that the copies of a rank's buffered sends take together | 1 GiB (1073741824) |
 /// | `WARPCOMM_CHECK` | `1`: collectives compare their arguments before they move data; `0`: they trust them; the same on all ranks | 1 |
+/// | `WARPCOMM_TUNING` | the file with what `warpcomm tune` has measured, or `none`; that of rank 0 counts for all ranks; see [`Tuning`](crate::Tuning) | the file for this machine in the user's cache directory, if there is one |
 /// | `WARPCOMM_THREAD_LEVEL` | `single`, `funneled`, `serialized` or `multiple`, asked of MPI | `multiple` |
 /// | `WARPCOMM_FAULT` | faults to inject, separated by commas; see [`Fault`] | none |
 ///
@@ -212,6 +223,7 @@ pub struct Config {
     pub(crate) node_id: Option<String>,
     pub(crate) buffered_limit: usize,
     pub(crate) check: bool,
+    pub(crate) tuning: TuningFile,
     pub(crate) thread_level: ThreadLevel,
     pub(crate) faults: Vec<Fault>,
 }
@@ -227,6 +239,7 @@ impl Default for Config {
             node_id: None,
             buffered_limit: 1 << 30,
             check: true,
+            tuning: TuningFile::OfThisMachine,
             thread_level: ThreadLevel::Multiple,
             faults: Vec::new(),
         }
@@ -291,6 +304,14 @@ impl Config {
                 "0" => false,
                 "1" => true,
                 _ => return Err(Error::invalid("neither 0 nor 1")),
+            };
+            Ok(())
+        })?;
+        read("WARPCOMM_TUNING", &mut |value| {
+            config.tuning = match value {
+                "" => return Err(Error::invalid("neither a file nor none")),
+                "none" => TuningFile::None,
+                file => TuningFile::Named(file.into()),
             };
             Ok(())
         })?;
@@ -405,6 +426,27 @@ impl Config {
         self
     }
 
+    /// Sets the file with measured crossovers that decides which algorithms collectives take, or none: then they take
+    /// those that they take by default. See [`Tuning`](crate::Tuning).
+    ///
+    /// The file of rank 0 counts for all ranks of a communicator, whatever the others have set.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Config, Place};
+    ///
+    /// let config = Config::default().tuning(None);
+    /// let reasons = Communicator::threads_with(&config, 2, |comm| {
+    ///     comm.explain("allreduce", 1000, Place::Host).map(|chosen| chosen.to_string())
+    /// })?;
+    /// let reason = "direct: 1000 bytes are below 16384, the default: WARPCOMM_TUNING=none";
+    /// assert!(reasons.into_iter().all(|chosen| chosen.unwrap() == reason));
+    /// # Ok::<(), warpcomm::Error>(())
+    /// ```
+    pub fn tuning(mut self, file: Option<PathBuf>) -> Config {
+        self.tuning = file.map_or(TuningFile::None, TuningFile::Named);
+        self
+    }
+
     /// Sets the thread level that is asked of MPI.
     pub fn thread_level(mut self, level: ThreadLevel) -> Config {
         self.thread_level = level;
@@ -448,6 +490,7 @@ mod tests {
             ("WARPCOMM_NODE_ID", "left"),
             ("WARPCOMM_BUFFERED_LIMIT", "5000000000"),
             ("WARPCOMM_CHECK", "0"),
+            ("WARPCOMM_TUNING", "/a/file"),
             ("WARPCOMM_THREAD_LEVEL", "funneled"),
             ("WARPCOMM_FAULT", "drop:3, delay:1@2"),
         ])
@@ -460,6 +503,7 @@ mod tests {
         assert_eq!(config.node_id.as_deref(), Some("left"));
         assert_eq!(config.buffered_limit, 5_000_000_000);
         assert!(!config.check);
+        assert_eq!(config.tuning, TuningFile::Named("/a/file".into()));
         assert_eq!(config.thread_level, ThreadLevel::Funneled);
         let faults = [
             Fault::new(FaultAction::Drop, 3, None),
@@ -480,6 +524,7 @@ mod tests {
             ("WARPCOMM_PATHS", "fast"),
             ("WARPCOMM_BUFFERED_LIMIT", "lots"),
             ("WARPCOMM_CHECK", "yes"),
+            ("WARPCOMM_TUNING", ""),
             ("WARPCOMM_THREAD_LEVEL", "MULTIPLE"),
             ("WARPCOMM_FAULT", "fail:0"),
             ("WARPCOMM_FAULT", "burn:1"),

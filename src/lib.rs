@@ -63,6 +63,7 @@ mod runtime;
 mod scope;
 mod threads;
 mod transport;
+mod tuning;
 mod wire;
 
 #[cfg(feature = "serde")]
@@ -85,12 +86,14 @@ pub use message::{PROC_NULL, Source, Status, Tag};
 pub use mpi;
 pub use op::Op;
 pub use path::{ChosenPath, Path};
+pub use plan::{Algorithm, ChosenAlgorithm};
 pub use point_to_point::Message;
 pub use request::{AnyPersistent, AnyRequest, Persistent, Request, RequestError, Tested};
 pub use request::{start_all, test_all, test_any, test_some, wait_all, wait_any, wait_some};
 #[cfg(feature = "mpi")]
 pub use runtime::Runtime;
 pub use scope::{Scope, ScopedRequest};
+pub use tuning::{Machine, Tuning};
 pub use wire::Wire;
 
 /// The examples of the README.

@@ -1,4 +1,28 @@
 //! Which algorithm an operation uses: a pure function of what all ranks know alike.
+//!
+//! Crossovers by default are in [`choice`], and what was measured is in the [`table`]; [`lengths`] are not measured.
+
+mod algorithm;
+mod choice;
+mod chosen;
+#[cfg_attr(
+    not(feature = "mpi"),
+    allow(dead_code, reason = "ranks that are threads have one table")
+)]
+mod encode;
+mod lengths;
+mod table;
+
+pub use algorithm::Algorithm;
+pub use chosen::ChosenAlgorithm;
+
+use choice::Candidate;
+pub(crate) use choice::Choice;
+pub(crate) use chosen::{Planned, Reason};
+pub(crate) use lengths::{UNOFFERED_BYTES, chunk_bytes};
+#[cfg(all(test, feature = "serde"))]
+pub(crate) use table::tests::rows;
+pub(crate) use table::{Ladder, Ladders, Row, Step, Table};
 
 /// Stamps the table of the operations into an enum. A row is the variant, the name of the method, and what
 /// ranks do in it.
@@ -92,24 +116,17 @@ impl Operation {
         self.kind() == Kind::Steps
     }
 
+    /// The operation by the name of its method.
+    pub(crate) fn of_name(name: &str) -> Option<Operation> {
+        Operation::ALL
+            .iter()
+            .copied()
+            .find(|operation| operation.name() == name)
+    }
+
     pub(crate) fn from_code(code: u8) -> Option<Operation> {
         Operation::ALL.get(usize::from(code)).copied()
     }
-}
-
-/// How an operation moves its data after the ranks have agreed on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Algorithm {
-    /// The data were in the frames of the agreement; of `alltoallv`, `alltoallw` and `reduce_scatter` what the
-    /// ranks tell each other about them.
-    Frames,
-    /// Every block goes straight from the rank that has it to the ranks that need it; a reduction is
-    /// folded whole by each rank that needs its result.
-    Direct,
-    /// Down a binomial tree (bcast).
-    Tree,
-    /// Each rank gets or folds one block, then all gather the blocks (bcast, reduce, allreduce).
-    Blocks,
 }
 
 /// The most bytes of payload in a frame.
@@ -118,12 +135,6 @@ pub(crate) const FRAME_PAYLOAD_BYTES: usize = 256;
 /// The most ranks that send their frames to each other; more merge them along a tree, without payload.
 pub(crate) const DIRECT_FRAME_RANKS: usize = 64;
 
-/// From this many bytes on each rank folds one block of a reduction.
-const REDUCE_BLOCKS_BYTES: usize = 16 * 1024;
-
-/// From this many bytes on a bcast sends blocks instead of the whole along a tree.
-const BCAST_BLOCKS_BYTES: usize = 256 * 1024;
-
 /// What all ranks know of an operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question {
@@ -131,47 +142,78 @@ pub(crate) struct Question {
     pub ranks: usize,
     /// The longest payload that any rank would put into a frame.
     pub bytes: usize,
+    /// Whether elements of any rank are on a GPU. It does not matter for what rides in frames.
+    pub on_device: bool,
     /// Whether the operation starts with an agreement.
     pub checked: bool,
 }
 
-/// The algorithm for an operation.
+/// The algorithm for an operation, and why it is this one.
 #[inline]
-pub(crate) fn plan(question: Question) -> Algorithm {
+pub(crate) fn plan(question: Question, ladders: &Ladders) -> Planned {
     let Question {
         operation,
         ranks,
         bytes,
+        on_device,
         checked,
     } = question;
     if checked && ranks <= DIRECT_FRAME_RANKS && bytes <= FRAME_PAYLOAD_BYTES {
-        return Algorithm::Frames;
+        return Planned {
+            algorithm: Algorithm::Frames,
+            reason: Reason::Rides,
+        };
     }
-    match operation {
-        Operation::Reduce | Operation::Allreduce if bytes >= REDUCE_BLOCKS_BYTES && ranks > 1 => {
-            Algorithm::Blocks
-        }
-        Operation::Bcast | Operation::BcastObject | Operation::AllreduceObject
-            if bytes >= BCAST_BLOCKS_BYTES && ranks > 2 =>
-        {
-            Algorithm::Blocks
-        }
-        Operation::Bcast | Operation::BcastObject | Operation::AllreduceObject => Algorithm::Tree,
-        _ => Algorithm::Direct,
+    let Some(choice) = Choice::of(operation) else {
+        return Planned {
+            algorithm: Algorithm::Direct,
+            reason: Reason::Only,
+        };
+    };
+    let rung = ladders.rung(choice, on_device);
+    let (step, below) = rung.ladder.at(bytes);
+    match choice.candidate(step.algorithm) {
+        Some(&Candidate {
+            algorithm,
+            least_ranks,
+            ..
+        }) if least_ranks > ranks => Planned {
+            algorithm: choice.first(),
+            reason: Reason::TooFew {
+                wanted: algorithm,
+                least: least_ranks,
+            },
+        },
+        _ => Planned {
+            algorithm: step.algorithm,
+            reason: Reason::Length {
+                from: step.from,
+                below,
+                source: rung.source,
+            },
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    fn planned(operation: Operation, ranks: usize, bytes: usize) -> Algorithm {
-        plan(Question {
+    use super::*;
+    use crate::device::Place;
+
+    fn question(operation: Operation, ranks: usize, bytes: usize) -> Question {
+        Question {
             operation,
             ranks,
             bytes,
+            on_device: false,
             checked: true,
-        })
+        }
+    }
+
+    fn planned(operation: Operation, ranks: usize, bytes: usize) -> Algorithm {
+        plan(question(operation, ranks, bytes), Ladders::by_default()).algorithm
     }
 
     #[test]
@@ -188,12 +230,10 @@ mod tests {
         assert_eq!(planned(Operation::Allreduce, 65, 8), Algorithm::Direct);
         assert_eq!(planned(Operation::Allreduce, 2, 257), Algorithm::Direct);
         let unchecked = Question {
-            operation: Operation::Bcast,
-            ranks: 2,
-            bytes: 8,
             checked: false,
+            ..question(Operation::Bcast, 2, 8)
         };
-        assert_eq!(plan(unchecked), Algorithm::Tree);
+        assert_eq!(plan(unchecked, Ladders::by_default()).algorithm, Algorithm::Tree);
     }
 
     #[test]
@@ -203,5 +243,106 @@ mod tests {
         assert_eq!(planned(Operation::Bcast, 2, 1 << 20), Algorithm::Tree);
         assert_eq!(planned(Operation::Gather, 3, 1 << 20), Algorithm::Direct);
         assert_eq!(planned(Operation::Scan, 3, 1 << 20), Algorithm::Direct);
+    }
+
+    #[test]
+    fn the_default_crossovers_are_where_they_are_documented() {
+        for (operation, ranks, crossover, below) in [
+            (Operation::Allreduce, 2, 16 << 10, Algorithm::Direct),
+            (Operation::Reduce, 2, 16 << 10, Algorithm::Direct),
+            (Operation::Bcast, 3, 256 << 10, Algorithm::Tree),
+            (Operation::BcastObject, 3, 256 << 10, Algorithm::Tree),
+        ] {
+            assert_eq!(planned(operation, ranks, crossover - 1), below);
+            assert_eq!(planned(operation, ranks, crossover), Algorithm::Blocks);
+            assert_eq!(planned(operation, ranks - 1, crossover), below);
+        }
+    }
+
+    /// A table in which allreduce goes in blocks between 1,000 and 2,000 bytes, on 2 ranks and hosts.
+    fn measured() -> Table {
+        let steps = [
+            (0, Algorithm::Direct),
+            (1000, Algorithm::Blocks),
+            (2000, Algorithm::Direct),
+        ];
+        let steps = steps.map(|(from, algorithm)| Step { from, algorithm });
+        let row = Row {
+            choice: Choice::Allreduce,
+            place: Place::Host,
+            ranks: 2,
+            ladder: Ladder::new(Choice::Allreduce, steps.to_vec()).unwrap(),
+        };
+        Table::new(vec![row], "/a/file")
+    }
+
+    #[test]
+    fn what_was_measured_counts_from_byte_to_byte() {
+        let ladders = Ladders::new(&Arc::new(measured()), 4);
+        let planned = |bytes| plan(question(Operation::Allreduce, 4, bytes), &ladders).algorithm;
+        assert_eq!(
+            [999, 1000, 1999, 2000, 1 << 30].map(planned),
+            [
+                Algorithm::Direct,
+                Algorithm::Blocks,
+                Algorithm::Blocks,
+                Algorithm::Direct,
+                Algorithm::Direct
+            ]
+        );
+    }
+
+    #[test]
+    fn every_choice_has_its_reason() {
+        let table = measured().with(Choice::Reduce, Algorithm::Blocks);
+        let ladders = Ladders::new(&Arc::new(table), 2);
+        let explained =
+            |question| ChosenAlgorithm::new(question, plan(question, &ladders), &ladders).to_string();
+        let of = |operation, bytes| explained(question(operation, 2, bytes));
+        assert_eq!(
+            of(Operation::Allreduce, 8),
+            "frames: 8 bytes ride in the frames of the agreement, as up to 256 do among at most 64 ranks"
+        );
+        assert_eq!(of(Operation::Gather, 1000), "direct: gather has no other");
+        assert_eq!(
+            of(Operation::Allreduce, 999),
+            "direct: 999 bytes are below 1000, as measured with 2 ranks: /a/file"
+        );
+        assert_eq!(
+            of(Operation::Allreduce, 1000),
+            "blocks: 1000 bytes are at least 1000 and below 2000, as measured with 2 ranks: /a/file"
+        );
+        assert_eq!(
+            of(Operation::Allreduce, 2000),
+            "direct: 2000 bytes are at least 2000, as measured with 2 ranks: /a/file"
+        );
+        assert_eq!(
+            of(Operation::Reduce, 300),
+            "blocks: at all lengths, as the program says"
+        );
+        assert_eq!(
+            of(Operation::Bcast, 300),
+            "tree: 300 bytes are below 262144, the default: /a/file has nothing for this"
+        );
+        assert_eq!(
+            of(Operation::Bcast, 1 << 20),
+            "tree: blocks is for 3 ranks or more, and there are 2"
+        );
+        let on_device = Question {
+            on_device: true,
+            ..question(Operation::Allreduce, 2, 16384)
+        };
+        assert_eq!(
+            explained(on_device),
+            "blocks: 16384 bytes are at least 16384, the default: /a/file has nothing for this"
+        );
+        let nothing = Ladders::new(&Arc::new(Table::empty("there is no file")), 2);
+        let question = question(Operation::Allreduce, 2, 300);
+        let chosen = ChosenAlgorithm::new(question, plan(question, &nothing), &nothing);
+        assert_eq!(
+            chosen.reason(),
+            "300 bytes are below 16384, the default: there is no file"
+        );
+        assert_eq!(chosen.algorithm(), Algorithm::Direct);
     }
 }

@@ -89,7 +89,7 @@ impl Runtime {
         let stopped = Arc::clone(&engine);
         process.on_finalize(move || drop(stopped.stop()))?;
         Ok(Runtime {
-            library_version: process.library_version(),
+            library_version: Process::library_version(),
             process: Some(process),
             engine,
             world: Mutex::default(),

@@ -8,8 +8,10 @@ use crate::comm::Communicator;
 use crate::config::Config;
 use crate::engine::{Endpoint, Engine, Family, OF_THE_WORLD};
 use crate::error::{Error, Result};
+use crate::plan::Table;
 use crate::transport::local::{Local, World};
 use crate::transport::{self, Transport};
+use crate::tuning;
 
 impl Communicator {
     /// Runs a closure on `ranks` threads, each a rank of one communicator; returns their values in the order
@@ -22,7 +24,7 @@ impl Communicator {
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for a `WARPCOMM_*` variable that cannot be
-    /// read, or if a rank ended with operations pending.
+    /// read, for a file with measured crossovers that cannot be, or if a rank ended with operations pending.
     ///
     /// ```
     /// use warpcomm::{Communicator, Op};
@@ -47,14 +49,15 @@ impl Communicator {
         ranks: usize,
         body: impl Fn(Communicator) -> R + Sync,
     ) -> Result<Vec<R>> {
+        let table = Arc::new(tuning::load(&config.tuning, None)?);
         let world = World::new(ranks);
         let outcomes = thread::scope(|scope| {
             let threads: Vec<_> = (0..ranks)
                 .map(|rank| {
-                    let (world, body) = (&world, &body);
+                    let (world, table, body) = (&world, &table, &body);
                     let spawned = thread::Builder::new()
                         .name(format!("rank {rank}"))
-                        .spawn_scoped(scope, move || run_rank(world, config, rank, body));
+                        .spawn_scoped(scope, move || run_rank(world, config, table, rank, body));
                     spawned.map_err(|error| {
                         world.lose(rank, "could not be started");
                         Error::new(
@@ -91,6 +94,7 @@ impl Communicator {
 fn run_rank<R>(
     world: &Arc<World>,
     config: &Config,
+    table: &Arc<Table>,
     rank: usize,
     body: &(impl Fn(Communicator) -> R + Sync),
 ) -> Result<R> {
@@ -108,6 +112,7 @@ fn run_rank<R>(
         let family = Family::founded(private, OF_THE_WORLD);
         engine.families().add_world(&family);
         let endpoint = Endpoint::new(&engine, user, &family, 0)?;
+        endpoint.plan_by(table);
         Ok(body(Communicator::new(endpoint, config.timeout)))
     }));
     if outcome.is_err() {

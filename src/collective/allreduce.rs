@@ -3,7 +3,7 @@
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
 use super::forms::{apart_forms, in_place_forms};
-use super::reduce::{Inputs, fold_frames, own_or_note, reduce_scatter};
+use super::reduce::{Candidates, Inputs, fold_frames, own_or_note, reduce_scatter};
 use super::{Apart, Call, Collective, InPlace, allgather, check_room};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
@@ -118,7 +118,7 @@ pub(super) async fn allreduce(
     op: Op,
     local: Result<()>,
 ) -> Result<()> {
-    let algorithm = call.plan(own.bytes());
+    let candidates = Candidates::new(call, own);
     let mut local = local
         .and_then(|()| op.check(own.dtype()))
         .and_then(|()| own.check())
@@ -127,12 +127,13 @@ pub(super) async fn allreduce(
     if let Some(plain) = call.plain() {
         return Box::pin(plain.allreduce(own, result, op, local)).await;
     }
-    let inputs = match algorithm {
-        Algorithm::Frames => None,
-        Algorithm::Blocks => own_or_note(Inputs::of_block(call, own, Some(result)), &mut local),
-        Algorithm::Direct | Algorithm::Tree => {
-            own_or_note(Inputs::new(call, own, Some(result), own.elements()), &mut local)
-        }
+    let inputs = if candidates.ride() {
+        None
+    } else if candidates.have(Algorithm::Direct) {
+        // There is room for blocks then, too.
+        own_or_note(Inputs::new(call, own, Some(result), own.elements()), &mut local)
+    } else {
+        own_or_note(Inputs::of_block(call, own, Some(result)), &mut local)
     };
     let terms = Terms {
         dtype: Some(own.dtype()),
@@ -140,9 +141,9 @@ pub(super) async fn allreduce(
         count: own.elements(),
         ..Terms::NONE
     };
-    let riding = (algorithm == Algorithm::Frames).then_some(own);
+    let riding = candidates.ride().then_some(own);
     let mut agreed = call.agree(terms, local, riding).await?;
-    match (algorithm, inputs) {
+    match (candidates.taken(call, &agreed), inputs) {
         (Algorithm::Blocks, Some(inputs)) => in_blocks(call, &inputs, own, result, op, &mut agreed).await,
         (_, Some(inputs)) => direct(call, &inputs, own, result, op, &mut agreed).await,
         (_, None) => {

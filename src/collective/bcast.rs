@@ -71,17 +71,16 @@ pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize, local: 
     if let Some(plain) = call.plain() {
         return Box::pin(plain.bcast(span, root, local)).await;
     }
-    let algorithm = call.plan(span.bytes());
+    let rides = call.would_take(span.bytes(), call.on_device) == Algorithm::Frames;
     let terms = Terms {
         dtype: Some(span.dtype()),
         root: Some(root),
         count: span.elements(),
         ..Terms::NONE
     };
-    let in_frame = algorithm == Algorithm::Frames && call.rank() == root;
-    let riding = (in_frame).then_some(span);
+    let riding = (rides && call.rank() == root).then_some(span);
     let mut agreed = call.agree(terms, local, riding).await?;
-    match algorithm {
+    match call.takes(call.would_take(span.bytes(), agreed.on_device)) {
         Algorithm::Frames => {
             if call.rank() != root {
                 span.fill(agreed.payload(root)).await?;

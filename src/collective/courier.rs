@@ -9,6 +9,7 @@ use crate::engine::{Expected, Offer, Phase, Slab, Transfer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Op;
 use crate::path::Path;
+use crate::plan::UNOFFERED_BYTES;
 use crate::transport::Pieces;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -94,9 +95,6 @@ impl<'a> Message<'a> {
         )
     }
 }
-
-/// The longest message in bytes that goes without an offer wherever its elements are, if pieces are not shorter.
-const UNOFFERED_BYTES: usize = 16 << 10;
 
 /// Received bools.
 struct Bools {

@@ -69,6 +69,7 @@ impl Communicator {
             self.run(&inside, &[&activity], pin!(post.meet(&members, own)))
         });
         let endpoint = endpoint.map_err(|error| activity.name(error))?;
+        endpoint.plan_by(self.endpoint.ladders().table());
         Ok(Communicator::new(endpoint, self.timeout()))
     }
 }

@@ -1,12 +1,13 @@
 //! `duplicate`.
 
+use std::sync::Arc;
 use std::task::Poll;
 
 use super::{Blocking, Call};
 use crate::comm::Communicator;
 use crate::engine::{Endpoint, Phase};
 use crate::error::{Error, Result};
-use crate::plan::Operation;
+use crate::plan::{Operation, Table};
 use crate::transport::plain::Division;
 use crate::transport::{Context, Creation, Transport};
 
@@ -47,12 +48,17 @@ impl Communicator {
             let made = self.divide(plain, Operation::Duplicate, Division::Same)?;
             return made.ok_or_else(|| Error::invalid("MPI made no communicator"));
         }
+        self.duplicate_that_plans_by(self.endpoint.ladders().table())
+    }
+
+    /// Makes a native one, on which a table decides which algorithms collectives take; the same on all ranks.
+    pub(super) fn duplicate_that_plans_by(&self, table: &Arc<Table>) -> Result<Communicator> {
         let blocking = Blocking::enter(self, Operation::Duplicate, &())?;
-        blocking.run(duplicate(&blocking.call()))
+        blocking.run(duplicate(&blocking.call(), table))
     }
 }
 
-async fn duplicate(call: &Call<'_>) -> Result<Communicator> {
+async fn duplicate(call: &Call<'_>, table: &Arc<Table>) -> Result<Communicator> {
     call.begin().await?;
     let place = call.find_place(Ok(())).await?;
     let endpoint = call.endpoint();
@@ -63,7 +69,9 @@ async fn duplicate(call: &Call<'_>) -> Result<Communicator> {
             handle,
             ..endpoint.context.clone()
         };
-        Endpoint::new(&endpoint.engine, context, &endpoint.family, place.slot)
+        let made = Endpoint::new(&endpoint.engine, context, &endpoint.family, place.slot)?;
+        made.plan_by(table);
+        Ok(made)
     };
     let made = made.await;
     let endpoint = call.conclude(place, made).await?;

@@ -4,6 +4,7 @@
 //! as [`plan`](crate::plan) says, messages through a [`courier`].
 
 mod agreement;
+mod algorithm;
 mod allgather;
 mod allgatherv;
 mod allreduce;
@@ -272,17 +273,32 @@ impl<'a> Call<'a> {
         self.endpoint().engine.config().check || !self.operation.moves_data()
     }
 
-    /// The algorithm for a payload of at most `bytes` bytes on each rank.
+    /// The algorithm for a payload of at most `bytes` bytes on each rank, of an operation that has no other for it.
     #[inline]
     fn plan(&self, bytes: usize) -> Algorithm {
-        let Call { operation, .. } = *self;
-        let algorithm = plan(Question {
-            operation,
+        self.takes(self.would_take(bytes, self.on_device))
+    }
+
+    /// The algorithm for a payload of at most `bytes` bytes on each rank, if elements of any rank are on a GPU or not.
+    ///
+    /// What rides in frames does so wherever it is. For more, ranks know where the elements of the others are when they
+    /// have agreed, and only then do all of them take the same.
+    #[inline]
+    fn would_take(&self, bytes: usize, on_device: bool) -> Algorithm {
+        let question = Question {
+            operation: self.operation,
             ranks: self.ranks(),
             bytes,
+            on_device,
             checked: self.is_checked(),
-        });
-        if operation.moves_data() {
+        };
+        plan(question, self.endpoint().ladders()).algorithm
+    }
+
+    /// Notes the algorithm for traces.
+    #[inline]
+    fn takes(&self, algorithm: Algorithm) -> Algorithm {
+        if self.operation.moves_data() {
             self.activity.takes(algorithm);
         }
         algorithm

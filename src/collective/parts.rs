@@ -147,5 +147,7 @@ fn make(call: &Call<'_>, parts: &Parts) -> Result<Option<Arc<Endpoint>>> {
         rank,
         group: Arc::clone(&group),
     };
-    Endpoint::new(engine, context(user), &Family::new(context(private)), 0).map(Some)
+    let made = Endpoint::new(engine, context(user), &Family::new(context(private)), 0)?;
+    made.plan_by(call.endpoint().ladders().table());
+    Ok(Some(made))
 }

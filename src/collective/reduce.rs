@@ -112,12 +112,13 @@ in_place_forms! {
 }
 
 async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root: usize) -> Result<()> {
-    let algorithm = call.plan(own.bytes());
+    let candidates = Candidates::new(call, own);
+    let is_root = call.rank() == root;
     let mut local = call
         .check_root(root)
         .and_then(|()| op.check(own.dtype()))
         .and_then(|()| own.check());
-    let folded = (call.rank() == root).then_some(result);
+    let folded = is_root.then_some(result);
     if let Some(result) = folded {
         local = local
             .and_then(|()| check_room(result, own.elements()))
@@ -126,14 +127,14 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
     if let Some(plain) = call.plain() {
         return Box::pin(plain.reduce(own, result, op, root, local)).await;
     }
-    let scratch = match (algorithm, call.rank() == root) {
-        (Algorithm::Frames, _) => None,
-        // Only the root folds.
-        (Algorithm::Direct | Algorithm::Tree, false) => None,
-        (Algorithm::Direct | Algorithm::Tree, true) => {
-            own_or_note(Inputs::new(call, own, folded, own.elements()), &mut local)
-        }
-        (Algorithm::Blocks, _) => own_or_note(Inputs::of_block(call, own, folded), &mut local),
+    let scratch = if is_root && candidates.have(Algorithm::Direct) {
+        // There is room for blocks then, too.
+        own_or_note(Inputs::new(call, own, folded, own.elements()), &mut local)
+    } else if candidates.have(Algorithm::Blocks) {
+        own_or_note(Inputs::of_block(call, own, folded), &mut local)
+    } else {
+        // Only the root folds what comes whole.
+        None
     };
     let terms = Terms {
         dtype: Some(own.dtype()),
@@ -142,11 +143,11 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
         count: own.elements(),
         ..Terms::NONE
     };
-    let riding = (algorithm == Algorithm::Frames).then_some(own);
+    let riding = candidates.ride().then_some(own);
     let mut agreed = call.agree(terms, local, riding).await?;
-    match (algorithm, scratch) {
+    match (candidates.taken(call, &agreed), scratch) {
         (Algorithm::Frames, _) => {
-            if call.rank() == root {
+            if is_root {
                 fold_frames(call, &agreed, 0..call.ranks(), 0, own, result, op).await?;
             }
             agreed.over()
@@ -154,7 +155,53 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
         (Algorithm::Blocks, Some(inputs)) => {
             in_blocks(call, &inputs, own, result, op, root, &mut agreed).await
         }
-        (_, inputs) => direct(call, inputs.as_ref(), own, result, op, root, &mut agreed).await,
+        (_, inputs) => {
+            let inputs = inputs.as_ref().filter(|_| is_root);
+            direct(call, inputs, own, result, op, root, &mut agreed).await
+        }
+    }
+}
+
+/// The algorithms that a reduction may take: which one, the ranks know when they have agreed, because it depends on where
+/// the elements of all are. Memory must be there before, since a rank that has none says so in the agreement.
+#[derive(Clone, Copy)]
+pub(super) struct Candidates {
+    /// Where the elements of all are on hosts.
+    on_hosts: Algorithm,
+    /// Where those of some are on a GPU.
+    on_device: Algorithm,
+}
+
+impl Candidates {
+    #[inline]
+    pub(super) fn new(call: &Call<'_>, own: &Span<'_>) -> Candidates {
+        let on_device = call.would_take(own.bytes(), true);
+        let on_hosts = match call.on_device {
+            true => on_device,
+            false => call.would_take(own.bytes(), false),
+        };
+        Candidates { on_hosts, on_device }
+    }
+
+    /// Whether the elements ride in frames, wherever they are.
+    #[inline]
+    pub(super) fn ride(self) -> bool {
+        self.have(Algorithm::Frames)
+    }
+
+    #[inline]
+    pub(super) fn have(self, algorithm: Algorithm) -> bool {
+        [self.on_hosts, self.on_device].contains(&algorithm)
+    }
+
+    /// The one that all ranks take.
+    #[inline]
+    pub(super) fn taken(self, call: &Call<'_>, agreed: &Agreed<'_>) -> Algorithm {
+        call.takes(if agreed.on_device {
+            self.on_device
+        } else {
+            self.on_hosts
+        })
     }
 }
 

@@ -1,15 +1,17 @@
 //! The communicator of all ranks that MPI has started.
 
 use super::duplicate::created;
-use super::{Blocking, Call, allgather::allgather};
+use super::{Blocking, Call, allgather::allgather, bcast::bcast};
 use crate::buffer::lower::{Lower, LowerMut};
 use crate::comm::Communicator;
 use crate::engine::{Endpoint, Engine, Family, OF_THE_WORLD};
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::Operation;
+use crate::plan::{Operation, Table};
 use crate::transport::Context;
+use crate::transport::mpi::Process;
 #[cfg(feature = "cuda")]
 use crate::transport::mpi::node::local_rank;
+use crate::tuning::{self, Machine};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -45,6 +47,8 @@ fn native(engine: &Arc<Engine>, parent: &Context, family: &Arc<Family>) -> Resul
     let comm = Communicator::new(endpoint, engine.config().timeout);
     let blocking = Blocking::enter(&comm, Operation::World, &())?;
     let _all_know_their_gpu = blocking.run(compare_settings(&blocking.call()))?;
+    let table = blocking.run(table_of_rank_0(&blocking.call()))?;
+    comm.endpoint.plan_by(&Arc::new(table));
     #[cfg(feature = "cuda")]
     if !_all_know_their_gpu {
         // No rank leaves the comparison before all are in it, so that all come here.
@@ -66,6 +70,26 @@ fn finish<T>(creation: impl Future<Output = T>) -> T {
         }
         std::thread::yield_now();
     }
+}
+
+/// Reads the measured crossovers on rank 0, and tells them to all: a rank that reads its own might have others, or none.
+async fn table_of_rank_0(call: &Call<'_>) -> Result<Table> {
+    let (mut bytes, local) = match call.rank() {
+        0 => {
+            let here = Machine::here(&Process::library_version(), call.ranks());
+            let table = tuning::load(&call.endpoint().engine.config().tuning, Some(here));
+            table.map_or_else(
+                |error| (Vec::new(), Err(error)),
+                |table| (table.to_bytes(), Ok(())),
+            )
+        }
+        _ => (Vec::new(), Ok(())),
+    };
+    let mut length = [bytes.len() as u64];
+    bcast(call, &length.lower_mut(), 0, local).await?;
+    bytes.resize(length[0] as usize, 0);
+    bcast(call, &bytes.lower_mut(), 0, Ok(())).await?;
+    Table::read(&bytes)
 }
 
 /// Compares the settings, and says whether every rank knows its number on its node.

@@ -16,6 +16,7 @@ use crate::buffer::Span;
 use crate::device::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::Path;
+use crate::plan::chunk_bytes;
 use crate::transport::{End, Pieces, Route, Tags, WINDOW, Way, Waybill};
 
 /// The peer of a message, and the tags that it has for itself.
@@ -72,7 +73,12 @@ async fn look_again() {
 
 /// The pieces of a message on a path.
 fn pieces(endpoint: &Endpoint, bytes: usize, path: Path) -> Pieces {
-    Pieces::new(bytes, path, endpoint.engine.config().chunk)
+    let chunk = endpoint
+        .engine
+        .config()
+        .chunk
+        .unwrap_or_else(|| chunk_bytes(bytes));
+    Pieces::new(bytes, path, Some(chunk))
 }
 
 /// Whether the transport has its own way for elements, from or to a span.

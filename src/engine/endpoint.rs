@@ -17,7 +17,7 @@ use super::whereabouts::Standing;
 use super::{Engine, Inside};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::{ChosenPath, Path};
-use crate::plan::Operation;
+use crate::plan::{Ladders, Operation, Table};
 use crate::transport::Context;
 use crate::transport::plain::Plain as Library;
 
@@ -47,6 +47,8 @@ pub(crate) struct Endpoint {
     noticed: Mutex<Noticed>,
     /// What the thread in a collective does inside of MPI, where it does not wait in the engine.
     in_library: Mutex<Option<Activity>>,
+    /// Once the ranks have the same.
+    ladders: OnceLock<Ladders>,
 }
 
 /// Since when a communicator is where it is, as far as somebody has looked.
@@ -144,7 +146,20 @@ impl Endpoint {
                 is_inside: false,
                 since: Instant::now(),
             }),
+            ladders: OnceLock::new(),
         }
+    }
+
+    /// Has the table decide here which algorithms collectives take. The first to say so counts, before the first
+    /// collective that moves data.
+    pub(crate) fn plan_by(&self, table: &Arc<Table>) {
+        let _ = self.ladders.set(Ladders::new(table, self.size()));
+    }
+
+    /// Which algorithms collectives take.
+    #[inline]
+    pub(crate) fn ladders(&self) -> &Ladders {
+        self.ladders.get().unwrap_or_else(|| Ladders::by_default())
     }
 
     /// This rank's number, in the local group of an intercommunicator.

@@ -9,9 +9,6 @@ pub(crate) const LARGEST_MESSAGE_BYTES: usize = 64 << 20;
 /// The most bytes of a piece in memory that two processes share, which holds a [`WINDOW`] of them.
 pub(crate) const SHARED_PIECE_BYTES: usize = 4 << 20;
 
-/// The bytes of a message up to which it is staged whole.
-const WHOLE_BYTES: usize = 256 << 10;
-
 /// How many pieces of one message are under way at the same time, where one copy waits for another.
 pub(crate) const WINDOW: usize = 4;
 
@@ -27,15 +24,15 @@ pub(crate) struct Pieces {
 
 impl Pieces {
     /// The pieces of `bytes` bytes on a path; `chunk` is what to cut elements into that go through pinned memory, if
-    /// that is not left to the table here.
+    /// they are cut.
     pub(crate) fn new(bytes: usize, path: Path, chunk: Option<usize>) -> Pieces {
         let length = match path {
             Path::Host => LARGEST_MESSAGE_BYTES,
             Path::SameProcess => bytes.max(1),
-            Path::Staged => chunk.unwrap_or_else(|| chunk_bytes(bytes)),
-            Path::SharedPinned | Path::PeerGpuIpc | Path::SameGpuIpc => chunk
-                .unwrap_or_else(|| chunk_bytes(bytes))
-                .min(SHARED_PIECE_BYTES),
+            Path::Staged => chunk.unwrap_or(bytes.max(1)),
+            Path::SharedPinned | Path::PeerGpuIpc | Path::SameGpuIpc => {
+                chunk.unwrap_or(bytes.max(1)).min(SHARED_PIECE_BYTES)
+            }
         };
         Pieces { path, bytes, length }
     }
@@ -55,19 +52,6 @@ impl Pieces {
     /// The first byte and the length in bytes of each.
     pub(crate) fn iter(self) -> impl Iterator<Item = (usize, usize)> {
         (0..self.count()).filter_map(move |piece| self.nth(piece))
-    }
-}
-
-/// Pieces that overlap their copies, and are long enough that nobody notices what each costs: near the square root of
-/// bytes times the cost of a copy in bytes.
-fn chunk_bytes(bytes: usize) -> usize {
-    const KIB: usize = 1 << 10;
-    const MIB: usize = 1 << 20;
-    match bytes {
-        _ if bytes <= WHOLE_BYTES => bytes.max(1),
-        _ if bytes <= 4 * MIB => 512 * KIB,
-        _ if bytes <= 32 * MIB => 2 * MIB,
-        _ => 4 * MIB,
     }
 }
 
@@ -101,14 +85,5 @@ mod tests {
             Some((64 << 20, 1))
         );
         assert_eq!(Pieces::new(0, Path::Host, None).count(), 0);
-    }
-
-    #[test]
-    fn small_ones_are_staged_whole_and_long_ones_overlap() {
-        let count = |bytes| Pieces::new(bytes, Path::Staged, None).count();
-        assert_eq!(
-            (count(256 << 10), count(1 << 20), count(16 << 20), count(64 << 20)),
-            (1, 2, 8, 16)
-        );
     }
 }

@@ -70,7 +70,7 @@ impl Process {
     }
 
     /// The library's name and version in its own words.
-    pub(crate) fn library_version(&self) -> String {
+    pub(crate) fn library_version() -> String {
         let version = environment::library_version().unwrap_or_default();
         // Open MPI counts the NUL at its end.
         version.trim_end_matches('\0').trim().to_owned()

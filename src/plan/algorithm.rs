@@ -1,0 +1,98 @@
+//! The ways in which a collective moves its data.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::choice::Choice;
+use crate::error::{Error, Result};
+
+/// How a collective moves its data after the ranks have agreed on it.
+///
+/// All of them give the same bits. Most operations have one beside the frames; what chooses among several is in
+/// [`Communicator::explain`](crate::Communicator::explain).
+///
+/// ```
+/// use warpcomm::Algorithm;
+///
+/// assert_eq!("blocks".parse::<Algorithm>()?, Algorithm::Blocks);
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// The data were in the frames of the agreement; of `alltoallv`, `alltoallw` and `reduce_scatter` what the
+    /// ranks tell each other about them.
+    Frames,
+    /// Every block goes straight from the rank that has it to the ranks that need it; a reduction is
+    /// folded whole by each rank that needs its result.
+    Direct,
+    /// Down a binomial tree (bcast).
+    Tree,
+    /// Each rank gets or folds one block, then all gather the blocks (bcast, reduce, allreduce).
+    Blocks,
+}
+
+impl Algorithm {
+    const ALL: [Algorithm; 4] = [
+        Algorithm::Frames,
+        Algorithm::Direct,
+        Algorithm::Tree,
+        Algorithm::Blocks,
+    ];
+
+    /// What an operation can choose from for data that are too long for frames, the one for the shortest first; empty for
+    /// operations that have no choice.
+    ///
+    /// ```
+    /// use warpcomm::Algorithm;
+    ///
+    /// assert_eq!(Algorithm::of("bcast"), [Algorithm::Tree, Algorithm::Blocks]);
+    /// assert_eq!(Algorithm::of("gather"), []);
+    /// ```
+    pub fn of(operation: &str) -> Vec<Algorithm> {
+        let candidates = Choice::of_name(operation).map_or(&[][..], Choice::candidates);
+        candidates.iter().map(|candidate| candidate.algorithm).collect()
+    }
+
+    pub(crate) fn from_code(code: u8) -> Option<Algorithm> {
+        Algorithm::ALL.get(usize::from(code)).copied()
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Algorithm::Frames => "frames",
+            Algorithm::Direct => "direct",
+            Algorithm::Tree => "tree",
+            Algorithm::Blocks => "blocks",
+        })
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Algorithm> {
+        Algorithm::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.to_string() == text)
+            .ok_or_else(|| Error::invalid(format!("{text:?} is none of frames, direct, tree, blocks")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_names_are_read_as_they_are_written() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(Algorithm::from_code(algorithm as u8), Some(algorithm));
+            assert_eq!(algorithm.to_string().parse::<Algorithm>().unwrap(), algorithm);
+        }
+        assert_eq!(Algorithm::from_code(99), None);
+        assert!("ring".parse::<Algorithm>().is_err());
+    }
+}

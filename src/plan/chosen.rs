@@ -1,0 +1,96 @@
+//! Which algorithm was chosen, and why.
+
+use std::fmt;
+
+use super::table::{Ladders, Source};
+use super::{Algorithm, DIRECT_FRAME_RANKS, FRAME_PAYLOAD_BYTES, Question};
+
+/// Why an operation takes its algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The data are so short.
+    Rides,
+    /// There is no other.
+    Only,
+    /// What the data's length would choose is for more ranks.
+    TooFew { wanted: Algorithm, least: usize },
+    /// The length, which is at least the one and below the other, says so.
+    Length {
+        from: usize,
+        below: Option<usize>,
+        source: Source,
+    },
+}
+
+/// An algorithm, and why it is this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Planned {
+    pub algorithm: Algorithm,
+    pub reason: Reason,
+}
+
+/// The algorithm that an operation takes, and why; see
+/// [`Communicator::explain`](crate::Communicator::explain).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChosenAlgorithm {
+    algorithm: Algorithm,
+    reason: String,
+}
+
+impl ChosenAlgorithm {
+    pub(crate) fn new(question: Question, planned: Planned, ladders: &Ladders) -> ChosenAlgorithm {
+        let Question {
+            operation,
+            ranks,
+            bytes,
+            ..
+        } = question;
+        let reason = match planned.reason {
+            Reason::Rides => format!(
+                "{bytes} bytes ride in the frames of the agreement, as up to {FRAME_PAYLOAD_BYTES} do among at most \
+                 {DIRECT_FRAME_RANKS} ranks"
+            ),
+            Reason::Only => format!("{} has no other", operation.name()),
+            Reason::TooFew { wanted, least } => {
+                format!("{wanted} is for {least} ranks or more, and there are {ranks}")
+            }
+            Reason::Length { from, below, source } => {
+                let length = match (from, below) {
+                    (0, None) => "at all lengths".to_owned(),
+                    (0, Some(below)) => format!("{bytes} bytes are below {below}"),
+                    (from, None) => format!("{bytes} bytes are at least {from}"),
+                    (from, Some(below)) => format!("{bytes} bytes are at least {from} and below {below}"),
+                };
+                let origin = ladders.table().origin();
+                match source {
+                    Source::Default => format!("{length}, the default: {origin}"),
+                    Source::NotMeasured => format!("{length}, the default: {origin} has nothing for this"),
+                    Source::Measured { ranks } => {
+                        format!("{length}, as measured with {ranks} ranks: {origin}")
+                    }
+                    Source::Program => format!("{length}, as the program says"),
+                }
+            }
+        };
+        ChosenAlgorithm {
+            algorithm: planned.algorithm,
+            reason,
+        }
+    }
+
+    /// The algorithm.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Why it is this one, in a few words: by which length, and who says so.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Display for ChosenAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.algorithm, self.reason)
+    }
+}

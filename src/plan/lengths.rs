@@ -1,0 +1,32 @@
+//! From which lengths on the messages of operations are offered and cut: not measured, the same everywhere.
+
+/// The longest message in bytes that goes without an offer wherever its elements are, if pieces are not shorter.
+pub(crate) const UNOFFERED_BYTES: usize = 16 << 10;
+
+/// The length in bytes of the pieces in which elements go through pinned memory, by the length of their message, unless
+/// `WARPCOMM_CHUNK` sets it.
+///
+/// Pieces overlap their copies, and are long enough that nobody notices what each costs: near the square root of bytes
+/// times the cost of a copy in bytes. Short messages are not cut.
+pub(crate) fn chunk_bytes(bytes: usize) -> usize {
+    const KIB: usize = 1 << 10;
+    const MIB: usize = 1 << 20;
+    match bytes {
+        _ if bytes <= 256 * KIB => bytes.max(1),
+        _ if bytes <= 4 * MIB => 512 * KIB,
+        _ if bytes <= 32 * MIB => 2 * MIB,
+        _ => 4 * MIB,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_messages_are_staged_whole_and_long_ones_overlap() {
+        let pieces = |bytes: usize| bytes.div_ceil(chunk_bytes(bytes));
+        let lengths = [0, 1, 256 << 10, 1 << 20, 16 << 20, 64 << 20];
+        assert_eq!(lengths.map(pieces), [0, 1, 1, 2, 8, 16]);
+    }
+}

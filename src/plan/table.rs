@@ -1,0 +1,275 @@
+//! From which lengths on collectives take which algorithm: by default, as measured, or as the program says.
+
+use std::sync::{Arc, LazyLock};
+
+use super::Algorithm;
+use super::choice::Choice;
+use crate::device::Place;
+use crate::error::{Error, Result};
+
+/// From so many bytes on an algorithm is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub from: usize,
+    pub algorithm: Algorithm,
+}
+
+/// The algorithms of an operation by length: the first step is from 0 on, and each later one from more bytes than that
+/// before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ladder(Vec<Step>);
+
+impl Ladder {
+    /// A ladder of what an operation can take.
+    pub(crate) fn new(choice: Choice, steps: Vec<Step>) -> Result<Ladder> {
+        let foreign = steps
+            .iter()
+            .find(|step| choice.candidate(step.algorithm).is_none());
+        if let Some(Step { algorithm, .. }) = foreign {
+            return Err(Error::invalid(format!(
+                "{} cannot take {algorithm}",
+                choice.name()
+            )));
+        }
+        if steps.first().is_none_or(|first| first.from != 0) {
+            return Err(Error::invalid("the first step is not from 0 bytes on"));
+        }
+        if steps.windows(2).any(|pair| pair[0].from >= pair[1].from) {
+            return Err(Error::invalid("the steps do not go up"));
+        }
+        Ok(Ladder(steps))
+    }
+
+    /// What an operation takes where nothing was measured.
+    fn by_default(choice: Choice) -> Ladder {
+        let step = |candidate: &super::choice::Candidate| Step {
+            from: candidate.from,
+            algorithm: candidate.algorithm,
+        };
+        Ladder(choice.candidates().iter().map(step).collect())
+    }
+
+    fn only(algorithm: Algorithm) -> Ladder {
+        Ladder(vec![Step { from: 0, algorithm }])
+    }
+
+    pub(crate) fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    /// The step that so many bytes are on, and where the next one begins.
+    #[inline]
+    pub(super) fn at(&self, bytes: usize) -> (Step, Option<usize>) {
+        let next = self.0.iter().position(|step| step.from > bytes);
+        let here = next.unwrap_or(self.0.len()) - 1;
+        (self.0[here], next.map(|next| self.0[next].from))
+    }
+}
+
+/// What was measured of one operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub choice: Choice,
+    /// Where the elements are: on a GPU if those of any rank are.
+    pub place: Place,
+    /// How many ranks took part.
+    pub ranks: usize,
+    pub ladder: Ladder,
+}
+
+/// What decides for all communicators that come from one: the same on all ranks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(super) rows: Vec<Row>,
+    /// What the program says, which counts before all else.
+    forced: [Option<Algorithm>; Choice::COUNT],
+    /// Which file the rows are from, or why there are none.
+    pub(super) origin: String,
+}
+
+impl Table {
+    pub(crate) fn new(rows: Vec<Row>, origin: impl Into<String>) -> Table {
+        Table {
+            rows,
+            forced: [None; Choice::COUNT],
+            origin: origin.into(),
+        }
+    }
+
+    /// A table of nothing, and why there is nothing.
+    pub(crate) fn empty(reason: impl Into<String>) -> Table {
+        Table::new(Vec::new(), reason)
+    }
+
+    /// The same with one algorithm for all lengths of an operation.
+    pub(crate) fn with(&self, choice: Choice, algorithm: Algorithm) -> Table {
+        let mut table = self.clone();
+        table.forced[choice as usize] = Some(algorithm);
+        table
+    }
+
+    /// Which file the rows are from, or why there are none.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The row for so many ranks: what was measured with fewer is nearer than what was measured with more, since it has
+    /// not waited for ranks that are not there.
+    fn row(&self, choice: Choice, place: Place, ranks: usize) -> Option<&Row> {
+        let rows = || {
+            let is_it = move |row: &&Row| row.choice == choice && row.place == place;
+            self.rows.iter().filter(is_it)
+        };
+        let below = rows()
+            .filter(|row| row.ranks <= ranks)
+            .max_by_key(|row| row.ranks);
+        below.or_else(|| rows().min_by_key(|row| row.ranks))
+    }
+
+    /// What the program says, or was measured, or else the default.
+    fn rung(&self, choice: Choice, place: Place, ranks: usize) -> Rung {
+        let rung = |ladder, source| Rung { ladder, source };
+        match (self.forced[choice as usize], self.row(choice, place, ranks)) {
+            (Some(algorithm), _) => rung(Ladder::only(algorithm), Source::Program),
+            (None, Some(row)) => rung(row.ladder.clone(), Source::Measured { ranks: row.ranks }),
+            (None, None) if self.rows.is_empty() => rung(Ladder::by_default(choice), Source::Default),
+            (None, None) => rung(Ladder::by_default(choice), Source::NotMeasured),
+        }
+    }
+}
+
+/// Who says which algorithm is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Nobody: there is no measured table.
+    Default,
+    /// Nobody: it was not measured.
+    NotMeasured,
+    Measured {
+        ranks: usize,
+    },
+    Program,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Rung {
+    pub ladder: Ladder,
+    pub source: Source,
+}
+
+/// The part of a table that a communicator needs, found once.
+#[derive(Clone, Debug)]
+pub(crate) struct Ladders {
+    table: Arc<Table>,
+    /// By choice, of elements on hosts and on GPUs.
+    rungs: [[Rung; 2]; Choice::COUNT],
+}
+
+impl Ladders {
+    /// For a communicator of so many ranks.
+    pub(crate) fn new(table: &Arc<Table>, ranks: usize) -> Ladders {
+        let rungs = std::array::from_fn(|choice| {
+            [Place::Host, Place::Device].map(|place| table.rung(Choice::ALL[choice], place, ranks))
+        });
+        Ladders {
+            table: Arc::clone(table),
+            rungs,
+        }
+    }
+
+    /// Those of ranks that have compared nothing.
+    pub(crate) fn by_default() -> &'static Ladders {
+        static DEFAULT: LazyLock<Ladders> = LazyLock::new(|| {
+            let table = Table::empty("nothing is measured between two groups");
+            Ladders::new(&Arc::new(table), 1)
+        });
+        &DEFAULT
+    }
+
+    /// The whole table, for communicators that are made of this one.
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    #[inline]
+    pub(super) fn rung(&self, choice: Choice, on_device: bool) -> &Rung {
+        &self.rungs[choice as usize][usize::from(on_device)]
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Any measured rows that can be.
+    pub(crate) fn rows() -> impl Strategy<Value = Vec<Row>> {
+        let row = (0..Choice::COUNT, any::<bool>(), 1usize..9).prop_flat_map(|(choice, on_device, ranks)| {
+            let choice = Choice::ALL[choice];
+            let candidates: Vec<_> = choice.candidates().iter().map(|one| one.algorithm).collect();
+            let step = (1usize..1 << 16, prop::sample::select(candidates.clone()));
+            let steps = prop::collection::vec(step, 0..3);
+            (prop::sample::select(candidates), steps).prop_map(move |(first, mut later)| {
+                later.sort_by_key(|step| step.0);
+                later.dedup_by_key(|step| step.0);
+                let steps = [(0, first)].into_iter().chain(later);
+                let steps = steps.map(|(from, algorithm)| Step { from, algorithm });
+                Row {
+                    choice,
+                    place: if on_device { Place::Device } else { Place::Host },
+                    ranks,
+                    ladder: Ladder::new(choice, steps.collect()).unwrap(),
+                }
+            })
+        });
+        prop::collection::vec(row, 0..12).prop_map(|mut rows| {
+            let key = |row: &Row| (row.choice as u8, row.place.code(), row.ranks);
+            rows.sort_by_key(key);
+            rows.dedup_by_key(|row| key(row));
+            rows
+        })
+    }
+
+    #[test]
+    fn steps_begin_at_nothing_and_go_up() {
+        let ladder = |steps: &[(usize, Algorithm)]| {
+            let step = |&(from, algorithm)| Step { from, algorithm };
+            Ladder::new(Choice::Bcast, steps.iter().map(step).collect())
+        };
+        assert!(
+            ladder(&[
+                (0, Algorithm::Blocks),
+                (5, Algorithm::Tree),
+                (6, Algorithm::Blocks)
+            ])
+            .is_ok()
+        );
+        for wrong in [
+            &[][..],
+            &[(1, Algorithm::Tree)],
+            &[(0, Algorithm::Tree), (0, Algorithm::Blocks)],
+            &[(0, Algorithm::Tree), (9, Algorithm::Blocks), (8, Algorithm::Tree)],
+            &[(0, Algorithm::Direct)],
+        ] {
+            assert!(ladder(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_number_of_ranks_counts() {
+        let row = |ranks| Row {
+            choice: Choice::Reduce,
+            place: Place::Host,
+            ranks,
+            ladder: Ladder::only(Algorithm::Blocks),
+        };
+        let table = Table::new(vec![row(4), row(2), row(8)], "");
+        let nearest = |ranks| table.row(Choice::Reduce, Place::Host, ranks).map(|row| row.ranks);
+        assert_eq!(
+            [1, 2, 3, 4, 7, 8, 100].map(nearest),
+            [2, 2, 2, 4, 4, 8, 8].map(Some)
+        );
+        assert_eq!(table.row(Choice::Reduce, Place::Device, 4), None);
+        assert_eq!(table.row(Choice::Bcast, Place::Host, 4), None);
+    }
+}

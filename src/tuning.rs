@@ -1,0 +1,207 @@
+//! What `warpcomm tune` has measured, and the table that collectives plan by.
+
+#[cfg(feature = "serde")]
+mod file;
+mod machine;
+#[cfg(all(test, feature = "serde"))]
+mod properties;
+
+#[cfg(feature = "serde")]
+use std::fs;
+use std::path::PathBuf;
+
+pub use machine::Machine;
+
+use crate::config::TuningFile;
+use crate::device::Place;
+use crate::error::{Error, Result};
+use crate::plan::{Algorithm, Choice, Ladder, Row, Step, Table};
+
+/// Measured crossovers of one machine: from which lengths on its collectives take which algorithm.
+///
+/// `warpcomm tune` measures them and writes them to a file in the user's cache directory (`warpcomm/tuning` in
+/// `XDG_CACHE_HOME`, or in `.cache` of `HOME`), whose name says for which [`Machine`] it is. A program reads them where it
+/// makes its first communicator: `Runtime::world` on rank 0, which tells all ranks what is in the file, so that all have
+/// the same, also where the others have another file or none. Communicators that are made of that one, by `duplicate`,
+/// `split` and their relatives, have the same too. Those of two groups, and what `merge` makes of them, have the defaults.
+///
+/// - Without a file there are [defaults](crate::Communicator::explain).
+/// - A file that says that it is of another machine is not used.
+/// - One that cannot be understood is [`InvalidArgument`](crate::ErrorKind::InvalidArgument) on rank 0, naming it, and
+///   [`PeerFailed`](crate::ErrorKind::PeerFailed) on the others.
+/// - A file that [`WARPCOMM_TUNING`](crate::Config) or [`Config::tuning`](crate::Config::tuning) names is used whatever
+///   machine it is of, and must be there. Ranks that are threads use no other.
+///
+/// Results have the same bits whatever a file says. [`explain`](crate::Communicator::explain) tells what is taken and why.
+///
+/// ```
+/// use warpcomm::{Algorithm, Communicator, Config, Machine, Place, Tuning};
+///
+/// let mut tuning = Tuning::new(Machine::here("threads", 2));
+/// tuning.add("allreduce", Place::Host, 2, &[(0, Algorithm::Direct), (5000, Algorithm::Blocks)])?;
+/// # #[cfg(feature = "serde")]
+/// # {
+/// let file = std::env::temp_dir().join(format!("crossovers-{}.json", std::process::id()));
+/// tuning.write(&file)?;
+/// let config = Config::default().tuning(Some(file.clone()));
+/// let chosen = Communicator::threads_with(&config, 2, |comm| comm.explain("allreduce", 5000, Place::Host))?;
+/// assert!(chosen.into_iter().all(|chosen| chosen.unwrap().algorithm() == Algorithm::Blocks));
+/// # std::fs::remove_file(file).unwrap();
+/// # }
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    machine: Machine,
+    rows: Vec<Row>,
+}
+
+impl Tuning {
+    /// Of a machine, with nothing measured yet.
+    pub fn new(machine: Machine) -> Tuning {
+        Tuning {
+            machine,
+            rows: Vec::new(),
+        }
+    }
+
+    /// The machine that it is of.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Adds what was measured of an operation with `ranks` ranks and with the elements at `place`: from how many bytes on
+    /// it takes which algorithm. The first is from 0 bytes on, and the lengths go up.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the operation has no choice, or not of these algorithms
+    /// (see [`Algorithm::of`]), if the steps are not as above, or if it was added already for so many ranks and this place.
+    pub fn add(
+        &mut self,
+        operation: &str,
+        place: Place,
+        ranks: usize,
+        steps: &[(usize, Algorithm)],
+    ) -> Result<()> {
+        let choice = Choice::of_name(operation).ok_or_else(|| {
+            Error::invalid(format!("{operation:?} is no operation with several algorithms"))
+        })?;
+        let is_same = |row: &Row| (row.choice, row.place, row.ranks) == (choice, place, ranks);
+        if self.rows.iter().any(is_same) {
+            return Err(Error::invalid(format!(
+                "{operation} with {ranks} ranks and {place} buffers is there twice"
+            )));
+        }
+        let step = |&(from, algorithm)| Step { from, algorithm };
+        let ladder = Ladder::new(choice, steps.iter().map(step).collect())?;
+        self.rows.push(Row {
+            choice,
+            place,
+            ranks,
+            ladder,
+        });
+        Ok(())
+    }
+
+    /// The file in the user's cache directory for a machine; none where neither `XDG_CACHE_HOME` nor `HOME` is set.
+    pub fn cached(machine: &Machine) -> Option<PathBuf> {
+        let absolute = |variable: &str| {
+            let path = std::env::var_os(variable).map(PathBuf::from);
+            path.filter(|path| path.is_absolute())
+        };
+        let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+        let name = format!("{}.json", machine.file_name());
+        Some(cache.join("warpcomm").join("tuning").join(name))
+    }
+}
+
+/// The table that the settings of this process say: of ranks that are processes on `here`, or that are threads.
+pub(crate) fn load(setting: &TuningFile, here: Option<Machine>) -> Result<Table> {
+    match (setting, here) {
+        (TuningFile::None, _) => Ok(Table::empty("WARPCOMM_TUNING=none")),
+        (TuningFile::Named(file), _) => named(file),
+        (TuningFile::OfThisMachine, None) => {
+            Ok(Table::empty("nothing is measured of ranks that are threads"))
+        }
+        (TuningFile::OfThisMachine, Some(here)) => of_machine(&here),
+    }
+}
+
+#[cfg(feature = "serde")]
+fn named(file: &std::path::Path) -> Result<Table> {
+    let Tuning { rows, .. } = Tuning::read(file)?;
+    Ok(Table::new(rows, file.display().to_string()))
+}
+
+#[cfg(not(feature = "serde"))]
+fn named(file: &std::path::Path) -> Result<Table> {
+    Err(Error::unsupported(format!(
+        "{}: warpcomm was built without the feature serde, which reads such files",
+        file.display()
+    )))
+}
+
+#[cfg(feature = "serde")]
+fn of_machine(here: &Machine) -> Result<Table> {
+    let Some(file) = Tuning::cached(here) else {
+        return Ok(Table::empty(
+            "neither XDG_CACHE_HOME nor HOME says where a file would be",
+        ));
+    };
+    let shown = file.display();
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) => {
+            return Ok(Table::empty(format!(
+                "there is no {shown}, which warpcomm tune makes ({error})"
+            )));
+        }
+    };
+    let Tuning { machine, rows } = file::read(&text).map_err(|error| file::named(&file, error))?;
+    match machine == *here {
+        true => Ok(Table::new(rows, shown.to_string())),
+        false => Ok(Table::empty(format!(
+            "{shown} is of {machine}, and this is {here}"
+        ))),
+    }
+}
+
+#[cfg(not(feature = "serde"))]
+fn of_machine(_here: &Machine) -> Result<Table> {
+    Ok(Table::empty(
+        "warpcomm was built without the feature serde, which reads files",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_chosen_is_added_once() {
+        let mut tuning = Tuning::new(Machine::here("none", 2));
+        let blocks = [(0, Algorithm::Blocks)];
+        assert!(tuning.add("reduce", Place::Host, 2, &blocks).is_ok());
+        assert!(tuning.add("reduce", Place::Device, 2, &blocks).is_ok());
+        assert!(tuning.add("reduce", Place::Host, 3, &blocks).is_ok());
+        assert!(tuning.add("reduce", Place::Host, 2, &blocks).is_err());
+        assert!(tuning.add("gather", Place::Host, 2, &blocks).is_err());
+        assert!(
+            tuning
+                .add("bcast", Place::Host, 2, &[(0, Algorithm::Frames)])
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn settings_without_a_file_say_so() {
+        let origin = |setting, here| {
+            let table = load(&setting, here).unwrap();
+            assert_eq!(table, Table::empty(table.origin()));
+            table.origin().to_owned()
+        };
+        let here = Some(Machine::here("none", 2));
+        assert_eq!(origin(TuningFile::None, here), "WARPCOMM_TUNING=none");
+        assert!(origin(TuningFile::OfThisMachine, None).contains("threads"));
+    }
+}
