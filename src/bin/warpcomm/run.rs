@@ -66,7 +66,7 @@ pub struct Arguments {
     command: Vec<OsString>,
 }
 
-fn ranks(text: &str) -> Result<NonZeroUsize, String> {
+pub fn ranks(text: &str) -> Result<NonZeroUsize, String> {
     let ranks: usize = text.parse().map_err(|error| format!("{error}"))?;
     NonZeroUsize::new(ranks).ok_or_else(|| "a job has at least one rank".to_owned())
 }

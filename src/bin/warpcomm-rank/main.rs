@@ -1,0 +1,39 @@
+//! The program whose ranks the command `warpcomm` starts where something needs MPI: the command itself links none.
+
+mod tune;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use warpcomm::ErrorKind;
+
+/// What `warpcomm` starts as the ranks of a job; not for use by hand.
+#[derive(Parser)]
+#[command(name = "warpcomm-rank", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    Tune(tune::Arguments),
+}
+
+/// Whatever went wrong; it is only shown.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Action::Tune(arguments) => tune::run(&arguments),
+    };
+    let Err(failure) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    // The rank that has failed says why.
+    let error = failure.downcast_ref::<warpcomm::Error>();
+    if error.is_none_or(|error| error.kind() != ErrorKind::PeerFailed) {
+        eprintln!("warpcomm tune: {failure}");
+    }
+    ExitCode::FAILURE
+}

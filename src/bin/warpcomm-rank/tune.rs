@@ -1,0 +1,168 @@
+//! `tune`: measures every algorithm that a collective can choose, and writes from which lengths on it is the fastest.
+
+mod buffers;
+mod crossover;
+mod measure;
+mod report;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use warpcomm::{Algorithm, Communicator, Config, Machine, Place, Runtime, Tuning};
+
+use crate::Failure;
+use measure::Case;
+
+/// The operations that have a choice.
+const OPERATIONS: [&str; 3] = ["bcast", "reduce", "allreduce"];
+
+/// The variable that names the file where the caller does not.
+const FILE_VARIABLE: &str = "WARPCOMM_TUNING";
+
+#[derive(Args)]
+pub struct Arguments {
+    /// Lengths in bytes, going up
+    #[arg(long, value_delimiter = ',', required = true)]
+    sizes: Vec<usize>,
+
+    /// Most rounds of each measurement
+    #[arg(long)]
+    rounds: usize,
+
+    /// Where the buffers are
+    #[arg(long, value_delimiter = ',')]
+    places: Vec<Place>,
+
+    /// The file to write
+    #[arg(long)]
+    output: Option<PathBuf>,
+
+    /// The GPUs are simulated
+    #[arg(long)]
+    simulated: bool,
+}
+
+/// Takes this rank's part in all measurements; rank 0 prints and writes.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let runtime = Runtime::init_with(&Config::from_env()?.tuning(None))?;
+    let world = runtime.world()?;
+    if world.size() < 2 {
+        return Err("one rank has nothing to choose; give -n 2 or more".into());
+    }
+    let mut machine = Machine::here(runtime.library_version(), world.size());
+    if arguments.simulated {
+        machine.gpu = "simulated".to_owned();
+    }
+    let file = file(arguments, &machine)?;
+    let places = places(&world, &arguments.places)?;
+    let mut tuning = Tuning::new(machine);
+    if world.rank() == 0 {
+        report::heading(&tuning, &places);
+    }
+    for ranks in numbers_of_ranks(world.size()) {
+        let part = world.split((world.rank() < ranks).then_some(0), 0)?;
+        for &place in &places {
+            for operation in OPERATIONS {
+                let Some(part) = &part else { continue };
+                let case = Case {
+                    operation,
+                    place,
+                    sizes: &arguments.sizes,
+                    rounds: arguments.rounds,
+                };
+                measured(part, &case, &mut tuning)?;
+            }
+        }
+    }
+    if world.rank() == 0 {
+        match &file {
+            Some(file) => {
+                tuning.write(file)?;
+                println!("written to {}", file.display());
+            }
+            None => println!("not written: {FILE_VARIABLE}=none"),
+        }
+    }
+    runtime.finalize()?;
+    Ok(())
+}
+
+/// Measures a case, prints it, and adds what it says.
+fn measured(comm: &Communicator, case: &Case<'_>, tuning: &mut Tuning) -> Result<(), Failure> {
+    let Case { operation, place, .. } = *case;
+    let mut candidates = Vec::new();
+    for algorithm in Algorithm::of(operation) {
+        let candidate = comm.with_algorithm(operation, algorithm)?;
+        // Among few ranks some are not taken.
+        let longest = case.sizes.iter().copied().max().unwrap_or(0);
+        if candidate.explain(operation, longest, place)?.algorithm() == algorithm {
+            candidates.push((algorithm, candidate));
+        }
+    }
+    if candidates.len() < 2 {
+        return Ok(());
+    }
+    let algorithms: Vec<Algorithm> = candidates.iter().map(|(algorithm, _)| *algorithm).collect();
+    let times = measure::times(comm, case, &candidates)?;
+    let steps = crossover::steps(&algorithms, case.sizes, &times);
+    if comm.rank() == 0 {
+        report::measured(case, comm.size(), &algorithms, &times, &steps);
+    }
+    tuning.add(operation, place, comm.size(), &steps)?;
+    Ok(())
+}
+
+/// The numbers of ranks to measure with: powers of two, and all.
+fn numbers_of_ranks(all: usize) -> Vec<usize> {
+    let powers = (1..usize::BITS).map(|power| 1 << power);
+    powers.take_while(|&ranks| ranks < all).chain([all]).collect()
+}
+
+/// Where buffers are measured: where the caller says, or else wherever every rank can have them.
+fn places(comm: &Communicator, wanted: &[Place]) -> Result<Vec<Place>, Failure> {
+    if !wanted.is_empty() {
+        for place in wanted {
+            place.check()?;
+        }
+        return Ok(wanted.to_vec());
+    }
+    let mut has_gpu = u8::from(Place::Device.check().is_ok());
+    comm.allreduce_in_place(&mut has_gpu, warpcomm::Op::Min)?;
+    Ok(match has_gpu {
+        0 => vec![Place::Host],
+        _ => vec![Place::Host, Place::Device],
+    })
+}
+
+/// The file to write, if one is to be written.
+fn file(arguments: &Arguments, machine: &Machine) -> Result<Option<PathBuf>, Failure> {
+    let variable = std::env::var_os(FILE_VARIABLE).map(PathBuf::from);
+    match arguments.output.clone().or(variable) {
+        Some(file) if arguments.output.is_none() && file.as_os_str() == "none" => Ok(None),
+        Some(file) => Ok(Some(file)),
+        None => match Tuning::cached(machine) {
+            Some(file) => Ok(Some(file)),
+            None => Err("neither XDG_CACHE_HOME nor HOME says where to write; give --output".into()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn powers_of_two_and_all_ranks_are_measured() {
+        assert_eq!(numbers_of_ranks(2), [2]);
+        assert_eq!(numbers_of_ranks(3), [2, 3]);
+        assert_eq!(numbers_of_ranks(8), [2, 4, 8]);
+        assert_eq!(numbers_of_ranks(9), [2, 4, 8, 9]);
+    }
+
+    #[test]
+    fn every_operation_here_has_a_choice() {
+        for operation in OPERATIONS {
+            assert!(Algorithm::of(operation).len() > 1, "{operation}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `warpcomm tune`: measures which algorithms collectives should take on this machine.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::rank_program::{Ranks, become_launcher};
+use crate::run::ranks;
+
+const MORE_HELP: &str = "\
+Examples:
+  warpcomm tune -n 4
+  warpcomm tune -n 2 --place host --sizes 4096,65536 --output crossovers.json
+
+Measures every algorithm that bcast, reduce and allreduce can choose, with 2, 4, ... and all ranks, prints the
+times, and writes from which lengths on which is the fastest. Programs with as many ranks on this host, with
+its GPUs and with this MPI library, read that file when they start. It is in the user's cache directory, unless
+--output or the variable WARPCOMM_TUNING says another; with WARPCOMM_TUNING=none it is not written.
+
+Nothing else should run meanwhile. What --sim measures says nothing about any machine, and is in a file that is
+read only where WARPCOMM_TUNING names it.
+
+The exit status is the launcher's own: 0, or what it makes of a rank that failed. It is 1 where the job
+cannot be started, and 2 where the arguments are wrong.";
+
+/// Measure which algorithms collectives should take on this machine
+#[derive(Args)]
+#[command(after_help = MORE_HELP)]
+pub struct Arguments {
+    /// How many ranks to start
+    #[arg(short = 'n', long, value_parser = ranks)]
+    ranks: NonZeroUsize,
+
+    /// The launcher, a path or a name on PATH [default: WARPCOMM_LAUNCHER, else one that fits]
+    #[arg(long, value_name = "LAUNCHER")]
+    launcher: Option<OsString>,
+
+    /// Simulate GPUs on the CPU, 1 to 16, instead of using those of the machine [default with --sim: 1]
+    #[arg(long, value_name = "GPUS", num_args = 0..=1, require_equals = true, default_missing_value = "1",
+          value_parser = clap::value_parser!(u8).range(1..=16))]
+    sim: Option<u8>,
+
+    /// Where the buffers are, host or device; may be repeated [default: host, and device if there is a GPU]
+    #[arg(long = "place", value_name = "PLACE", value_parser = ["host", "device"])]
+    places: Vec<String>,
+
+    /// The lengths to measure, in bytes, separated by commas
+    #[arg(long, value_name = "BYTES", default_value = "4096,65536,1048576,16777216", value_parser = sizes)]
+    sizes: String,
+
+    /// The most rounds of each measurement; slow ones have fewer
+    #[arg(long, value_name = "ROUNDS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Lengths that go up, all of them too long for frames.
+fn sizes(text: &str) -> Result<String, String> {
+    let sizes: Result<Vec<usize>, _> = text.split(',').map(|size| size.trim().parse()).collect();
+    let sizes = sizes.map_err(|error| format!("{error}"))?;
+    if sizes.first().is_none_or(|&first| first <= 256) {
+        return Err("up to 256 bytes there is no choice".to_owned());
+    }
+    if sizes.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Err("they must go up".to_owned());
+    }
+    let words: Vec<String> = sizes.iter().map(usize::to_string).collect();
+    Ok(words.join(","))
+}
+
+/// Becomes the launcher of the measuring ranks; returns only after a failure.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    match start(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("warpcomm tune: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> Result<(), String> {
+    become_launcher(Ranks {
+        number: arguments.ranks,
+        launcher: arguments.launcher.as_ref(),
+        sim: arguments.sim,
+        words: words(arguments)?,
+    })
+}
+
+/// What the ranks are told.
+fn words(arguments: &Arguments) -> Result<Vec<OsString>, String> {
+    let rounds = arguments.rounds.to_string();
+    let mut words: Vec<OsString> = ["tune", "--sizes", &arguments.sizes, "--rounds", &rounds]
+        .map(OsString::from)
+        .to_vec();
+    if !arguments.places.is_empty() {
+        words.extend(["--places".into(), arguments.places.join(",").into()]);
+    }
+    if let Some(file) = &arguments.output {
+        // A launcher may start ranks elsewhere.
+        let file = std::path::absolute(file).map_err(|error| error.to_string())?;
+        words.extend(["--output".into(), file.into()]);
+    }
+    if arguments.sim.is_some() {
+        words.push("--simulated".into());
+    }
+    Ok(words)
+}
