@@ -72,6 +72,7 @@ mod threads;
 mod transfers;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 mod two_networks;
+mod tuning;
 mod wildcards;
 #[cfg(feature = "cuda")]
 mod without_gpu;
@@ -128,6 +129,7 @@ pub fn cases() -> Vec<Case> {
         concurrency::CASES,
         large::CASES,
         threads::CASES,
+        tuning::CASES,
         faults::CASES,
         programs::CASES,
         #[cfg(feature = "cuda")]
@@ -155,6 +157,8 @@ pub fn solos() -> Vec<&'static Solo> {
             .chain(paths::SOLOS)
             .chain(leaks::SOLOS)
             .chain(two_networks::SOLOS);
+        #[cfg(feature = "serde")]
+        let solos = solos.chain(tuning::SOLOS);
         solos.collect()
     }
     #[cfg(not(feature = "mpi"))]

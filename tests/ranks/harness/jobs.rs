@@ -84,6 +84,7 @@ const ALSO_OF_EVERY_PLACE: &[&str] = &[
     "blocks",
     "refusals",
     "mismatch",
+    "tuning",
     "deadlock",
     "concurrency",
     "programs",
