@@ -8,7 +8,7 @@ mod properties;
 
 #[cfg(feature = "serde")]
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use machine::Machine;
 
@@ -128,13 +128,13 @@ pub(crate) fn load(setting: &TuningFile, here: Option<Machine>) -> Result<Table>
 }
 
 #[cfg(feature = "serde")]
-fn named(file: &std::path::Path) -> Result<Table> {
+fn named(file: &Path) -> Result<Table> {
     let Tuning { rows, .. } = Tuning::read(file)?;
     Ok(Table::new(rows, file.display().to_string()))
 }
 
 #[cfg(not(feature = "serde"))]
-fn named(file: &std::path::Path) -> Result<Table> {
+fn named(file: &Path) -> Result<Table> {
     Err(Error::unsupported(format!(
         "{}: warpcomm was built without the feature serde, which reads such files",
         file.display()
@@ -143,13 +143,19 @@ fn named(file: &std::path::Path) -> Result<Table> {
 
 #[cfg(feature = "serde")]
 fn of_machine(here: &Machine) -> Result<Table> {
-    let Some(file) = Tuning::cached(here) else {
-        return Ok(Table::empty(
+    match Tuning::cached(here) {
+        Some(file) => cached(&file, here),
+        None => Ok(Table::empty(
             "neither XDG_CACHE_HOME nor HOME says where a file would be",
-        ));
-    };
+        )),
+    }
+}
+
+/// What is in a file that nobody has named, if it is of this machine.
+#[cfg(feature = "serde")]
+fn cached(file: &Path, here: &Machine) -> Result<Table> {
     let shown = file.display();
-    let text = match fs::read_to_string(&file) {
+    let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => {
             return Ok(Table::empty(format!(
@@ -157,7 +163,7 @@ fn of_machine(here: &Machine) -> Result<Table> {
             )));
         }
     };
-    let Tuning { machine, rows } = file::read(&text).map_err(|error| file::named(&file, error))?;
+    let Tuning { machine, rows } = file::read(&text).map_err(|error| file::named(file, error))?;
     match machine == *here {
         true => Ok(Table::new(rows, shown.to_string())),
         false => Ok(Table::empty(format!(
@@ -203,5 +209,49 @@ mod tests {
         let here = Some(Machine::here("none", 2));
         assert_eq!(origin(TuningFile::None, here), "WARPCOMM_TUNING=none");
         assert!(origin(TuningFile::OfThisMachine, None).contains("threads"));
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_file_of_another_machine_is_not_used_and_a_broken_one_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("cached.json");
+        let here = Machine::here("a library", 2);
+        let origin = || cached(&file, &here).map(|table| table.origin().to_owned());
+        assert!(origin().unwrap().starts_with("there is no "));
+        let mut tuning = Tuning::new(here.clone());
+        tuning
+            .add("reduce", Place::Host, 2, &[(0, Algorithm::Blocks)])
+            .unwrap();
+        tuning.write(&file).unwrap();
+        assert_eq!(origin().unwrap(), file.display().to_string());
+        assert_ne!(
+            cached(&file, &here).unwrap(),
+            Table::empty(file.display().to_string())
+        );
+
+        let others = [
+            Machine::here("a library", 3),
+            Machine::here("another library", 2),
+            Machine {
+                gpu: "another".to_owned(),
+                ..here.clone()
+            },
+            Machine {
+                host: "another".to_owned(),
+                ..here.clone()
+            },
+        ];
+        for machine in others {
+            let reason = format!("{} is of {machine}, and this is {here}", file.display());
+            tuning.machine = machine;
+            tuning.write(&file).unwrap();
+            assert_eq!(cached(&file, &here).unwrap(), Table::empty(reason));
+            // One that is named is used.
+            let table = load(&TuningFile::Named(file.clone()), Some(here.clone())).unwrap();
+            assert_eq!(table, Table::new(tuning.rows.clone(), file.display().to_string()));
+        }
+        fs::write(&file, "{}").unwrap();
+        assert!(origin().unwrap_err().to_string().contains("cached.json"));
     }
 }
