@@ -160,7 +160,7 @@ pub(crate) enum TuningFile {
 /// | `WARPCOMM_NODE_ID` | any text: ranks are on one node where it is the same, whatever the system says | none: the system says |
 /// | `WARPCOMM_BUFFERED_LIMIT` | most bytes that the copies of a rank's buffered sends take together | 1 GiB (1073741824) |
 /// | `WARPCOMM_CHECK` | `1`: collectives compare their arguments before they move data; `0`: they trust them; the same on all ranks | 1 |
-/// | `WARPCOMM_TUNING` | the file with what `warpcomm tune` has measured, or `none`; that of rank 0 counts for all ranks; see [`Tuning`](crate::Tuning) | the file for this machine in the user's cache directory, if there is one |
+/// | `WARPCOMM_TUNING` | the file that `warpcomm tune` writes and ranks read, or `none`; that of rank 0 counts for all ranks; see [`Tuning`](crate::Tuning) | the file for this machine in the user's cache directory, if there is one |
 /// | `WARPCOMM_THREAD_LEVEL` | `single`, `funneled`, `serialized` or `multiple`, asked of MPI | `multiple` |
 /// | `WARPCOMM_FAULT` | faults to inject, separated by commas; see [`Fault`] | none |
 ///

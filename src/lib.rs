@@ -16,6 +16,8 @@
 //!   rank.
 //! - The last two hold for native communicators. On plain ones reductions and mismatches are MPI's; [`Wire`] lists what
 //!   differs.
+//! - Which algorithm a collective takes is a matter of speed: [`Communicator::explain`] tells it, and [`Tuning`] is what
+//!   `warpcomm tune` measures for it.
 //! - Settings are in [`Config`], and with them what is reported of hangs and how operations are traced.
 //!
 //! ```
