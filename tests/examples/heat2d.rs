@@ -65,7 +65,10 @@ fn any_number_of_ranks_computes_the_same_bits() {
             }
             let checksum = summary.split("checksum ").nth(1).unwrap()[..16].to_owned();
             let (shape, temperatures) = load::<f64>(Path::new(&out));
-            assert_eq!(shape, [numbers[0].parse().unwrap(), numbers[1].parse().unwrap()]);
+            assert_eq!(
+                shape,
+                [numbers[0].parse::<u64>().unwrap(), numbers[1].parse().unwrap()]
+            );
             (checksum, temperatures)
         };
         let start = after(1, 0).1;

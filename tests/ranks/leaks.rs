@@ -20,8 +20,8 @@ struct Choice {
     name: &'static str,
     /// The variables that leave no others.
     environment: &'static [(&'static str, &'static str)],
-    /// The path between processes on one node.
-    path: Path,
+    /// The paths between processes on one node: of ranks that share a GPU, and of others.
+    paths: [Path; 2],
     /// Whether the last rank is said to be on another node, so that its messages are staged.
     is_one_elsewhere: bool,
 }
@@ -32,23 +32,29 @@ impl Choice {
     }
 }
 
-const CHOICES: [Choice; 3] = [
+const CHOICES: [Choice; 4] = [
     Choice {
         name: "transfers_over_all_paths",
         environment: &[(CHOICE, "0")],
-        path: Path::SharedPinned,
+        paths: [Path::SameGpuIpc, Path::PeerGpuIpc],
         is_one_elsewhere: true,
     },
     Choice {
         name: "transfers_that_are_staged",
         environment: &[(CHOICE, "1"), (PATHS, "staged")],
-        path: Path::Staged,
+        paths: [Path::Staged; 2],
         is_one_elsewhere: false,
     },
     Choice {
         name: "transfers_through_shared_memory",
-        environment: &[(CHOICE, "2"), (PATHS, "^staged")],
-        path: Path::SharedPinned,
+        environment: &[(CHOICE, "2"), (PATHS, "^staged,peer-gpu-ipc,same-gpu-ipc")],
+        paths: [Path::SharedPinned; 2],
+        is_one_elsewhere: false,
+    },
+    Choice {
+        name: "transfers_between_gpus",
+        environment: &[(CHOICE, "3"), (PATHS, "^staged")],
+        paths: [Path::SameGpuIpc, Path::PeerGpuIpc],
         is_one_elsewhere: false,
     },
 ];
@@ -58,9 +64,18 @@ const CHOICE: &str = "WARPCOMM_TEST_CHOICE";
 
 const PATHS: &str = "WARPCOMM_PATHS";
 
-pub const SOLOS: &[Solo] = &[over(&CHOICES[0]), over(&CHOICES[1]), over(&CHOICES[2]), KILLED];
+pub const SOLOS: &[Solo] = &[
+    over(&CHOICES[0]),
+    over(&CHOICES[1]),
+    over(&CHOICES[2]),
+    over(&CHOICES[3]),
+    KILLED,
+];
 
 const RANKS: usize = 4;
+
+/// What so many ranks have, in turn.
+const GPUS: usize = 2;
 
 const fn over(choice: &'static Choice) -> Solo {
     Solo {
@@ -121,7 +136,7 @@ fn with_choice(program: fn(&Communicator, &Choice) -> Outcome) -> Outcome {
 
 /// Runs transfers with these numbers.
 fn transfer(on: &Rank<'_>, numbers: std::ops::Range<usize>, choice: &Choice) -> Outcome {
-    let is_staging_allowed = choice.path == Path::Staged || choice.is_one_elsewhere;
+    let is_staging_allowed = choice.paths[0] == Path::Staged || choice.is_one_elsewhere;
     for number in numbers {
         Transfer::new(number, on.comm.size(), is_staging_allowed).take_part(on)?;
         if number % BETWEEN_MEETINGS == 0 {
@@ -179,7 +194,7 @@ fn nothing_is_left_behind() -> Outcome {
         for peer in (0..RANKS).filter(|&peer| peer != comm.rank()) {
             let path = comm.path(peer)?.map(|chosen| chosen.path());
             let expected = match node(peer) == node(comm.rank()) {
-                true => choice.path,
+                true => choice.paths[usize::from(peer % GPUS != comm.rank() % GPUS)],
                 false => Path::Staged,
             };
             assert_eq!(path, Some(expected), "to rank {peer}");

@@ -70,9 +70,9 @@ mod sweep;
 mod threads;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 mod transfers;
+mod tuning;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 mod two_networks;
-mod tuning;
 mod wildcards;
 #[cfg(feature = "cuda")]
 mod without_gpu;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use warpcomm::cudarc::driver::{CudaSlice, CudaStream, PinnedHostSlice, sys};
-use warpcomm::{Communicator, Error, ErrorKind, OwnedBufferMut, Result, Source, Status, Tag};
+use warpcomm::{Communicator, DeviceBuffer, Error, ErrorKind, OwnedBufferMut, Result, Source, Status, Tag};
 
 use super::common::EAGER_BYTES;
 use crate::harness::{Failure, Outcome, Place, expect_error};
@@ -171,6 +171,8 @@ impl Transfer {
             }
             let outcome = match self.places[end] {
                 Place::Pinned => self.at::<PinnedHostSlice<u8>>(end, on),
+                // Some of which other processes can copy from.
+                Place::Device if self.number.is_multiple_of(3) => self.at::<DeviceBuffer<u8>>(end, on),
                 Place::Device => self.at::<CudaSlice<u8>>(end, on),
                 _ => self.at::<Vec<u8>>(end, on),
             };
@@ -427,6 +429,16 @@ impl Elements for CudaSlice<u8> {
 
     fn contents(&self) -> std::result::Result<Vec<u8>, Failure> {
         Ok(self.stream().clone_dtoh(self)?)
+    }
+}
+
+impl Elements for DeviceBuffer<u8> {
+    fn holding(on: &Rank<'_>, contents: &[u8]) -> std::result::Result<Self, Failure> {
+        Ok(DeviceBuffer::from_slice(&on.stream, contents)?)
+    }
+
+    fn contents(&self) -> std::result::Result<Vec<u8>, Failure> {
+        Ok(self.to_vec()?)
     }
 }
 
