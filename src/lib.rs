@@ -77,7 +77,7 @@ pub use config::{Config, Fault, FaultAction, ThreadLevel};
 pub use device::Place;
 #[cfg(feature = "cuda")]
 pub use device::cuda::{
-    DeviceBuffer, MemoryKind, PinnedUsage, RawSlice, cudarc, pinned_usage, release_pinned,
+    DeviceBuffer, MemoryKind, PinnedUsage, RawSlice, cudarc, pinned_usage, release_device, release_pinned,
 };
 pub use dtype::{Complex, Dtype, Element, Located};
 pub use error::{Error, ErrorKind, Result};

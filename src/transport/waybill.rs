@@ -72,15 +72,6 @@ impl Waybill {
         }
     }
 
-    /// Whether the message takes on its way what others wait for, so that its receiver must not keep it.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn needs_idle_receiver(&self) -> bool {
-        match self.way() {
-            Some(Way::Along(path)) => path.is_shared(),
-            way => way == Some(Way::Handshake),
-        }
-    }
-
     /// The way, unless this is no waybill.
     pub(crate) fn way(&self) -> Option<Way> {
         match self.way {

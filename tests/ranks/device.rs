@@ -49,6 +49,7 @@ cases! {
     two_gibibytes_beside_another_rank: 3..=3, mpi;
     a_gibi_of_elements_beside_another_rank: 3..=3, mpi;
     a_buffer_of_the_library_is_used_again: 1..=3;
+    a_new_buffer_in_another_stream: 1..=3;
     buffers_of_the_library: 1..=3;
     nothing_is_in_use_afterwards: 1..=4;
 }
@@ -216,6 +217,23 @@ fn a_buffer_of_the_library_is_used_again(comm: &Communicator) -> Outcome {
     gate.open();
     first.synchronize()?;
     assert_eq!(later.to_vec()?, vec![0; length]);
+    Ok(())
+}
+
+fn a_new_buffer_in_another_stream(comm: &Communicator) -> Outcome {
+    const LENGTH: usize = 1000;
+    let (first, second) = (stream(comm)?, stream(comm)?);
+    let gate = Gate::default();
+    // SAFETY: the gate lives until the stream was waited for.
+    unsafe { gate.stop(&first) }?;
+    let mut buffer = DeviceBuffer::<u8>::zeros(&first, LENGTH)?;
+    // Behind the zeros, though they are in a stream that waits.
+    second.memcpy_htod(&[9; LENGTH], &mut buffer)?;
+    gate.open();
+    first.synchronize()?;
+    second.synchronize()?;
+    assert_eq!(buffer.to_vec()?, [9; LENGTH]);
+    assert_eq!(buffer.try_clone()?.to_vec()?, [9; LENGTH]);
     Ok(())
 }
 

@@ -11,10 +11,9 @@ use cudarc::driver::{
     result, sys,
 };
 
-use super::exportable::{self, Part};
+use super::exportable::Part;
 use super::failed;
 use super::gpu::Gpu;
-use super::lane::Mark;
 use crate::buffer::lower::{Lower, LowerMut};
 use crate::buffer::{Buffer, BufferMut, OwnedBuffer, OwnedBufferMut, Span};
 use crate::dtype::Element;
@@ -24,9 +23,11 @@ use crate::error::{Error, ErrorKind, Result};
 /// copy, by whoever receives them, where the ranks have CUDA IPC (see [`Path`](crate::Path)). From any other buffer they
 /// take one more.
 ///
-/// It is a `CudaSlice` that it has allocated itself: it dereferences to one, goes to kernels and copies as a view, and
-/// operates in the order of the stream it was made with. Memory of dropped ones is kept for later ones, at most 64 MiB
-/// of it.
+/// It dereferences to a `CudaSlice`: kernels read it as `&*buffer` and write it as `&mut buffer.as_view_mut()`, and cudarc's
+/// copies take it as it is. It operates in the order of the stream it was made with. Memory of dropped ones is used again
+/// by later ones; beyond 64 MiB it goes back to the driver, what was sent from as soon as the processes that have received
+/// from it have closed it, which they do when they next call this library. [`release_device`](crate::release_device) gives
+/// back the rest.
 ///
 /// ```no_run
 /// use warpcomm::{Communicator, DeviceBuffer, Op};
@@ -55,10 +56,11 @@ impl<T: Element> DeviceBuffer<T> {
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for more bytes than there can be,
     /// [`Device`](crate::ErrorKind::Device) if the driver fails, such as for want of memory.
     pub fn zeros(stream: &Arc<CudaStream>, elements: usize) -> Result<DeviceBuffer<T>> {
-        let buffer = DeviceBuffer::allocate(stream, elements)?;
-        let bytes = elements * size_of::<T>();
-        if let Some(part) = &buffer.part {
-            let address = part.address as sys::CUdeviceptr;
+        let mut buffer = DeviceBuffer::allocate(stream, elements)?;
+        if buffer.part.is_some() {
+            let bytes = buffer.num_bytes();
+            // Other streams wait for what is recorded at the end.
+            let (address, _recorded) = buffer.slice.device_ptr_mut(stream);
             // SAFETY: the part has that many bytes, and the stream is alive.
             unsafe { result::memset_d8_async(address, 0, bytes, stream.cu_stream()) }
                 .map_err(|error| failed("cannot set memory of the GPU to zero", error))?;
@@ -76,8 +78,10 @@ impl<T: Element> DeviceBuffer<T> {
             let address = part.address as sys::CUdeviceptr;
             let copied = || {
                 // SAFETY: the part has room for them; the stream is alive, and is waited for.
-                unsafe { result::memcpy_htod_async(address, elements, stream.cu_stream()) }?;
-                stream.synchronize()
+                unsafe {
+                    result::memcpy_htod_async(address, elements, stream.cu_stream())?;
+                    result::stream::synchronize(stream.cu_stream())
+                }
             };
             copied().map_err(|error| failed("cannot copy to the GPU", error))?;
         }
@@ -96,19 +100,22 @@ impl<T: Element> DeviceBuffer<T> {
             })?;
         let gpu = Gpu::of(stream.context())?;
         gpu.bind().map_err(|error| failed("cannot use the GPU", error))?;
-        let mut part = match bytes {
+        let part = match bytes {
             0 => None,
             _ => Some(Part::take(gpu, bytes)?),
         };
-        let ordered = part
-            .as_mut()
-            .map_or(Ok(()), |part| exportable::after(part, stream));
+        let ordered = part.as_ref().map_or(Ok(()), |part| part.after_earlier(stream));
         let address = part.as_ref().map_or(0, |part| part.address) as sys::CUdeviceptr;
+        // cudarc keeps the latest error of calls that return none, and reports it in the next one: what is there already
+        // is the caller's to see.
+        let context = stream.context();
+        let earlier = context.check_err();
         // It panics where no events can be made.
         // SAFETY: the memory is the buffer's as long as it lives; it is never freed through the slice.
         let slice = catch_unwind(AssertUnwindSafe(|| unsafe {
             stream.upgrade_device_ptr::<T>(address, elements)
         }));
+        context.record_err(earlier);
         match (ordered, slice) {
             (Ok(()), Ok(slice)) => Ok(DeviceBuffer {
                 slice: ManuallyDrop::new(slice),
@@ -117,7 +124,7 @@ impl<T: Element> DeviceBuffer<T> {
             }),
             (ordered, slice) => {
                 slice.ok().map(CudaSlice::leak);
-                part.iter().for_each(|part| part.give_back(None));
+                part.into_iter().for_each(|part| part.give_back(None));
                 ordered?;
                 Err(Error::new(
                     ErrorKind::Device,
@@ -149,12 +156,31 @@ impl<T: Element> DeviceBuffer<T> {
                 // SAFETY: the room is for as many elements; the stream is alive, and is waited for.
                 unsafe { result::memcpy_dtoh_async(&mut room[..length], address, stream.cu_stream()) }?;
             }
-            stream.synchronize()
+            // SAFETY: the stream is alive.
+            unsafe { result::stream::synchronize(stream.cu_stream()) }
         };
         copied().map_err(|error| failed("cannot copy from the GPU", error))?;
         // SAFETY: written by the copy; all bytes of elements are elements.
         unsafe { elements.set_len(length) };
         Ok(elements)
+    }
+
+    /// A copy in memory of its own, in the order of the same stream. (`clone` is that of the `CudaSlice`, and gives one.)
+    ///
+    /// # Errors
+    /// As for [`zeros`](DeviceBuffer::zeros).
+    pub fn try_clone(&self) -> Result<DeviceBuffer<T>> {
+        let stream = self.slice.stream();
+        let mut copy = DeviceBuffer::allocate(stream, self.slice.len())?;
+        if self.part.is_some() {
+            let bytes = self.num_bytes();
+            let (source, _read) = self.slice.device_ptr(stream);
+            let (target, _written) = copy.slice.device_ptr_mut(stream);
+            // SAFETY: both have that many bytes, and the stream is alive.
+            unsafe { result::memcpy_dtod_async(target, source, bytes, stream.cu_stream()) }
+                .map_err(|error| failed("cannot copy on the GPU", error))?;
+        }
+        Ok(copy)
     }
 
     /// A view of all elements that may be written, for kernels and copies.
@@ -177,7 +203,7 @@ impl<T: Element> Drop for DeviceBuffer<T> {
             let _ = self.gpu.bind();
             // The stream waits for those of other streams that use it.
             slice.leak();
-            part.give_back(Mark::of(self.gpu, &stream).ok());
+            part.give_back_behind(self.gpu, &stream);
         } else {
             slice.leak();
         }

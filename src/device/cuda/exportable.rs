@@ -5,12 +5,13 @@
 //! close it first.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use cudarc::driver::CudaStream;
 
 use super::gpu::Gpu;
-use super::lane::Mark;
+use super::lane::{Mark, PER_THREAD_STREAM};
 use super::window::{Handle, UNIT_BYTES, Window};
 use crate::error::Result;
 
@@ -35,8 +36,8 @@ pub(crate) trait Borrower: Send + Sync {
 /// A part of a window that one buffer has.
 pub(super) struct Part {
     pub address: usize,
-    /// What a buffer before this one still does with it.
-    pub earlier: Option<Mark>,
+    /// What a buffer before this one still does with it, perhaps.
+    earlier: Option<Mark>,
 }
 
 /// A window, and who has parts of it.
@@ -73,12 +74,18 @@ impl Divided {
         self.free.len() == self.window.bytes() / self.part_bytes
     }
 
+    /// Whether those who have the window open are asked to close it.
+    fn is_asked(&self) -> bool {
+        self.borrowers.iter().any(|told| told.is_asked)
+    }
+
     /// Whether nobody in another process has the window open any more; asks those who have to close it.
     fn is_closed(&mut self) -> bool {
         let number = self.window.id();
         self.borrowers.retain_mut(|told| {
+            // Whose borrower has ended before the other has closed it has it open for ever.
             let Some(borrower) = told.by.upgrade() else {
-                return false;
+                return true;
             };
             if !told.is_asked {
                 told.is_asked = borrower.ask_to_close(number);
@@ -87,6 +94,14 @@ impl Divided {
             borrower.is_closing(number)
         });
         self.borrowers.is_empty()
+    }
+
+    /// Whether GPUs are done with all of it. One that has failed does nothing.
+    fn is_idle(&self) -> bool {
+        let is_over = |mark: &Mark| mark.is_over().unwrap_or(true);
+        self.free
+            .iter()
+            .all(|(_, mark)| mark.as_ref().is_none_or(is_over))
     }
 }
 
@@ -130,10 +145,34 @@ impl Part {
         }
     }
 
+    /// Lets a stream wait for what a GPU still does with the part.
+    pub(super) fn after_earlier(&self, stream: &CudaStream) -> Result<()> {
+        match &self.earlier {
+            // Each thread has another one.
+            Some(mark) if stream.cu_stream() == PER_THREAD_STREAM => {
+                mark.wait();
+                Ok(())
+            }
+            Some(mark) => mark.hold(stream),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the part back, which a GPU uses for what is in a stream.
+    pub(super) fn give_back_behind(mut self, gpu: &'static Gpu, stream: &CudaStream) {
+        let is_per_thread = stream.cu_stream() == PER_THREAD_STREAM;
+        let mark = (!is_per_thread).then(|| Mark::of(gpu, stream).ok()).flatten();
+        if mark.is_none() {
+            gpu.wait();
+            self.earlier = None;
+        }
+        self.give_back(mark);
+    }
+
     /// Gives the part back; until the mark a GPU uses it.
-    pub(super) fn give_back(&self, mark: Option<Mark>) {
+    pub(super) fn give_back(self, mark: Option<Mark>) {
         if let Some(divided) = find(&mut windows(), self.address) {
-            divided.free.push((self.address, mark));
+            divided.free.push((self.address, mark.or(self.earlier)));
         }
         free_unused(KEPT_BYTES);
     }
@@ -155,33 +194,57 @@ fn find(windows: &mut BTreeMap<usize, Divided>, address: usize) -> Option<&mut D
     (address < first + divided.window.bytes()).then_some(divided)
 }
 
-/// Gives the driver back what is kept beyond so many bytes of windows without buffers, as far as nobody has them open;
-/// how many bytes that are.
+/// Whether somebody is asked to close a window that is to be freed.
+static IS_ANY_ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Frees what others have closed since it was given up.
+pub(crate) fn free_closed() {
+    if IS_ANY_ASKED.load(Ordering::Relaxed) {
+        free_unused(KEPT_BYTES);
+    }
+}
+
+/// Gives the memory of GPUs that is kept for later [`DeviceBuffer`](crate::DeviceBuffer)s back to the driver, as far as no GPU
+/// and no other process is still at it, and says how many bytes that were. Other processes are asked to close it, so that
+/// there may be more the next time.
+///
+/// ```
+/// assert_eq!(warpcomm::release_device(), 0); // there was no buffer
+/// ```
+pub fn release_device() -> usize {
+    free_unused(0)
+}
+
+/// Gives the driver back what is kept beyond so many bytes of windows without buffers, as far as nobody has them open and
+/// no GPU uses them; how many bytes that are.
 fn free_unused(most: usize) -> usize {
     let unneeded: Vec<Divided> = {
         let mut windows = windows();
         let unused = windows.values().filter(|divided| divided.is_unused());
         let mut kept: usize = unused.map(|divided| divided.window.bytes()).sum();
         let mut unneeded = Vec::new();
-        for (&address, divided) in windows.iter_mut() {
-            if kept > most && divided.is_unused() && divided.is_closed() {
+        let mut is_any_asked = false;
+        // Those that others are asked to close already are gone but for that.
+        for is_asked in [true, false] {
+            for divided in windows.values_mut() {
+                let is_one = divided.is_unused() && divided.is_asked() == is_asked && divided.is_idle();
+                if kept <= most || !is_one || unneeded.contains(&divided.window.address()) {
+                    continue;
+                }
                 kept -= divided.window.bytes();
-                unneeded.push(address);
+                match divided.is_closed() {
+                    true => unneeded.push(divided.window.address()),
+                    false => is_any_asked = true,
+                }
             }
         }
+        IS_ANY_ASKED.store(is_any_asked, Ordering::Relaxed);
         unneeded
             .into_iter()
             .filter_map(|address| windows.remove(&address))
             .collect()
     };
-    let mut bytes = 0;
-    for divided in unneeded {
-        for (_, mark) in &divided.free {
-            mark.iter().for_each(Mark::wait);
-        }
-        bytes += divided.window.bytes();
-    }
-    bytes
+    unneeded.iter().map(|divided| divided.window.bytes()).sum()
 }
 
 /// Notes that a borrower tells another process of the memory at an address, if that is possible: the number of the
@@ -208,14 +271,6 @@ pub(crate) fn lend(
         None => divided.borrowers.push(Told { by, is_asked: false }),
     }
     Some((divided.window.id(), handle, offset))
-}
-
-/// Lets a stream wait for what a GPU still does with a part.
-pub(super) fn after(part: &mut Part, stream: &CudaStream) -> Result<()> {
-    match part.earlier.take() {
-        Some(mark) => mark.hold(stream),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

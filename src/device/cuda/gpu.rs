@@ -112,6 +112,12 @@ impl Gpu {
         Ok(())
     }
 
+    /// Waits until the GPU has done everything, or has failed.
+    pub(super) fn wait(&self) {
+        // An error says that it does nothing any more.
+        let _ = self.bind().and_then(|()| result::ctx::synchronize());
+    }
+
     /// A stream without work, so that no operation waits for what another one has left to the GPU.
     pub(super) fn take_stream(&self) -> Result<Stream, DriverError> {
         self.bind()?;

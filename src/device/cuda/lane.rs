@@ -32,7 +32,7 @@ unsafe impl Send for Lane {}
 unsafe impl Sync for Lane {}
 
 /// `CU_STREAM_PER_THREAD`: another stream on each thread.
-const PER_THREAD_STREAM: sys::CUstream = std::ptr::without_provenance_mut(2);
+pub(super) const PER_THREAD_STREAM: sys::CUstream = std::ptr::without_provenance_mut(2);
 
 /// The bytes that one slab takes of what the CPU copies too, and how many of them are under way at the same time.
 const PIECE_BYTES: usize = 1 << 20;

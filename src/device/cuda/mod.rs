@@ -26,7 +26,8 @@ pub(crate) use binding::{Binding, Context};
 /// The crate whose buffers the operations take, in the version that this crate is built with.
 pub use cudarc;
 pub use device_buffer::DeviceBuffer;
-pub(crate) use exportable::{Borrower, lend};
+pub use exportable::release_device;
+pub(crate) use exportable::{Borrower, free_closed, lend};
 pub(crate) use gpu::Gpu;
 pub(crate) use lane::{Lane, Mark, is_anybody_waiting};
 pub(crate) use page_lock::PageLock;

@@ -132,9 +132,7 @@ impl Drop for OpenWindow {
 impl Gpu {
     /// Which GPU it is, the same in every process.
     pub(crate) fn uuid(&self) -> Result<[u64; 2]> {
-        let uuid = self
-            .context()
-            .uuid()
+        let uuid = result::device::get_uuid(self.context().cu_device())
             .map_err(|error| failed("cannot ask which GPU it is", error))?;
         // SAFETY: both are 16 plain bytes.
         Ok(unsafe { std::mem::transmute::<[std::ffi::c_char; 16], [u64; 2]>(uuid.bytes) })

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Line;
+use super::shared::handshake::Agreed;
 use super::shared::{Listener, Ring};
 use crate::config::Config;
-use crate::device::Place;
 use crate::device::cuda::Gpu;
+use crate::device::{Lane, Place};
 use crate::error::{Error, Result};
 use crate::node;
 use crate::path::{ChosenPath, Path, Paths};
-use crate::transport::{End, Waybill};
+use crate::transport::{End, Route, Waybill};
 
 /// Why a path is not taken that a program has ruled out.
 const LEFT_OUT: &str = "WARPCOMM_PATHS leaves it out";
@@ -66,9 +67,13 @@ pub(super) enum Found {
 }
 
 /// The way of the next message.
-pub(super) enum Next {
-    Known(Waybill),
-    Pending,
+enum Next {
+    /// Through the memory that both share.
+    Through(Path),
+    /// Nobody knows yet whether by CUDA IPC, or through page-locked memory.
+    FindOut { is_for_ipc: bool },
+    /// Why no other way.
+    Staged(String),
 }
 
 impl Links {
@@ -84,7 +89,7 @@ impl Links {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // The two maps need not agree.
+        // The maps need not agree.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,75 +117,100 @@ impl Links {
         self.allows(Path::SameGpuIpc) || self.allows(Path::PeerGpuIpc)
     }
 
-    /// The way of a message from `peer` between two places, of ranks in one process or not, to this GPU if that is one.
+    /// The way of a message from `peer`, of a rank in this process or not, from a place into the lane's GPU or into the
+    /// host's memory. Where that is still to be found out, this message does.
     pub(super) fn route(
         &self,
         peer: usize,
-        ends: [Place; 2],
-        gpu: Option<&'static Gpu>,
+        from: Place,
+        lane: Option<&Arc<Lane>>,
         share_a_process: bool,
-    ) -> Result<Next> {
-        let known = |path| Ok(Next::Known(Waybill::along(path)));
-        if ends == [Place::Host; 2] {
+    ) -> Result<Route> {
+        let known = |path| Ok(Route::Known(Waybill::along(path)));
+        let (is_from_gpu, gpu) = (from == Place::Device, lane.map(|lane| lane.gpu()));
+        if !is_from_gpu && gpu.is_none() {
             return known(Path::Host);
         }
-        let are_gpus = ends == [Place::Device; 2];
+        let gpu = gpu.filter(|_| is_from_gpu);
         if share_a_process {
-            return match are_gpus && self.allows(Path::SameProcess) {
+            return match gpu.is_some() && self.allows(Path::SameProcess) {
                 true => known(Path::SameProcess),
                 false => self.staged("both ranks are in one process").and_then(known),
             };
         }
-        let is_for_ipc = are_gpus && self.allows_ipc();
-        if !is_for_ipc && !self.allows(Path::SharedPinned) {
+        let gpu = gpu.filter(|_| self.allows_ipc());
+        if gpu.is_none() && !self.allows(Path::SharedPinned) {
             return self.staged(LEFT_OUT).and_then(known);
         }
         let mut state = self.state();
         let shared = match state.links.get(&(End::Receiver, peer)) {
-            Some(Link::Pending(..)) => return Ok(Next::Pending),
+            Some(Link::Pending(..)) => return Ok(Route::Pending),
             Some(Link::Refused(reason)) => return self.staged(reason).and_then(known),
             Some(Link::Shared(shared)) => Some(shared),
             None => None,
         };
-        let through =
-            |shared: &Shared, path| Ok(Next::Known(Waybill::through(shared.link, self.number(), path)));
-        let mut is_for_ipc = is_for_ipc;
-        if let Some(shared) = shared {
-            let ring = state.rings.get(&(End::Receiver, peer, shared.link));
-            let path_to = || ring?.path_to(gpu?).ok().filter(|&path| self.allows(path));
-            match &shared.ipc {
-                Some(Ok(_)) if is_for_ipc => match path_to() {
-                    Some(path) => return through(shared, path),
-                    None => is_for_ipc = false,
-                },
-                None => {}
-                Some(_) => is_for_ipc = false,
+        let next = match shared {
+            Some(shared) => {
+                let ring = state.rings.get(&(End::Receiver, peer, shared.link));
+                self.next(shared, ring, gpu)
             }
-            if !is_for_ipc {
-                match &shared.pinned {
-                    _ if !self.allows(Path::SharedPinned) => {
-                        let reason = shared.ipc.as_ref().and_then(|ipc| ipc.as_ref().err());
-                        let reason = reason.map_or(LEFT_OUT, String::as_str);
-                        return self.staged(reason).and_then(known);
-                    }
-                    Some(Ok(())) => return through(shared, Path::SharedPinned),
-                    Some(Err(reason)) => return self.staged(reason).and_then(known),
-                    None => {}
-                }
-            }
+            None if gpu.is_some() => Next::FindOut { is_for_ipc: true },
+            None => Next::FindOut { is_for_ipc: false },
+        };
+        if let Next::Staged(reason) = &next {
+            return self.staged(reason).and_then(known);
         }
-        let link = shared.map(|shared| shared.link);
+        // What others wait for must not wait for the receiver's lane.
+        if lane.map_or(Ok(true), |lane| lane.is_idle())? {
+            let shared = shared.cloned();
+            self.go(&mut state, peer, shared, next)
+        } else {
+            Ok(Route::WhenIdle)
+        }
+    }
+
+    /// The way of the next message of two ranks that share memory, to a GPU if it comes from one.
+    fn next(&self, shared: &Shared, ring: Option<&Arc<Ring>>, gpu: Option<&'static Gpu>) -> Next {
+        let mut why_no_ipc = None;
+        match (gpu, &shared.ipc) {
+            (Some(_), None) => return Next::FindOut { is_for_ipc: true },
+            (Some(gpu), Some(Ok(_))) => match ring.map(|ring| ring.path_to(gpu)) {
+                Some(Ok(path)) if self.allows(path) => return Next::Through(path),
+                Some(Err(reason)) => why_no_ipc = Some(reason),
+                _ => {}
+            },
+            (Some(_), Some(Err(reason))) => why_no_ipc = Some(reason.clone()),
+            (None, _) => {}
+        }
+        match &shared.pinned {
+            _ if !self.allows(Path::SharedPinned) => Next::Staged(why_no_ipc.unwrap_or(LEFT_OUT.to_owned())),
+            Some(Ok(())) => Next::Through(Path::SharedPinned),
+            Some(Err(reason)) => Next::Staged(reason.clone()),
+            None => Next::FindOut { is_for_ipc: false },
+        }
+    }
+
+    /// Has a message go its way, whose receiver is ready for it.
+    fn go(&self, state: &mut State, peer: usize, shared: Option<Shared>, next: Next) -> Result<Route> {
+        let number = self.number();
+        let (next, link) = (next, shared.as_ref().map(|shared| shared.link));
+        let is_for_ipc = match (next, link) {
+            (Next::Through(path), Some(link)) => {
+                return Ok(Route::Known(Waybill::through(link, number, path)));
+            }
+            (Next::FindOut { is_for_ipc }, _) => is_for_ipc,
+            _ => false,
+        };
         match self.node().and_then(|node| Ok((*node, self.listener()?.address))) {
-            Ok(here) => Ok(Next::Known(Waybill::handshake(
-                self.number(),
-                here,
-                is_for_ipc,
-                link,
-            ))),
+            Ok(here) => {
+                let pending = Link::Pending(number, shared);
+                state.links.insert((End::Receiver, peer), pending);
+                Ok(Route::Known(Waybill::handshake(number, here, is_for_ipc, link)))
+            }
             Err(reason) => {
                 let path = self.staged(&reason);
                 state.links.insert((End::Receiver, peer), Link::Refused(reason));
-                path.and_then(known)
+                path.map(|path| Route::Known(Waybill::along(path)))
             }
         }
     }
@@ -221,37 +251,20 @@ impl Links {
         }
     }
 
-    /// Notes that a handshake has begun.
-    pub(super) fn begin(&self, line: &Line, number: u64) {
-        let pair = (End::Receiver, line.rank());
-        let mut state = self.state();
-        let before = match state.links.remove(&pair) {
-            Some(Link::Shared(shared)) => Some(shared),
-            _ => None,
-        };
-        state.links.insert(pair, Link::Pending(number, before));
-    }
-
     /// Notes what a handshake has brought.
-    pub(super) fn settle(
-        &self,
-        line: &Line,
-        end: End,
-        waybill: &Waybill,
-        outcome: Result<(Found, Arc<Ring>), String>,
-    ) {
+    pub(super) fn settle(&self, line: &Line, end: End, waybill: &Waybill, agreed: Agreed) {
         let (peer, is_for_ipc) = (line.rank(), waybill.is_for_ipc != 0);
         let mut state = self.state();
         let before = match state.links.remove(&(end, peer)) {
             Some(Link::Shared(shared) | Link::Pending(_, Some(shared))) => Some(shared),
             _ => None,
         };
-        let found = match &outcome {
-            Ok((Found::Ipc(path), _)) => Ok(*path),
-            Ok((Found::Pinned(_), _)) => Ok(Path::SharedPinned),
-            Err(reason) => Err(reason.clone()),
+        let found = match &agreed {
+            Ok((Ok(Found::Ipc(path)), _)) => Ok(*path),
+            Ok((Ok(Found::Pinned(_)), _)) => Ok(Path::SharedPinned),
+            Ok((Err(reason), _)) | Err(reason) => Err(reason.clone()),
         };
-        let link = match (outcome, before) {
+        let link = match (agreed, before) {
             (Ok((found, ring)), before) => {
                 state.rings.insert((end, peer, waybill.link), ring);
                 let before = before.filter(|shared| shared.link == waybill.link);
@@ -261,25 +274,23 @@ impl Links {
                     ipc: None,
                 });
                 match found {
-                    Found::Ipc(path) => shared.ipc = Some(Ok(path)),
-                    Found::Pinned(reason) => {
+                    Ok(Found::Ipc(path)) => shared.ipc = Some(Ok(path)),
+                    Ok(Found::Pinned(reason)) => {
                         shared.pinned = Some(Ok(()));
                         if is_for_ipc {
                             shared.ipc = Some(Err(reason));
                         }
                     }
+                    Err(reason) => {
+                        if is_for_ipc {
+                            shared.ipc = Some(Err(reason.clone()));
+                        }
+                        shared.pinned.get_or_insert(Err(reason));
+                    }
                 }
                 Link::Shared(shared)
             }
-            // Another handshake has come to more.
-            (Err(_), Some(shared)) if shared.link != waybill.link => Link::Shared(shared),
-            (Err(reason), Some(mut shared)) => {
-                if is_for_ipc {
-                    shared.ipc = Some(Err(reason.clone()));
-                }
-                shared.pinned.get_or_insert(Err(reason));
-                Link::Shared(shared)
-            }
+            (Err(_), Some(shared)) => Link::Shared(shared),
             (Err(reason), None) => Link::Refused(reason),
         };
         state.links.insert((end, peer), link);
@@ -302,7 +313,7 @@ impl Links {
 
     /// Notes that a peer has chosen staging, where this rank has not heard why.
     pub(super) fn note_staged(&self, peer: usize) {
-        if self.allows(Path::SharedPinned) || self.allows_ipc() {
+        if self.allows(Path::SharedPinned) {
             let refused = || Link::Refused("the receiver can share no memory".to_owned());
             self.state()
                 .links

@@ -28,23 +28,27 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use super::{
     Body, Context, Creation, Delivery, DeviceMemory, End, Pieces, Posted, Route, Split, Tags, Tested, Ticket,
     Transport, Waybill,
 };
 use crate::config::Config;
-use crate::device::cuda::{PinnedSlab, is_anybody_waiting};
+use crate::device::cuda::{PinnedSlab, free_closed, is_anybody_waiting};
 use crate::device::{Device, Lane, Place};
 use crate::error::{Error, Result};
 use crate::path::{ChosenPath, Path};
-use links::{Links, Next};
+use links::Links;
 use pipeline::{Receiving, Sending};
 use same_process::{Lending, Taking};
 use shared::handshake::{Answering, Proposing};
 
 /// How often what can go on is handed on before windows are looked at that are to be closed.
 const DRIVES_PER_CLOSE: usize = 256;
+
+/// How long a message that is given up waits for a copy that its peer has started.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A transport that takes device memory, over one that does not.
 pub(crate) struct Devices {
@@ -262,6 +266,7 @@ impl Devices {
         let drives = self.drives.fetch_add(1, Ordering::Relaxed);
         if drives.is_multiple_of(DRIVES_PER_CLOSE) {
             self.links.close_windows();
+            free_closed();
         }
         if self.held.load(Ordering::Acquire) == 0 {
             return;
@@ -397,6 +402,24 @@ impl Devices {
             Stage::Over(outcome, _) => outcome,
             _ => tested,
         }
+    }
+
+    /// Whether the peer still reads the elements of an operation that is given up, and does not stop.
+    fn is_read(&self, operation: &Operation) -> bool {
+        let given_up = Instant::now();
+        let is_read = || match &mut *operation.stage() {
+            Stage::Steps(steps) => steps.is_read(),
+            _ => false,
+        };
+        while is_read() {
+            if given_up.elapsed() > PATIENCE {
+                return true;
+            }
+            // The peer may wait for this rank likewise.
+            self.drive();
+            std::thread::yield_now();
+        }
+        false
     }
 
     /// Starts a long message.
@@ -601,21 +624,9 @@ impl Transport for Devices {
         from: Place,
         lane: Option<&Arc<Lane>>,
     ) -> Result<Route> {
-        let to = lane.map_or(Place::Host, |_| Place::Device);
         let share_a_process = self.inner.shares_process(context, source);
-        let next = self.links.route(
-            rank_of(context, source),
-            [from, to],
-            lane.map(|lane| lane.gpu()),
-            share_a_process,
-        )?;
-        Ok(match (next, lane) {
-            (Next::Pending, _) => Route::Pending,
-            (Next::Known(waybill), Some(lane)) if waybill.needs_idle_receiver() && !lane.is_idle()? => {
-                Route::WhenIdle
-            }
-            (Next::Known(waybill), _) => Route::Known(waybill),
-        })
+        self.links
+            .route(rank_of(context, source), from, lane, share_a_process)
     }
 
     fn handshake(
@@ -737,16 +748,12 @@ impl Transport for Devices {
         }
         // SAFETY: the ticket's reference, which this call uses up.
         let operation = unsafe { Arc::from_raw(operation(ticket)) };
-        let mut state = self.state();
-        let is_read = match &mut *operation.stage() {
-            Stage::Steps(steps) => steps.is_read(),
-            _ => false,
-        };
-        if is_read {
+        if self.is_read(&operation) {
             // The outer ticket stays valid.
             let _ = Arc::into_raw(operation);
             return Tested::Pending;
         }
+        let mut state = self.state();
         state.waiting.retain(|waiting| !Arc::ptr_eq(waiting, &operation));
         state.long.retain(|long| !Arc::ptr_eq(long, &operation));
         let stage = std::mem::replace(&mut *operation.stage(), Stage::over(Ok(Tested::Released)));

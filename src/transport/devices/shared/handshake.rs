@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::ring::{Discarding, Ring, Sending, WINDOW_BYTES};
+use super::ring::{Discarding, Ring, Sending, WINDOW_BYTES, check_windows};
 use super::segment::{Offer, Segment, Word};
 use super::socket;
 use crate::device::Lane;
@@ -88,6 +88,7 @@ impl Steps for Unowned {
         let Poll::Ready(outcome) = self.0.advance(inner) else {
             return Poll::Pending;
         };
+        // Nobody asks what was found.
         match self.0.rest().filter(|_| outcome.is_ok()) {
             Some(rest) => {
                 self.0 = rest;
@@ -178,8 +179,12 @@ impl Proposing {
     fn agree(&mut self, ring: &Arc<Ring>, answer: Option<Note>) -> Result<Found, String> {
         match answer {
             None => Err(NO_ANSWER.to_owned()),
-            Some(Note::Refused(reason)) => Err(reason),
+            Some(Note::Refused(reason)) => {
+                self.window = None;
+                Err(reason)
+            }
             Some(Note::Memory(reason)) => {
+                self.window = None;
                 lock_pages(ring, self.lane.as_ref()).map(|()| Found::Pinned(reason))
             }
             Some(Note::Window(path)) => {
@@ -199,9 +204,7 @@ fn propose(line: &Line, links: &Links, waybill: &Waybill) -> Result<Arc<Ring>, S
     }
     if waybill.link != waybill.number {
         let ring = links.ring(line.rank(), End::Sender, waybill.link);
-        let ring = ring.map_err(|error| error.message().to_string())?;
-        ring.say(Word::Nothing);
-        return Ok(ring);
+        return ring.map_err(|error| error.message().to_string());
     }
     let (segment, file) =
         Segment::create().map_err(|error| format!("the sender cannot make shared memory: {error}"))?;
@@ -213,6 +216,7 @@ fn propose(line: &Line, links: &Links, waybill: &Waybill) -> Result<Arc<Ring>, S
 /// Makes a window and says in the memory how to open it.
 fn offer(ring: &Ring, lane: &Lane) -> Result<Window> {
     let gpu = lane.gpu();
+    check_windows()?;
     let window = Window::new(gpu, WINDOW_BYTES)?;
     let offer = Offer {
         handle: window.handle()?,
@@ -248,23 +252,19 @@ impl Steps for Proposing {
                 };
                 let answer = Note::read(&answer);
                 let is_refused = matches!(answer, None | Some(Note::Refused(_)));
-                match self.agree(&ring, answer) {
-                    Ok(found) => Ok((found, ring)),
-                    Err(reason) => {
-                        if !is_refused {
-                            ring.say(Word::Unlocked);
-                        }
-                        Err(reason)
-                    }
+                let found = self.agree(&ring, answer);
+                if found.is_err() && !is_refused {
+                    ring.say(self.waybill.number, Word::Unlocked);
                 }
+                Ok((found, ring))
             }
         };
         self.is_over = true;
-        self.agreed = agreed.as_ref().ok().map(|(_, ring)| Arc::clone(ring));
+        self.agreed = shared(&agreed);
         // The receiver may send other messages this way as soon as it hears of it.
         self.links.settle(&self.line, End::Sender, &self.waybill, agreed);
         if let Some(ring) = &self.agreed {
-            ring.say(Word::Ready);
+            ring.say(self.waybill.number, Word::Ready);
         }
         Poll::Ready(Ok(self.line.delivery(1)))
     }
@@ -277,6 +277,9 @@ impl Steps for Proposing {
 
     fn rest(&mut self) -> Option<Box<dyn Steps>> {
         if self.is_over {
+            let _ = self
+                .links
+                .found(self.line.rank(), End::Sender, self.waybill.number);
             let (line, ring) = (self.line.clone(), self.agreed.take()?);
             return Some(Box::new(Sending::failed(line, ring, self.waybill.number)));
         }
@@ -303,8 +306,10 @@ impl Drop for Proposing {
         if !self.is_over
             && let Ok(ring) = &self.ring
         {
-            ring.say(Word::GivenUp);
+            ring.say(self.waybill.number, Word::GivenUp);
         }
+        // The receiver may have it open, and nobody will know when it has closed it.
+        std::mem::forget(self.window.take());
     }
 }
 
@@ -325,10 +330,20 @@ pub(in super::super) struct Answering {
 
 /// What the two have as far as the receiver knows.
 enum Answer {
-    Refused(String),
+    /// With the memory, if that is not what is refused.
+    Refused(String, Option<Arc<Ring>>),
     Agreed(Found, Arc<Ring>),
     /// The last is over.
     Over(Option<Arc<Ring>>),
+}
+
+/// What a handshake has come to: what goes through the memory, or why nothing does; or why there is none.
+pub(in super::super) type Agreed = Result<(Result<Found, String>, Arc<Ring>), String>;
+
+/// The memory, if messages go through it.
+fn shared(agreed: &Agreed) -> Option<Arc<Ring>> {
+    let (found, ring) = agreed.as_ref().ok()?;
+    found.is_ok().then(|| Arc::clone(ring))
 }
 
 impl Answering {
@@ -340,8 +355,8 @@ impl Answering {
         body: &Body<'_>,
         inner: &dyn Transport,
     ) -> Result<Answering> {
-        let proposal = Letter::expect(&line, line.tags.body, NOTE_BYTES, inner)?;
-        links.begin(&line, waybill.number);
+        let proposal = Letter::expect(&line, line.tags.body, NOTE_BYTES, inner)
+            .inspect_err(|_| links.give_up(&line, waybill.number))?;
         Ok(Answering {
             line,
             links,
@@ -371,6 +386,8 @@ impl Answering {
     /// Opens the window that the sender offers, and sees that it is that.
     fn open(&self, ring: &Ring) -> Result<Path, String> {
         let lane = self.lane.as_ref().ok_or("the elements go to a host")?;
+        // Of a handshake that was given up.
+        ring.forget_window();
         let path = ring.path_to(lane.gpu())?;
         let proved = match self.links.allows(path) {
             true => ring.prove_window(lane.gpu()),
@@ -408,10 +425,9 @@ impl Answering {
         Poll::Ready(Ok(self.line.delivery(0)))
     }
 
-    fn end(&mut self, agreed: Result<(Found, Arc<Ring>), String>) -> Poll<Result<Delivery>> {
+    fn end(&mut self, agreed: Agreed) -> Poll<Result<Delivery>> {
         self.is_over = true;
-        let ring = agreed.as_ref().ok().map(|(_, ring)| Arc::clone(ring));
-        self.answer = Some(Answer::Over(ring));
+        self.answer = Some(Answer::Over(shared(&agreed)));
         self.links
             .settle(&self.line, End::Receiver, &self.waybill, agreed);
         Poll::Ready(Ok(self.line.delivery(1)))
@@ -437,10 +453,14 @@ impl Steps for Answering {
             let (sent, failure) = note.send(&self.line, self.line.tags.answer, inner)?;
             self.sent = sent;
             self.answer = Some(match (note, ring) {
-                _ if failure.is_some() => Answer::Refused(NO_ANSWER.to_owned()),
+                (_, Ok(ring)) if failure.is_some() => {
+                    ring.forget_window();
+                    Answer::Refused(NO_ANSWER.to_owned(), Some(ring))
+                }
                 (Note::Window(path), Ok(ring)) => Answer::Agreed(Found::Ipc(path), ring),
                 (Note::Memory(reason), Ok(ring)) => Answer::Agreed(Found::Pinned(reason), ring),
-                (Note::Refused(reason), _) | (_, Err(reason)) => Answer::Refused(reason),
+                (Note::Refused(reason), Ok(ring)) => Answer::Refused(reason, Some(ring)),
+                (_, Err(reason)) => Answer::Refused(reason, None),
             });
         }
         if self.sent.poll(inner)?.is_pending() {
@@ -448,14 +468,18 @@ impl Steps for Answering {
         }
         match self.answer.take() {
             None | Some(Answer::Over(_)) => Poll::Pending,
-            Some(Answer::Refused(reason)) => self.end(Err(reason)),
-            Some(Answer::Agreed(found, ring)) => match ring.heard() {
+            Some(Answer::Refused(reason, Some(ring))) => self.end(Ok((Err(reason), ring))),
+            Some(Answer::Refused(reason, None)) => self.end(Err(reason)),
+            Some(Answer::Agreed(found, ring)) => match ring.heard(self.waybill.number) {
                 Word::Nothing => {
                     self.answer = Some(Answer::Agreed(found, ring));
                     Poll::Pending
                 }
-                Word::Ready => self.end(Ok((found, ring))),
-                Word::Unlocked => self.end(Err("the sender cannot lock the shared memory".to_owned())),
+                Word::Ready => self.end(Ok((Ok(found), ring))),
+                Word::Unlocked => {
+                    let reason = "the sender cannot lock the shared memory".to_owned();
+                    self.end(Ok((Err(reason), ring)))
+                }
                 Word::GivenUp => self.end_without(),
             },
         }
@@ -469,6 +493,9 @@ impl Steps for Answering {
 
     fn rest(&mut self) -> Option<Box<dyn Steps>> {
         if let Some(Answer::Over(ring)) = &mut self.answer {
+            let _ = self
+                .links
+                .found(self.line.rank(), End::Receiver, self.waybill.number);
             let (line, ring) = (self.line.clone(), ring.take()?);
             return Some(Box::new(Discarding::new(
                 line,

@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
 
 use super::segment::{Content, Loan, Offer, Piece, SLOTS, Segment, Word};
 use crate::device::cuda::{Borrower, Gpu, Mark, OpenWindow, Window, lend};
@@ -19,11 +18,22 @@ use crate::transport::{Body, Delivery, End, Pieces, Ticket, Transport};
 /// The bytes of a window with as many slots as a segment.
 pub(super) const WINDOW_BYTES: usize = SLOTS * SHARED_PIECE_BYTES;
 
+/// How many windows of this process its peers have open, and may have: 1 GiB of them.
+static KEPT_WINDOWS: AtomicUsize = AtomicUsize::new(0);
+const MOST_WINDOWS: usize = 64;
+
+/// Whether the process may have another window; an error otherwise.
+pub(super) fn check_windows() -> Result<()> {
+    match KEPT_WINDOWS.load(Ordering::Relaxed) < MOST_WINDOWS {
+        true => Ok(()),
+        false => Err(Error::unsupported(format!(
+            "the process has {MOST_WINDOWS} windows for its peers"
+        ))),
+    }
+}
+
 /// How many windows of lent buffers a receiver keeps open for one sender.
 const MOST_OPEN: usize = 64;
-
-/// How long a sender that gives up waits for a copy that the receiver has started.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shared memory as one of its two ends uses it.
 pub(in super::super) struct Ring {
@@ -106,12 +116,12 @@ impl Ring {
         &self.segment
     }
 
-    pub(super) fn say(&self, word: Word) {
-        self.segment.say(word);
+    pub(super) fn say(&self, handshake: u64, word: Word) {
+        self.segment.say(handshake, word);
     }
 
-    pub(super) fn heard(&self) -> Word {
-        self.segment.heard()
+    pub(super) fn heard(&self, handshake: u64) -> Word {
+        self.segment.heard(handshake)
     }
 
     pub(super) fn lock_pages(&self, gpu: &'static Gpu) -> Result<()> {
@@ -120,6 +130,7 @@ impl Ring {
 
     /// Keeps the window that the receiver has open.
     pub(super) fn keep_window(&self, window: Window) {
+        KEPT_WINDOWS.fetch_add(1, Ordering::Relaxed);
         let _ = self.window.set(ManuallyDrop::new(window));
     }
 
@@ -572,21 +583,17 @@ impl Steps for Sending {
     }
 
     fn is_read(&mut self) -> bool {
-        let given_up = Instant::now();
-        while let Some(slot) = self.lent {
-            if self.ring.segment.take_back(slot) {
-                self.lent = None;
-                self.ring.release(slot, None);
-            } else if self.ring.segment.is_empty(slot) {
-                self.returned(slot);
-                self.is_over = self.next == self.pieces.count();
-            } else if given_up.elapsed() > PATIENCE {
-                return true;
-            } else {
-                std::thread::yield_now();
-            }
+        let Some(slot) = self.lent else {
+            return false;
+        };
+        if self.ring.segment.take_back(slot) {
+            self.lent = None;
+            self.ring.release(slot, None);
+        } else if self.ring.segment.is_empty(slot) {
+            self.returned(slot);
+            self.is_over = self.next == self.pieces.count();
         }
-        false
+        self.lent.is_some()
     }
 
     fn rest(&mut self) -> Option<Box<dyn Steps>> {
@@ -724,24 +731,29 @@ impl Steps for Receiving {
             return Poll::Pending;
         }
         // The sender waits until its buffer is free, and nobody may look at the slot later.
-        if let Some((slot, mark, _)) = &self.borrowed {
+        if let Some((slot, mark, window)) = self.borrowed.take() {
             match mark.is_over() {
-                Ok(false) => return Poll::Pending,
+                Ok(false) => {
+                    self.borrowed = Some((slot, mark, window));
+                    return Poll::Pending;
+                }
                 Ok(true) => {}
                 Err(error) => {
                     self.failure.get_or_insert(error);
                 }
             }
-            self.ring.release(*slot, None);
-            self.borrowed = None;
+            // The sender may free it from here on.
+            drop(window);
+            self.ring.release(slot, None);
         }
         let delivery = self.line.delivery(self.received);
         Poll::Ready(self.failure.take().map_or(Ok(delivery), Err))
     }
 
     fn abandon(&mut self, _inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
-        if let Some((slot, mark, _)) = self.borrowed.take() {
+        if let Some((slot, mark, window)) = self.borrowed.take() {
             mark.wait();
+            drop(window);
             self.ring.release(slot, None);
         }
         Vec::new()

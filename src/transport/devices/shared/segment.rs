@@ -42,7 +42,8 @@ const CLOSINGS: usize = 16;
 /// The words in front of the slots. New memory is all zeros.
 #[repr(C)]
 struct Head {
-    sender: AtomicU32,
+    /// Of which handshake the sender says what.
+    sender: AtomicU64,
     /// How often the sender has asked the receiver to close a window.
     closings: AtomicU32,
     /// The numbers of these windows, until they are closed.
@@ -218,20 +219,22 @@ impl Segment {
         unsafe { self.pointer.as_ptr().add(HEAD_BYTES + slot * SHARED_PIECE_BYTES) }
     }
 
-    /// Says to the receiver how it stands.
-    pub(super) fn say(&self, word: Word) {
+    /// Says to the receiver how a handshake stands.
+    pub(super) fn say(&self, handshake: u64, word: Word) {
         let code = match word {
             Word::Nothing => 0,
             Word::Ready => 1,
             Word::Unlocked => 2,
             Word::GivenUp => 3,
         };
-        self.head().sender.store(code, Ordering::Release);
+        self.head().sender.store(handshake << 2 | code, Ordering::Release);
     }
 
-    /// What the sender says.
-    pub(super) fn heard(&self) -> Word {
-        match self.head().sender.load(Ordering::Acquire) {
+    /// What the sender says of a handshake.
+    pub(super) fn heard(&self, handshake: u64) -> Word {
+        let said = self.head().sender.load(Ordering::Acquire);
+        match said & 3 {
+            _ if said >> 2 != handshake << 2 >> 2 => Word::Nothing,
             0 => Word::Nothing,
             1 => Word::Ready,
             2 => Word::Unlocked,
@@ -290,7 +293,8 @@ impl Segment {
             let window = closing.load(Ordering::Acquire);
             if window != 0 {
                 close(window);
-                closing.store(0, Ordering::Release);
+                // Another thread may have done it, and the sender have asked for another one here.
+                let _ = closing.compare_exchange(window, 0, Ordering::Release, Ordering::Relaxed);
             }
         }
     }
@@ -406,7 +410,7 @@ mod tests {
     fn what_one_process_hands_over_the_other_gets() {
         let (ours, file) = Segment::create().unwrap();
         let theirs = Segment::open(&file).unwrap();
-        assert_eq!((theirs.heard(), theirs.published(2)), (Word::Nothing, None));
+        assert_eq!((theirs.heard(7), theirs.published(2)), (Word::Nothing, None));
         let piece = Piece {
             number: 7,
             first: 1 << 33,
@@ -416,8 +420,9 @@ mod tests {
         // SAFETY: the slot is empty, and within the mapping.
         unsafe { ours.slot(2).copy_from_nonoverlapping(b"hello".as_ptr(), 5) };
         ours.publish(2, piece);
-        ours.say(Word::Ready);
-        assert_eq!((theirs.heard(), theirs.published(2)), (Word::Ready, Some(piece)));
+        ours.say(7, Word::Ready);
+        assert_eq!((theirs.heard(7), theirs.published(2)), (Word::Ready, Some(piece)));
+        assert_eq!(theirs.heard(8), Word::Nothing);
         // SAFETY: handed over.
         assert_eq!(unsafe { std::slice::from_raw_parts(theirs.slot(2), 5) }, b"hello");
         assert!(!ours.is_empty(2) && ours.is_empty(1));
