@@ -16,7 +16,7 @@ modules=(numpy)
 case "${1-}" in
     '') ;;
     --tests)
-        needs+=(openmpi mpich valgrind)
+        needs+=(openmpi mpich valgrind networks)
         modules+=(mpi4py)
         ;;
     *)
@@ -34,6 +34,7 @@ declare -A packages=(
     [openmpi]='libopenmpi-dev openmpi-bin'
     [mpich]='libmpich-dev mpich'
     [valgrind]='valgrind'
+    [networks]='iproute2 util-linux'
 )
 declare -A meanings=(
     [cargo]='Rust 1.88 or later: https://rustup.rs'
@@ -44,6 +45,7 @@ declare -A meanings=(
     [openmpi]='Open MPI with its C headers (mpicc.openmpi)'
     [mpich]='MPICH with its C headers (mpicc.mpich)'
     [valgrind]='valgrind'
+    [networks]='ip of iproute2, and unshare and nsenter of util-linux'
 )
 
 say() { echo "setup: $*"; }
@@ -66,6 +68,8 @@ find_openmpi() { describe_mpi mpicc.openmpi; }
 find_mpich() { describe_mpi mpicc.mpich; }
 
 find_valgrind() { valgrind --version 2>/dev/null; }
+
+find_networks() { command -v unshare nsenter >/dev/null && ip -V 2>/dev/null; }
 
 # The compiler wrapper alone proves nothing: Debian has it in another package than the headers.
 describe_mpi() {

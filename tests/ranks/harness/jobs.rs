@@ -219,7 +219,7 @@ pub fn is_whole_wanted() -> bool {
 }
 
 /// Whether this program is linked with the second MPI library, and a sample will do.
-fn is_sample_of_second() -> bool {
+pub fn is_sample_of_second() -> bool {
     #[cfg(feature = "mpi")]
     return is_mpich() && !is_whole_wanted();
     #[cfg(not(feature = "mpi"))]

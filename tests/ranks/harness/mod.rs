@@ -37,15 +37,15 @@ pub use allocations::blocks;
 pub use case::{Case, Outcome, Worlds};
 pub use expect::{Failure, expect_error, expect_text};
 #[cfg(all(feature = "mpi", feature = "cuda"))]
-pub use jobs::is_whole_wanted;
+pub use jobs::{is_sample_of_second, is_whole_wanted};
 pub use place::Place;
 pub use rank::{is_plain, job_directory, place, say};
 pub use record::{covered, unsupported};
 #[cfg(all(feature = "mpi", feature = "cuda"))]
-pub use simulate::NO_PEERS;
+pub use simulate::{NO_PEERS, is_real_required};
 pub use solo::{Check, Solo};
 #[cfg(feature = "mpi")]
-pub use solo::{Ended, Start, solo_directory, wait_for_file, wait_for_release};
+pub use solo::{Ended, Start, solo_directory, still_going, wait_for_file, wait_for_release};
 
 /// Names the directory of the job that this process is a rank of.
 const JOB_VARIABLE: &str = "WARPCOMM_TEST_JOB";

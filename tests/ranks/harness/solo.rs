@@ -1,8 +1,10 @@
 //! Cases that need a job of their own, because they hang or crash on purpose or start in their own way.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +19,9 @@ use super::{DEADLINE_VARIABLE, Failure, Outcome, SOLO_VARIABLE, deadline};
 
 /// Names the directory of a solo case.
 const DIRECTORY_VARIABLE: &str = "WARPCOMM_TEST_SOLO_DIRECTORY";
+
+/// The file that gets longer as the ranks of a solo case make progress.
+const PROGRESS: &str = "progress";
 
 /// A check of the test program itself.
 pub struct Check {
@@ -100,7 +105,7 @@ impl Solo {
                 // The ranks look for this file.
                 let _ = fs::write(directory.path().join("released"), "");
             }
-            0
+            fs::metadata(directory.path().join(PROGRESS)).map_or(0, |file| file.len())
         });
         let ended = match end.map_err(|error| error.to_string())? {
             End::Exited(status) => Ended {
@@ -174,10 +179,7 @@ fn leaving_survivors(command: Command) -> Result<Command, String> {
 
 /// Runs this process as a rank of a solo case.
 pub fn main(solos: &[&Solo], name: &str) -> ExitCode {
-    let watchdog = Watchdog::start();
-    watchdog.watch(deadline(), || {
-        eprintln!("the rank was not done within the deadline")
-    });
+    still_going();
     let Some(solo) = solos.iter().find(|solo| solo.name == name) else {
         eprintln!("there is no solo case {name}");
         return ExitCode::FAILURE;
@@ -189,6 +191,18 @@ pub fn main(solos: &[&Solo], name: &str) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says that this rank makes progress: from now on it has the time of a whole case again.
+pub fn still_going() {
+    static WATCHDOG: OnceLock<Watchdog> = OnceLock::new();
+    WATCHDOG.get_or_init(Watchdog::start).watch(deadline(), || {
+        eprintln!("the rank was not done within the deadline")
+    });
+    let file = solo_directory().join(PROGRESS);
+    let opened = fs::OpenOptions::new().create(true).append(true).open(file);
+    // Without the file there is less time.
+    let _ = opened.and_then(|mut file| file.write_all(b"."));
 }
 
 /// The directory that all ranks of a solo case share.
