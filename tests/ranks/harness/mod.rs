@@ -43,9 +43,11 @@ pub use rank::{is_plain, job_directory, place, say};
 pub use record::{covered, unsupported};
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 pub use simulate::{NO_PEERS, is_real_required};
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+pub use solo::still_going;
 pub use solo::{Check, Solo};
 #[cfg(feature = "mpi")]
-pub use solo::{Ended, Start, solo_directory, still_going, wait_for_file, wait_for_release};
+pub use solo::{Ended, Start, solo_directory, wait_for_file, wait_for_release};
 
 /// Names the directory of the job that this process is a rank of.
 const JOB_VARIABLE: &str = "WARPCOMM_TEST_JOB";

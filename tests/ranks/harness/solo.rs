@@ -67,6 +67,10 @@ pub struct Ended {
     pub status: ExitStatus,
     pub output: String,
     /// The one that its ranks have shared.
+    #[cfg_attr(
+        not(feature = "cuda"),
+        allow(dead_code, reason = "cases without GPUs write nothing there")
+    )]
     pub directory: PathBuf,
 }
 
