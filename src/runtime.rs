@@ -104,6 +104,8 @@ impl Runtime {
     ///
     /// # Errors
     /// [`Mismatch`](ErrorKind::Mismatch) on every rank if a setting that must be the same differs;
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) on rank 0 for a file with measured crossovers that cannot be read (see
+    /// [`Tuning`](crate::Tuning)), and [`PeerFailed`](ErrorKind::PeerFailed) on the others;
     /// [`Unsupported`](ErrorKind::Unsupported) from another thread than that which initialized MPI, where
     /// MPI allows no other.
     pub fn world(&self) -> Result<Communicator> {

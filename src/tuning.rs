@@ -20,9 +20,9 @@ use crate::plan::{Algorithm, Choice, Ladder, Row, Step, Table};
 /// Measured crossovers of one machine: from which lengths on its collectives take which algorithm.
 ///
 /// `warpcomm tune` measures them and writes them to a file in the user's cache directory (`warpcomm/tuning` in
-/// `XDG_CACHE_HOME`, or in `.cache` of `HOME`), whose name says for which [`Machine`] it is. A program reads them where it
-/// makes its first communicator: `Runtime::world` on rank 0, which tells all ranks what is in the file, so that all have
-/// the same, also where the others have another file or none. Communicators that are made of that one, by `duplicate`,
+/// `XDG_CACHE_HOME`, or in `.cache` of `HOME`), whose name says for which [`Machine`] it is. Where a
+/// program gets its first communicator, by `Runtime::world` or `into_native`, rank 0 of it reads the file, and tells all
+/// ranks what is in it, so that all have the same, also where the others have another file or none. Communicators that are made of that one, by `duplicate`,
 /// `split` and their relatives, have the same too. Those of two groups, and what `merge` makes of them, have the defaults.
 ///
 /// - Without a file there are [defaults](crate::Communicator::explain).

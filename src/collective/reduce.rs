@@ -176,7 +176,7 @@ impl Candidates {
     #[inline]
     pub(super) fn new(call: &Call<'_>, own: &Span<'_>) -> Candidates {
         let on_device = call.would_take(own.bytes(), true);
-        let on_hosts = match call.on_device {
+        let on_hosts = match call.on_device || on_device == Algorithm::Frames {
             true => on_device,
             false => call.would_take(own.bytes(), false),
         };

@@ -24,8 +24,8 @@ enum Action {
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Action::Tune(arguments) => tune::run(&arguments),
+    let (name, outcome) = match Arguments::parse().command {
+        Action::Tune(arguments) => ("tune", tune::run(&arguments)),
     };
     let Err(failure) = outcome else {
         return ExitCode::SUCCESS;
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     // The rank that has failed says why.
     let error = failure.downcast_ref::<warpcomm::Error>();
     if error.is_none_or(|error| error.kind() != ErrorKind::PeerFailed) {
-        eprintln!("warpcomm tune: {failure}");
+        eprintln!("warpcomm {name}: {failure}");
     }
     ExitCode::FAILURE
 }
