@@ -70,7 +70,7 @@ fn everything_works(comm: &Communicator, on_a_node: usize, reason: &str) -> Outc
     for peer in (0..comm.size()).filter(|&peer| peer != comm.rank()) {
         let chosen = comm.path(peer)?.ok_or_else(|| Failure("no path".to_owned()))?;
         if is_first[peer] == own {
-            assert_eq!(chosen.path(), Path::SharedPinned, "{chosen}");
+            assert_eq!(chosen.path(), Path::PeerGpuIpc, "{chosen}");
         } else {
             assert_eq!(chosen.path(), Path::Staged, "{chosen}");
             assert!(chosen.reason().contains(reason), "{chosen}");

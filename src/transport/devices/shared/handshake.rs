@@ -88,7 +88,6 @@ impl Steps for Unowned {
         let Poll::Ready(outcome) = self.0.advance(inner) else {
             return Poll::Pending;
         };
-        // Nobody asks what was found.
         match self.0.rest().filter(|_| outcome.is_ok()) {
             Some(rest) => {
                 self.0 = rest;
@@ -277,9 +276,6 @@ impl Steps for Proposing {
 
     fn rest(&mut self) -> Option<Box<dyn Steps>> {
         if self.is_over {
-            let _ = self
-                .links
-                .found(self.line.rank(), End::Sender, self.waybill.number);
             let (line, ring) = (self.line.clone(), self.agreed.take()?);
             return Some(Box::new(Sending::failed(line, ring, self.waybill.number)));
         }
@@ -493,9 +489,6 @@ impl Steps for Answering {
 
     fn rest(&mut self) -> Option<Box<dyn Steps>> {
         if let Some(Answer::Over(ring)) = &mut self.answer {
-            let _ = self
-                .links
-                .found(self.line.rank(), End::Receiver, self.waybill.number);
             let (line, ring) = (self.line.clone(), ring.take()?);
             return Some(Box::new(Discarding::new(
                 line,
