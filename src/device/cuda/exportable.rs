@@ -105,6 +105,11 @@ impl Divided {
     }
 }
 
+/// Whether a GPU has done what is before a mark. One that has failed does nothing.
+fn is_over(mark: &Mark) -> bool {
+    mark.is_over().unwrap_or(true)
+}
+
 /// The windows of this process, by their addresses.
 static WINDOWS: Mutex<BTreeMap<usize, Divided>> = Mutex::new(BTreeMap::new());
 
@@ -173,6 +178,7 @@ impl Part {
     pub(super) fn give_back(self, mark: Option<Mark>) {
         if let Some(divided) = find(&mut windows(), self.address) {
             divided.free.push((self.address, mark.or(self.earlier)));
+            divided.forget_marks();
         }
         free_unused(KEPT_BYTES);
     }
