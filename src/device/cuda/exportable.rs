@@ -96,12 +96,20 @@ impl Divided {
         self.borrowers.is_empty()
     }
 
-    /// Whether GPUs are done with all of it. One that has failed does nothing.
+    /// Whether GPUs are done with all of it.
     fn is_idle(&self) -> bool {
-        let is_over = |mark: &Mark| mark.is_over().unwrap_or(true);
-        self.free
-            .iter()
-            .all(|(_, mark)| mark.as_ref().is_none_or(is_over))
+        let mut marks = self.free.iter().map(|(_, mark)| mark.as_ref());
+        marks.all(|mark| mark.is_none_or(is_over))
+    }
+
+    /// Gives back the events of the latest free parts, as far as GPUs are done with them.
+    fn forget_marks(&mut self) {
+        const LATEST: usize = 32;
+        for (_, mark) in self.free.iter_mut().rev().take(LATEST) {
+            if mark.as_ref().is_some_and(is_over) {
+                *mark = None;
+            }
+        }
     }
 }
 
