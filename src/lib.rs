@@ -35,6 +35,8 @@
 //! # Ok::<(), warpcomm::Error>(())
 //! ```
 
+#[cfg(feature = "cuda")]
+mod awareness;
 mod buffer;
 mod collective;
 mod comm;

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 /// |---|---|---|
 /// | [`Host`](Path::Host) | elements in the memories of hosts | as MPI carries them |
 /// | [`Staged`](Path::Staged) | any two ranks | through pinned memory of each rank that has them on a GPU, and between these as MPI carries them |
+/// | [`CudaAware`](Path::CudaAware) | two processes whose MPI takes the addresses of GPU memory, as was proved | as MPI carries them |
 /// | [`SharedPinned`](Path::SharedPinned) | processes on one node | through pinned memory that both share: one copy down, one up, none by MPI |
 /// | [`SameProcess`](Path::SameProcess) | ranks that are threads of one process, and a rank and itself | by one copy from GPU to GPU |
 ///
@@ -24,6 +25,8 @@ pub enum Path {
     Host,
     /// Through page-locked memory of every rank that has the elements on a GPU.
     Staged,
+    /// As MPI carries them, which is given the addresses of GPU memory.
+    CudaAware,
     /// Through page-locked memory that the two processes share.
     SharedPinned,
     /// Between GPUs of one process, by one copy that the receiver starts.
@@ -32,7 +35,12 @@ pub enum Path {
 
 impl Path {
     /// Those that a program can choose from, the slowest first.
-    const OF_GPUS: [Path; 3] = [Path::Staged, Path::SharedPinned, Path::SameProcess];
+    const OF_GPUS: [Path; 4] = [
+        Path::Staged,
+        Path::CudaAware,
+        Path::SharedPinned,
+        Path::SameProcess,
+    ];
 
     pub(crate) fn from_code(code: u8) -> Option<Path> {
         [Path::Host]
@@ -47,6 +55,7 @@ impl fmt::Display for Path {
         f.write_str(match self {
             Path::Host => "host",
             Path::Staged => "staged",
+            Path::CudaAware => "cuda-aware",
             Path::SharedPinned => "shared pinned",
             Path::SameProcess => "same process",
         })
@@ -139,7 +148,7 @@ impl FromStr for Paths {
         let paths: Option<Vec<Path>> = names.split(',').map(named).collect();
         let Paths(bits) = Paths::of(&paths.ok_or_else(|| {
             Error::invalid(
-                "not a list of staged, shared-pinned and same-process, or of what is left out behind ^",
+                "not a list of staged, cuda-aware, shared-pinned and same-process, or of what is left out behind ^",
             )
         })?);
         let Paths(all) = Paths::ALL;
@@ -161,14 +170,18 @@ mod tests {
                 .ok()
                 .map(|paths| Path::OF_GPUS.map(|path| paths.allow(path)))
         };
-        assert_eq!(allowed("staged"), Some([true, false, false]));
-        assert_eq!(allowed("same-process, shared-pinned"), Some([false, true, true]));
-        assert_eq!(allowed("^shared-pinned"), Some([true, false, true]));
+        assert_eq!(allowed("staged"), Some([true, false, false, false]));
+        assert_eq!(
+            allowed("same-process, shared-pinned"),
+            Some([false, false, true, true])
+        );
+        assert_eq!(allowed("cuda-aware"), Some([false, true, false, false]));
+        assert_eq!(allowed("^shared-pinned"), Some([true, true, false, true]));
         for bad in [
             "",
             "host",
             "staged,",
-            "^staged,shared-pinned,same-process",
+            "^staged,cuda-aware,shared-pinned,same-process",
             "shared pinned",
         ] {
             assert_eq!(allowed(bad), None, "{bad}");

@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("fingerprint", 0),
     ("node", 0),
     ("path", 0),
+    ("awareness", 0),
     ("buffer", 1),
     ("device", 1),
     ("transport", 2),

@@ -12,7 +12,9 @@ const HANDSHAKE: u8 = u8::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub(crate) struct Waybill {
     way: u8,
-    reserved: [u8; 7],
+    /// The path where a handshake comes to nothing.
+    otherwise: u8,
+    reserved: [u8; 6],
     /// The receiver's number for the message, in its process.
     pub number: u64,
     /// The number of the handshake in which the two processes have come to share memory; in a handshake its own.
@@ -50,12 +52,13 @@ impl Waybill {
         }
     }
 
-    /// A handshake with a rank on `node` that listens at `address`.
+    /// A handshake with a rank on `node` that listens at `address`; the path where it comes to nothing.
     #[cfg(feature = "cuda")]
-    pub(crate) fn handshake(number: u64, node: i64, address: u64) -> Waybill {
+    pub(crate) fn handshake(number: u64, node: i64, address: u64, otherwise: Path) -> Waybill {
         Waybill {
             way: HANDSHAKE,
-            reserved: [0; 7],
+            otherwise: otherwise as u8,
+            reserved: [0; 6],
             number,
             link: number,
             node,
@@ -63,10 +66,21 @@ impl Waybill {
         }
     }
 
-    /// Whether the message takes on its way what others wait for, so that its receiver must not keep it.
+    /// The path where a handshake comes to nothing.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn otherwise(&self) -> Path {
+        Path::from_code(self.otherwise).unwrap_or(Path::Staged)
+    }
+
+    /// Whether the receiver's lane must be idle first: the message takes on its way what others wait for, or MPI, which
+    /// waits for no lane, writes to the GPU.
     #[cfg(feature = "cuda")]
     pub(crate) fn needs_idle_receiver(&self) -> bool {
-        matches!(self.way(), Some(Way::Handshake | Way::Along(Path::SharedPinned)))
+        let way = self.way();
+        matches!(
+            way,
+            Some(Way::Handshake | Way::Along(Path::SharedPinned | Path::CudaAware))
+        )
     }
 
     /// The way, unless this is no waybill.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Line;
+use super::proof::Refusal;
 use super::shared_pinned::{Listener, Ring};
 use crate::config::Config;
 use crate::device::Place;
@@ -30,6 +31,8 @@ struct State {
     links: HashMap<(End, usize), Link>,
     /// By the above and the number of the handshake. What was once agreed is kept: messages that are under way name it.
     rings: HashMap<(End, usize, u64), Arc<Ring>>,
+    /// The path of the last message to a peer that shares no memory, and why MPI did not take it as it was.
+    told: HashMap<usize, (Path, Option<String>)>,
 }
 
 /// What is known of a pair of ranks.
@@ -60,8 +63,12 @@ impl Links {
         }
     }
 
+    pub(super) fn allow(&self, path: Path) -> bool {
+        self.paths.allow(path)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        // The two maps need not agree.
+        // The maps need not agree.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -81,8 +88,15 @@ impl Links {
         listener.as_ref().map_err(String::clone)
     }
 
-    /// The way of a message from `peer` between two places, of ranks in one process or not.
-    pub(super) fn route(&self, peer: usize, ends: [Place; 2], share_a_process: bool) -> Result<Next> {
+    /// The way of a message from `peer` between two places, of ranks in one process or not; MPI takes its elements as
+    /// they are unless that is refused.
+    pub(super) fn route(
+        &self,
+        peer: usize,
+        ends: [Place; 2],
+        share_a_process: bool,
+        is_refused: &dyn Fn() -> Result<(), Refusal>,
+    ) -> Result<Next> {
         let known = |path| Ok(Next::Known(Waybill::along(path)));
         if ends == [Place::Host; 2] {
             return known(Path::Host);
@@ -90,21 +104,30 @@ impl Links {
         if share_a_process {
             return match ends == [Place::Device; 2] && self.paths.allow(Path::SameProcess) {
                 true => known(Path::SameProcess),
-                false => self.staged("both ranks are in one process").and_then(known),
+                false => self
+                    .by_mpi("both ranks are in one process", is_refused)
+                    .and_then(known),
             };
         }
         if !self.paths.allow(Path::SharedPinned) {
-            return self.staged("WARPCOMM_PATHS leaves it out").and_then(known);
+            return self
+                .by_mpi("WARPCOMM_PATHS leaves it out", is_refused)
+                .and_then(known);
         }
         let mut state = self.state();
         match state.links.get(&(End::Receiver, peer)) {
             Some(Link::Pending(_)) => Ok(Next::Pending),
             Some(Link::Shared(link)) => Ok(Next::Known(Waybill::through(*link, self.number()))),
-            Some(Link::Refused(reason)) => self.staged(reason).and_then(known),
+            Some(Link::Refused(reason)) => self.by_mpi(reason, is_refused).and_then(known),
             None => match self.node().and_then(|node| Ok((node, self.listener()?.address))) {
-                Ok((node, address)) => Ok(Next::Known(Waybill::handshake(self.number(), *node, address))),
+                Ok((node, address)) => {
+                    // Where it is not allowed either, that is found out behind the handshake.
+                    let otherwise = self.by_mpi("", is_refused).unwrap_or(Path::Staged);
+                    let number = self.number();
+                    Ok(Next::Known(Waybill::handshake(number, *node, address, otherwise)))
+                }
                 Err(reason) => {
-                    let path = self.staged(&reason);
+                    let path = self.by_mpi(&reason, is_refused);
                     state.links.insert((End::Receiver, peer), Link::Refused(reason));
                     path.and_then(known)
                 }
@@ -114,6 +137,20 @@ impl Links {
 
     fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The way between ranks that share no memory.
+    fn by_mpi(&self, why_not_shared: &str, is_refused: &dyn Fn() -> Result<(), Refusal>) -> Result<Path> {
+        if !self.paths.allow(Path::CudaAware) {
+            return self.staged(why_not_shared);
+        }
+        match is_refused() {
+            Ok(()) => Ok(Path::CudaAware),
+            Err(refusal) => self.staged(&format!(
+                "{why_not_shared}; nor as MPI carries it, because {}",
+                refusal.reason
+            )),
+        }
     }
 
     /// The way that works everywhere, unless it is not allowed.
@@ -128,10 +165,13 @@ impl Links {
     }
 
     /// The path that a handshake has found.
-    pub(super) fn found(&self, peer: usize, end: End, number: u64) -> Result<Path> {
+    pub(super) fn found(&self, peer: usize, end: End, waybill: &Waybill) -> Result<Path> {
         let state = self.state();
-        if state.rings.contains_key(&(end, peer, number)) {
+        if state.rings.contains_key(&(end, peer, waybill.number)) {
             return Ok(Path::SharedPinned);
+        }
+        if waybill.otherwise() == Path::CudaAware {
+            return Ok(Path::CudaAware);
         }
         match state.links.get(&(end, peer)) {
             Some(Link::Refused(reason)) => self.staged(reason),
@@ -176,34 +216,54 @@ impl Links {
         }
     }
 
-    /// Notes that a peer has chosen staging, where this rank has not heard why.
-    pub(super) fn note_staged(&self, peer: usize) {
+    /// Notes that a peer has chosen a path on which they share no memory, where this rank may not have heard why, and
+    /// why MPI did not take the elements as they were.
+    pub(super) fn note(&self, peer: usize, path: Path, why_not_aware: impl FnOnce() -> Option<String>) {
+        let mut state = self.state();
+        if state.told.get(&peer).is_none_or(|(last, _)| *last != path) {
+            state.told.insert(peer, (path, why_not_aware()));
+        }
         if self.paths.allow(Path::SharedPinned) {
             let refused = || Link::Refused("the receiver can share no memory".to_owned());
-            self.state()
-                .links
-                .entry((End::Sender, peer))
-                .or_insert_with(refused);
+            state.links.entry((End::Sender, peer)).or_insert_with(refused);
         }
     }
 
-    /// The path of messages from this rank's GPU to a peer's; none before the first of them.
-    pub(super) fn chosen(&self, peer: usize, share_a_process: bool) -> Result<Option<ChosenPath>> {
+    /// The path of messages from this rank's GPU to a peer's; none before the first of them. MPI is given addresses
+    /// for the reason `why_aware`.
+    pub(super) fn chosen(
+        &self,
+        peer: usize,
+        share_a_process: bool,
+        why_aware: &str,
+    ) -> Result<Option<ChosenPath>> {
+        let found = |path, reason: &str| Ok(Some(ChosenPath::new(path, reason)));
         let left_out = "WARPCOMM_PATHS leaves the others out";
-        let staged = |reason: &str| {
-            let path = self.staged(reason)?;
-            Ok(Some(ChosenPath::new(path, reason)))
+        if share_a_process && self.paths.allow(Path::SameProcess) {
+            return found(Path::SameProcess, "both ranks are in one process");
+        }
+        let state = self.state();
+        let why_not_shared = match state.links.get(&(End::Sender, peer)) {
+            _ if share_a_process || !self.paths.allow(Path::SharedPinned) => None,
+            Some(Link::Shared(_)) => return found(Path::SharedPinned, "both ranks are on one node"),
+            Some(Link::Refused(reason)) => Some(reason.as_str()),
+            Some(Link::Pending(_)) | None => return Ok(None),
         };
-        let found = |path, reason| Ok(Some(ChosenPath::new(path, reason)));
-        match self.state().links.get(&(End::Sender, peer)) {
-            _ if share_a_process => match self.paths.allow(Path::SameProcess) {
-                true => found(Path::SameProcess, "both ranks are in one process"),
-                false => staged(left_out),
-            },
-            _ if !self.paths.allow(Path::SharedPinned) => staged(left_out),
-            Some(Link::Shared(_)) => found(Path::SharedPinned, "both ranks are on one node"),
-            Some(Link::Refused(reason)) => staged(reason),
-            Some(Link::Pending(_)) | None => Ok(None),
+        match (state.told.get(&peer), why_not_shared) {
+            (Some((Path::CudaAware, _)), Some(why_not_shared)) => {
+                found(Path::CudaAware, &format!("{why_not_shared}; {why_aware}"))
+            }
+            (Some((Path::CudaAware, _)), None) => found(Path::CudaAware, why_aware),
+            (Some((_, Some(why_not_aware))), why_not_shared) => {
+                let reason = format!("{}; {why_not_aware}", why_not_shared.unwrap_or(left_out));
+                found(self.staged(&reason)?, &reason)
+            }
+            // It may still turn out that MPI takes them.
+            (None, None) if self.paths.allow(Path::CudaAware) => Ok(None),
+            (_, why_not_shared) => {
+                let reason = why_not_shared.unwrap_or(left_out);
+                found(self.staged(reason)?, reason)
+            }
         }
     }
 }

@@ -15,11 +15,14 @@
 //! | [`pipeline`] | any two ranks |
 //! | [`shared_pinned`] | processes of one node |
 //! | [`same_process`] | GPUs of one process |
+//! | [`aware`] | processes whose MPI takes the addresses of GPU memory ([`proof`]) |
 //!
 //! The receiver chooses, by what it knows of the pair ([`links`]).
 
+mod aware;
 mod links;
 mod pipeline;
+mod proof;
 mod same_process;
 mod shared_pinned;
 
@@ -29,16 +32,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use super::{
-    Body, Context, Creation, Delivery, DeviceMemory, End, Pieces, Posted, Route, Split, Tags, Tested, Ticket,
-    Transport, Waybill,
+    Body, Context, Creation, Delivery, DeviceMemory, End, Origin, Pieces, Posted, Route, Split, Tags, Tested,
+    Ticket, Transport, Waybill,
 };
 use crate::config::Config;
 use crate::device::cuda::{PinnedSlab, is_anybody_waiting};
 use crate::device::{Device, Lane, Place};
 use crate::error::{Error, Result};
 use crate::path::{ChosenPath, Path};
+use aware::Direct;
 use links::{Links, Next};
 use pipeline::{Receiving, Sending};
+use proof::{Proof, Refusal};
 use same_process::{Lending, Taking};
 use shared_pinned::handshake::{Answering, Proposing};
 
@@ -46,6 +51,7 @@ use shared_pinned::handshake::{Answering, Proposing};
 pub(crate) struct Devices {
     inner: Arc<dyn Transport>,
     links: Arc<Links>,
+    proof: Proof,
     /// How many entries `state` has, to pass everything by when there are none.
     held: AtomicUsize,
     state: Mutex<State>,
@@ -96,6 +102,11 @@ trait Steps: Send {
 
     /// Gives the message up, or what is left of one that is over: what the inner transport may still use.
     fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)>;
+
+    /// Takes a message that was given up back from the inner transport; whether that still uses memory of the caller's.
+    fn keeps_lent(&mut self, _inner: &dyn Transport) -> bool {
+        false
+    }
 
     /// What is to be done for the peer's sake if nobody goes on with the message, whether it was given up or is over.
     fn rest(&mut self) -> Option<Box<dyn Steps>> {
@@ -225,10 +236,12 @@ fn operation(ticket: &Ticket) -> *const Operation {
 
 impl Devices {
     /// Wraps a transport.
-    pub(super) fn wrap(inner: Arc<dyn Transport>, config: &Config) -> Arc<dyn Transport> {
+    pub(super) fn wrap(inner: Arc<dyn Transport>, config: &Config, rank: usize) -> Arc<dyn Transport> {
+        let proof = Proof::new(config, inner.library(), rank);
         Arc::new(Devices {
             inner,
             links: Arc::new(Links::new(config)),
+            proof,
             held: AtomicUsize::new(0),
             state: Mutex::default(),
         })
@@ -337,6 +350,21 @@ impl Devices {
             }),
             Err(error) => Stage::over(Err(failure.unwrap_or(error))),
         }
+    }
+
+    /// Why the elements of a staged message do not go straight to MPI, if that could be.
+    fn refusal(&self, body: &DeviceMemory<'_>) -> Option<String> {
+        if !self.links.allow(Path::CudaAware) {
+            return None;
+        }
+        let refusal = self.proof.check(body.lane, body.address).err();
+        Some(match refusal {
+            Some(refusal) => {
+                self.proof.tell(&refusal);
+                refusal.reason
+            }
+            None => "the receiver does not give MPI the addresses of its memory".to_owned(),
+        })
     }
 
     /// Keeps a send back until everything before it on its way is on its way.
@@ -485,6 +513,14 @@ impl Transport for Devices {
         self.inner.plain()
     }
 
+    fn spans(&self, several_nodes: bool) {
+        self.proof.spans(several_nodes);
+    }
+
+    fn lends(&self, lane: &Arc<Lane>, address: usize) -> bool {
+        self.links.allow(Path::CudaAware) && self.proof.check(lane, address).is_ok()
+    }
+
     unsafe fn isend(
         &self,
         context: &Context,
@@ -582,14 +618,26 @@ impl Transport for Devices {
         &self,
         context: &Context,
         source: usize,
-        from: Place,
+        origin: Origin,
         lane: Option<&Arc<Lane>>,
+        address: usize,
     ) -> Result<Route> {
         let to = lane.map_or(Place::Host, |_| Place::Device);
+        let ends = [origin.place, to];
         let share_a_process = self.inner.shares_process(context, source);
+        let is_refused = || match lane {
+            _ if origin.place == Place::Device && !origin.is_lent => Err(Refusal::new(
+                "the sender does not give MPI the elements' addresses",
+            )),
+            Some(lane) => self
+                .proof
+                .check(lane, address)
+                .inspect_err(|refusal| self.proof.tell(refusal)),
+            None => Ok(()),
+        };
         let next = self
             .links
-            .route(rank_of(context, source), [from, to], share_a_process)?;
+            .route(rank_of(context, source), ends, share_a_process, &is_refused)?;
         Ok(match (next, lane) {
             (Next::Pending, _) => Route::Pending,
             (Next::Known(waybill), Some(lane)) if waybill.needs_idle_receiver() && !lane.is_idle()? => {
@@ -617,12 +665,13 @@ impl Transport for Devices {
     }
 
     fn found(&self, context: &Context, peer: usize, end: End, waybill: &Waybill) -> Result<Path> {
-        self.links.found(rank_of(context, peer), end, waybill.number)
+        self.links.found(rank_of(context, peer), end, waybill)
     }
 
     fn chosen(&self, context: &Context, peer: usize) -> Result<Option<ChosenPath>> {
         let share_a_process = self.inner.shares_process(context, peer);
-        self.links.chosen(rank_of(context, peer), share_a_process)
+        let reason = self.proof.reason();
+        self.links.chosen(rank_of(context, peer), share_a_process, reason)
     }
 
     unsafe fn isend_body(
@@ -645,9 +694,14 @@ impl Transport for Devices {
                     let steps = shared_pinned::Sending::new(line, ring, waybill.number, body, pieces);
                     Ok(self.start(steps))
                 }
+                Path::CudaAware => {
+                    self.links.note(line.rank(), Path::CudaAware, || None);
+                    Direct::send(line, &on_gpu(body)?, pieces).map(|steps| self.start(steps))
+                }
                 Path::Host | Path::Staged => {
-                    self.links.note_staged(line.rank());
-                    Ok(self.start(Sending::new(line, &on_gpu(body)?, pieces)))
+                    let body = on_gpu(body)?;
+                    self.links.note(line.rank(), Path::Staged, || self.refusal(&body));
+                    Ok(self.start(Sending::new(line, &body, pieces)))
                 }
             }
         }
@@ -672,6 +726,9 @@ impl Transport for Devices {
                     let ring = self.links.ring(line.rank(), End::Receiver, waybill.link)?;
                     let steps = shared_pinned::Receiving::new(line, ring, waybill.number, body);
                     Ok(self.start(steps))
+                }
+                Path::CudaAware => {
+                    Direct::receive(line, &on_gpu(body)?, pieces, inner).map(|steps| self.start(steps))
                 }
                 Path::Host | Path::Staged => {
                     Receiving::new(line, &on_gpu(body)?, pieces, inner).map(|steps| self.start(steps))
@@ -749,6 +806,14 @@ impl Transport for Devices {
                 tested => finish(Ok(tested), memory, target, failure).unwrap_or(Tested::Released),
             },
             Stage::Steps(mut steps) => {
+                if steps.keeps_lent(&*self.inner) {
+                    *operation.stage() = Stage::Steps(steps);
+                    state.long.push(Arc::clone(&operation));
+                    self.count(&state);
+                    // The outer ticket stays valid.
+                    let _ = Arc::into_raw(operation);
+                    return Tested::Pending;
+                }
                 goes_on = steps.rest();
                 state.orphans.extend(steps.abandon(&*self.inner));
                 Tested::Released

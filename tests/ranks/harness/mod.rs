@@ -51,6 +51,9 @@ const WORLD_VARIABLE: &str = "WARPCOMM_TEST_WORLD";
 const REQUIRE_GPU_VARIABLE: &str = "WARPCOMM_REQUIRE_GPU";
 /// Set to 1 for every place and setting with every number of ranks, and not samples of them.
 const WHOLE_VARIABLE: &str = "WARPCOMM_TEST_WHOLE";
+/// Set to 1 where MPI is CUDA-aware: then there are jobs whose device buffers it gets as they are.
+#[cfg(feature = "mpi")]
+const CUDA_AWARE_VARIABLE: &str = "WARPCOMM_TEST_CUDA_AWARE";
 /// Set to 1 to write the page that is otherwise compared.
 const BLESS_VARIABLE: &str = "WARPCOMM_BLESS";
 

@@ -212,6 +212,9 @@ fn pointers_tell_what_they_are() {
     assert_eq!(kind(managed), Some((2, true)));
     assert_eq!(kind(pinned(8) as u64), Some((1, false)));
     assert_eq!(kind(ptr::from_ref(&on_stack) as u64), None);
+    // A thread without a context may ask too.
+    let asked = std::thread::spawn(move || kind(address)).join();
+    assert_eq!(asked.unwrap(), Some((2, false)));
     let (mut base, mut bytes) = (0, 0);
     ok!(cuMemGetAddressRange_v2(&mut base, &mut bytes, address + 50));
     assert_eq!((base, bytes), (address, 100));

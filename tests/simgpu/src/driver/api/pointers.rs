@@ -81,7 +81,7 @@ unsafe fn attribute(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuPointerGetAttribute(value: *mut c_void, wanted: c_uint, address: u64) -> c_int {
     call(|| {
-        context::current()?;
+        context::current_if_any()?;
         let allocation = memory::find(address);
         // SAFETY: as the caller says.
         unsafe { attribute(value, wanted, address, allocation.as_deref()) }
@@ -97,7 +97,7 @@ unsafe extern "C" fn cuPointerGetAttributes(
     address: u64,
 ) -> c_int {
     call(|| {
-        context::current()?;
+        context::current_if_any()?;
         let allocation = memory::find(address);
         for index in 0..count as usize {
             // SAFETY: as the caller says, both lists have as many entries.
