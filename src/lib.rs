@@ -69,6 +69,9 @@ mod wire;
 
 #[cfg(feature = "serde")]
 pub use self::object::Object;
+#[cfg(feature = "cuda")]
+#[doc(hidden)]
+pub use awareness::Allocation;
 pub use buffer::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut};
 pub use buffer::{Blocks, Buffer, BufferMut, OwnedBuffer, OwnedBufferMut};
 pub use comm::Communicator;

@@ -42,7 +42,7 @@ const FENCES: &[(&str, &[&str])] = &[
     // Users share communicators of its bindings.
     ("mpi::", &["src/transport/mpi/", "src/interop.rs"]),
     // The crate's root gives it to users.
-    ("cudarc", &["src/device/", "src/lib.rs"]),
+    ("cudarc", &["src/device/", "src/lib.rs", "src/bin/warpcomm-rank.rs"]),
     ("cbor4ii", &["src/object/"]),
     (
         "rustix",
@@ -63,6 +63,8 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// Where `unsafe` blocks and implementations may stand.
 const UNSAFE: &[&str] = &[
+    // Memory that is allocated in every way that there is.
+    "src/bin/warpcomm-rank.rs",
     "src/buffer/",
     "src/collective/",
     "src/device/",

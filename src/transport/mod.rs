@@ -19,7 +19,11 @@ pub(crate) mod plain;
 mod waybill;
 
 use std::sync::Arc;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+use std::{io, path::PathBuf};
 
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+use crate::awareness::{Allocation, Verdict};
 use crate::config::Config;
 use crate::device::{Lane, Place};
 use crate::error::{Error, ErrorKind, Result};
@@ -291,6 +295,12 @@ pub(crate) trait Transport: Send + Sync {
     )]
     fn library(&self) -> Option<Library> {
         None
+    }
+
+    /// Writes down what became of messages of such memory of a GPU of this model, where all ranks do so.
+    #[cfg(all(feature = "mpi", feature = "cuda"))]
+    fn record(&self, _gpu: &str, _allocation: Allocation, _verdict: &Verdict) -> io::Result<PathBuf> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Notes whether messages leave the node, once all ranks have told each other where they are.

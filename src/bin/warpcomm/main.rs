@@ -1,8 +1,10 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
 mod launcher;
+mod prove;
 mod run;
 mod sim;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -19,10 +21,12 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     Run(run::Arguments),
+    Tune(tune::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Action::Run(arguments) => run::run(&arguments),
+        Action::Tune(arguments) => tune::run(&arguments),
     }
 }

@@ -30,11 +30,15 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
+#[cfg(feature = "mpi")]
+use std::{io, path::PathBuf};
 
 use super::{
-    Body, Context, Creation, Delivery, DeviceMemory, End, Origin, Pieces, Posted, Route, Split, Tags, Tested,
-    Ticket, Transport, Waybill,
+    Body, Context, Creation, Delivery, DeviceMemory, End, Library, Origin, Pieces, Posted, Route, Split,
+    Tags, Tested, Ticket, Transport, Waybill,
 };
+#[cfg(feature = "mpi")]
+use crate::awareness::{Allocation, Verdict};
 use crate::config::Config;
 use crate::device::cuda::{PinnedSlab, is_anybody_waiting};
 use crate::device::{Device, Lane, Place};
@@ -511,6 +515,15 @@ impl Transport for Devices {
 
     fn plain(&self) -> Option<Arc<dyn super::plain::Plain>> {
         self.inner.plain()
+    }
+
+    fn library(&self) -> Option<Library> {
+        self.inner.library()
+    }
+
+    #[cfg(feature = "mpi")]
+    fn record(&self, gpu: &str, allocation: Allocation, verdict: &Verdict) -> io::Result<PathBuf> {
+        self.proof.record(gpu, allocation, verdict)
     }
 
     fn spans(&self, several_nodes: bool) {

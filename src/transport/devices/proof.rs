@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+#[cfg(feature = "mpi")]
+use std::{io, path::PathBuf};
 
 use crate::awareness::{Allocation, Subject, Verdict, Verdicts};
 use crate::config::Config;
@@ -38,6 +40,14 @@ impl Refusal {
             reason: reason.into(),
             is_unproved: false,
         }
+    }
+}
+
+fn subject(library: &Library, gpu: &str, several_nodes: bool) -> Subject {
+    Subject {
+        gpu: gpu.to_owned(),
+        library: library.version.clone(),
+        several_nodes,
     }
 }
 
@@ -89,11 +99,7 @@ impl Proof {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let verdict = known.entry((gpu, allocation, several_nodes)).or_insert_with_key(
             |(gpu, allocation, several_nodes)| {
-                let subject = Subject {
-                    gpu: gpu.clone(),
-                    library: library.version.clone(),
-                    several_nodes: *several_nodes,
-                };
+                let subject = subject(library, gpu, *several_nodes);
                 self.verdicts.of(&subject, *allocation)
             },
         );
@@ -105,6 +111,14 @@ impl Proof {
                 is_unproved: true,
             }),
         }
+    }
+
+    /// Writes down what became of messages of such memory of a GPU of this model.
+    #[cfg(feature = "mpi")]
+    pub(super) fn record(&self, gpu: &str, allocation: Allocation, verdict: &Verdict) -> io::Result<PathBuf> {
+        let library = self.library.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let subject = subject(library, gpu, self.several_nodes());
+        self.verdicts.record(&subject, allocation, verdict)
     }
 
     /// Why MPI gets addresses, where it does.

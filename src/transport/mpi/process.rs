@@ -71,6 +71,11 @@ impl Process {
 
     /// The library's name and version in its own words.
     pub(crate) fn library_version(&self) -> String {
+        Process::version_of_library()
+    }
+
+    /// The same, also where MPI is not initialized.
+    pub(crate) fn version_of_library() -> String {
         let version = environment::library_version().unwrap_or_default();
         // Open MPI counts the NUL at its end.
         version.trim_end_matches('\0').trim().to_owned()
