@@ -15,6 +15,8 @@ mod parts;
 mod real;
 #[path = "command/sim.rs"]
 mod sim;
+#[path = "command/tune.rs"]
+mod tune;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;

@@ -42,7 +42,10 @@ const FENCES: &[(&str, &[&str])] = &[
     // Users share communicators of its bindings.
     ("mpi::", &["src/transport/mpi/", "src/interop.rs"]),
     // The crate's root gives it to users.
-    ("cudarc", &["src/device/", "src/lib.rs", "src/bin/warpcomm-rank.rs"]),
+    (
+        "cudarc",
+        &["src/device/", "src/lib.rs", "src/bin/warpcomm-rank.rs"],
+    ),
     ("cbor4ii", &["src/object/"]),
     (
         "rustix",

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use warpcomm::cudarc::driver::{CudaContext, CudaSlice, CudaStream, result, sys};
-use warpcomm::{Allocation, Communicator, Config, Op, Path, Runtime, Tag};
+use warpcomm::{Allocation, Communicator, Config, ErrorKind, Op, Path, Runtime, Tag};
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -89,15 +89,21 @@ fn prove(allocation: Allocation) -> Done {
     runtime.record_cuda_awareness(allocation, Err(ended.to_owned()))?;
     comm.barrier()?;
     let tried = exchange(&comm, &context.new_stream()?, allocation);
-    let reason = tried.err().map(|error| error.to_string());
-    let mut all_succeeded = u8::from(reason.is_none());
+    let mut all_succeeded = u8::from(tried.is_ok());
     comm.allreduce_in_place(std::slice::from_mut(&mut all_succeeded), Op::Min)?;
-    let verdict = match (reason, all_succeeded) {
-        (None, 1) => Ok(()),
-        (reason, _) => Err(reason.unwrap_or_else(|| "it failed on another rank".to_owned())),
+    match tried {
+        Ok(()) if all_succeeded == 1 => runtime.record_cuda_awareness(allocation, Ok(()))?,
+        // The other rank knows why.
+        Ok(()) => return Ok(()),
+        Err(error) if is_of_another_rank(&*error) => return Ok(()),
+        Err(error) => runtime.record_cuda_awareness(allocation, Err(error.to_string()))?,
     };
-    runtime.record_cuda_awareness(allocation, verdict)?;
     Ok(())
+}
+
+fn is_of_another_rank(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<warpcomm::Error>();
+    error.is_some_and(|error| error.kind() == ErrorKind::PeerFailed)
 }
 
 /// Messages between all places, to the next rank and to the rank itself.

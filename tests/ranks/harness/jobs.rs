@@ -160,7 +160,7 @@ const PATHS: &[(usize, Variables)] = &[(3, SHARED), (2, STAGED)];
 /// With how many ranks, and with which variables, cases run with buffers elsewhere.
 fn placed_jobs(world: World, placed: &Placed) -> Vec<(usize, Variables)> {
     #[cfg(feature = "mpi")]
-    if world == World::Mpi && placed.place == Place::Device && is_set(CUDA_AWARE_VARIABLE) {
+    if world == World::Mpi && placed.place == Place::Device && is_cuda_aware() {
         let numbers = CUDA_AWARE_NUMBERS.iter();
         return numbers.map(|&ranks| (ranks, CUDA_AWARE)).collect();
     }
@@ -231,6 +231,12 @@ fn plain_jobs() -> Vec<(usize, Place)> {
 
 fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| value == "1")
+}
+
+/// Whether whoever runs the tests says that MPI is CUDA-aware.
+#[cfg(feature = "mpi")]
+pub fn is_cuda_aware() -> bool {
+    is_set(CUDA_AWARE_VARIABLE)
 }
 
 fn is_whole_wanted() -> bool {
