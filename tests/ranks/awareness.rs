@@ -57,6 +57,14 @@ pub const AWARE_SOLOS: &[Solo] = &[
         expect: |ended| ended.check(true, &[]).and_then(|()| told(ended)),
     },
     Solo {
+        name: "what_is_better_on_a_node",
+        start: Start::RanksWithGpus(3),
+        environment: &[("WARPCOMM_CUDA_AWARE", "yes")],
+        program: what_is_better_on_a_node,
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
         name: "messages_of_several_pieces",
         start: Start::RanksWithGpus(2),
         environment: &[("WARPCOMM_PATHS", "cuda-aware"), ("WARPCOMM_CUDA_AWARE", "yes")],
@@ -193,6 +201,29 @@ fn what_was_proved(runtime: &Runtime, comm: &Communicator) -> Outcome {
     assert_eq!(path, Path::Staged, "{reason}");
     assert!(reason.contains("nobody has proved"), "{reason}");
     still_works(comm)
+}
+
+fn what_is_better_on_a_node() -> Outcome {
+    let node = ["left", "left", "right"][rank_by_launcher()?];
+    let runtime = Runtime::init_with(&Config::from_env()?.node_id(node))?;
+    let comm = runtime.world()?;
+    let mut buffer = stream(&comm)?.alloc_zeros(LENGTH)?;
+    for ranks in [[0, 1], [1, 2]] {
+        let is_one = ranks.contains(&comm.rank());
+        if let Some(pair) = comm.split(is_one.then_some(0), 0)? {
+            // The first message too, with which they find out where they are.
+            let (path, reason) = there_and_back(&pair, &mut buffer)?;
+            let expected = match ranks {
+                [0, 1] => (Path::SharedPinned, "on one node"),
+                _ => (Path::CudaAware, "on different nodes; MPI is CUDA-aware"),
+            };
+            assert_eq!(path, expected.0, "{reason}");
+            assert!(reason.contains(expected.1), "{reason}");
+        }
+    }
+    still_works(&comm)?;
+    runtime.finalize()?;
+    Ok(())
 }
 
 fn messages_of_several_pieces(_: &Runtime, comm: &Communicator) -> Outcome {
