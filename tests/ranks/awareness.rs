@@ -228,9 +228,21 @@ fn what_is_better_on_a_node() -> Outcome {
 
 fn messages_of_several_pieces(_: &Runtime, comm: &Communicator) -> Outcome {
     // MPI gets 64 MiB at a time.
-    let mut buffer = stream(comm)?.alloc_zeros((65 << 20) / size_of::<f32>())?;
-    let (path, reason) = there_and_back(comm, &mut buffer)?;
-    assert_eq!(path, Path::CudaAware, "{reason}");
-    assert!(reason.contains("as WARPCOMM_CUDA_AWARE says"), "{reason}");
+    const LENGTH: usize = (65 << 20) / size_of::<u64>();
+    let stream = stream(comm)?;
+    let sent = vector::<u64>(4, 0, LENGTH);
+    if comm.rank() == 0 {
+        comm.send(&stream.clone_htod(&sent)?, 1, Tag(0))?;
+        let chosen = comm.path(1)?.ok_or(Failure("no path".to_owned()))?;
+        assert_eq!(chosen.path(), Path::CudaAware, "{chosen}");
+        assert!(
+            chosen.reason().contains("as WARPCOMM_CUDA_AWARE says"),
+            "{chosen}"
+        );
+    } else {
+        let mut found = stream.alloc_zeros::<u64>(LENGTH)?;
+        comm.recv(&mut found, 0, Tag(0))?;
+        assert_same(&stream.clone_dtoh(&found)?, &sent, || "the message".to_owned());
+    }
     still_works(comm)
 }

@@ -2,6 +2,7 @@
 //! was proved for such memory, or somebody who knows better says so.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 #[cfg(feature = "mpi")]
@@ -21,8 +22,8 @@ pub(super) struct Proof {
     verdicts: Verdicts,
     /// Whether messages leave the node, once that is known.
     several_nodes: Mutex<Option<bool>>,
-    /// By the GPU's name, the kind of memory, and whether messages leave the node.
-    known: Mutex<HashMap<(String, Allocation, bool), Option<Verdict>>>,
+    /// By the GPU, the kind of memory, and whether messages leave the node.
+    known: Mutex<HashMap<(usize, Allocation, bool), Option<Verdict>>>,
     /// Whether this rank has still to say what nobody has proved.
     says: AtomicBool,
 }
@@ -94,15 +95,18 @@ impl Proof {
         let refused = |error: crate::error::Error| Refusal::new(error.message().to_owned());
         let managed = || Refusal::new("the memory is managed");
         let allocation = lane.allocation(address).map_err(refused)?.ok_or_else(managed)?;
-        let gpu = lane.gpu().name().map_err(refused)?;
         let several_nodes = self.several_nodes();
+        // There is one value for each GPU.
+        let gpu = std::ptr::from_ref(lane.gpu()) as usize;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let verdict = known.entry((gpu, allocation, several_nodes)).or_insert_with_key(
-            |(gpu, allocation, several_nodes)| {
-                let subject = subject(library, gpu, *several_nodes);
-                self.verdicts.of(&subject, *allocation)
-            },
-        );
+        let verdict = match known.entry((gpu, allocation, several_nodes)) {
+            Entry::Occupied(verdict) => verdict.into_mut(),
+            Entry::Vacant(place) => {
+                let gpu = lane.gpu().name().map_err(refused)?;
+                let subject = subject(library, &gpu, several_nodes);
+                place.insert(self.verdicts.of(&subject, allocation))
+            }
+        };
         match verdict {
             Some(Ok(())) => Ok(()),
             Some(Err(reason)) => Err(Refusal::new(format!("MPI is not CUDA-aware: {reason}"))),
