@@ -274,7 +274,8 @@ fn find(test: &str) -> Option<Test> {
         text.split_once("#[test]")
             .is_some_and(|(_, tests)| tests.contains(&definition))
     };
-    if [format!("tests/{first}.rs"), format!("tests/{first}/{first}.rs")]
+    let of_program = format!("tests/{}.rs", path.replace("::", "/"));
+    if [of_program, format!("tests/{first}/{first}.rs")]
         .into_iter()
         .any(is_test)
     {

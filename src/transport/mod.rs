@@ -98,7 +98,7 @@ pub(crate) struct Body<'a> {
 
 /// The MPI library that a transport is.
 #[cfg_attr(
-    not(all(feature = "mpi", feature = "cuda")),
+    not(feature = "cuda"),
     expect(dead_code, reason = "only GPUs have elements that it may not take")
 )]
 #[derive(Clone, Debug)]
@@ -110,10 +110,6 @@ pub(crate) struct Library {
 }
 
 /// Where the sender of a message has the elements.
-#[cfg_attr(
-    not(feature = "cuda"),
-    expect(dead_code, reason = "without GPUs there is one path")
-)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub place: Place,

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use case::{Case, Outcome, Worlds};
 pub use expect::{Failure, expect_error, expect_text};
-#[cfg(feature = "mpi")]
+#[cfg(all(feature = "mpi", feature = "cuda"))]
 pub use jobs::is_cuda_aware;
 pub use place::Place;
 pub use rank::{is_plain, job_directory, place, say};
