@@ -38,7 +38,7 @@ built=$target/built
 mkdir -p "$target"
 : >"$built"
 build() { cargo "$@" --message-format=json-render-diagnostics >>"$built"; }
-build build --release --features cli --bin warpcomm \
+build build --release --features cli --bin warpcomm --bin warpcomm-rank \
     --example matvec --example sum --example pingpong --example heat2d --example gpu_probe
 build test --release --no-run --features cli --test ranks
 build bench --no-run --bench bandwidth
@@ -64,7 +64,7 @@ END
 tree=$target/tree
 rm -rf "$tree" "$kit"
 mkdir -p "$tree"/{bin,data/replay,mpi/bin,mpi/lib} "$kit"
-for program in warpcomm matvec sum pingpong heat2d gpu_probe ranks bandwidth replay; do
+for program in warpcomm warpcomm-rank matvec sum pingpong heat2d gpu_probe ranks bandwidth replay; do
     cp "$(file_of "$program")" "$tree/bin/$program"
 done
 cp "$(file_of simgpu)" "$tree/bin/libsimgpu.so"

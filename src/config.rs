@@ -156,7 +156,9 @@ pub(crate) enum TuningFile {
 /// | `WARPCOMM_HANG_REPORT` | seconds after which a waiting call prints a report, and goes on; see below | 300 |
 /// | `WARPCOMM_EAGER_LIMIT` | largest message in bytes that travels with its envelope, at most 4000; the same on all ranks | 4000 |
 /// | `WARPCOMM_CHUNK` | bytes of the pieces in which long messages from or to GPUs are staged; the same on all ranks | by the length of the message, 256 KiB to 4 MiB |
-/// | `WARPCOMM_PATHS` | paths that long messages from or to GPUs may take, separated by commas: `staged`, `shared-pinned`, `peer-gpu-ipc`, `same-gpu-ipc`, `same-process`; behind `^` those that they may not; the same on all ranks; see [`Path`] | all |
+/// | `WARPCOMM_PATHS` | paths that long messages from or to GPUs may take, separated by commas: `staged`, `cuda-aware`, `shared-pinned`, `peer-gpu-ipc`, `same-gpu-ipc`, `same-process`; behind `^` those that they may not; the same on all ranks; see [`Path`] | all |
+/// | `WARPCOMM_CUDA_AWARE` | `yes`: MPI takes addresses of GPU memory, whatever it says and was proved; `no`: it does not; the same on all ranks | none: what `warpcomm run` and `warpcomm tune` have proved |
+/// | `WARPCOMM_CACHE` | the directory in which what was proved or measured is kept | `warpcomm` in `XDG_CACHE_HOME`, else in `~/.cache` |
 /// | `WARPCOMM_NODE_ID` | any text: ranks are on one node where it is the same, whatever the system says | none: the system says |
 /// | `WARPCOMM_BUFFERED_LIMIT` | most bytes that the copies of a rank's buffered sends take together | 1 GiB (1073741824) |
 /// | `WARPCOMM_CHECK` | `1`: collectives compare their arguments before they move data; `0`: they trust them; the same on all ranks | 1 |
@@ -220,6 +222,8 @@ pub struct Config {
     pub(crate) eager_limit: usize,
     pub(crate) chunk: Option<usize>,
     pub(crate) paths: Paths,
+    pub(crate) cuda_aware: Option<bool>,
+    pub(crate) cache: Option<PathBuf>,
     pub(crate) node_id: Option<String>,
     pub(crate) buffered_limit: usize,
     pub(crate) check: bool,
@@ -236,6 +240,8 @@ impl Default for Config {
             eager_limit: LARGEST_EAGER_LIMIT,
             chunk: None,
             paths: Paths::ALL,
+            cuda_aware: None,
+            cache: None,
             node_id: None,
             buffered_limit: 1 << 30,
             check: true,
@@ -289,6 +295,21 @@ impl Config {
         read("WARPCOMM_PATHS", &mut |value| {
             config.paths = value.parse()?;
             Ok(())
+        })?;
+        read("WARPCOMM_CUDA_AWARE", &mut |value| {
+            config.cuda_aware = Some(match value {
+                "no" => false,
+                "yes" => true,
+                _ => return Err(Error::invalid("neither yes nor no")),
+            });
+            Ok(())
+        })?;
+        read("WARPCOMM_CACHE", &mut |value| {
+            config.cache = Some(PathBuf::from(value)).filter(|path| path.is_absolute());
+            match config.cache {
+                Some(_) => Ok(()),
+                None => Err(Error::invalid("not the absolute path of a directory")),
+            }
         })?;
         read("WARPCOMM_NODE_ID", &mut |value| {
             config.node_id = Some(value.to_owned());
@@ -376,6 +397,21 @@ impl Config {
     /// ```
     pub fn paths(mut self, paths: &[Path]) -> Config {
         self.paths = Paths::of(paths);
+        self
+    }
+
+    /// Sets whether MPI takes addresses of GPU memory, for somebody who knows: where it says so and does not, programs
+    /// end by a signal. Without it, it does where it says so and `warpcomm run` or `warpcomm tune` has proved it.
+    ///
+    /// All ranks must say the same; `Runtime::world` compares.
+    pub fn cuda_aware(mut self, is_aware: bool) -> Config {
+        self.cuda_aware = Some(is_aware);
+        self
+    }
+
+    /// Sets the directory in which what was proved or measured is kept.
+    pub fn cache(mut self, directory: impl Into<PathBuf>) -> Config {
+        self.cache = Some(directory.into());
         self
     }
 
@@ -487,6 +523,8 @@ mod tests {
             ("WARPCOMM_EAGER_LIMIT", "0"),
             ("WARPCOMM_CHUNK", "8192"),
             ("WARPCOMM_PATHS", "^shared-pinned"),
+            ("WARPCOMM_CUDA_AWARE", "no"),
+            ("WARPCOMM_CACHE", "/var/cache/warpcomm"),
             ("WARPCOMM_NODE_ID", "left"),
             ("WARPCOMM_BUFFERED_LIMIT", "5000000000"),
             ("WARPCOMM_CHECK", "0"),
@@ -500,6 +538,8 @@ mod tests {
         assert_eq!(config.eager_limit, 0);
         assert_eq!(config.chunk, Some(8192));
         assert!(!config.paths.allow(Path::SharedPinned) && config.paths.allow(Path::Staged));
+        assert_eq!(config.cuda_aware, Some(false));
+        assert_eq!(config.cache, Some(PathBuf::from("/var/cache/warpcomm")));
         assert_eq!(config.node_id.as_deref(), Some("left"));
         assert_eq!(config.buffered_limit, 5_000_000_000);
         assert!(!config.check);
@@ -523,6 +563,8 @@ mod tests {
             ("WARPCOMM_CHUNK", "4095"),
             ("WARPCOMM_PATHS", "fast"),
             ("WARPCOMM_BUFFERED_LIMIT", "lots"),
+            ("WARPCOMM_CUDA_AWARE", "1"),
+            ("WARPCOMM_CACHE", "cache"),
             ("WARPCOMM_CHECK", "yes"),
             ("WARPCOMM_TUNING", ""),
             ("WARPCOMM_THREAD_LEVEL", "MULTIPLE"),

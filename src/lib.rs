@@ -37,6 +37,8 @@
 //! # Ok::<(), warpcomm::Error>(())
 //! ```
 
+#[cfg(feature = "cuda")]
+mod awareness;
 mod buffer;
 mod collective;
 mod comm;
@@ -70,6 +72,9 @@ mod wire;
 
 #[cfg(feature = "serde")]
 pub use self::object::Object;
+#[cfg(feature = "cuda")]
+#[doc(hidden)]
+pub use awareness::Allocation;
 pub use buffer::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut};
 pub use buffer::{Blocks, Buffer, BufferMut, OwnedBuffer, OwnedBufferMut};
 pub use comm::Communicator;

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 /// |---|---|---|
 /// | [`Host`](Path::Host) | elements in the memories of hosts | as MPI carries them |
 /// | [`Staged`](Path::Staged) | any two ranks | through pinned memory of each rank that has them on a GPU, and between these as MPI carries them |
+/// | [`CudaAware`](Path::CudaAware) | two processes whose MPI takes the addresses of GPU memory, as was proved | as MPI carries them |
 /// | [`SharedPinned`](Path::SharedPinned) | processes on one node | through pinned memory that both share: one copy down, one up, none by MPI |
 /// | [`PeerGpuIpc`](Path::PeerGpuIpc) | processes on one node, from one GPU to another | through memory of the sender's GPU that both have open (CUDA IPC), or straight from a `DeviceBuffer` |
 /// | [`SameGpuIpc`](Path::SameGpuIpc) | processes that share a GPU | the same |
@@ -26,6 +27,8 @@ pub enum Path {
     Host,
     /// Through page-locked memory of every rank that has the elements on a GPU.
     Staged,
+    /// As MPI carries them, which is given the addresses of GPU memory.
+    CudaAware,
     /// Through page-locked memory that the two processes share.
     SharedPinned,
     /// Through memory of the sender's GPU that the receiver, with another GPU, has open.
@@ -38,8 +41,9 @@ pub enum Path {
 
 impl Path {
     /// Those that a program can choose from, the slowest first.
-    const OF_GPUS: [Path; 5] = [
+    const OF_GPUS: [Path; 6] = [
         Path::Staged,
+        Path::CudaAware,
         Path::SharedPinned,
         Path::PeerGpuIpc,
         Path::SameGpuIpc,
@@ -69,6 +73,7 @@ impl fmt::Display for Path {
         f.write_str(match self {
             Path::Host => "host",
             Path::Staged => "staged",
+            Path::CudaAware => "cuda-aware",
             Path::SharedPinned => "shared pinned",
             Path::PeerGpuIpc => "peer GPU IPC",
             Path::SameGpuIpc => "same GPU IPC",
@@ -163,7 +168,7 @@ impl FromStr for Paths {
         let paths: Option<Vec<Path>> = names.split(',').map(named).collect();
         let Paths(bits) = Paths::of(&paths.ok_or_else(|| {
             Error::invalid(
-                "not a list of staged, shared-pinned, peer-gpu-ipc, same-gpu-ipc and same-process, or of what is \
+                "not a list of staged, cuda-aware, shared-pinned, peer-gpu-ipc, same-gpu-ipc and same-process, or of what is \
                  left out behind ^",
             )
         })?);
@@ -186,20 +191,24 @@ mod tests {
                 .ok()
                 .map(|paths| Path::OF_GPUS.map(|path| paths.allow(path)))
         };
-        assert_eq!(allowed("staged"), Some([true, false, false, false, false]));
+        assert_eq!(allowed("staged"), Some([true, false, false, false, false, false]));
         assert_eq!(
             allowed("same-process, same-gpu-ipc"),
-            Some([false, false, false, true, true])
+            Some([false, false, false, false, true, true])
         );
         assert_eq!(
             allowed("^shared-pinned,peer-gpu-ipc"),
-            Some([true, false, false, true, true])
+            Some([true, true, false, false, true, true])
+        );
+        assert_eq!(
+            allowed("cuda-aware"),
+            Some([false, true, false, false, false, false])
         );
         for bad in [
             "",
             "host",
             "staged,",
-            "^staged,shared-pinned,peer-gpu-ipc,same-gpu-ipc,same-process",
+            "^staged,cuda-aware,shared-pinned,peer-gpu-ipc,same-gpu-ipc,same-process",
             "shared pinned",
             "same-GPU-IPC",
         ] {

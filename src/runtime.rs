@@ -1,5 +1,8 @@
 //! MPI in this process, from its initialization to its end.
 
+#[cfg(feature = "cuda")]
+mod proof;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;

@@ -11,6 +11,8 @@ mod launcher;
 mod machine;
 #[path = "command/parts.rs"]
 mod parts;
+#[path = "command/prove.rs"]
+mod prove;
 #[path = "command/real.rs"]
 mod real;
 #[path = "command/sim.rs"]

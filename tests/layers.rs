@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("fingerprint", 0),
     ("node", 0),
     ("path", 0),
+    ("awareness", 0),
     ("buffer", 1),
     ("device", 1),
     ("transport", 2),
@@ -42,7 +43,10 @@ const FENCES: &[(&str, &[&str])] = &[
     // Users share communicators of its bindings.
     ("mpi::", &["src/transport/mpi/", "src/interop.rs"]),
     // The crate's root gives it to users.
-    ("cudarc", &["src/device/", "src/lib.rs"]),
+    (
+        "cudarc",
+        &["src/device/", "src/lib.rs", "src/bin/warpcomm-rank.rs"],
+    ),
     ("cbor4ii", &["src/object/"]),
     ("serde_json", &["src/tuning/file.rs"]),
     ("rustix", &["src/transport/devices/shared/", "src/bin/warpcomm/"]),
@@ -61,6 +65,8 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// Where `unsafe` blocks and implementations may stand.
 const UNSAFE: &[&str] = &[
+    // Memory that is allocated in every way that there is.
+    "src/bin/warpcomm-rank.rs",
     "src/buffer/",
     "src/collective/",
     "src/device/",
@@ -267,7 +273,8 @@ fn find(test: &str) -> Option<Test> {
         text.split_once("#[test]")
             .is_some_and(|(_, tests)| tests.contains(&definition))
     };
-    if [format!("tests/{first}.rs"), format!("tests/{first}/{first}.rs")]
+    let of_program = format!("tests/{}.rs", path.replace("::", "/"));
+    if [of_program, format!("tests/{first}/{first}.rs")]
         .into_iter()
         .any(is_test)
     {

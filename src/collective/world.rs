@@ -6,6 +6,7 @@ use crate::buffer::lower::{Lower, LowerMut};
 use crate::comm::Communicator;
 use crate::engine::{Endpoint, Engine, Family, OF_THE_WORLD};
 use crate::error::{Error, ErrorKind, Result};
+use crate::node;
 use crate::plan::{Operation, Table};
 use crate::transport::Context;
 use crate::transport::mpi::Process;
@@ -105,15 +106,19 @@ async fn compare_settings(call: &Call<'_>) -> Result<bool> {
         u64::from(config.check),
         config.chunk.unwrap_or(0) as u64,
         u64::from(config.paths.bits()),
+        config.cuda_aware.map_or(0, |is_aware| 1 + u64::from(is_aware)),
+        // A rank that does not know where it is is on a node of its own.
+        node::identity(None).map_or(call.rank() as u64, |node| node as u64),
         u64::from(knows_local_rank),
     ];
     let mut all = vec![0u64; own.len() * call.ranks()];
     allgather(call, &own.lower(), &all.lower_mut(), Ok(())).await?;
-    const NAMES: [&str; 4] = [
+    const NAMES: [&str; 5] = [
         "WARPCOMM_EAGER_LIMIT",
         "WARPCOMM_CHECK",
         "WARPCOMM_CHUNK",
         "WARPCOMM_PATHS",
+        "WARPCOMM_CUDA_AWARE",
     ];
     for (setting, name) in NAMES.into_iter().enumerate() {
         let value = |rank: usize| all[own.len() * rank + setting];
@@ -128,5 +133,8 @@ async fn compare_settings(call: &Call<'_>) -> Result<bool> {
             ));
         }
     }
+    let node = |rank: usize| all[own.len() * rank + NAMES.len()];
+    let several_nodes = (1..call.ranks()).any(|rank| node(rank) != node(0));
+    engine.transport().spans(several_nodes);
     Ok(all.chunks(own.len()).all(|rank| rank.last() == Some(&1)))
 }

@@ -96,6 +96,7 @@ impl Course {
                 match path {
                     Path::Host => $course,
                     Path::Staged => concat!($course, ", staged"),
+                    Path::CudaAware => concat!($course, ", cuda-aware"),
                     Path::SharedPinned => concat!($course, ", shared pinned"),
                     Path::PeerGpuIpc => concat!($course, ", peer GPU IPC"),
                     Path::SameGpuIpc => concat!($course, ", same GPU IPC"),

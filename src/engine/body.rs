@@ -13,11 +13,10 @@ use super::endpoint::Endpoint;
 use super::slab::Slab;
 use super::transfer::Transfer;
 use crate::buffer::Span;
-use crate::device::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::Path;
 use crate::plan::chunk_bytes;
-use crate::transport::{End, Pieces, Route, Tags, WINDOW, Way, Waybill};
+use crate::transport::{End, Origin, Pieces, Route, Tags, WINDOW, Way, Waybill};
 
 /// The peer of a message, and the tags that it has for itself.
 #[derive(Clone, Copy)]
@@ -37,19 +36,20 @@ impl Line {
     }
 }
 
-/// How elements at `from` get from a rank into a span that may be written.
+/// How elements from `origin` get from a rank into a span that may be written.
 pub(super) async fn route(
     endpoint: &Endpoint,
     span: &Span<'_>,
     source: usize,
-    from: Place,
+    origin: Origin,
 ) -> Result<(Waybill, Way)> {
     let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
     if span.bytes() == 0 {
         return Ok((Waybill::along(Path::Host), Way::Along(Path::Host)));
     }
     loop {
-        match transport.route(private, source, from, span.lane())? {
+        let address = span.pointer() as usize;
+        match transport.route(private, source, origin, span.lane(), address)? {
             Route::Known(waybill) => return Ok((waybill, waybill.way().unwrap_or(Way::Along(Path::Host)))),
             Route::Pending => look_again().await,
             Route::WhenIdle => {

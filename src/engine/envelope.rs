@@ -8,7 +8,7 @@ use crate::config::LARGEST_EAGER_LIMIT;
 use crate::device::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Content;
-use crate::transport::{Way, Waybill};
+use crate::transport::{Origin, Way, Waybill};
 
 /// The head of every point-to-point message; the payload follows it if it is at most the eager limit.
 #[repr(C)]
@@ -17,7 +17,8 @@ pub(crate) struct Envelope {
     protocol: u8,
     content: u8,
     place: u8,
-    reserved: u8,
+    /// Whether MPI may have the elements' addresses.
+    lent: u8,
     /// The sender's number for the rendezvous, which the tags of the answer and the body carry.
     pub id: u32,
     /// Elements of the message.
@@ -51,24 +52,29 @@ impl Envelope {
             protocol: code,
             content: content.code(),
             place: Place::Host.code(),
-            reserved: 0,
+            lent: 0,
             id: 0,
             count: count as u64,
         }
     }
 
-    /// That of a rendezvous: the sender has the elements at `place`, and gives it the number `id`.
-    pub(crate) fn of_rendezvous(span: &Span<'_>, id: u32) -> Envelope {
+    /// That of a rendezvous: the sender has the elements of a span, of which it gives MPI the addresses or not, and gives
+    /// it the number `id`.
+    pub(crate) fn of_rendezvous(span: &Span<'_>, is_lent: bool, id: u32) -> Envelope {
         Envelope {
             place: span.place().code(),
+            lent: is_lent.into(),
             id,
             ..Envelope::new(Protocol::Rendezvous, span.content(), span.elements())
         }
     }
 
     /// Where the sender has the elements.
-    pub(crate) fn place(&self) -> Place {
-        Place::from_code(self.place)
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            place: Place::from_code(self.place),
+            is_lent: self.lent != 0,
+        }
     }
 
     /// The envelope at the front of a message of `bytes` bytes, and what the message is.

@@ -128,7 +128,10 @@ impl<'a> Offer<'a> {
     ) -> Result<Offer<'a>> {
         let (transport, private) = (endpoint.engine.transport(), &endpoint.family.private);
         let id = endpoint.ids.take()?;
-        Envelope::of_rendezvous(&span, id.number).write(slab.bytes_mut());
+        let is_lent = span
+            .lane()
+            .is_some_and(|lane| span.bytes() > 0 && transport.lends(lane, span.pointer() as usize));
+        Envelope::of_rendezvous(&span, is_lent, id.number).write(slab.bytes_mut());
         let answer_tag = endpoint.tags.answer(id.number);
         let answer = Transfer::receive_slab(transport, private, Some(dest), Some(answer_tag), ANSWER_BYTES)?;
         let envelope = Transfer::send_slab(transport, context, dest, tag, slab, ENVELOPE_BYTES)?;
@@ -409,7 +412,7 @@ async fn accept(
     }
     let elements = span.part(0, envelope.count as usize)?;
     let line = Line::of(endpoint, sender, envelope.id);
-    let (waybill, way) = match body::route(endpoint, &elements, sender, envelope.place()).await {
+    let (waybill, way) = match body::route(endpoint, &elements, sender, envelope.origin()).await {
         Ok(way) => way,
         Err(error) => return refuse(error).await,
     };

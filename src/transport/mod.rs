@@ -19,7 +19,11 @@ pub(crate) mod plain;
 mod waybill;
 
 use std::sync::Arc;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+use std::{io, path::PathBuf};
 
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+use crate::awareness::{Allocation, Verdict};
 use crate::config::Config;
 use crate::device::{Lane, Place};
 use crate::error::{Error, ErrorKind, Result};
@@ -32,7 +36,7 @@ pub(crate) use waybill::{Way, Waybill};
 pub(crate) fn complete(base: Arc<dyn Transport>, config: &Config, rank: usize) -> Arc<dyn Transport> {
     let transport = Faulty::wrap(base, &config.faults, rank);
     #[cfg(feature = "cuda")]
-    let transport = devices::Devices::wrap(transport, config);
+    let transport = devices::Devices::wrap(transport, config, rank);
     transport
 }
 
@@ -90,6 +94,27 @@ pub(crate) struct Body<'a> {
     pub lane: Option<&'a Arc<Lane>>,
     pub address: usize,
     pub bytes: usize,
+}
+
+/// The MPI library that a transport is.
+#[cfg_attr(
+    not(feature = "cuda"),
+    expect(dead_code, reason = "only GPUs have elements that it may not take")
+)]
+#[derive(Clone, Debug)]
+pub(crate) struct Library {
+    /// Its name and version, in its own words.
+    pub version: String,
+    /// Whether it says that it takes addresses of memory of GPUs.
+    pub says_cuda_aware: bool,
+}
+
+/// Where the sender of a message has the elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub place: Place,
+    /// Whether it gives MPI their addresses, if they are on a GPU.
+    pub is_lent: bool,
 }
 
 /// The tags that a long message has for itself, in both directions.
@@ -259,14 +284,39 @@ pub(crate) trait Transport: Send + Sync {
         peer == context.rank
     }
 
-    /// How a message with elements at `from` gets here from `source`, into memory that the lane orders if it is of a
-    /// GPU. Fails where it can take no path.
+    /// The MPI library that this transport is: it gets the addresses that are given here.
+    #[cfg_attr(
+        not(feature = "cuda"),
+        allow(dead_code, reason = "without GPUs there is one path")
+    )]
+    fn library(&self) -> Option<Library> {
+        None
+    }
+
+    /// Writes down what became of messages of such memory of a GPU of this model, where all ranks do so.
+    #[cfg(all(feature = "mpi", feature = "cuda"))]
+    fn record(&self, _gpu: &str, _allocation: Allocation, _verdict: &Verdict) -> io::Result<PathBuf> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Notes whether messages leave the node, once all ranks have told each other where they are.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "threads are on one node"))]
+    fn spans(&self, _several_nodes: bool) {}
+
+    /// Whether elements at an address in the memory of a lane's GPU may be sent from there by MPI itself.
+    fn lends(&self, _lane: &Arc<Lane>, _address: usize) -> bool {
+        false
+    }
+
+    /// How a message with elements from `origin` gets here from `source`, into memory at `address`, which the lane
+    /// orders if it is of a GPU. Fails where it can take no path.
     fn route(
         &self,
         _context: &Context,
         _source: usize,
-        _from: Place,
+        _origin: Origin,
         _lane: Option<&Arc<Lane>>,
+        _address: usize,
     ) -> Result<Route> {
         Ok(Route::Known(Waybill::along(Path::Host)))
     }

@@ -2,7 +2,7 @@
 
 use crate::path::Path;
 
-/// The most bytes of one message between host memories: small enough for MPI's counts, large enough for nobody to
+/// The most bytes of one message that MPI carries from memory to memory of its users: small enough for MPI's counts, large enough for nobody to
 /// notice the seams.
 pub(crate) const LARGEST_MESSAGE_BYTES: usize = 64 << 20;
 
@@ -27,7 +27,7 @@ impl Pieces {
     /// they are cut.
     pub(crate) fn new(bytes: usize, path: Path, chunk: Option<usize>) -> Pieces {
         let length = match path {
-            Path::Host => LARGEST_MESSAGE_BYTES,
+            Path::Host | Path::CudaAware => LARGEST_MESSAGE_BYTES,
             Path::SameProcess => bytes.max(1),
             Path::Staged => chunk.unwrap_or(bytes.max(1)),
             Path::SharedPinned | Path::PeerGpuIpc | Path::SameGpuIpc => {
@@ -78,8 +78,10 @@ mod tests {
     }
 
     #[test]
-    fn messages_between_hosts_are_whole() {
-        assert_eq!(Pieces::new(64 << 20, Path::Host, Some(1)).count(), 1);
+    fn what_mpi_carries_alone_is_whole() {
+        for path in [Path::Host, Path::CudaAware] {
+            assert_eq!(Pieces::new(64 << 20, path, Some(1)).count(), 1);
+        }
         assert_eq!(
             Pieces::new((64 << 20) + 1, Path::Host, None).nth(1),
             Some((64 << 20, 1))

@@ -14,7 +14,9 @@ pub(crate) struct Waybill {
     way: u8,
     /// Whether the two are to find out about CUDA IPC, in a handshake.
     pub is_for_ipc: u8,
-    reserved: [u8; 6],
+    /// The path where a handshake comes to nothing.
+    otherwise: u8,
+    reserved: [u8; 5],
     /// The receiver's number for the message, in its process.
     pub number: u64,
     /// The number of the handshake in which the two processes have come to share memory; its own in the first one.
@@ -53,23 +55,31 @@ impl Waybill {
     }
 
     /// A handshake with a rank on `node` that listens at `address`, about CUDA IPC or else about page-locked memory;
-    /// `link` if the two share memory already.
+    /// `link` if the two share memory already; the path where it comes to nothing.
     #[cfg(feature = "cuda")]
     pub(crate) fn handshake(
         number: u64,
         (node, address): (i64, u64),
         is_for_ipc: bool,
         link: Option<u64>,
+        otherwise: Path,
     ) -> Waybill {
         Waybill {
             way: HANDSHAKE,
             is_for_ipc: is_for_ipc.into(),
-            reserved: [0; 6],
+            otherwise: otherwise as u8,
+            reserved: [0; 5],
             number,
             link: link.unwrap_or(number),
             node,
             address,
         }
+    }
+
+    /// The path where a handshake comes to nothing.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn otherwise(&self) -> Path {
+        Path::from_code(self.otherwise).unwrap_or(Path::Staged)
     }
 
     /// The way, unless this is no waybill.

@@ -8,7 +8,11 @@ use crate::machine::{Machine, output, text};
 
 fn tune(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warpcomm"));
-    command.arg("tune").args(arguments);
+    // What is proved of MPI is another matter.
+    command
+        .arg("tune")
+        .args(arguments)
+        .env("WARPCOMM_CUDA_AWARE", "no");
     command
 }
 

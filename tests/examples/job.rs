@@ -106,6 +106,7 @@ pub fn run_simulated(example: &str, ranks: usize, arguments: &[&str]) -> Outcome
     run.args(["run", "--sim=2", "-n", &ranks.to_string()])
         .arg(program(example))
         .args(arguments)
+        .env("WARPCOMM_CACHE", env!("CARGO_TARGET_TMPDIR"))
         .env("WARPCOMM_TIMEOUT", "60");
     finish(title, run)
 }

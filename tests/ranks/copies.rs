@@ -129,11 +129,16 @@ fn between_two_processes(comm: &Communicator, own: &impl Buffer<Element = f64>, 
     assert!(moved.waits <= 1, "{moved:?}");
     let path = expected_path(comm);
     let is_ipc = matches!(path, Path::SameGpuIpc | Path::PeerGpuIpc);
+    let is_pinned = !is_ipc && path != Path::CudaAware;
     let once = |copies: bool| if copies { BYTES } else { 0 };
     let once = Counts {
-        to_host: once(!is_ipc && comm.rank() == 0),
-        to_device: once(!is_ipc && comm.rank() == 1),
-        on_device: once(is_ipc && (comm.rank() == 1 || comm.rank() == 0 && !is_lent)),
+        to_host: once(is_pinned && comm.rank() == 0),
+        to_device: once(is_pinned && comm.rank() == 1),
+        on_device: match path {
+            // What MPI does by itself is its own affair.
+            Path::CudaAware => moved.on_device,
+            _ => once(is_ipc && (comm.rank() == 1 || comm.rank() == 0 && !is_lent)),
+        },
         waits: moved.waits,
     };
     assert_eq!(moved, once);
@@ -150,6 +155,7 @@ fn between_two_processes(comm: &Communicator, own: &impl Buffer<Element = f64>, 
 pub fn expected_path(comm: &Communicator) -> Path {
     match std::env::var("WARPCOMM_PATHS").as_deref() {
         Ok("staged") => Path::Staged,
+        Ok("cuda-aware,same-process") => Path::CudaAware,
         Ok("^staged,peer-gpu-ipc,same-gpu-ipc") => Path::SharedPinned,
         _ if comm.size() == 3 => Path::SameGpuIpc,
         _ => Path::PeerGpuIpc,

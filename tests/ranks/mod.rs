@@ -6,6 +6,8 @@ mod allreduce;
 mod alltoall;
 mod alltoallv;
 mod alltoallw;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+mod awareness;
 mod barrier;
 mod bcast;
 mod blocks;
@@ -77,6 +79,8 @@ mod wildcards;
 #[cfg(feature = "cuda")]
 mod without_gpu;
 
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+use crate::harness::is_cuda_aware;
 use crate::harness::{Case, Check, Solo};
 
 /// All cases, in the order in which a job runs them.
@@ -156,9 +160,12 @@ pub fn solos() -> Vec<&'static Solo> {
         let solos = solos
             .chain(paths::SOLOS)
             .chain(leaks::SOLOS)
-            .chain(two_networks::SOLOS);
+            .chain(two_networks::SOLOS)
+            .chain(awareness::SOLOS);
         #[cfg(feature = "serde")]
         let solos = solos.chain(tuning::SOLOS);
+        #[cfg(feature = "cuda")]
+        let solos = solos.chain(awareness::AWARE_SOLOS.iter().filter(|_| is_cuda_aware()));
         solos.collect()
     }
     #[cfg(not(feature = "mpi"))]

@@ -1,5 +1,7 @@
 //! The program whose ranks the command `warpcomm` starts where something needs MPI: the command itself links none.
 
+#[cfg(feature = "cuda")]
+mod proof;
 mod tune;
 
 use std::process::ExitCode;
@@ -18,6 +20,10 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     Tune(tune::Arguments),
+    #[cfg(feature = "cuda")]
+    Proved(proof::Known),
+    #[cfg(feature = "cuda")]
+    Prove(proof::Tried),
 }
 
 /// Whatever went wrong; it is only shown.
@@ -26,6 +32,10 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 fn main() -> ExitCode {
     let (name, outcome) = match Arguments::parse().command {
         Action::Tune(arguments) => ("tune", tune::run(&arguments)),
+        #[cfg(feature = "cuda")]
+        Action::Proved(arguments) => ("proved", proof::proved(&arguments)),
+        #[cfg(feature = "cuda")]
+        Action::Prove(arguments) => ("prove", proof::prove(&arguments)),
     };
     let Err(failure) = outcome else {
         return ExitCode::SUCCESS;

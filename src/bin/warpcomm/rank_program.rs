@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
 use crate::launcher::{Job, Launcher, is_executable};
-use crate::sim::simulate;
+use crate::sim::Driver;
 
 /// The file of the program.
 const PROGRAM: &str = "warpcomm-rank";
@@ -14,22 +14,25 @@ const PROGRAM: &str = "warpcomm-rank";
 /// What the ranks are told to do, and where.
 pub struct Ranks<'a> {
     pub number: NonZeroUsize,
-    /// The launcher that is wanted, if one is.
-    pub launcher: Option<&'a OsString>,
-    /// How many GPUs are simulated, if they are.
-    pub sim: Option<u8>,
+    pub launcher: &'a Launcher,
+    /// The simulated driver, if there is one.
+    pub driver: Option<Driver>,
     pub words: Vec<OsString>,
 }
 
 /// Becomes the launcher of the ranks; returns only after a failure.
 pub fn become_launcher(ranks: Ranks<'_>) -> Result<(), String> {
-    let program = find()?;
-    let launcher = Launcher::find(&program, ranks.launcher.map(OsString::as_os_str));
-    let launcher = launcher.map_err(|error| error.to_string())?;
-    let mut job = Job::new(ranks.number, program);
-    job.args = ranks.words;
-    if let Some(gpus) = ranks.sim {
-        simulate(&mut job, gpus)?;
+    let Ranks {
+        number,
+        launcher,
+        driver,
+        words,
+    } = ranks;
+    let mut job = Job::new(number, rank_program()?);
+    job.args = words;
+    if let Some(driver) = driver {
+        driver.put_before(&mut job);
+        driver.outlive_this_program()?;
     }
     let error = launcher.command(&job).exec();
     Err(format!(
@@ -38,7 +41,8 @@ pub fn become_launcher(ranks: Ranks<'_>) -> Result<(), String> {
     ))
 }
 
-fn find() -> Result<PathBuf, String> {
+/// The program.
+pub fn rank_program() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let beside = own.parent().unwrap_or(Path::new("/"));
     let program = beside.join(PROGRAM);

@@ -12,7 +12,8 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::launcher::{Job, Launcher, is_executable, on_path, shell};
-use crate::sim::simulate;
+use crate::prove::Proof;
+use crate::sim::Driver;
 
 const MORE_HELP: &str = "\
 Examples:
@@ -24,6 +25,9 @@ The launcher is the first that fits the MPI library which PROGRAM is linked with
 allocation, then mpirun, mpiexec and their usual other names on PATH. Where there are more ranks than
 cores, it is told to share cores. The ranks on every host get the variables WARPCOMM_*, RUST_BACKTRACE
 and RUST_LOG. srun starts MPI programs by the site's default method; SLURM_MPI_TYPE chooses another.
+
+Where there is a GPU and nobody has tried yet whether this MPI takes addresses of its memory, two ranks try it
+first, which takes some seconds, once; WARPCOMM_CUDA_AWARE=yes or no says it instead.
 
 With --sim the ranks, which must all run on this host, load libsimgpu.so in place of the CUDA driver: GPU
 programs run on the CPU. The library is built by `cargo build --release -p simgpu`; it is looked for beside
@@ -100,8 +104,18 @@ fn start(arguments: &Arguments) -> Result<(), String> {
     let mut job = Job::new(arguments.ranks, program);
     job.args = program_arguments.to_vec();
     job.environment.extend(arguments.environment.iter().cloned());
-    if let Some(gpus) = arguments.sim {
-        simulate(&mut job, gpus)?;
+    let environment = job.environment.clone();
+    let driver = arguments.sim.map(Driver::new).transpose()?;
+    if let Some(driver) = &driver {
+        driver.put_before(&mut job);
+    }
+    if !arguments.dry_run
+        && let Some(proof) = Proof::of(&file, &launcher, &environment, driver.as_ref())
+    {
+        proof.prove_unknown();
+    }
+    if let (Some(driver), Some(gpus)) = (driver, arguments.sim) {
+        driver.outlive_this_program()?;
         let plural = if gpus == 1 { "" } else { "s" };
         eprintln!("warpcomm run: {gpus} simulated GPU{plural}");
     }

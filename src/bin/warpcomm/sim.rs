@@ -35,38 +35,54 @@ const WITH_DRIVER: &str = r#"export LD_LIBRARY_PATH="$0${LD_LIBRARY_PATH:+:$LD_L
 /// Leaves a process behind, no child of anybody here, that removes the directory `$0` at the end of its input.
 const REMOVE_LATER: &str = r#"exec 3<&0; { read -r _ <&3; rm -r -- "$0"; } &"#;
 
-/// Has the ranks of `job` use a simulated driver with `gpus` GPUs, until this process and all that it becomes
-/// and starts have ended.
-pub fn simulate(job: &mut Job, gpus: u8) -> Result<(), String> {
-    let library = find_library()?;
-    let directory = Directory::create().map_err(|error| {
-        format!(
-            "cannot make a directory for the simulated driver in `{}`: {error}",
-            std::env::temp_dir().display()
-        )
-    })?;
-    let path = directory.0.as_os_str();
-    if path.as_bytes().iter().any(|byte| b":;".contains(byte)) {
-        return Err(format!(
-            "the directory `{}` cannot be in LD_LIBRARY_PATH because of its name; set TMPDIR to another",
-            directory.0.display()
-        ));
+/// A simulated driver, for the jobs of this process.
+pub struct Driver {
+    directory: Directory,
+    gpus: u8,
+}
+
+impl Driver {
+    /// A driver with `gpus` GPUs.
+    pub fn new(gpus: u8) -> Result<Driver, String> {
+        let library = find_library()?;
+        let directory = Directory::create().map_err(|error| {
+            format!(
+                "cannot make a directory for the simulated driver in `{}`: {error}",
+                std::env::temp_dir().display()
+            )
+        })?;
+        let path = directory.0.as_os_str();
+        if path.as_bytes().iter().any(|byte| b":;".contains(byte)) {
+            return Err(format!(
+                "the directory `{}` cannot be in LD_LIBRARY_PATH because of its name; set TMPDIR to another",
+                directory.0.display()
+            ));
+        }
+        for name in DRIVER_NAMES {
+            symlink(&library, directory.0.join(name)).map_err(|error| error.to_string())?;
+        }
+        Ok(Driver { directory, gpus })
     }
-    let words = [
-        "-c".into(),
-        WITH_DRIVER.into(),
-        path.to_owned(),
-        std::mem::replace(&mut job.program, "sh".into()),
-    ];
-    job.args.splice(0..0, words);
-    job.environment
-        .push((GPUS_VARIABLE.into(), gpus.to_string().into()));
-    for name in DRIVER_NAMES {
-        symlink(&library, directory.0.join(name)).map_err(|error| error.to_string())?;
+
+    /// Has the ranks of a job use it.
+    pub fn put_before(&self, job: &mut Job) {
+        let words = [
+            "-c".into(),
+            WITH_DRIVER.into(),
+            self.directory.0.as_os_str().to_owned(),
+            std::mem::replace(&mut job.program, "sh".into()),
+        ];
+        job.args.splice(0..0, words);
+        job.environment
+            .push((GPUS_VARIABLE.into(), self.gpus.to_string().into()));
     }
-    directory
-        .outlive_this_program()
-        .map_err(|error| format!("cannot arrange that the simulated driver is removed: {error}"))
+
+    /// Lets it last until this process and all that it becomes and starts have ended.
+    pub fn outlive_this_program(self) -> Result<(), String> {
+        self.directory
+            .outlive_this_program()
+            .map_err(|error| format!("cannot arrange that the simulated driver is removed: {error}"))
+    }
 }
 
 /// The library, which cargo builds beside this command or, as a dependency of tests, one level below.

@@ -2,13 +2,16 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::rank_program::{Ranks, become_launcher};
+use crate::launcher::{Launcher, passed_on};
+use crate::prove::Proof;
+use crate::rank_program::{Ranks, become_launcher, rank_program};
 use crate::run::ranks;
+use crate::sim::Driver;
 
 const MORE_HELP: &str = "\
 Examples:
@@ -19,6 +22,10 @@ Measures every algorithm that bcast, reduce and allreduce can choose, with 2, 4,
 times, and writes from which lengths on which is the fastest. Programs with as many ranks on this host, with
 its GPUs and with this MPI library, read that file when they start. It is in the user's cache directory, unless
 --output or the variable WARPCOMM_TUNING says another; with WARPCOMM_TUNING=none it is not written.
+
+Where there is a GPU, two ranks try first whether MPI takes addresses of its memory, allocated by cuMemAlloc (plain) and
+in the order of a stream (pool); what becomes of it is kept in the directory WARPCOMM_CACHE, for this host, GPU, MPI
+library and its settings. WARPCOMM_CUDA_AWARE=yes or no says it instead.
 
 Nothing else should run meanwhile. What --sim measures says nothing about any machine, and is in a file that is
 read only where WARPCOMM_TUNING names it.
@@ -55,6 +62,10 @@ pub struct Arguments {
     #[arg(long, value_name = "ROUNDS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
 
+    /// Only find out whether MPI takes addresses of GPU memory
+    #[arg(long)]
+    proof: bool,
+
     /// The file to write
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -74,7 +85,7 @@ fn sizes(text: &str) -> Result<String, String> {
     Ok(words.join(","))
 }
 
-/// Becomes the launcher of the measuring ranks; returns only after a failure.
+/// Becomes the launcher of the measuring ranks; returns after a failure, or where nothing is to be measured.
 pub fn run(arguments: &Arguments) -> ExitCode {
     match start(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,12 +97,29 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn start(arguments: &Arguments) -> Result<(), String> {
+    let program = rank_program()?;
+    let launcher =
+        Launcher::find(&program, arguments.launcher.as_deref()).map_err(|error| error.to_string())?;
+    let driver = arguments.sim.map(Driver::new).transpose()?;
+    prove(&program, &launcher, driver.as_ref());
+    if arguments.proof {
+        return Ok(());
+    }
     become_launcher(Ranks {
         number: arguments.ranks,
-        launcher: arguments.launcher.as_ref(),
-        sim: arguments.sim,
+        launcher: &launcher,
+        driver,
         words: words(arguments)?,
     })
+}
+
+/// Has two ranks prove whether MPI takes addresses of GPU memory, and prints what is known then.
+fn prove(program: &Path, launcher: &Launcher, driver: Option<&Driver>) {
+    let environment = passed_on();
+    let proof = Proof::of(program, launcher, &environment, driver);
+    for (kind, known) in proof.iter().flat_map(Proof::prove_all) {
+        println!("MPI takes addresses of GPU memory, {kind}: {known}");
+    }
 }
 
 /// What the ranks are told.

@@ -100,6 +100,13 @@ impl Gpu {
         self.context.ordinal()
     }
 
+    /// The model.
+    pub(crate) fn name(&self) -> Result<String> {
+        self.context
+            .name()
+            .map_err(|error| failed("cannot ask the GPU for its name", error))
+    }
+
     /// Makes this the context of the thread's driver calls.
     ///
     /// Not cudarc's own way, which would also report, and so swallow, what the user's drops have left behind.

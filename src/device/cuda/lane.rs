@@ -10,7 +10,9 @@ use cudarc::driver::{CudaStream, DriverError, result, sys};
 
 use super::gpu::{Event, Gpu, Stream};
 use super::pinned::PinnedSlab;
+use super::raw_slice::attribute;
 use super::{failed, kernels};
+use crate::awareness::Allocation;
 use crate::device::{Device, Fold};
 use crate::error::Result;
 
@@ -92,6 +94,32 @@ impl Lane {
 
     pub(crate) fn gpu(&self) -> &'static Gpu {
         self.gpu
+    }
+
+    /// Makes the lane's context that of the thread, for others that call the driver.
+    pub(crate) fn enter(&self) -> Result<()> {
+        self.gpu
+            .bind()
+            .map_err(|error| failed("cannot enter the GPU's context", error))
+    }
+
+    /// How the memory at an address of this GPU was allocated; none for memory that hosts have too.
+    pub(crate) fn allocation(&self, address: usize) -> Result<Option<Allocation>> {
+        use sys::CUpointer_attribute::{
+            CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE as CAN_BE_EXPORTED,
+            CU_POINTER_ATTRIBUTE_IS_MANAGED as IS_MANAGED,
+        };
+        self.enter()?;
+        let ask = |wanted| {
+            attribute(address as u64, wanted).map_err(|error| failed("cannot classify a pointer", error))
+        };
+        if ask(IS_MANAGED)? != 0 {
+            return Ok(None);
+        }
+        Ok(Some(match ask(CAN_BE_EXPORTED)? {
+            0 => Allocation::Pool,
+            _ => Allocation::Plain,
+        }))
     }
 
     /// Whether kernels of this lane reach the memory of the other's GPU.

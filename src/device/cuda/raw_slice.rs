@@ -190,7 +190,7 @@ fn classify(address: u64, bytes: usize, stream: &CudaStream) -> Result<MemoryKin
 }
 
 /// An attribute that is a number of 32 bits, or a bool.
-fn attribute(address: u64, attribute: sys::CUpointer_attribute) -> Result<u32, DriverError> {
+pub(super) fn attribute(address: u64, attribute: sys::CUpointer_attribute) -> Result<u32, DriverError> {
     let mut value = 0u32;
     // SAFETY: the attributes asked for have at most the size of the variable.
     unsafe { sys::cuPointerGetAttribute((&raw mut value).cast(), attribute, address) }.result()?;

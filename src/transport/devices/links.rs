@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Line;
+use super::proof::Refusal;
 use super::shared::handshake::Agreed;
 use super::shared::{Listener, Ring};
 use crate::config::Config;
@@ -37,6 +38,8 @@ struct State {
     rings: HashMap<(End, usize, u64), Arc<Ring>>,
     /// The paths of the messages with which handshakes were done, by the above, until they are asked for.
     found: HashMap<(End, usize, u64), Result<Path, String>>,
+    /// The path of the last message to a peer with which none is shared, and why MPI did not take it as it was.
+    told: HashMap<usize, (Path, Option<String>)>,
 }
 
 /// What is known of a pair of ranks.
@@ -72,8 +75,8 @@ enum Next {
     Through(Path),
     /// Nobody knows yet whether by CUDA IPC, or through page-locked memory.
     FindOut { is_for_ipc: bool },
-    /// Why no other way.
-    Staged(String),
+    /// As MPI carries it, or else staged; why no faster way.
+    ByMpi(String),
 }
 
 impl Links {
@@ -118,15 +121,23 @@ impl Links {
     }
 
     /// The way of a message from `peer`, of a rank in this process or not, from a place into the lane's GPU or into the
-    /// host's memory. Where that is still to be found out, this message does.
+    /// host's memory. Where that is still to be found out, this message does. MPI takes its elements as they are unless
+    /// that is refused.
     pub(super) fn route(
         &self,
         peer: usize,
         from: Place,
         lane: Option<&Arc<Lane>>,
         share_a_process: bool,
+        is_refused: &dyn Fn() -> Result<(), Refusal>,
     ) -> Result<Route> {
         let known = |path| Ok(Route::Known(Waybill::along(path)));
+        // What others wait for must not wait for the receiver's lane; and MPI waits for no lane.
+        let is_ready = || lane.map_or(Ok(true), |lane| lane.is_idle());
+        let by_mpi = |why_no_other: &str| match self.by_mpi(why_no_other, is_refused)? {
+            Path::CudaAware if !is_ready()? => Ok(Route::WhenIdle),
+            path => known(path),
+        };
         let (is_from_gpu, gpu) = (from == Place::Device, lane.map(|lane| lane.gpu()));
         if !is_from_gpu && gpu.is_none() {
             return known(Path::Host);
@@ -135,17 +146,17 @@ impl Links {
         if share_a_process {
             return match gpu.is_some() && self.allows(Path::SameProcess) {
                 true => known(Path::SameProcess),
-                false => self.staged("both ranks are in one process").and_then(known),
+                false => by_mpi("both ranks are in one process"),
             };
         }
         let gpu = gpu.filter(|_| self.allows_ipc());
         if gpu.is_none() && !self.allows(Path::SharedPinned) {
-            return self.staged(LEFT_OUT).and_then(known);
+            return by_mpi(LEFT_OUT);
         }
         let mut state = self.state();
         let shared = match state.links.get(&(End::Receiver, peer)) {
             Some(Link::Pending(..)) => return Ok(Route::Pending),
-            Some(Link::Refused(reason)) => return self.staged(reason).and_then(known),
+            Some(Link::Refused(reason)) => return by_mpi(reason),
             Some(Link::Shared(shared)) => Some(shared),
             None => None,
         };
@@ -157,16 +168,16 @@ impl Links {
             None if gpu.is_some() => Next::FindOut { is_for_ipc: true },
             None => Next::FindOut { is_for_ipc: false },
         };
-        if let Next::Staged(reason) = &next {
-            return self.staged(reason).and_then(known);
+        if let Next::ByMpi(reason) = &next {
+            return by_mpi(reason);
         }
-        // What others wait for must not wait for the receiver's lane.
-        if lane.map_or(Ok(true), |lane| lane.is_idle())? {
-            let shared = shared.cloned();
-            self.go(&mut state, peer, shared, next)
-        } else {
-            Ok(Route::WhenIdle)
+        if !is_ready()? {
+            return Ok(Route::WhenIdle);
         }
+        // Where that is not allowed either, it is found out behind the handshake.
+        let otherwise = || self.by_mpi("", is_refused).unwrap_or(Path::Staged);
+        let shared = shared.cloned();
+        self.go(&mut state, peer, shared, next, &otherwise)
     }
 
     /// The way of the next message of two ranks that share memory, to a GPU if it comes from one.
@@ -183,17 +194,24 @@ impl Links {
             (None, _) => {}
         }
         match &shared.pinned {
-            _ if !self.allows(Path::SharedPinned) => Next::Staged(why_no_ipc.unwrap_or(LEFT_OUT.to_owned())),
+            _ if !self.allows(Path::SharedPinned) => Next::ByMpi(why_no_ipc.unwrap_or(LEFT_OUT.to_owned())),
             Some(Ok(())) => Next::Through(Path::SharedPinned),
-            Some(Err(reason)) => Next::Staged(reason.clone()),
+            Some(Err(reason)) => Next::ByMpi(reason.clone()),
             None => Next::FindOut { is_for_ipc: false },
         }
     }
 
     /// Has a message go its way, whose receiver is ready for it.
-    fn go(&self, state: &mut State, peer: usize, shared: Option<Shared>, next: Next) -> Result<Route> {
+    fn go(
+        &self,
+        state: &mut State,
+        peer: usize,
+        shared: Option<Shared>,
+        next: Next,
+        otherwise: &dyn Fn() -> Path,
+    ) -> Result<Route> {
         let number = self.number();
-        let (next, link) = (next, shared.as_ref().map(|shared| shared.link));
+        let link = shared.as_ref().map(|shared| shared.link);
         let is_for_ipc = match (next, link) {
             (Next::Through(path), Some(link)) => {
                 return Ok(Route::Known(Waybill::through(link, number, path)));
@@ -205,10 +223,19 @@ impl Links {
             Ok(here) => {
                 let pending = Link::Pending(number, shared);
                 state.links.insert((End::Receiver, peer), pending);
-                Ok(Route::Known(Waybill::handshake(number, here, is_for_ipc, link)))
+                Ok(Route::Known(Waybill::handshake(
+                    number,
+                    here,
+                    is_for_ipc,
+                    link,
+                    otherwise(),
+                )))
             }
             Err(reason) => {
-                let path = self.staged(&reason);
+                let path = match otherwise() {
+                    Path::CudaAware => Ok(Path::CudaAware),
+                    _ => self.staged(&reason),
+                };
                 state.links.insert((End::Receiver, peer), Link::Refused(reason));
                 path.map(|path| Route::Known(Waybill::along(path)))
             }
@@ -217,6 +244,20 @@ impl Links {
 
     fn number(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The way between ranks that share no memory.
+    fn by_mpi(&self, why_no_other: &str, is_refused: &dyn Fn() -> Result<(), Refusal>) -> Result<Path> {
+        if !self.allows(Path::CudaAware) {
+            return self.staged(why_no_other);
+        }
+        match is_refused() {
+            Ok(()) => Ok(Path::CudaAware),
+            Err(refusal) => self.staged(&format!(
+                "{why_no_other}; nor as MPI carries it, because {}",
+                refusal.reason
+            )),
+        }
     }
 
     /// The way that works everywhere, unless it is not allowed.
@@ -230,9 +271,10 @@ impl Links {
     }
 
     /// The path that a handshake has found.
-    pub(super) fn found(&self, peer: usize, end: End, number: u64) -> Result<Path> {
-        match self.state().found.remove(&(end, peer, number)) {
+    pub(super) fn found(&self, peer: usize, end: End, waybill: &Waybill) -> Result<Path> {
+        match self.state().found.remove(&(end, peer, waybill.number)) {
             Some(Ok(path)) => Ok(path),
+            _ if waybill.otherwise() == Path::CudaAware => Ok(Path::CudaAware),
             Some(Err(reason)) => self.staged(&reason),
             None => self.staged("a peer has given up finding out"),
         }
@@ -311,39 +353,62 @@ impl Links {
         }
     }
 
-    /// Notes that a peer has chosen staging, where this rank has not heard why.
-    pub(super) fn note_staged(&self, peer: usize) {
+    /// Notes that a peer has chosen a path on which they share no memory, where this rank may not have heard why, and
+    /// why MPI did not take the elements as they were.
+    pub(super) fn note(&self, peer: usize, path: Path, why_not_aware: impl FnOnce() -> Option<String>) {
+        let mut state = self.state();
+        if state.told.get(&peer).is_none_or(|(last, _)| *last != path) {
+            state.told.insert(peer, (path, why_not_aware()));
+        }
         if self.allows(Path::SharedPinned) {
             let refused = || Link::Refused("the receiver can share no memory".to_owned());
-            self.state()
-                .links
-                .entry((End::Sender, peer))
-                .or_insert_with(refused);
+            state.links.entry((End::Sender, peer)).or_insert_with(refused);
         }
     }
 
-    /// The path of messages from this rank's GPU to a peer's; none before the first of them.
-    pub(super) fn chosen(&self, peer: usize, share_a_process: bool) -> Result<Option<ChosenPath>> {
-        let staged = |reason: &str| {
-            let path = self.staged(reason)?;
-            Ok(Some(ChosenPath::new(path, reason)))
-        };
-        let found = |path, reason| Ok(Some(ChosenPath::new(path, reason)));
-        if share_a_process {
-            return match self.allows(Path::SameProcess) {
-                true => found(Path::SameProcess, "both ranks are in one process".to_owned()),
-                false => staged(LEFT_OUT),
-            };
-        }
-        if !self.allows(Path::SharedPinned) && !self.allows_ipc() {
-            return staged(LEFT_OUT);
+    /// The path of messages from this rank's GPU to a peer's; none before the first of them. MPI is given addresses
+    /// for the reason `why_aware`.
+    pub(super) fn chosen(
+        &self,
+        peer: usize,
+        share_a_process: bool,
+        why_aware: &str,
+    ) -> Result<Option<ChosenPath>> {
+        let found = |path, reason: &str| Ok(Some(ChosenPath::new(path, reason)));
+        if share_a_process && self.allows(Path::SameProcess) {
+            return found(Path::SameProcess, "both ranks are in one process");
         }
         let state = self.state();
-        let shared = match state.links.get(&(End::Sender, peer)) {
-            Some(Link::Shared(shared)) => shared,
-            Some(Link::Refused(reason)) => return staged(reason),
+        let is_left_out = !self.allows(Path::SharedPinned) && !self.allows_ipc();
+        let why_no_other = match state.links.get(&(End::Sender, peer)) {
+            _ if share_a_process || is_left_out => None,
+            Some(Link::Refused(reason)) => Some(reason.as_str()),
             Some(Link::Pending(..)) | None => return Ok(None),
+            Some(Link::Shared(shared)) => match self.chosen_of(shared) {
+                Ok(chosen) => return Ok(chosen),
+                Err(reason) => Some(reason),
+            },
         };
+        match (state.told.get(&peer), why_no_other) {
+            (Some((Path::CudaAware, _)), Some(why_no_other)) => {
+                found(Path::CudaAware, &format!("{why_no_other}; {why_aware}"))
+            }
+            (Some((Path::CudaAware, _)), None) => found(Path::CudaAware, why_aware),
+            (Some((_, Some(why_not_aware))), why_no_other) => {
+                let reason = format!("{}; {why_not_aware}", why_no_other.unwrap_or(LEFT_OUT));
+                found(self.staged(&reason)?, &reason)
+            }
+            // It may still turn out that MPI takes them.
+            (None, None) if self.allows(Path::CudaAware) => Ok(None),
+            (_, why_no_other) => {
+                let reason = why_no_other.unwrap_or(LEFT_OUT);
+                found(self.staged(reason)?, reason)
+            }
+        }
+    }
+
+    /// The path between GPUs of two ranks that share memory, if it is known, or why it is not there.
+    fn chosen_of<'a>(&self, shared: &'a Shared) -> Result<Option<ChosenPath>, &'a str> {
         let why_no_ipc = match &shared.ipc {
             _ if !self.allows_ipc() => None,
             None => return Ok(None),
@@ -352,21 +417,19 @@ impl Links {
                     Path::SameGpuIpc => "both ranks use one GPU of a node",
                     _ => "one rank's GPU reaches the other's",
                 };
-                return found(*path, reason.to_owned());
+                return Ok(Some(ChosenPath::new(*path, reason)));
             }
-            Some(Err(reason)) => Some(reason),
+            Some(Err(reason)) => Some(reason.as_str()),
         };
         match &shared.pinned {
             Some(Ok(())) if self.allows(Path::SharedPinned) => {
                 let why_no_ipc =
                     why_no_ipc.map_or(String::new(), |reason| format!("; no CUDA IPC: {reason}"));
-                found(
-                    Path::SharedPinned,
-                    format!("both ranks are on one node{why_no_ipc}"),
-                )
+                let reason = format!("both ranks are on one node{why_no_ipc}");
+                Ok(Some(ChosenPath::new(Path::SharedPinned, reason)))
             }
-            Some(Err(reason)) => staged(reason),
-            _ => staged(why_no_ipc.map_or(LEFT_OUT, String::as_str)),
+            Some(Err(reason)) => Err(reason),
+            _ => Err(why_no_ipc.unwrap_or(LEFT_OUT)),
         }
     }
 }

@@ -15,12 +15,15 @@
 //! | [`pipeline`] | any two ranks |
 //! | [`shared`] | processes of one node |
 //! | [`same_process`] | GPUs of one process |
+//! | [`aware`] | processes whose MPI takes the addresses of GPU memory ([`proof`]) |
 //!
 //! The receiver chooses, by what it knows of the pair ([`links`]).
 
+mod aware;
 mod letter;
 mod links;
 mod pipeline;
+mod proof;
 mod same_process;
 mod shared;
 
@@ -29,18 +32,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
+#[cfg(feature = "mpi")]
+use std::{io, path::PathBuf};
 
 use super::{
-    Body, Context, Creation, Delivery, DeviceMemory, End, Pieces, Posted, Route, Split, Tags, Tested, Ticket,
-    Transport, Waybill,
+    Body, Context, Creation, Delivery, DeviceMemory, End, Library, Origin, Pieces, Posted, Route, Split,
+    Tags, Tested, Ticket, Transport, Waybill,
 };
+#[cfg(feature = "mpi")]
+use crate::awareness::{Allocation, Verdict};
 use crate::config::Config;
 use crate::device::cuda::{PinnedSlab, free_closed, is_anybody_waiting};
 use crate::device::{Device, Lane, Place};
 use crate::error::{Error, Result};
 use crate::path::{ChosenPath, Path};
+use aware::Direct;
 use links::Links;
 use pipeline::{Receiving, Sending};
+use proof::{Proof, Refusal};
 use same_process::{Lending, Taking};
 use shared::handshake::{Answering, Proposing};
 
@@ -48,13 +57,14 @@ use shared::handshake::{Answering, Proposing};
 const DRIVES_PER_CLOSE: usize = 256;
 
 /// How long a message that is given up waits for a copy that its peer has started.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A transport that takes device memory, over one that does not.
 pub(crate) struct Devices {
     inner: Arc<dyn Transport>,
     links: Arc<Links>,
     drives: AtomicUsize,
+    proof: Proof,
     /// How many entries `state` has, to pass everything by when there are none.
     held: AtomicUsize,
     state: Mutex<State>,
@@ -106,8 +116,9 @@ trait Steps: Send {
     /// Gives the message up, or what is left of one that is over: what the inner transport may still use.
     fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)>;
 
-    /// Whether the peer may still read the elements of a message that is given up.
-    fn is_read(&mut self) -> bool {
+    /// Whether the peer, or the inner transport, may still use the elements of a message that is given up; takes them back
+    /// as far as that is possible.
+    fn is_in_use(&mut self, _inner: &dyn Transport) -> bool {
         false
     }
 
@@ -239,11 +250,13 @@ fn operation(ticket: &Ticket) -> *const Operation {
 
 impl Devices {
     /// Wraps a transport.
-    pub(super) fn wrap(inner: Arc<dyn Transport>, config: &Config) -> Arc<dyn Transport> {
+    pub(super) fn wrap(inner: Arc<dyn Transport>, config: &Config, rank: usize) -> Arc<dyn Transport> {
+        let proof = Proof::new(config, inner.library(), rank);
         Arc::new(Devices {
             inner,
             links: Arc::new(Links::new(config)),
             drives: AtomicUsize::new(0),
+            proof,
             held: AtomicUsize::new(0),
             state: Mutex::default(),
         })
@@ -360,6 +373,21 @@ impl Devices {
         }
     }
 
+    /// Why the elements of a staged message do not go straight to MPI, if that could be.
+    fn refusal(&self, body: &DeviceMemory<'_>) -> Option<String> {
+        if !self.links.allows(Path::CudaAware) {
+            return None;
+        }
+        let refusal = self.proof.check(body.lane, body.address).err();
+        Some(match refusal {
+            Some(refusal) => {
+                self.proof.tell(&refusal);
+                refusal.reason
+            }
+            None => "the receiver does not give MPI the addresses of its memory".to_owned(),
+        })
+    }
+
     /// Keeps a send back until everything before it on its way is on its way.
     fn keep_back(&self, outgoing: Outgoing) -> Posted {
         let operation = Arc::new(Operation(Mutex::new(Stage::Waiting(outgoing))));
@@ -404,14 +432,14 @@ impl Devices {
         }
     }
 
-    /// Whether the peer still reads the elements of an operation that is given up, and does not stop.
-    fn is_read(&self, operation: &Operation) -> bool {
+    /// Whether the elements of an operation that is given up are still in use, and that does not stop.
+    fn is_in_use(&self, operation: &Operation) -> bool {
         let given_up = Instant::now();
-        let is_read = || match &mut *operation.stage() {
-            Stage::Steps(steps) => steps.is_read(),
+        let is_in_use = || match &mut *operation.stage() {
+            Stage::Steps(steps) => steps.is_in_use(&*self.inner),
             _ => false,
         };
-        while is_read() {
+        while is_in_use() {
             if given_up.elapsed() > PATIENCE {
                 return true;
             }
@@ -524,6 +552,23 @@ impl Transport for Devices {
         self.inner.plain()
     }
 
+    fn library(&self) -> Option<Library> {
+        self.inner.library()
+    }
+
+    #[cfg(feature = "mpi")]
+    fn record(&self, gpu: &str, allocation: Allocation, verdict: &Verdict) -> io::Result<PathBuf> {
+        self.proof.record(gpu, allocation, verdict)
+    }
+
+    fn spans(&self, several_nodes: bool) {
+        self.proof.spans(several_nodes);
+    }
+
+    fn lends(&self, lane: &Arc<Lane>, address: usize) -> bool {
+        self.links.allows(Path::CudaAware) && self.proof.check(lane, address).is_ok()
+    }
+
     unsafe fn isend(
         &self,
         context: &Context,
@@ -621,12 +666,24 @@ impl Transport for Devices {
         &self,
         context: &Context,
         source: usize,
-        from: Place,
+        origin: Origin,
         lane: Option<&Arc<Lane>>,
+        address: usize,
     ) -> Result<Route> {
         let share_a_process = self.inner.shares_process(context, source);
+        let is_refused = || match lane {
+            _ if origin.place == Place::Device && !origin.is_lent => Err(Refusal::new(
+                "the sender does not give MPI the elements' addresses",
+            )),
+            Some(lane) => self
+                .proof
+                .check(lane, address)
+                .inspect_err(|refusal| self.proof.tell(refusal)),
+            None => Ok(()),
+        };
+        let peer = rank_of(context, source);
         self.links
-            .route(rank_of(context, source), from, lane, share_a_process)
+            .route(peer, origin.place, lane, share_a_process, &is_refused)
     }
 
     fn handshake(
@@ -647,12 +704,13 @@ impl Transport for Devices {
     }
 
     fn found(&self, context: &Context, peer: usize, end: End, waybill: &Waybill) -> Result<Path> {
-        self.links.found(rank_of(context, peer), end, waybill.number)
+        self.links.found(rank_of(context, peer), end, waybill)
     }
 
     fn chosen(&self, context: &Context, peer: usize) -> Result<Option<ChosenPath>> {
         let share_a_process = self.inner.shares_process(context, peer);
-        self.links.chosen(rank_of(context, peer), share_a_process)
+        let reason = self.proof.reason();
+        self.links.chosen(rank_of(context, peer), share_a_process, reason)
     }
 
     unsafe fn isend_body(
@@ -675,9 +733,14 @@ impl Transport for Devices {
                     let steps = shared::Sending::new(line, ring, waybill.number, body, pieces);
                     Ok(self.start(steps))
                 }
+                Path::CudaAware => {
+                    self.links.note(line.rank(), Path::CudaAware, || None);
+                    Direct::send(line, &on_gpu(body)?, pieces).map(|steps| self.start(steps))
+                }
                 Path::Host | Path::Staged => {
-                    self.links.note_staged(line.rank());
-                    Ok(self.start(Sending::new(line, &on_gpu(body)?, pieces)))
+                    let body = on_gpu(body)?;
+                    self.links.note(line.rank(), Path::Staged, || self.refusal(&body));
+                    Ok(self.start(Sending::new(line, &body, pieces)))
                 }
             }
         }
@@ -702,6 +765,9 @@ impl Transport for Devices {
                     let ring = self.links.ring(line.rank(), End::Receiver, waybill.link)?;
                     let steps = shared::Receiving::new(line, ring, waybill.number, body, pieces.path);
                     Ok(self.start(steps))
+                }
+                Path::CudaAware => {
+                    Direct::receive(line, &on_gpu(body)?, pieces, inner).map(|steps| self.start(steps))
                 }
                 Path::Host | Path::Staged => {
                     Receiving::new(line, &on_gpu(body)?, pieces, inner).map(|steps| self.start(steps))
@@ -748,7 +814,7 @@ impl Transport for Devices {
         }
         // SAFETY: the ticket's reference, which this call uses up.
         let operation = unsafe { Arc::from_raw(operation(ticket)) };
-        if self.is_read(&operation) {
+        if self.is_in_use(&operation) {
             // The outer ticket stays valid.
             let _ = Arc::into_raw(operation);
             return Tested::Pending;

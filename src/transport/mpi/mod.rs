@@ -5,6 +5,8 @@
 
 mod check;
 #[cfg(feature = "cuda")]
+mod claim;
+#[cfg(feature = "cuda")]
 pub(crate) mod node;
 pub(crate) mod plain;
 mod process;
@@ -17,6 +19,8 @@ use std::{ptr, thread};
 
 use mpi::ffi;
 
+#[cfg(feature = "cuda")]
+use super::Library;
 use super::plain::Plain;
 use super::{Context, Creation, Delivery, Posted, Split, Tested, Ticket, Transport};
 use crate::error::{Error, Result};
@@ -34,6 +38,8 @@ const FOUNDINGS: u64 = 64;
 /// Messages between processes.
 pub(crate) struct Mpi {
     tag_limit: i32,
+    #[cfg(feature = "cuda")]
+    library: Library,
     /// Half of the numbers that were given out, those of this rank.
     fresh: AtomicU64,
 }
@@ -99,6 +105,11 @@ impl Mpi {
     pub(crate) fn new(process: &Process) -> Mpi {
         Mpi {
             tag_limit: process.tag_limit(),
+            #[cfg(feature = "cuda")]
+            library: Library {
+                version: Process::library_version(),
+                says_cuda_aware: claim::is_cuda_aware(),
+            },
             fresh: AtomicU64::new(process.rank() << 32 | 1),
         }
     }
@@ -180,6 +191,11 @@ impl Mpi {
 impl Transport for Mpi {
     fn tag_limit(&self) -> i32 {
         self.tag_limit
+    }
+
+    #[cfg(feature = "cuda")]
+    fn library(&self) -> Option<Library> {
+        Some(self.library.clone())
     }
 
     fn plain(&self) -> Option<Arc<dyn Plain>> {

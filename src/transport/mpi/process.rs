@@ -69,7 +69,7 @@ impl Process {
         self.rank
     }
 
-    /// The library's name and version in its own words.
+    /// The library's name and version in its own words, also where MPI is not initialized.
     pub(crate) fn library_version() -> String {
         let version = environment::library_version().unwrap_or_default();
         // Open MPI counts the NUL at its end.

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "mpi")]
+use super::CUDA_AWARE_VARIABLE;
 use super::job::{Job, Setting, Variables};
 use super::place::Place;
 use super::world::World;
@@ -143,12 +145,27 @@ const IPC: Variables = &[("WARPCOMM_PATHS", "^staged")];
 const SHARED_PINNED: Variables = &[("WARPCOMM_PATHS", "^staged,peer-gpu-ipc,same-gpu-ipc")];
 const STAGED: Variables = &[("WARPCOMM_PATHS", "staged")];
 
+/// The same where MPI is CUDA-aware.
+const CUDA_AWARE: Variables = &[
+    ("WARPCOMM_PATHS", "cuda-aware,same-process"),
+    ("WARPCOMM_CUDA_AWARE", "yes"),
+];
+
+/// With how many ranks those jobs run.
+#[cfg(feature = "mpi")]
+const CUDA_AWARE_NUMBERS: &[usize] = &[2, 3];
+
 /// With how many ranks those jobs run, where only a sample is asked for.
 #[cfg(feature = "mpi")]
 const PATHS: &[(usize, Variables)] = &[(3, IPC), (2, SHARED_PINNED), (2, STAGED)];
 
 /// With how many ranks, and with which variables, cases run with buffers elsewhere.
 fn placed_jobs(world: World, placed: &Placed) -> Vec<(usize, Variables)> {
+    #[cfg(feature = "mpi")]
+    if world == World::Mpi && placed.place == Place::Device && is_cuda_aware() {
+        let numbers = CUDA_AWARE_NUMBERS.iter();
+        return numbers.map(|&ranks| (ranks, CUDA_AWARE)).collect();
+    }
     #[cfg(feature = "mpi")]
     if world == World::Mpi && placed.place == Place::Device && !is_sample_of_second() {
         return match is_whole_wanted() {
@@ -214,8 +231,18 @@ fn plain_jobs() -> Vec<(usize, Place)> {
     }
 }
 
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| value == "1")
+}
+
+/// Whether whoever runs the tests says that MPI is CUDA-aware.
+#[cfg(feature = "mpi")]
+pub fn is_cuda_aware() -> bool {
+    is_set(CUDA_AWARE_VARIABLE)
+}
+
 pub fn is_whole_wanted() -> bool {
-    std::env::var_os(WHOLE_VARIABLE).is_some_and(|value| value == "1")
+    is_set(WHOLE_VARIABLE)
 }
 
 /// Whether this program is linked with the second MPI library, and a sample will do.
@@ -291,6 +318,10 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
                     // These have messages between places of one process, which must be staged.
                     let is_staged_too = is_of_one(name, &["programs", "point_to_point::sendself"]);
                     if (variables == IPC || variables == SHARED_PINNED) && is_staged_too {
+                        return false;
+                    }
+                    // Calls that fail are MPI's own there.
+                    if variables == CUDA_AWARE && is_of_one(name, &["sweep"]) {
                         return false;
                     }
                     is_whole && (is_of_every_setting(name) || is_of_one(name, ALSO_OF_EVERY_PLACE))

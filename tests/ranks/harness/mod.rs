@@ -36,6 +36,7 @@ use std::time::Duration;
 pub use allocations::blocks;
 pub use case::{Case, Outcome, Worlds};
 pub use expect::{Failure, expect_error, expect_text};
+pub use jobs::is_cuda_aware;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 pub use jobs::{is_sample_of_second, is_whole_wanted};
 pub use place::Place;
@@ -63,6 +64,9 @@ const WORLD_VARIABLE: &str = "WARPCOMM_TEST_WORLD";
 const REQUIRE_GPU_VARIABLE: &str = "WARPCOMM_REQUIRE_GPU";
 /// Set to 1 for every place and setting with every number of ranks, and not samples of them.
 const WHOLE_VARIABLE: &str = "WARPCOMM_TEST_WHOLE";
+/// Set to 1 where MPI is CUDA-aware: then there are jobs whose device buffers it gets as they are.
+#[cfg(feature = "mpi")]
+const CUDA_AWARE_VARIABLE: &str = "WARPCOMM_TEST_CUDA_AWARE";
 /// Set to 1 to write the page that is otherwise compared.
 const BLESS_VARIABLE: &str = "WARPCOMM_BLESS";
 

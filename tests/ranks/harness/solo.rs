@@ -128,6 +128,7 @@ impl Solo {
             (DIRECTORY_VARIABLE, directory.into()),
             (DEADLINE_VARIABLE, deadline().as_secs().to_string().into()),
             ("RUST_BACKTRACE", "0".into()),
+            ("WARPCOMM_CACHE", directory.join("cache").into()),
         ];
         environment.extend(self.environment.iter().map(|&(name, value)| (name, value.into())));
         match self.start {

@@ -582,7 +582,7 @@ impl Steps for Sending {
         Vec::new()
     }
 
-    fn is_read(&mut self) -> bool {
+    fn is_in_use(&mut self, _inner: &dyn Transport) -> bool {
         let Some(slot) = self.lent else {
             return false;
         };

@@ -250,6 +250,14 @@ pub fn current_or_failed() -> Result<Arc<Context>> {
     }
 }
 
+/// Fails if the work of the calling thread's context has; a thread without one may ask what pointers are.
+pub fn current_if_any() -> Result {
+    match current_handle() {
+        0 => machine().map(drop),
+        _ => current().map(drop),
+    }
+}
+
 /// The context of the calling thread.
 pub fn current() -> Result<Arc<Context>> {
     let context = current_or_failed()?;

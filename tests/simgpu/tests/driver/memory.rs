@@ -185,7 +185,8 @@ fn freed_page_locked_memory_is_gone() {
 }
 
 fn kind(address: CUdeviceptr) -> Option<(u32, bool)> {
-    let (mut memory_type, mut is_managed) = (0_u32, false);
+    // Booleans are integers: whoever asks may not have cleared them.
+    let (mut memory_type, mut is_managed) = (0_u32, u32::MAX);
     let asked = code!(cuPointerGetAttribute(
         ptr::from_mut(&mut memory_type).cast(),
         CUpointer_attribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE,
@@ -197,7 +198,7 @@ fn kind(address: CUdeviceptr) -> Option<(u32, bool)> {
         address,
     ));
     assert_eq!(asked, managed);
-    (asked as u32 == 0).then_some((memory_type, is_managed))
+    (asked as u32 == 0).then_some((memory_type, is_managed != 0))
 }
 
 fn pointers_tell_what_they_are() {
@@ -211,6 +212,9 @@ fn pointers_tell_what_they_are() {
     assert_eq!(kind(managed), Some((2, true)));
     assert_eq!(kind(pinned(8) as u64), Some((1, false)));
     assert_eq!(kind(ptr::from_ref(&on_stack) as u64), None);
+    // A thread without a context may ask too.
+    let asked = std::thread::spawn(move || kind(address)).join();
+    assert_eq!(asked.unwrap(), Some((2, false)));
     let (mut base, mut bytes) = (0, 0);
     ok!(cuMemGetAddressRange_v2(&mut base, &mut bytes, address + 50));
     assert_eq!((base, bytes), (address, 100));

@@ -30,6 +30,11 @@ const HOST: c_uint = 1;
 const DEVICE: c_uint = 2;
 const READ_AND_WRITE: c_uint = 3;
 
+/// A boolean attribute fills an `int`, which Intel MPI does not clear before it asks.
+fn boolean(value: bool) -> c_int {
+    value.into()
+}
+
 /// # Safety
 /// The pointer is valid for what the attribute is.
 unsafe fn attribute(
@@ -50,9 +55,9 @@ unsafe fn attribute(
             DEVICE_POINTER => give(value.cast(), address),
             HOST_POINTER if is_reachable_from_host => give(value.cast(), address),
             HOST_POINTER => Err(Status::ERROR_INVALID_VALUE),
-            SYNC_MEMOPS => give(value.cast(), allocation.sync_memops.load(Relaxed) != 0),
+            SYNC_MEMOPS => give(value.cast(), boolean(allocation.sync_memops.load(Relaxed) != 0)),
             BUFFER_ID => give(value.cast(), allocation.id),
-            IS_MANAGED => give(value.cast(), allocation.kind == Kind::Managed),
+            IS_MANAGED => give(value.cast(), boolean(allocation.kind == Kind::Managed)),
             DEVICE_ORDINAL => {
                 let ordinal = machine()?.ordinal(allocation.device);
                 give(
@@ -60,12 +65,12 @@ unsafe fn attribute(
                     ordinal.ok_or(Status::ERROR_INVALID_DEVICE)?,
                 )
             }
-            IS_IPC_CAPABLE => give(value.cast(), allocation.kind == Kind::Device),
+            IS_IPC_CAPABLE => give(value.cast(), boolean(allocation.kind == Kind::Device)),
             RANGE_START => give(value.cast(), allocation.address),
             RANGE_SIZE => give(value.cast(), allocation.bytes as usize),
-            MAPPED => give(value.cast(), true),
+            MAPPED => give(value.cast(), boolean(true)),
             ALLOWED_HANDLE_TYPES => give(value.cast(), 0_u64),
-            IS_RDMA_CAPABLE => give(value.cast(), false),
+            IS_RDMA_CAPABLE => give(value.cast(), boolean(false)),
             ACCESS_FLAGS => give(value.cast(), READ_AND_WRITE),
             POOL => give(value.cast(), 0_usize),
             _ => Err(Status::ERROR_INVALID_VALUE),
@@ -76,7 +81,7 @@ unsafe fn attribute(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuPointerGetAttribute(value: *mut c_void, wanted: c_uint, address: u64) -> c_int {
     call(|| {
-        context::current()?;
+        context::current_if_any()?;
         let allocation = memory::find(address);
         // SAFETY: as the caller says.
         unsafe { attribute(value, wanted, address, allocation.as_deref()) }
@@ -92,7 +97,7 @@ unsafe extern "C" fn cuPointerGetAttributes(
     address: u64,
 ) -> c_int {
     call(|| {
-        context::current()?;
+        context::current_if_any()?;
         let allocation = memory::find(address);
         for index in 0..count as usize {
             // SAFETY: as the caller says, both lists have as many entries.
@@ -115,7 +120,9 @@ unsafe fn zero(value: *mut c_void, attribute: c_uint) -> Result {
     // SAFETY: as the caller says.
     unsafe {
         match attribute {
-            SYNC_MEMOPS | IS_MANAGED | IS_IPC_CAPABLE | MAPPED | IS_RDMA_CAPABLE => give(value.cast(), false),
+            SYNC_MEMOPS | IS_MANAGED | IS_IPC_CAPABLE | MAPPED | IS_RDMA_CAPABLE => {
+                give(value.cast(), boolean(false))
+            }
             MEMORY_TYPE | ACCESS_FLAGS => give(value.cast(), 0_u32),
             // No device has this number.
             DEVICE_ORDINAL => give(value.cast(), -2_i32),

@@ -1,0 +1,151 @@
+//! Has a job of two ranks prove whether MPI takes addresses of GPU memory, as far as nobody has yet: the ranks of the
+//! real job find the verdict in a file. A job of its own, because MPI libraries that are wrong about themselves crash
+//! or hang, and started from here, because ranks cannot start ranks.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::launcher::library::MpiLibrary;
+use crate::launcher::surroundings::in_slurm_allocation;
+use crate::launcher::{Flavour, Job, Launcher};
+use crate::rank_program::rank_program;
+use crate::sim::Driver;
+
+/// The variable that says what would be proved.
+const OVERRIDE_VARIABLE: &str = "WARPCOMM_CUDA_AWARE";
+
+/// How long a job of two ranks may take: a driver of many GPUs needs some seconds to begin.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a launcher may take to end its job.
+const TO_END: Duration = Duration::from_secs(5);
+
+/// The job of two ranks, for the ranks of another one.
+pub struct Proof<'a> {
+    program: PathBuf,
+    launcher: &'a Launcher,
+    environment: &'a [(OsString, OsString)],
+    driver: Option<&'a Driver>,
+}
+
+impl<'a> Proof<'a> {
+    /// The job for that of `program`, if there is something to prove about the MPI that it is linked with.
+    pub fn of(
+        program: &Path,
+        launcher: &'a Launcher,
+        environment: &'a [(OsString, OsString)],
+        driver: Option<&'a Driver>,
+    ) -> Option<Proof<'a>> {
+        let rank_program = rank_program().ok()?;
+        let library = MpiLibrary::of(program)?;
+        let is_said = environment.iter().any(|(name, _)| name == OVERRIDE_VARIABLE);
+        // Outside an allocation a job may have to wait for the cluster, and other launchers than Slurm's begin with the
+        // cores of one node.
+        let is_far = match launcher.flavour {
+            Flavour::Slurm => !in_slurm_allocation(),
+            _ => is_on_several_nodes(),
+        };
+        if is_said || is_far || MpiLibrary::of(&rank_program) != Some(library) {
+            return None;
+        }
+        Some(Proof {
+            program: rank_program,
+            launcher,
+            environment,
+            driver,
+        })
+    }
+
+    /// Proves what nobody has proved.
+    pub fn prove_unknown(&self) {
+        let mut tried = Vec::new();
+        let is_new =
+            |(kind, known): &(String, String), tried: &[String]| known == "unknown" && !tried.contains(kind);
+        // A library that says that it is not CUDA-aware is asked once for all kinds.
+        while let Some((kind, _)) = self.proved().into_iter().find(|line| is_new(line, &tried)) {
+            self.prove(&kind);
+            tried.push(kind);
+        }
+    }
+
+    /// Proves everything anew; what is known then of each kind of memory.
+    pub fn prove_all(&self) -> Vec<(String, String)> {
+        for (kind, _) in self.proved() {
+            self.prove(&kind);
+        }
+        self.proved()
+    }
+
+    fn job(&self, arguments: &[&str]) -> Job {
+        let ranks = NonZeroUsize::MIN.saturating_add(1);
+        let mut job = Job::new(ranks, &self.program);
+        job.args = arguments.iter().map(Into::into).collect();
+        job.environment = self.environment.to_vec();
+        if let Some(driver) = self.driver {
+            driver.put_before(&mut job);
+        }
+        job
+    }
+
+    /// What is known of each kind of memory on this host; nothing where there is no GPU.
+    fn proved(&self) -> Vec<(String, String)> {
+        let arguments: &[&str] = match is_on_several_nodes() {
+            true => &["proved", "--several-nodes"],
+            false => &["proved"],
+        };
+        let job = self.job(arguments);
+        let mut command = Command::new(&job.program);
+        command
+            .args(&job.args)
+            .envs(job.environment)
+            .stderr(Stdio::null());
+        let printed = command.output().map(|output| output.stdout).unwrap_or_default();
+        let printed = String::from_utf8_lossy(&printed);
+        let line = |line: &str| {
+            let (kind, known) = line.split_once(" = ")?;
+            Some((kind.to_owned(), known.to_owned()))
+        };
+        printed.lines().filter_map(line).collect()
+    }
+
+    /// Runs the job. Whatever becomes of it, its ranks have written it down before.
+    fn prove(&self, kind: &str) {
+        let mut command = self.launcher.command(&self.job(&["prove", kind]));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        if let Ok(child) = command.spawn() {
+            wait(child);
+        }
+    }
+}
+
+/// Waits for a launcher, and ends it where it takes too long.
+fn wait(mut child: Child) {
+    let id = Pid::from_child(&child);
+    let (over, is_over) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = child.wait();
+        let _ = over.send(());
+    });
+    for (patience, signal) in [(PATIENCE, Signal::TERM), (TO_END, Signal::KILL)] {
+        if is_over.recv_timeout(patience).is_ok() {
+            return;
+        }
+        let _ = kill_process(id, signal);
+    }
+}
+
+/// Whether the ranks of a job here may be on several nodes, as far as the batch system says.
+fn is_on_several_nodes() -> bool {
+    let nodes = std::env::var("SLURM_JOB_NUM_NODES").ok();
+    nodes.and_then(|nodes| nodes.parse().ok()).unwrap_or(1_u32) > 1
+}
