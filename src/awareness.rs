@@ -8,7 +8,7 @@ use std::env;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
@@ -113,20 +113,9 @@ pub(crate) struct Verdicts {
 }
 
 impl Verdicts {
-    /// Those in a directory, or where users have theirs.
-    pub(crate) fn new(directory: Option<&Path>) -> Verdicts {
-        let from = |name: &str| {
-            env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
-        let usual = || {
-            let caches = from("XDG_CACHE_HOME").or_else(|| Some(from("HOME")?.join(".cache")));
-            Some(caches?.join("warpcomm"))
-        };
-        Verdicts {
-            directory: directory.map(Path::to_owned).or_else(usual),
-        }
+    /// Those in a directory, if there is one.
+    pub(crate) fn new(directory: Option<PathBuf>) -> Verdicts {
+        Verdicts { directory }
     }
 
     fn file(&self, heading: &str) -> Option<PathBuf> {
@@ -207,7 +196,7 @@ mod tests {
     #[test]
     fn a_verdict_is_about_one_subject_and_kind_of_memory() {
         let directory = tempfile::tempdir().unwrap();
-        let verdicts = Verdicts::new(Some(directory.path()));
+        let verdicts = Verdicts::new(Some(directory.path().to_owned()));
         let subjects = [
             subject("Open MPI v5.0.11", false),
             subject("Open MPI v5.0.11", true),
@@ -229,7 +218,7 @@ mod tests {
     #[test]
     fn a_file_about_something_else_says_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let verdicts = Verdicts::new(Some(directory.path()));
+        let verdicts = Verdicts::new(Some(directory.path().to_owned()));
         let (one, other) = (subject("Open MPI v5.0.11", false), subject("MPICH 5.0.2", false));
         let file = verdicts.record(&one, Allocation::Plain, &Ok(())).unwrap();
         fs::rename(file, verdicts.file(&other.heading()).unwrap()).unwrap();

@@ -162,7 +162,7 @@ pub(crate) enum TuningFile {
 /// | `WARPCOMM_NODE_ID` | any text: ranks are on one node where it is the same, whatever the system says | none: the system says |
 /// | `WARPCOMM_BUFFERED_LIMIT` | most bytes that the copies of a rank's buffered sends take together | 1 GiB (1073741824) |
 /// | `WARPCOMM_CHECK` | `1`: collectives compare their arguments before they move data; `0`: they trust them; the same on all ranks | 1 |
-/// | `WARPCOMM_TUNING` | the file that `warpcomm tune` writes and ranks read, or `none`; that of rank 0 counts for all ranks; see [`Tuning`](crate::Tuning) | the file for this machine in the user's cache directory, if there is one |
+/// | `WARPCOMM_TUNING` | the file that `warpcomm tune` writes and ranks read, or `none`; that of rank 0 counts for all ranks; see [`Tuning`](crate::Tuning) | the file for this machine in `WARPCOMM_CACHE`, if there is one |
 /// | `WARPCOMM_THREAD_LEVEL` | `single`, `funneled`, `serialized` or `multiple`, asked of MPI | `multiple` |
 /// | `WARPCOMM_FAULT` | faults to inject, separated by commas; see [`Fault`] | none |
 ///
@@ -460,6 +460,16 @@ impl Config {
     pub fn check(mut self, check: bool) -> Config {
         self.check = check;
         self
+    }
+
+    /// The directory in which what was proved or measured is kept; none where nothing says where users have theirs.
+    pub(crate) fn cache_directory(&self) -> Option<PathBuf> {
+        let absolute = |variable: &str| {
+            let path = env::var_os(variable).map(PathBuf::from);
+            path.filter(|path| path.is_absolute())
+        };
+        let of_user = || absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+        self.cache.clone().or_else(|| Some(of_user()?.join("warpcomm")))
     }
 
     /// Sets the file with measured crossovers that decides which algorithms collectives take, or none: then they take

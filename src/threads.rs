@@ -49,7 +49,7 @@ impl Communicator {
         ranks: usize,
         body: impl Fn(Communicator) -> R + Sync,
     ) -> Result<Vec<R>> {
-        let table = Arc::new(tuning::load(&config.tuning, None)?);
+        let table = Arc::new(tuning::load(config, None)?);
         let world = World::new(ranks);
         let outcomes = thread::scope(|scope| {
             let threads: Vec<_> = (0..ranks)

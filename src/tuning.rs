@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 
 pub use machine::Machine;
 
-use crate::config::TuningFile;
+use crate::config::{Config, TuningFile};
 use crate::device::Place;
 use crate::error::{Error, Result};
 use crate::plan::{Algorithm, Choice, Ladder, Row, Step, Table};
 
 /// Measured crossovers of one machine: from which lengths on its collectives take which algorithm.
 ///
-/// `warpcomm tune` measures them and writes them to a file in the user's cache directory (`warpcomm/tuning` in
-/// `XDG_CACHE_HOME`, or in `.cache` of `HOME`), whose name says for which [`Machine`] it is. Where a
+/// `warpcomm tune` measures them and writes them to a file in `tuning` of the directory that [`Config::cache`] says, usually
+/// `~/.cache/warpcomm`, whose name says for which [`Machine`] it is. Where a
 /// program gets its first communicator, by `Runtime::world` or `into_native`, rank 0 of it reads the file, and tells all
 /// ranks what is in it, so that all have the same, also where the others have another file or none. Communicators that are made of that one, by `duplicate`,
 /// `split` and their relatives, have the same too. Those of two groups, and what `merge` makes of them, have the defaults.
@@ -103,27 +103,23 @@ impl Tuning {
         Ok(())
     }
 
-    /// The file in the user's cache directory for a machine; none where neither `XDG_CACHE_HOME` nor `HOME` is set.
-    pub fn cached(machine: &Machine) -> Option<PathBuf> {
-        let absolute = |variable: &str| {
-            let path = std::env::var_os(variable).map(PathBuf::from);
-            path.filter(|path| path.is_absolute())
-        };
-        let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    /// The file for a machine in the directory that [`Config::cache`](crate::Config::cache) says; none where neither that
+    /// nor the variables `XDG_CACHE_HOME` and `HOME` say where it would be.
+    pub fn cached(config: &Config, machine: &Machine) -> Option<PathBuf> {
         let name = format!("{}.json", machine.file_name());
-        Some(cache.join("warpcomm").join("tuning").join(name))
+        Some(config.cache_directory()?.join("tuning").join(name))
     }
 }
 
 /// The table that the settings of this process say: of ranks that are processes on `here`, or that are threads.
-pub(crate) fn load(setting: &TuningFile, here: Option<Machine>) -> Result<Table> {
-    match (setting, here) {
+pub(crate) fn load(config: &Config, here: Option<Machine>) -> Result<Table> {
+    match (&config.tuning, here) {
         (TuningFile::None, _) => Ok(Table::empty("WARPCOMM_TUNING=none")),
         (TuningFile::Named(file), _) => named(file),
         (TuningFile::OfThisMachine, None) => {
             Ok(Table::empty("nothing is measured of ranks that are threads"))
         }
-        (TuningFile::OfThisMachine, Some(here)) => of_machine(&here),
+        (TuningFile::OfThisMachine, Some(here)) => of_machine(config, &here),
     }
 }
 
@@ -142,11 +138,11 @@ fn named(file: &Path) -> Result<Table> {
 }
 
 #[cfg(feature = "serde")]
-fn of_machine(here: &Machine) -> Result<Table> {
-    match Tuning::cached(here) {
+fn of_machine(config: &Config, here: &Machine) -> Result<Table> {
+    match Tuning::cached(config, here) {
         Some(file) => cached(&file, here),
         None => Ok(Table::empty(
-            "neither XDG_CACHE_HOME nor HOME says where a file would be",
+            "neither WARPCOMM_CACHE nor HOME says where a file would be",
         )),
     }
 }
@@ -173,7 +169,7 @@ fn cached(file: &Path, here: &Machine) -> Result<Table> {
 }
 
 #[cfg(not(feature = "serde"))]
-fn of_machine(_here: &Machine) -> Result<Table> {
+fn of_machine(_config: &Config, _here: &Machine) -> Result<Table> {
     Ok(Table::empty(
         "warpcomm was built without the feature serde, which reads files",
     ))
@@ -202,7 +198,11 @@ mod tests {
     #[test]
     fn settings_without_a_file_say_so() {
         let origin = |setting, here| {
-            let table = load(&setting, here).unwrap();
+            let config = Config {
+                tuning: setting,
+                ..Config::default()
+            };
+            let table = load(&config, here).unwrap();
             assert_eq!(table, Table::empty(table.origin()));
             table.origin().to_owned()
         };
@@ -248,7 +248,8 @@ mod tests {
             tuning.write(&file).unwrap();
             assert_eq!(cached(&file, &here).unwrap(), Table::empty(reason));
             // One that is named is used.
-            let table = load(&TuningFile::Named(file.clone()), Some(here.clone())).unwrap();
+            let config = Config::default().tuning(Some(file.clone()));
+            let table = load(&config, Some(here.clone())).unwrap();
             assert_eq!(table, Table::new(tuning.rows.clone(), file.display().to_string()));
         }
         fs::write(&file, "{}").unwrap();

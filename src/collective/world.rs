@@ -78,7 +78,7 @@ async fn table_of_rank_0(call: &Call<'_>) -> Result<Table> {
     let (mut bytes, local) = match call.rank() {
         0 => {
             let here = Machine::here(&Process::library_version(), call.ranks());
-            let table = tuning::load(&call.endpoint().engine.config().tuning, Some(here));
+            let table = tuning::load(call.endpoint().engine.config(), Some(here));
             table.map_or_else(
                 |error| (Vec::new(), Err(error)),
                 |table| (table.to_bytes(), Ok(())),

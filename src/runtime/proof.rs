@@ -18,7 +18,7 @@ impl Runtime {
         several_nodes: bool,
         allocation: Allocation,
     ) -> Option<std::result::Result<(), String>> {
-        let verdicts = Verdicts::new(config.cache.as_deref());
+        let verdicts = Verdicts::new(config.cache_directory());
         let subject = Subject {
             gpu: gpu.to_owned(),
             library: Process::library_version(),

@@ -59,7 +59,7 @@ fn explained(ranks: &str, cache: &Path) -> Output {
             "--nocapture",
             "tune::a_rank_that_explains",
         ])
-        .env("XDG_CACHE_HOME", cache)
+        .env("WARPCOMM_CACHE", cache)
         .env_remove("WARPCOMM_TUNING");
     output(&mut command)
 }
@@ -82,7 +82,7 @@ fn a_rank_that_explains() {
 /// The only file in the cache.
 #[cfg(all(feature = "mpi", feature = "serde"))]
 fn only_file(cache: &Path) -> PathBuf {
-    let files = fs::read_dir(cache.join("warpcomm/tuning")).unwrap();
+    let files = fs::read_dir(cache.join("tuning")).unwrap();
     let files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     let [file] = &files[..] else {
         panic!("{files:?}");
@@ -105,7 +105,7 @@ fn what_is_measured_is_printed_and_written_and_used_by_as_many_ranks() {
         "--rounds",
         "2",
     ]);
-    command.env("XDG_CACHE_HOME", cache).env_remove("WARPCOMM_TUNING");
+    command.env("WARPCOMM_CACHE", cache).env_remove("WARPCOMM_TUNING");
     let done = output(&mut command);
     assert!(done.status.success(), "{}", text(&done.stderr));
     let file = only_file(cache);
@@ -171,7 +171,7 @@ fn the_file_is_where_the_caller_says_or_nowhere() {
         let mut command = tune(&arguments);
         command
             .env("WARPCOMM_TUNING", variable)
-            .env("XDG_CACHE_HOME", directory.path());
+            .env("WARPCOMM_CACHE", directory.path());
         let done = output(&mut command);
         assert!(done.status.success(), "{}", text(&done.stderr));
         text(&done.stdout)

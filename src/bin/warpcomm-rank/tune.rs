@@ -44,7 +44,8 @@ pub struct Arguments {
 
 /// Takes this rank's part in all measurements; rank 0 prints and writes.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let runtime = Runtime::init_with(&Config::from_env()?.tuning(None))?;
+    let config = Config::from_env()?.tuning(None);
+    let runtime = Runtime::init_with(&config)?;
     let world = runtime.world()?;
     if world.size() < 2 {
         return Err("one rank has nothing to choose; give -n 2 or more".into());
@@ -53,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.simulated {
         machine.gpu = "simulated".to_owned();
     }
-    let file = file(arguments, &machine)?;
+    let file = file(arguments, &config, &machine)?;
     let places = places(&world, &arguments.places)?;
     let mut tuning = Tuning::new(machine);
     if world.rank() == 0 {
@@ -135,14 +136,14 @@ fn places(comm: &Communicator, wanted: &[Place]) -> Result<Vec<Place>, Failure> 
 }
 
 /// The file to write, if one is to be written.
-fn file(arguments: &Arguments, machine: &Machine) -> Result<Option<PathBuf>, Failure> {
+fn file(arguments: &Arguments, config: &Config, machine: &Machine) -> Result<Option<PathBuf>, Failure> {
     let variable = std::env::var_os(FILE_VARIABLE).map(PathBuf::from);
     match arguments.output.clone().or(variable) {
         Some(file) if arguments.output.is_none() && file.as_os_str() == "none" => Ok(None),
         Some(file) => Ok(Some(file)),
-        None => match Tuning::cached(machine) {
+        None => match Tuning::cached(config, machine) {
             Some(file) => Ok(Some(file)),
-            None => Err("neither XDG_CACHE_HOME nor HOME says where to write; give --output".into()),
+            None => Err("neither WARPCOMM_CACHE nor HOME says where to write; give --output".into()),
         },
     }
 }

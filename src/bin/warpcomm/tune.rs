@@ -20,7 +20,7 @@ Examples:
 
 Measures every algorithm that bcast, reduce and allreduce can choose, with 2, 4, ... and all ranks, prints the
 times, and writes from which lengths on which is the fastest. Programs with as many ranks on this host, with
-its GPUs and with this MPI library, read that file when they start. It is in the user's cache directory, unless
+its GPUs and with this MPI library, read that file when they start. It is in the directory WARPCOMM_CACHE, unless
 --output or the variable WARPCOMM_TUNING says another; with WARPCOMM_TUNING=none it is not written.
 
 Where there is a GPU, two ranks try first whether MPI takes addresses of its memory, allocated by cuMemAlloc (plain) and

@@ -57,7 +57,7 @@ impl Proof {
         Proof {
             wanted: config.cuda_aware,
             library,
-            verdicts: Verdicts::new(config.cache.as_deref()),
+            verdicts: Verdicts::new(config.cache_directory()),
             several_nodes: Mutex::default(),
             known: Mutex::default(),
             says: AtomicBool::new(rank == 0),
