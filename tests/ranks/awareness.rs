@@ -7,6 +7,7 @@ use warpcomm::cudarc::driver::{CudaSlice, CudaStream, result};
 use warpcomm::{Allocation, Communicator, Config, ErrorKind, Path, Runtime, Tag};
 
 use super::common::still_works;
+use super::device::Gate;
 use super::lifecycle::rank_by_launcher;
 use crate::harness::{Ended, Failure, Outcome, Solo, Start, expect_error, expect_text};
 use crate::oracle::{assert_same, vector};
@@ -65,6 +66,14 @@ pub const AWARE_SOLOS: &[Solo] = &[
         expect: |ended| ended.check(true, &[]),
     },
     Solo {
+        name: "what_is_still_written_and_read",
+        start: Start::RanksWithGpus(2),
+        environment: &[("WARPCOMM_PATHS", "cuda-aware"), ("WARPCOMM_CUDA_AWARE", "yes")],
+        program: || with_runtime(what_is_still_written_and_read),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
         name: "messages_of_several_pieces",
         start: Start::RanksWithGpus(2),
         environment: &[("WARPCOMM_PATHS", "cuda-aware"), ("WARPCOMM_CUDA_AWARE", "yes")],
@@ -77,6 +86,9 @@ pub const AWARE_SOLOS: &[Solo] = &[
 const STAGED_OR_NOT: &[(&str, &str)] = &[("WARPCOMM_PATHS", "staged,cuda-aware")];
 
 const LENGTH: usize = 100_000;
+
+/// How often a rank looks whether a message is over.
+const POLLS: usize = 20_000;
 
 /// What a rank prints where nobody tells the user of what could be proved.
 const NOTHING_TO_TELL: &str = "there is nothing to tell";
@@ -224,6 +236,48 @@ fn what_is_better_on_a_node() -> Outcome {
     still_works(&comm)?;
     runtime.finalize()?;
     Ok(())
+}
+
+/// Elements that their stream is still to write at the sender, or to read at the receiver, when the message begins.
+fn what_is_still_written_and_read(_: &Runtime, comm: &Communicator) -> Outcome {
+    let stream = stream(comm)?;
+    let (sent, before) = (vector::<f32>(4, 0, LENGTH), vector::<f32>(4, 1, LENGTH));
+    for busy in [0, 1] {
+        let mut buffer = stream.clone_htod(&before)?;
+        let mut copy = stream.alloc_zeros::<f32>(LENGTH)?;
+        stream.synchronize()?;
+        let gate = Gate::default();
+        if comm.rank() == busy {
+            // SAFETY: the gate lives until the stream was waited for.
+            unsafe { gate.stop(&stream) }?;
+        }
+        if comm.rank() == 0 {
+            stream.memcpy_htod(&sent, &mut buffer)?;
+            let send = comm.isend(buffer, 1, Tag(0));
+            comm.barrier()?;
+            // Time enough for an MPI that was told too early.
+            for _ in 0..POLLS {
+                assert!(busy != 0 || !send.is_done());
+            }
+            gate.open();
+            send.wait()?;
+        } else {
+            stream.memcpy_dtod(&buffer, &mut copy)?;
+            let receive = comm.irecv(buffer, 0, Tag(0));
+            comm.barrier()?;
+            for _ in 0..POLLS {
+                assert!(!receive.is_done() || busy == 0);
+            }
+            gate.open();
+            let (received, _) = receive.wait()?;
+            assert_same(&stream.clone_dtoh(&received)?, &sent, || "the message".to_owned());
+            assert_same(&stream.clone_dtoh(&copy)?, &before, || {
+                "what was there".to_owned()
+            });
+        }
+        stream.synchronize()?;
+    }
+    still_works(comm)
 }
 
 fn messages_of_several_pieces(_: &Runtime, comm: &Communicator) -> Outcome {
