@@ -93,6 +93,16 @@ async fn table_of_rank_0(call: &Call<'_>) -> Result<Table> {
     Table::read(&bytes)
 }
 
+/// The value of a setting, as far as its variable takes no number.
+fn shown(name: &str, value: u64) -> String {
+    match (name, value) {
+        ("WARPCOMM_CUDA_AWARE" | "WARPCOMM_CHUNK", 0) => "nothing".to_owned(),
+        ("WARPCOMM_CUDA_AWARE", 1) => "no".to_owned(),
+        ("WARPCOMM_CUDA_AWARE", _) => "yes".to_owned(),
+        _ => value.to_string(),
+    }
+}
+
 /// Compares the settings, and says whether every rank knows its number on its node.
 async fn compare_settings(call: &Call<'_>) -> Result<bool> {
     let engine = &call.endpoint().engine;
@@ -127,8 +137,8 @@ async fn compare_settings(call: &Call<'_>) -> Result<bool> {
                 ErrorKind::Mismatch,
                 format!(
                     "rank {odd} has {name}={} where rank 0 has {}",
-                    value(odd),
-                    value(0)
+                    shown(name, value(odd)),
+                    shown(name, value(0))
                 ),
             ));
         }

@@ -423,7 +423,12 @@ async fn accept(
     };
     let go = |slab: &mut [u8]| envelope::write_go(slab, &waybill);
     if let Err(error) = answer(endpoint, sender, answer_tag, go).await {
-        // The sender still waits for an answer.
+        // The sender still waits for an answer, and then uses the tags again.
+        endpoint
+            .engine
+            .transport()
+            .call_off(&endpoint.family.private, sender, &waybill);
+        drop(incoming);
         return refuse(error).await;
     }
     incoming.arrive().await

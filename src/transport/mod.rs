@@ -337,6 +337,9 @@ pub(crate) trait Transport: Send + Sync {
         Err(no_device_memory())
     }
 
+    /// Notes that the sender does not hear of a handshake that the receiver has begun, which is given up then.
+    fn call_off(&self, _context: &Context, _source: usize, _waybill: &Waybill) {}
+
     /// The path of the message with which a handshake was done. Fails where it can take none.
     fn found(&self, _context: &Context, _peer: usize, _end: End, _waybill: &Waybill) -> Result<Path> {
         Err(no_device_memory())

@@ -64,6 +64,7 @@ pub fn prove(&Tried { kind: allocation }: &Tried) -> Done {
     let config = Config::from_env()?
         .paths(&[Path::CudaAware])
         .cuda_aware(true)
+        .tuning(None)
         .timeout(PATIENCE);
     let runtime = Runtime::init_with(&config)?;
     let comm = runtime.world()?;
@@ -82,15 +83,18 @@ pub fn prove(&Tried { kind: allocation }: &Tried) -> Done {
     runtime.record_cuda_awareness(allocation, Err(ended.to_owned()))?;
     comm.barrier()?;
     let tried = exchange(&comm, &context.new_stream()?, allocation);
+    // Written down at once: the other rank may wait for this one until both give up.
+    if let Err(error) = &tried
+        && !is_of_another_rank(&**error)
+    {
+        runtime.record_cuda_awareness(allocation, Err(error.to_string()))?;
+    }
     let mut all_succeeded = u8::from(tried.is_ok());
     comm.allreduce_in_place(std::slice::from_mut(&mut all_succeeded), Op::Min)?;
-    match tried {
-        Ok(()) if all_succeeded == 1 => runtime.record_cuda_awareness(allocation, Ok(()))?,
-        // The other rank knows why.
-        Ok(()) => return Ok(()),
-        Err(error) if is_of_another_rank(&*error) => return Ok(()),
-        Err(error) => runtime.record_cuda_awareness(allocation, Err(error.to_string()))?,
-    };
+    // Otherwise another rank has said why.
+    if all_succeeded == 1 {
+        runtime.record_cuda_awareness(allocation, Ok(()))?;
+    }
     Ok(())
 }
 

@@ -21,6 +21,9 @@ use crate::sim::Driver;
 /// The variable that says what would be proved.
 const OVERRIDE_VARIABLE: &str = "WARPCOMM_CUDA_AWARE";
 
+/// The variable with which messages do not go straight to MPI.
+const FAULT_VARIABLE: &str = "WARPCOMM_FAULT";
+
 /// How long a job of two ranks may take: a driver of many GPUs needs some seconds to begin.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -45,7 +48,9 @@ impl<'a> Proof<'a> {
     ) -> Option<Proof<'a>> {
         let rank_program = rank_program().ok()?;
         let library = MpiLibrary::of(program)?;
-        let is_said = environment.iter().any(|(name, _)| name == OVERRIDE_VARIABLE);
+        let is_said = environment
+            .iter()
+            .any(|(name, _)| name == OVERRIDE_VARIABLE || name == FAULT_VARIABLE);
         // Outside an allocation a job may have to wait for the cluster, and other launchers than Slurm's begin with the
         // cores of one node.
         let is_far = match launcher.flavour {

@@ -117,8 +117,15 @@ fn start(arguments: &Arguments) -> Result<(), String> {
 fn prove(program: &Path, launcher: &Launcher, driver: Option<&Driver>) {
     let environment = passed_on();
     let proof = Proof::of(program, launcher, &environment, driver);
-    for (kind, known) in proof.iter().flat_map(Proof::prove_all) {
+    let proved: Vec<_> = proof.iter().flat_map(Proof::prove_all).collect();
+    for (kind, known) in &proved {
         println!("MPI takes addresses of GPU memory, {kind}: {known}");
+    }
+    if proved.is_empty() {
+        println!(
+            "whether MPI takes addresses of GPU memory was not tried: there is no GPU, a variable says it, or the ranks \
+             would not be on this host"
+        );
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) struct Direct {
     next: usize,
     /// What the lane has to do before MPI may have the elements.
     before: Option<Mark>,
-    under_way: VecDeque<Posted>,
+    /// With the memory of what nobody can have any more.
+    under_way: VecDeque<(Posted, Option<Memory>)>,
     bytes: usize,
     /// Bytes that have come.
     received: usize,
@@ -77,12 +78,10 @@ impl Direct {
         inner: &dyn Transport,
     ) -> Result<Direct> {
         let mut direct = Direct::new(End::Receiver, line, body, pieces);
-        direct.lane.enter()?;
-        if let Some(piece) = direct.pieces.nth(0) {
-            let posted = direct.give(piece, inner)?;
-            direct.under_way.push_back(posted);
-            direct.next = 1;
+        if let Err(error) = direct.lane.enter() {
+            direct.fail(error);
         }
+        direct.give_next(inner);
         Ok(direct)
     }
 
@@ -110,6 +109,16 @@ impl Direct {
         unsafe { inner.isend(context, *peer, tags.body, std::ptr::dangling(), 0) }
     }
 
+    /// Receives a piece that cannot be had, so that its sender goes on.
+    fn discard(&self, bytes: usize, inner: &dyn Transport) -> Result<(Posted, Option<Memory>)> {
+        let Line { context, peer, tags } = &self.line;
+        let memory = Memory::Pageable(vec![0; bytes].into());
+        let pointer = memory.pointer().cast_mut();
+        // SAFETY: the memory has that many bytes, and is kept until the inner receive is over.
+        let posted = unsafe { inner.irecv(context, Some(*peer), Some(tags.body), pointer, bytes) }?;
+        Ok((posted, Some(memory)))
+    }
+
     fn fail(&mut self, error: Error) {
         self.failure.get_or_insert(error);
     }
@@ -121,14 +130,14 @@ impl Direct {
         {
             self.next += 1;
             let given = match self.failure {
-                None => self.give(piece, inner),
+                None => self.give(piece, inner).map(|posted| (posted, None)),
                 Some(_) => Err(taken_back()),
             };
             let posted = given.or_else(|error| {
                 self.fail(error);
                 match self.end {
-                    End::Sender => self.mark(inner),
-                    End::Receiver => Err(taken_back()),
+                    End::Sender => self.mark(inner).map(|posted| (posted, None)),
+                    End::Receiver => self.discard(piece.1, inner),
                 }
             });
             match posted {
@@ -142,12 +151,12 @@ impl Direct {
     /// Takes the elements back; whether the inner transport still has some of them.
     fn take_back(&mut self, inner: &dyn Transport) -> bool {
         self.next = self.pieces.count();
-        let is_used = |posted: &Posted| match posted {
+        let is_used = |(posted, _): &(Posted, Option<Memory>)| match posted {
             Posted::Pending(ticket) => inner.abandon(ticket) == Tested::Pending,
             Posted::Done(_) => false,
         };
         self.under_way.retain(is_used);
-        !self.under_way.is_empty()
+        self.under_way.iter().any(|(_, memory)| memory.is_none())
     }
 }
 
@@ -170,8 +179,8 @@ impl Steps for Direct {
             let tested = match self.under_way.front() {
                 // An error too is the end only when the inner transport has nothing of the caller's any more.
                 None => break,
-                Some(Posted::Done(delivery)) => Ok(Tested::Completed(*delivery)),
-                Some(Posted::Pending(ticket)) => inner.test(ticket),
+                Some((Posted::Done(delivery), _)) => Ok(Tested::Completed(*delivery)),
+                Some((Posted::Pending(ticket), _)) => inner.test(ticket),
             };
             match tested {
                 Ok(Tested::Pending) => return Poll::Pending,
@@ -191,7 +200,11 @@ impl Steps for Direct {
 
     fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
         self.take_back(inner);
-        Vec::new()
+        let used = self.under_way.drain(..).filter_map(|piece| match piece {
+            (Posted::Pending(ticket), Some(memory)) => Some((ticket, memory)),
+            _ => None,
+        });
+        used.collect()
     }
 
     fn is_in_use(&mut self, inner: &dyn Transport) -> bool {

@@ -174,10 +174,8 @@ impl Links {
         if !is_ready()? {
             return Ok(Route::WhenIdle);
         }
-        // Where that is not allowed either, it is found out behind the handshake.
-        let otherwise = || self.by_mpi("", is_refused).unwrap_or(Path::Staged);
         let shared = shared.cloned();
-        self.go(&mut state, peer, shared, next, &otherwise)
+        self.go(&mut state, peer, shared, next, is_refused)
     }
 
     /// The way of the next message of two ranks that share memory, to a GPU if it comes from one.
@@ -208,7 +206,7 @@ impl Links {
         peer: usize,
         shared: Option<Shared>,
         next: Next,
-        otherwise: &dyn Fn() -> Path,
+        is_refused: &dyn Fn() -> Result<(), Refusal>,
     ) -> Result<Route> {
         let number = self.number();
         let link = shared.as_ref().map(|shared| shared.link);
@@ -221,21 +219,16 @@ impl Links {
         };
         match self.node().and_then(|node| Ok((*node, self.listener()?.address))) {
             Ok(here) => {
+                // Where that is not allowed either, it is found out behind the handshake.
+                let otherwise = self.by_mpi("", is_refused).unwrap_or(Path::Staged);
                 let pending = Link::Pending(number, shared);
                 state.links.insert((End::Receiver, peer), pending);
                 Ok(Route::Known(Waybill::handshake(
-                    number,
-                    here,
-                    is_for_ipc,
-                    link,
-                    otherwise(),
+                    number, here, is_for_ipc, link, otherwise,
                 )))
             }
             Err(reason) => {
-                let path = match otherwise() {
-                    Path::CudaAware => Ok(Path::CudaAware),
-                    _ => self.staged(&reason),
-                };
+                let path = self.by_mpi(&reason, is_refused);
                 state.links.insert((End::Receiver, peer), Link::Refused(reason));
                 path.map(|path| Route::Known(Waybill::along(path)))
             }
@@ -339,9 +332,16 @@ impl Links {
         state.found.insert((end, peer, waybill.number), found);
     }
 
+    /// Whether a handshake is under way at this receiver.
+    pub(super) fn is_pending(&self, peer: usize, number: u64) -> bool {
+        let state = self.state();
+        let link = state.links.get(&(End::Receiver, peer));
+        matches!(link, Some(Link::Pending(pending, _)) if *pending == number)
+    }
+
     /// Notes that a handshake was given up: the next message begins another.
-    pub(super) fn give_up(&self, line: &Line, number: u64) {
-        let pair = (End::Receiver, line.rank());
+    pub(super) fn give_up(&self, peer: usize, number: u64) {
+        let pair = (End::Receiver, peer);
         let mut state = self.state();
         if let Some(Link::Pending(pending, before)) = state.links.get_mut(&pair)
             && *pending == number

@@ -675,10 +675,7 @@ impl Transport for Devices {
             _ if origin.place == Place::Device && !origin.is_lent => Err(Refusal::new(
                 "the sender does not give MPI the elements' addresses",
             )),
-            Some(lane) => self
-                .proof
-                .check(lane, address)
-                .inspect_err(|refusal| self.proof.tell(refusal)),
+            Some(lane) => self.proof.check(lane, address),
             None => Ok(()),
         };
         let peer = rank_of(context, source);
@@ -701,6 +698,10 @@ impl Transport for Devices {
             End::Sender => Proposing::new(line, links, waybill, body, inner).map(|steps| self.start(steps)),
             End::Receiver => Answering::new(line, links, waybill, body, inner).map(|steps| self.start(steps)),
         }
+    }
+
+    fn call_off(&self, context: &Context, source: usize, waybill: &Waybill) {
+        self.links.give_up(rank_of(context, source), waybill.number);
     }
 
     fn found(&self, context: &Context, peer: usize, end: End, waybill: &Waybill) -> Result<Path> {
@@ -770,7 +771,10 @@ impl Transport for Devices {
                     Direct::receive(line, &on_gpu(body)?, pieces, inner).map(|steps| self.start(steps))
                 }
                 Path::Host | Path::Staged => {
-                    Receiving::new(line, &on_gpu(body)?, pieces, inner).map(|steps| self.start(steps))
+                    let body = on_gpu(body)?;
+                    // Which tells the user if it need not be.
+                    let _ = self.refusal(&body);
+                    Receiving::new(line, &body, pieces, inner).map(|steps| self.start(steps))
                 }
             }
         }

@@ -352,7 +352,7 @@ impl Answering {
         inner: &dyn Transport,
     ) -> Result<Answering> {
         let proposal = Letter::expect(&line, line.tags.body, NOTE_BYTES, inner)
-            .inspect_err(|_| links.give_up(&line, waybill.number))?;
+            .inspect_err(|_| links.give_up(line.rank(), waybill.number))?;
         Ok(Answering {
             line,
             links,
@@ -417,7 +417,7 @@ impl Answering {
     fn end_without(&mut self) -> Poll<Result<Delivery>> {
         self.is_over = true;
         self.answer = Some(Answer::Over(None));
-        self.links.give_up(&self.line, self.waybill.number);
+        self.links.give_up(self.line.rank(), self.waybill.number);
         Poll::Ready(Ok(self.line.delivery(0)))
     }
 
@@ -497,6 +497,11 @@ impl Steps for Answering {
                 self.bytes,
             )));
         }
+        if !self.links.is_pending(self.line.rank(), self.waybill.number) {
+            // The sender has not heard of it.
+            self.is_over = true;
+            return None;
+        }
         let going_on = Answering {
             line: self.line.clone(),
             links: Arc::clone(&self.links),
@@ -516,7 +521,7 @@ impl Steps for Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         if !self.is_over {
-            self.links.give_up(&self.line, self.waybill.number);
+            self.links.give_up(self.line.rank(), self.waybill.number);
         }
     }
 }
