@@ -62,12 +62,12 @@ struct Row {
     part_of_copy: f64,
 }
 
-/// The addresses of a kernel's inputs, as `kernels/reduce.cu` declares them.
+/// The addresses of a kernel's inputs or outputs, as `kernels/reduce.cu` declares them.
 #[repr(C)]
-struct Inputs([u64; 16]);
+struct Addresses([u64; 16]);
 
 // SAFETY: numbers, as the kernel declares them.
-unsafe impl DeviceRepr for Inputs {}
+unsafe impl DeviceRepr for Addresses {}
 
 struct Gpu {
     context: Arc<CudaContext>,
@@ -307,19 +307,23 @@ impl Gpu {
             .map(|_| self.stream.clone_htod(&vec![one; elements]))
             .collect::<Result<_, _>>()?;
         let output = self.stream.clone_htod(&vec![T::default(); elements])?;
-        let mut addresses = Inputs([0; 16]);
+        let mut addresses = Addresses([0; 16]);
         for (address, buffer) in addresses.0.iter_mut().zip(&buffers) {
             *address = buffer.device_ptr(&self.stream).0;
         }
+        let mut outputs = Addresses([0; 16]);
+        outputs.0[0] = output.device_ptr(&self.stream).0;
+        let copies = 1u32;
         let (count, partial, leaves, length) = (inputs as u32, 0u32, inputs as u32, elements as u64);
         let grid = self.grid(bytes.div_ceil(16), 4);
         let seconds = self.time(|| {
             let mut launch = self.stream.launch_builder(&function);
             launch
                 .arg(&addresses)
-                .arg(&output)
+                .arg(&outputs)
                 .arg(&length)
                 .arg(&count)
+                .arg(&copies)
                 .arg(&partial)
                 .arg(&leaves)
                 .arg(&partial);

@@ -1,4 +1,5 @@
-// The fold: up to 16 inputs are combined, element by element, in the canonical order of `Op` (src/op.rs).
+// The fold: up to 16 inputs are combined, element by element, in the canonical order of `Op` (src/op.rs), and the result
+// is written to up to 16 outputs: so one kernel reads what p ranks contribute and writes what all of them get.
 //
 // One module per element type. The compiler is given
 //     ELEMENT     the element type, by its name in ops.cuh;
@@ -9,7 +10,7 @@
 // subtrees of equal size are combined at once. A thread therefore walks over groups of four inputs and keeps two
 // waiting subtrees at most, one of 4 and one of 8 inputs.
 //
-// An element is read and written by one thread, which reads it from all inputs before it writes. So the output may
+// An element is read and written by one thread, which reads it from all inputs before it writes. So an output may
 // be one of the inputs exactly, and no pointer is `__restrict__`.
 
 #include "ops.cuh"
@@ -19,11 +20,18 @@ struct Inputs {
     const void *address[16];
 };
 
+// Another parameter. Those from `copies` on are not written.
+struct Outputs {
+    void *address[16];
+};
+
 // What is the same in all threads.
 struct Reduction {
     const Inputs &inputs;
-    void *output;
+    const Outputs &outputs;
     u32 count;
+    // The outputs.
+    u32 copies;
     // Bit i says that input i holds accumulators, as an earlier fold left them, and not elements.
     u32 partial_inputs;
     // The inputs of the whole reduction, of which this may be a subtree.
@@ -154,7 +162,10 @@ template <class F, class A, int lanes> DEVICE Pack<A, lanes> combine(Pack<A, lan
 template <class F, class T, int lanes, class Place>
 DEVICE void write(const Reduction &reduction, const Place &place, Pack<Accumulator<T>, lanes> result) {
     if (reduction.partial_output) {
-        place.store(reduction.output, result);
+#pragma unroll 1
+        for (u32 copy = 0; copy < reduction.copies; copy++) {
+            place.store(reduction.outputs.address[copy], result);
+        }
         return;
     }
     Pack<T, lanes> elements;
@@ -162,7 +173,10 @@ DEVICE void write(const Reduction &reduction, const Place &place, Pack<Accumulat
     for (int lane = 0; lane < lanes; lane++) {
         elements.set(lane, F::finish(result.get(lane), reduction.leaves));
     }
-    place.store(reduction.output, elements);
+#pragma unroll 1
+    for (u32 copy = 0; copy < reduction.copies; copy++) {
+        place.store(reduction.outputs.address[copy], elements);
+    }
 }
 
 // An input as it was read: `lanes` elements or, where `mixed`, perhaps accumulators, which are longer then.
@@ -280,7 +294,11 @@ template <class T, int lanes> DEVICE Middle middle(const Reduction &reduction, u
     const bool first_is_partial = reduction.partial_inputs & 1;
     const u32 first_behind = behind(reduction.inputs.address[0], first_is_partial, 0);
     const u32 head = first_behind == 0 ? 0 : lanes - first_behind / size(first_is_partial);
-    u32 unaligned = behind(reduction.output, reduction.partial_output, head);
+    u32 unaligned = 0;
+#pragma unroll 1
+    for (u32 copy = 0; copy < reduction.copies; copy++) {
+        unaligned |= behind(reduction.outputs.address[copy], reduction.partial_output, head);
+    }
 #pragma unroll 1
     for (u32 input = 0; input < reduction.count; input++) {
         unaligned |= behind(reduction.inputs.address[input], reduction.partial_inputs >> input & 1, head);
@@ -337,18 +355,18 @@ template <class F, class T> DEVICE void fold(const Reduction &reduction, u64 ele
     }
 }
 
-// Folds `elements` elements of `count` inputs, 1 to 16, into `output`, by any number of threads.
+// Folds `elements` elements of `count` inputs, 1 to 16, into `copies` outputs, 1 to 16, by any number of threads.
 //
-// Each pointer is aligned to its elements. `output` is one of the inputs exactly or overlaps none. An input whose bit
-// in `partial_inputs` is set holds partial results: f32 for f16 and bf16, and for all other types the element type,
-// logical results being 0 and 1 of that. They are the results of complete subtrees of the canonical order, written
-// with `partial_output` other than zero. `leaves` is how many elements each of the finished output is made of.
+// Each pointer is aligned to its elements. An output is one of the inputs exactly or overlaps none, nor another output.
+// An input whose bit in `partial_inputs` is set holds partial results: f32 for f16 and bf16, and for all other types the
+// element type, logical results being 0 and 1 of that. They are the results of complete subtrees of the canonical order,
+// written with `partial_output` other than zero. `leaves` is how many elements each of the finished output is made of.
 #define FOLD(name, Functor)                                                                                            \
     extern "C" __global__ void __launch_bounds__(1024)                                                                 \
-        fold_##name(const __grid_constant__ Inputs inputs, void *output, u64 elements, u32 count, u32 partial_inputs,  \
-                    u32 leaves, u32 partial_output) {                                                                  \
-        fold<Functor<ELEMENT>, ELEMENT>({inputs, output, count, partial_inputs, leaves, partial_output != 0},          \
-                                        elements);                                                                     \
+        fold_##name(const __grid_constant__ Inputs inputs, const __grid_constant__ Outputs outputs, u64 elements,      \
+                    u32 count, u32 copies, u32 partial_inputs, u32 leaves, u32 partial_output) {                       \
+        fold<Functor<ELEMENT>, ELEMENT>(                                                                               \
+            {inputs, outputs, count, copies, partial_inputs, leaves, partial_output != 0}, elements);                  \
     }
 
 FOLDS

@@ -27,7 +27,7 @@ macro_rules! define_ptx {
 }
 dtype::rows!([define_ptx] {});
 
-/// The most inputs of one kernel.
+/// The most inputs of one kernel, and the most outputs.
 const INPUTS: usize = 16;
 
 /// The threads of a block.
@@ -39,10 +39,18 @@ const ACCESS_BYTES: usize = 16;
 /// The blocks on a multiprocessor that run at once everywhere; longer folds take several turns of them.
 const BLOCKS: u32 = 4;
 
-/// The addresses of a kernel's inputs, as `kernels/reduce.cu` declares them.
+/// The addresses of a kernel's inputs or outputs, as `kernels/reduce.cu` declares them.
 #[repr(C)]
-struct Inputs {
-    address: [u64; INPUTS],
+struct Addresses([u64; INPUTS]);
+
+impl Addresses {
+    fn new(addresses: impl IntoIterator<Item = u64>) -> Addresses {
+        let mut all = [0; INPUTS];
+        for (room, address) in all.iter_mut().zip(addresses) {
+            *room = address;
+        }
+        Addresses(all)
+    }
 }
 
 /// An input of a kernel: elements, or what another kernel has left of several inputs.
@@ -56,7 +64,8 @@ struct Input {
 struct Pass<'a> {
     what: Fold,
     inputs: &'a [Input],
-    output: u64,
+    /// At most [`INPUTS`] too.
+    outputs: &'a [u64],
     elements: usize,
     /// The inputs of the whole fold.
     leaves: usize,
@@ -71,17 +80,23 @@ struct Pass<'a> {
 /// next.
 ///
 /// # Safety
-/// As for [`Device::fold`].
+/// As for [`Device::fold`], for each of the outputs, none of which overlaps another.
 pub(super) unsafe fn fold(
     lane: &Lane,
     what: Fold,
     inputs: &[*const u8],
-    output: *mut u8,
+    outputs: &[*mut u8],
     elements: usize,
 ) -> Result<()> {
     what.op.check(what.dtype)?;
     if inputs.is_empty() {
         return Err(Error::invalid("a reduction of no inputs"));
+    }
+    if outputs.len() > INPUTS {
+        return Err(Error::unsupported(format!(
+            "{} results of one kernel",
+            outputs.len()
+        )));
     }
     if elements == 0 {
         return Ok(());
@@ -111,7 +126,7 @@ pub(super) unsafe fn fold(
                 &Pass {
                     what,
                     inputs,
-                    output,
+                    outputs: &[output],
                     elements,
                     leaves,
                     is_partial: true,
@@ -125,13 +140,13 @@ pub(super) unsafe fn fold(
         partials.push(room);
         inputs = folded;
     }
-    let (inputs, output) = (&inputs[..], output as u64);
+    let outputs: Vec<u64> = outputs.iter().map(|&output| output as u64).collect();
     launch(
         lane,
         &Pass {
             what,
-            inputs,
-            output,
+            inputs: &inputs,
+            outputs: &outputs,
             elements,
             leaves,
             is_partial: false,
@@ -173,22 +188,23 @@ fn launch(lane: &Lane, pass: &Pass<'_>) -> Result<()> {
     let launched = || {
         lane.gpu().bind()?;
         let Function(function) = find(&mut lane.gpu().kernels(), op, dtype)?;
-        let mut addresses = Inputs { address: [0; INPUTS] };
+        let mut inputs = Addresses::new(pass.inputs.iter().map(|input| input.address));
+        let mut outputs = Addresses::new(pass.outputs.iter().copied());
         let mut partial_inputs = 0u32;
         for (at, input) in pass.inputs.iter().enumerate() {
-            addresses.address[at] = input.address;
             partial_inputs |= u32::from(input.is_partial) << at;
         }
-        let mut output = pass.output;
         let mut elements = pass.elements as u64;
         let mut count = pass.inputs.len() as u32;
+        let mut copies = pass.outputs.len() as u32;
         let mut leaves = pass.leaves as u32;
         let mut partial_output = u32::from(pass.is_partial);
-        let mut parameters: [*mut c_void; 7] = [
-            (&raw mut addresses).cast(),
-            (&raw mut output).cast(),
+        let mut parameters: [*mut c_void; 8] = [
+            (&raw mut inputs).cast(),
+            (&raw mut outputs).cast(),
             (&raw mut elements).cast(),
             (&raw mut count).cast(),
+            (&raw mut copies).cast(),
             (&raw mut partial_inputs).cast(),
             (&raw mut leaves).cast(),
             (&raw mut partial_output).cast(),

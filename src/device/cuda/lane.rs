@@ -194,6 +194,22 @@ impl Lane {
         is_over(asked)
     }
 
+    /// Folds `elements` elements of each input into every output, in the canonical order: of up to 16 inputs each element
+    /// is read once, by one kernel, and written once to each of up to 16 outputs.
+    ///
+    /// # Safety
+    /// As for [`Device::fold`], for each of the outputs, none of which overlaps another.
+    pub(crate) unsafe fn fold_for_all(
+        &self,
+        what: Fold,
+        inputs: &[*const u8],
+        outputs: &[*mut u8],
+        elements: usize,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { kernels::fold(self, what, inputs, outputs, elements) }
+    }
+
     /// Copies the GPU's memory from the address `source` on to the host's, through a few slabs however much it is.
     ///
     /// # Safety
@@ -327,7 +343,7 @@ impl Device for Lane {
 
     unsafe fn fold(&self, what: Fold, inputs: &[*const u8], output: *mut u8, elements: usize) -> Result<()> {
         // SAFETY: the caller's promise is the same.
-        unsafe { kernels::fold(self, what, inputs, output, elements) }
+        unsafe { kernels::fold(self, what, inputs, &[output], elements) }
     }
 }
 
