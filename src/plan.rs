@@ -20,6 +20,7 @@ use choice::Candidate;
 pub(crate) use choice::Choice;
 pub(crate) use chosen::{Planned, Reason};
 pub(crate) use lengths::{UNOFFERED_BYTES, chunk_bytes};
+use table::Source;
 #[cfg(all(test, feature = "serde"))]
 pub(crate) use table::tests::rows;
 pub(crate) use table::{Ladder, Ladders, Row, Step, Table};
@@ -111,6 +112,11 @@ impl Operation {
         self.kind() == Kind::Data
     }
 
+    /// Whether ranks fold elements that all of them have on GPUs.
+    fn folds(self) -> bool {
+        matches!(self, Operation::Reduce | Operation::Allreduce)
+    }
+
     /// Whether it is made of several agreements, which all ranks must go through together.
     pub(crate) fn has_steps(self) -> bool {
         self.kind() == Kind::Steps
@@ -135,6 +141,9 @@ pub(crate) const FRAME_PAYLOAD_BYTES: usize = 256;
 /// The most ranks that send their frames to each other; more merge them along a tree, without payload.
 pub(crate) const DIRECT_FRAME_RANKS: usize = 64;
 
+/// The most ranks whose elements one kernel reads, and whose results it writes.
+pub(crate) const LEADER_RANKS: usize = 16;
+
 /// What all ranks know of an operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question {
@@ -144,6 +153,8 @@ pub(crate) struct Question {
     pub bytes: usize,
     /// Whether elements of any rank are on a GPU. It does not matter for what rides in frames.
     pub on_device: bool,
+    /// Whether a kernel of any rank reaches the elements of all.
+    pub on_one_gpu: bool,
     /// Whether the operation starts with an agreement.
     pub checked: bool,
 }
@@ -156,6 +167,7 @@ pub(crate) fn plan(question: Question, ladders: &Ladders) -> Planned {
         ranks,
         bytes,
         on_device,
+        on_one_gpu,
         checked,
     } = question;
     if checked && ranks <= DIRECT_FRAME_RANKS && bytes <= FRAME_PAYLOAD_BYTES {
@@ -171,6 +183,14 @@ pub(crate) fn plan(question: Question, ladders: &Ladders) -> Planned {
         };
     };
     let rung = ladders.rung(choice, on_device);
+    // Nothing moves less: each element is read once and written once on every rank.
+    let can_lead = operation.folds() && (2..=LEADER_RANKS).contains(&ranks);
+    if on_one_gpu && can_lead && rung.source != Source::Program {
+        return Planned {
+            algorithm: Algorithm::Leader,
+            reason: Reason::OneGpu,
+        };
+    }
     let (step, below) = rung.ladder.at(bytes);
     match choice.candidate(step.algorithm) {
         Some(&Candidate {
@@ -208,6 +228,7 @@ mod tests {
             ranks,
             bytes,
             on_device: false,
+            on_one_gpu: false,
             checked: true,
         }
     }
@@ -257,6 +278,49 @@ mod tests {
             assert_eq!(planned(operation, ranks, crossover), Algorithm::Blocks);
             assert_eq!(planned(operation, ranks - 1, crossover), below);
         }
+    }
+
+    #[test]
+    fn one_kernel_folds_for_the_ranks_of_one_gpu() {
+        let planned = |operation, ranks, bytes, ladders: &Ladders| {
+            let question = Question {
+                on_device: true,
+                on_one_gpu: true,
+                ..question(operation, ranks, bytes)
+            };
+            plan(question, ladders).algorithm
+        };
+        let by_default = Ladders::by_default();
+        assert_eq!(
+            planned(Operation::Allreduce, 2, 256, by_default),
+            Algorithm::Frames
+        );
+        assert_eq!(
+            planned(Operation::Allreduce, 2, 257, by_default),
+            Algorithm::Leader
+        );
+        assert_eq!(
+            planned(Operation::Reduce, 16, 1 << 30, by_default),
+            Algorithm::Leader
+        );
+        assert_eq!(
+            planned(Operation::Allreduce, 17, 1 << 30, by_default),
+            Algorithm::Blocks
+        );
+        assert_eq!(
+            planned(Operation::Allreduce, 1, 1 << 30, by_default),
+            Algorithm::Direct
+        );
+        assert_eq!(
+            planned(Operation::Bcast, 4, 1 << 30, by_default),
+            Algorithm::Blocks
+        );
+        let said = Table::empty("").with(Choice::Allreduce, Algorithm::Direct);
+        let said = Ladders::new(&Arc::new(said), 2);
+        assert_eq!(
+            planned(Operation::Allreduce, 2, 1 << 30, &said),
+            Algorithm::Direct
+        );
     }
 
     /// A table in which allreduce goes in blocks between 1,000 and 2,000 bytes, on 2 ranks and hosts.

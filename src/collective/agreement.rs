@@ -31,6 +31,8 @@ pub(super) struct Terms {
     pub count: usize,
     /// Whether the counts may differ.
     pub any_count: bool,
+    /// Where a kernel reaches this rank's elements; they need not agree on that. See [`Call::reach`].
+    pub reach: u32,
 }
 
 impl Terms {
@@ -41,6 +43,7 @@ impl Terms {
         root: None,
         count: 0,
         any_count: false,
+        reach: 0,
     };
 }
 
@@ -59,7 +62,8 @@ struct Frame {
     /// 0, or 1 + the code of the kind of this rank's error, whose text is the payload.
     failed: u8,
     payload_bytes: u16,
-    reserved: u32,
+    /// See [`Terms::reach`].
+    reach: u32,
 }
 
 const FRAME_BYTES: usize = size_of::<Frame>();
@@ -84,7 +88,7 @@ impl Frame {
             on_device: u8::from(call.on_device),
             failed: local.as_ref().err().map_or(0, |error| 1 + error.kind().code()),
             payload_bytes: payload_bytes as u16,
-            reserved: 0,
+            reach: terms.reach,
         }
     }
 
@@ -106,6 +110,7 @@ impl Frame {
             on_device: 0,
             failed: 0,
             payload_bytes: 0,
+            reach: 0,
             ..*self
         }
     }
@@ -143,8 +148,40 @@ pub(super) struct Agreed<'a> {
     peers: Vec<Peer<'a>>,
     /// Whether some of the elements of any rank are on a GPU.
     pub on_device: bool,
+    /// From where kernels reach the elements.
+    pub reach: Reach,
     /// This rank could not send a frame at the first attempt: it goes on, and marks what it owes.
     pub failure: Option<Error>,
+}
+
+/// From where kernels reach elements of the ranks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// No rank says that of its elements.
+    Nobody,
+    /// Those of some.
+    Some,
+    /// Those of all, which are on several GPUs.
+    Apart,
+    /// Those of all, which are on one GPU.
+    All,
+}
+
+impl Reach {
+    fn of(own: u32, peers: impl Iterator<Item = u32>) -> Reach {
+        let (mut is_same, mut is_anybody, mut is_everybody) = (true, own != 0, own != 0);
+        for reach in peers {
+            is_same &= reach == own;
+            is_anybody |= reach != 0;
+            is_everybody &= reach != 0;
+        }
+        match (is_everybody, is_same) {
+            (true, true) => Reach::All,
+            (true, false) => Reach::Apart,
+            (false, _) if is_anybody => Reach::Some,
+            (false, _) => Reach::Nobody,
+        }
+    }
 }
 
 /// The exchange of frames with one other rank.
@@ -204,6 +241,7 @@ impl<'a> Call<'a> {
             rank: self.rank(),
             peers: Vec::new(),
             on_device: self.on_device,
+            reach: Reach::Nobody,
             failure: None,
         };
         if !self.is_checked() || self.ranks() == 1 {
@@ -280,6 +318,7 @@ impl<'a> Call<'a> {
             return Ok(Err(self.disagreement(&agreed, own)));
         }
         agreed.on_device |= agreed.peers.iter().any(|peer| peer.frame.on_device != 0);
+        agreed.reach = Reach::of(own.reach, agreed.peers.iter().map(|peer| peer.frame.reach));
         Ok(Ok(agreed))
     }
 
@@ -582,7 +621,7 @@ mod tests {
             on_device: 0,
             failed: 0,
             payload_bytes: 0,
-            reserved: 0,
+            reach: 0,
         }
     }
 
@@ -595,6 +634,15 @@ mod tests {
         );
         assert!(text.contains("rank 3 called allreduce #3 of 5 f32, "), "{text}");
         assert!(text.contains("the others allreduce #3 of 8 f32, "), "{text}");
+    }
+
+    #[test]
+    fn one_kernel_reaches_all_where_all_say_the_same() {
+        let of = |own, peers: &[u32]| Reach::of(own, peers.iter().copied());
+        assert_eq!(of(0, &[0, 0]), Reach::Nobody);
+        assert_eq!((of(0, &[0, 7]), of(7, &[7, 0])), (Reach::Some, Reach::Some));
+        assert_eq!((of(7, &[7, 8]), of(8, &[7, 7])), (Reach::Apart, Reach::Apart));
+        assert_eq!(of(7, &[7, 7]), Reach::All);
     }
 
     #[test]

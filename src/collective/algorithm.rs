@@ -23,6 +23,10 @@ impl Communicator {
     /// | `reduce` | direct | 16 KiB | blocks | 2 or more |
     /// | `allreduce` | direct | 16 KiB | blocks | 2 or more |
     ///
+    /// `reduce` and `allreduce` of up to 16 ranks take [`Algorithm::Leader`] instead where, as the ranks find out when they
+    /// agree, one kernel reaches the elements of all: in a `DeviceBuffer` of each rank on one GPU, or anywhere on it if the
+    /// ranks are threads. This answer is about all other cases.
+    ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for what is no collective that moves data;
     /// [`Unsupported`](crate::ErrorKind::Unsupported) on a plain communicator, where MPI chooses.
@@ -47,6 +51,8 @@ impl Communicator {
                 ranks: self.size(),
                 bytes,
                 on_device: place == Place::Device,
+                // That is known when the ranks have agreed.
+                on_one_gpu: false,
                 checked: self.endpoint.engine.config().check,
             };
             let ladders = self.endpoint.ladders();

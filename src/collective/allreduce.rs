@@ -3,6 +3,7 @@
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
 use super::forms::{apart_forms, in_place_forms};
+use super::leader::Led;
 use super::reduce::{Candidates, Inputs, fold_frames, own_or_note, reduce_scatter};
 use super::{Apart, Call, Collective, InPlace, allgather, check_room};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
@@ -111,6 +112,9 @@ in_place_forms! {
     => Allreduce { op }
 }
 
+/// The rank whose kernel folds for all that share its GPU.
+const LEADER: usize = 0;
+
 pub(super) async fn allreduce(
     call: &Call<'_>,
     own: &Span<'_>,
@@ -127,22 +131,30 @@ pub(super) async fn allreduce(
     if let Some(plain) = call.plain() {
         return Box::pin(plain.allreduce(own, result, op, local)).await;
     }
-    let inputs = if candidates.ride() {
-        None
-    } else if candidates.have(Algorithm::Direct) {
+    let needed = || match candidates.have(Algorithm::Direct) {
         // There is room for blocks then, too.
-        own_or_note(Inputs::new(call, own, Some(result), own.elements()), &mut local)
-    } else {
-        own_or_note(Inputs::of_block(call, own, Some(result)), &mut local)
+        true => Inputs::new(call, own, Some(result), own.elements()).map(Some),
+        false => Inputs::of_block(call, own, Some(result)).map(Some),
+    };
+    let reach = call.reach(own, Some(result));
+    let inputs = match candidates.ride() || reach != 0 {
+        true => None,
+        false => own_or_note(needed(), &mut local).flatten(),
     };
     let terms = Terms {
         dtype: Some(own.dtype()),
         op: Some(op),
         count: own.elements(),
+        reach,
         ..Terms::NONE
     };
     let riding = candidates.ride().then_some(own);
-    let mut agreed = call.agree(terms, local, riding).await?;
+    let agreed = call.agree(terms, local, riding).await?;
+    let share = (LEADER, own, Some(result), op);
+    let (mut agreed, inputs) = match call.led(terms, agreed, inputs, needed, share).await? {
+        Led::Folded => return Ok(()),
+        Led::Not(agreed, inputs) => (agreed, inputs),
+    };
     match (candidates.taken(call, &agreed), inputs) {
         (Algorithm::Blocks, Some(inputs)) => in_blocks(call, &inputs, own, result, op, &mut agreed).await,
         (_, Some(inputs)) => direct(call, &inputs, own, result, op, &mut agreed).await,

@@ -27,6 +27,7 @@ mod forms;
 mod found;
 mod gather;
 mod gatherv;
+mod leader;
 mod library;
 mod meeting;
 mod merge;
@@ -290,9 +291,23 @@ impl<'a> Call<'a> {
             ranks: self.ranks(),
             bytes,
             on_device,
+            on_one_gpu: false,
             checked: self.is_checked(),
         };
         plan(question, self.endpoint().ladders()).algorithm
+    }
+
+    /// Whether one kernel folds such a payload of all ranks, if they turn out to share a GPU.
+    fn would_lead(&self, bytes: usize) -> bool {
+        let question = Question {
+            operation: self.operation,
+            ranks: self.ranks(),
+            bytes,
+            on_device: true,
+            on_one_gpu: true,
+            checked: self.is_checked(),
+        };
+        plan(question, self.endpoint().ladders()).algorithm == Algorithm::Leader
     }
 
     /// Notes the algorithm for traces.

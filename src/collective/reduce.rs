@@ -3,6 +3,7 @@
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
 use super::forms::{apart_forms, in_place_forms};
+use super::leader::Led;
 use super::{Apart, Call, Collective, InPlace, allgather, check_room, copy};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
@@ -127,24 +128,37 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
     if let Some(plain) = call.plain() {
         return Box::pin(plain.reduce(own, result, op, root, local)).await;
     }
-    let scratch = if is_root && candidates.have(Algorithm::Direct) {
-        // There is room for blocks then, too.
-        own_or_note(Inputs::new(call, own, folded, own.elements()), &mut local)
-    } else if candidates.have(Algorithm::Blocks) {
-        own_or_note(Inputs::of_block(call, own, folded), &mut local)
-    } else {
-        // Only the root folds what comes whole.
-        None
+    let needed = || {
+        if is_root && candidates.have(Algorithm::Direct) {
+            // There is room for blocks then, too.
+            Inputs::new(call, own, folded, own.elements()).map(Some)
+        } else if candidates.have(Algorithm::Blocks) {
+            Inputs::of_block(call, own, folded).map(Some)
+        } else {
+            // Only the root folds what comes whole.
+            Ok(None)
+        }
+    };
+    let reach = call.reach(own, folded);
+    let scratch = match reach {
+        0 => own_or_note(needed(), &mut local).flatten(),
+        _ => None,
     };
     let terms = Terms {
         dtype: Some(own.dtype()),
         op: Some(op),
         root: Some(root),
         count: own.elements(),
+        reach,
         ..Terms::NONE
     };
     let riding = candidates.ride().then_some(own);
-    let mut agreed = call.agree(terms, local, riding).await?;
+    let agreed = call.agree(terms, local, riding).await?;
+    let share = (root, own, folded, op);
+    let (mut agreed, scratch) = match call.led(terms, agreed, scratch, needed, share).await? {
+        Led::Folded => return Ok(()),
+        Led::Not(agreed, scratch) => (agreed, scratch),
+    };
     match (candidates.taken(call, &agreed), scratch) {
         (Algorithm::Frames, _) => {
             if is_root {

@@ -75,10 +75,11 @@ pub(crate) enum Course {
     Direct,
     Tree,
     Blocks,
+    Leader,
 }
 
 impl Course {
-    const ALL: [Course; 7] = [
+    const ALL: [Course; 8] = [
         Course::Unknown,
         Course::Inline,
         Course::Rendezvous,
@@ -86,6 +87,7 @@ impl Course {
         Course::Direct,
         Course::Tree,
         Course::Blocks,
+        Course::Leader,
     ];
 
     /// What a trace calls it, for elements that go along a path.
@@ -112,6 +114,7 @@ impl Course {
             Course::Direct => along!("direct"),
             Course::Tree => along!("tree"),
             Course::Blocks => along!("blocks"),
+            Course::Leader => along!("leader"),
         })
     }
 }
@@ -124,6 +127,7 @@ impl From<Algorithm> for Course {
             Algorithm::Direct => Course::Direct,
             Algorithm::Tree => Course::Tree,
             Algorithm::Blocks => Course::Blocks,
+            Algorithm::Leader => Course::Leader,
         }
     }
 }
@@ -421,5 +425,20 @@ impl fmt::Display for Activity {
             Phase::Library => f.write_str("MPI's own collective"),
             Phase::Over => f.write_str("nothing any more"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_tells_the_algorithm_and_the_path() {
+        let name = |algorithm: Algorithm, path| Course::from(algorithm).name(path);
+        assert_eq!(
+            name(Algorithm::Leader, Path::SameGpuIpc),
+            Some("leader, same GPU IPC")
+        );
+        assert_eq!(name(Algorithm::Blocks, Path::Host), Some("blocks"));
     }
 }

@@ -8,10 +8,12 @@ use std::task::{self, Poll};
 use super::activity::Activity;
 use super::slab::{SLAB_BYTES, Slab};
 use crate::buffer::Span;
+use crate::device::Fold;
 use crate::error::{Error, Result};
+use crate::op::Op;
 use crate::transport::{
-    Body, Context, Delivery, DeviceMemory, End, Pieces, Posted, Tags, Tested, Ticket, Transport, Waybill,
-    taken_back,
+    Body, Context, Delivery, DeviceMemory, End, Pieces, Posted, Share, Tags, Tested, Ticket, Transport,
+    Waybill, taken_back,
 };
 
 /// A send or receive under way.
@@ -125,11 +127,9 @@ impl<'t> Transfer<'t> {
         head: &[u8],
         span: &Span<'_>,
     ) -> Result<Transfer<'t>> {
-        let posted = match device_memory(span, span.pointer(), span.bytes()) {
-            // SAFETY: the caller's promise.
-            Some(body) => unsafe { transport.isend_device(context, dest, tag, head, &body) },
-            None => Err(Error::invalid("elements that are not on a GPU")),
-        }?;
+        let body = on_gpu(span, span.bytes())?;
+        // SAFETY: the caller's promise.
+        let posted = unsafe { transport.isend_device(context, dest, tag, head, &body) }?;
         Ok(Transfer::new(transport, posted, None))
     }
 
@@ -192,6 +192,54 @@ impl<'t> Transfer<'t> {
         waybill: &Waybill,
     ) -> Result<Transfer<'t>> {
         let posted = transport.withhold(context, dest, tags, waybill)?;
+        Ok(Transfer::new(transport, posted, None))
+    }
+
+    /// What tells the GPU of spans of one length from others, for the ranks of a context; 0 where other ranks cannot reach
+    /// them. See [`Transport::reach`].
+    pub(crate) fn reach(
+        transport: &dyn Transport,
+        context: &Context,
+        spans: &[&Span<'_>],
+        bytes: usize,
+    ) -> u32 {
+        let memories = spans
+            .iter()
+            .map(|span| device_memory(span, span.pointer(), bytes));
+        let memories: Option<Vec<DeviceMemory<'_>>> = memories.collect();
+        memories.map_or(0, |memories| transport.reach(context, &memories))
+    }
+
+    /// Has a kernel of the leader fold the elements of all ranks into their results, if they get any. Completes with no
+    /// bytes where the leader cannot reach them.
+    ///
+    /// # Safety
+    /// As for [`send_part`](Self::send_part) and [`receive_part`](Self::receive_part); the result has room for as many
+    /// elements, and is the same memory or other.
+    pub(crate) unsafe fn fold_together(
+        transport: &'t dyn Transport,
+        context: &Context,
+        (leader, tag): (usize, i32),
+        op: Op,
+        span: &Span<'_>,
+        result: Option<&Span<'_>>,
+    ) -> Result<Transfer<'t>> {
+        let bytes = span.bytes();
+        let share = Share {
+            leader,
+            tag,
+            what: Fold {
+                op,
+                dtype: span.dtype(),
+            },
+            elements: on_gpu(span, bytes)?,
+            result: match result {
+                None => None,
+                Some(result) => Some(on_gpu(result, bytes)?),
+            },
+        };
+        // SAFETY: the caller's promise.
+        let posted = unsafe { transport.fold_together(context, &share) }?;
         Ok(Transfer::new(transport, posted, None))
     }
 
@@ -302,6 +350,11 @@ fn device_memory<'a>(span: &'a Span<'_>, pointer: *mut u8, bytes: usize) -> Opti
         address: pointer as usize,
         bytes,
     })
+}
+
+/// The first bytes of a span that must be on a GPU.
+fn on_gpu<'a>(span: &'a Span<'_>, bytes: usize) -> Result<DeviceMemory<'a>> {
+    device_memory(span, span.pointer(), bytes).ok_or_else(|| Error::invalid("elements that are not on a GPU"))
 }
 
 /// All of a span as a transport sees it.

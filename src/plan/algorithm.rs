@@ -31,14 +31,18 @@ pub enum Algorithm {
     Tree,
     /// Each rank gets or folds one block, then all gather the blocks (bcast, reduce, allreduce).
     Blocks,
+    /// One rank's kernel reads the elements of all ranks, which share its GPU, and writes the results of all (reduce,
+    /// allreduce): it is taken wherever that is possible, and cannot be chosen.
+    Leader,
 }
 
 impl Algorithm {
-    const ALL: [Algorithm; 4] = [
+    const ALL: [Algorithm; 5] = [
         Algorithm::Frames,
         Algorithm::Direct,
         Algorithm::Tree,
         Algorithm::Blocks,
+        Algorithm::Leader,
     ];
 
     /// What an operation can choose from for data that are too long for frames, the one for the shortest first; empty for
@@ -67,6 +71,7 @@ impl fmt::Display for Algorithm {
             Algorithm::Direct => "direct",
             Algorithm::Tree => "tree",
             Algorithm::Blocks => "blocks",
+            Algorithm::Leader => "leader",
         })
     }
 }
@@ -78,7 +83,11 @@ impl FromStr for Algorithm {
         Algorithm::ALL
             .into_iter()
             .find(|algorithm| algorithm.to_string() == text)
-            .ok_or_else(|| Error::invalid(format!("{text:?} is none of frames, direct, tree, blocks")))
+            .ok_or_else(|| {
+                Error::invalid(format!(
+                    "{text:?} is none of frames, direct, tree, blocks, leader"
+                ))
+            })
     }
 }
 

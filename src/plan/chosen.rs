@@ -12,6 +12,8 @@ pub(crate) enum Reason {
     Rides,
     /// There is no other.
     Only,
+    /// The elements of all ranks are on one GPU.
+    OneGpu,
     /// What the data's length would choose is for more ranks.
     TooFew { wanted: Algorithm, least: usize },
     /// The length, which is at least the one and below the other, says so.
@@ -51,6 +53,7 @@ impl ChosenAlgorithm {
                  {DIRECT_FRAME_RANKS} ranks"
             ),
             Reason::Only => format!("{} has no other", operation.name()),
+            Reason::OneGpu => "the elements of all ranks are on one GPU".to_owned(),
             Reason::TooFew { wanted, least } => {
                 format!("{wanted} is for {least} ranks or more, and there are {ranks}")
             }

@@ -25,7 +25,7 @@ use std::{io, path::PathBuf};
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 use crate::awareness::{Allocation, Verdict};
 use crate::config::Config;
-use crate::device::{Lane, Place};
+use crate::device::{Fold, Lane, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::{ChosenPath, Path};
 use faulty::Faulty;
@@ -115,6 +115,21 @@ pub(crate) struct Origin {
     pub place: Place,
     /// Whether it gives MPI their addresses, if they are on a GPU.
     pub is_lent: bool,
+}
+
+/// What a rank gives to a fold that a kernel of the leader computes for all ranks, and what it gets.
+#[cfg_attr(
+    not(feature = "cuda"),
+    expect(dead_code, reason = "there are no lanes, so there are no such elements")
+)]
+pub(crate) struct Share<'a> {
+    pub leader: usize,
+    /// Of the messages between the leader and the others.
+    pub tag: i32,
+    pub what: Fold,
+    pub elements: DeviceMemory<'a>,
+    /// Of the same length, where the rank gets the result. It may be the elements.
+    pub result: Option<DeviceMemory<'a>>,
 }
 
 /// The tags that a long message has for itself, in both directions.
@@ -391,6 +406,25 @@ pub(crate) trait Transport: Send + Sync {
 
     /// Starts to tell the receiver of elements that would go through shared memory that none will come.
     fn withhold(&self, _context: &Context, _dest: usize, _tags: Tags, _waybill: &Waybill) -> Result<Posted> {
+        Err(no_device_memory())
+    }
+
+    /// What tells the GPU of this rank's elements from others: the same on all ranks of a context of which a kernel of any
+    /// reaches the elements of all; 0 where others cannot reach these.
+    fn reach(&self, _context: &Context, _elements: &[DeviceMemory<'_>]) -> u32 {
+        0
+    }
+
+    /// Starts to fold the elements of all ranks, which are within [reach](Self::reach) of each other, by a kernel of the
+    /// leader. When it has completed, the result is there.
+    ///
+    /// Completes with no bytes where the leader cannot reach the elements: nothing was written. An error of one rank is an
+    /// error on all.
+    ///
+    /// # Safety
+    /// As for [`isend_device`](Self::isend_device) with the elements and for [`irecv_device`](Self::irecv_device) with
+    /// the result, which are the same memory or do not overlap.
+    unsafe fn fold_together(&self, _context: &Context, _share: &Share<'_>) -> Result<Posted> {
         Err(no_device_memory())
     }
 

@@ -261,28 +261,42 @@ fn free_unused(most: usize) -> usize {
     unneeded.iter().map(|divided| divided.window.bytes()).sum()
 }
 
+/// Whether other processes can open the memory at an address.
+pub(crate) fn is_lendable(address: usize, bytes: usize) -> bool {
+    find_all(&mut windows(), address, bytes).is_some()
+}
+
+/// The window in which all of the memory at an address is, and where in it.
+fn find_all(
+    windows: &mut BTreeMap<usize, Divided>,
+    address: usize,
+    bytes: usize,
+) -> Option<(&mut Divided, usize)> {
+    let divided = find(windows, address)?;
+    let offset = address - divided.window.address();
+    (bytes <= divided.window.bytes() - offset).then_some((divided, offset))
+}
+
 /// Notes that a borrower tells another process of the memory at an address, if that is possible: the number of the
-/// window, what it is opened with, and where in it the memory is.
+/// window, what it is opened with, and where in it the memory is. Nobody is noted where the other process closes the
+/// window before the memory can be freed.
 pub(crate) fn lend(
     address: usize,
     bytes: usize,
-    borrower: &Arc<dyn Borrower>,
+    borrower: Option<&Arc<dyn Borrower>>,
 ) -> Option<(u64, Handle, usize)> {
     let mut windows = windows();
-    let divided = find(&mut windows, address)?;
-    let offset = address - divided.window.address();
-    if bytes > divided.window.bytes() - offset {
-        return None;
-    }
+    let (divided, offset) = find_all(&mut windows, address, bytes)?;
     let handle = match divided.handle {
         Some(handle) => handle,
         None => *divided.handle.insert(divided.window.handle().ok()?),
     };
-    let by = Arc::downgrade(borrower);
-    match divided.borrowers.iter_mut().find(|told| told.by.ptr_eq(&by)) {
-        // It is opened again.
-        Some(told) => told.is_asked = false,
-        None => divided.borrowers.push(Told { by, is_asked: false }),
+    if let Some(by) = borrower.map(Arc::downgrade) {
+        match divided.borrowers.iter_mut().find(|told| told.by.ptr_eq(&by)) {
+            // It is opened again.
+            Some(told) => told.is_asked = false,
+            None => divided.borrowers.push(Told { by, is_asked: false }),
+        }
     }
     Some((divided.window.id(), handle, offset))
 }

@@ -1,7 +1,7 @@
 //! What pairs of ranks have found out of the ways between them, and which way a message takes.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Line;
@@ -9,12 +9,13 @@ use super::proof::Refusal;
 use super::shared::handshake::Agreed;
 use super::shared::{Listener, Ring};
 use crate::config::Config;
-use crate::device::cuda::Gpu;
+use crate::device::cuda::{Gpu, is_lendable};
 use crate::device::{Lane, Place};
 use crate::error::{Error, Result};
+use crate::fingerprint::fingerprint;
 use crate::node;
 use crate::path::{ChosenPath, Path, Paths};
-use crate::transport::{End, Route, Waybill};
+use crate::transport::{DeviceMemory, End, Route, Waybill};
 
 /// Why a path is not taken that a program has ruled out.
 const LEFT_OUT: &str = "WARPCOMM_PATHS leaves it out";
@@ -27,6 +28,8 @@ pub(super) struct Links {
     listener: OnceLock<Result<Listener, String>>,
     /// The next number for a message to this rank.
     next: AtomicU64,
+    /// Set when this rank could not open what others have lent it: it leads no fold any more.
+    does_not_lead: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -40,6 +43,8 @@ struct State {
     found: HashMap<(End, usize, u64), Result<Path, String>>,
     /// The path of the last message to a peer with which none is shared, and why MPI did not take it as it was.
     told: HashMap<usize, (Path, Option<String>)>,
+    /// Where leaders listen for memory to be shared with this rank, and its number, by the leader's rank in the world.
+    leaders: HashMap<usize, (u64, u64)>,
 }
 
 /// What is known of a pair of ranks.
@@ -87,6 +92,7 @@ impl Links {
             node: OnceLock::new(),
             listener: OnceLock::new(),
             next: AtomicU64::new(0),
+            does_not_lead: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -277,6 +283,98 @@ impl Links {
     pub(super) fn ring(&self, peer: usize, end: End, link: u64) -> Result<Arc<Ring>> {
         let ring = self.state().rings.get(&(end, peer, link)).cloned();
         ring.ok_or_else(|| Error::unsupported("the ranks do not share memory"))
+    }
+
+    /// See [`Transport::reach`](crate::transport::Transport::reach).
+    pub(super) fn reach(&self, elements: &[DeviceMemory<'_>], share_a_process: bool) -> u32 {
+        let Some(gpu) = elements.first().map(|memory| memory.lane.gpu()) else {
+            return 0;
+        };
+        let is_reached = |memory: &DeviceMemory<'_>| {
+            std::ptr::eq(memory.lane.gpu(), gpu)
+                && (share_a_process || is_lendable(memory.address, memory.bytes))
+        };
+        let path = match share_a_process {
+            true => Path::SameProcess,
+            false => Path::SameGpuIpc,
+        };
+        if !self.allows(path)
+            || self.does_not_lead.load(Ordering::Relaxed)
+            || !elements.iter().all(is_reached)
+        {
+            return 0;
+        }
+        let key = match share_a_process {
+            // A context, whose memory kernels of another do not reach.
+            true => Ok(fingerprint((std::ptr::from_ref(gpu) as u64).to_ne_bytes())),
+            false => self.node().and_then(|node| {
+                let [a, b] = gpu.uuid().map_err(|error| error.message().to_owned())?;
+                Ok(fingerprint(
+                    [*node as u64, a, b].into_iter().flat_map(u64::to_ne_bytes),
+                ))
+            }),
+        };
+        // Without one, others cannot reach it.
+        key.map_or(0, |key| (key as u32).max(1))
+    }
+
+    /// Notes that this rank cannot open what is lent to it.
+    pub(super) fn stop_leading(&self) {
+        self.does_not_lead.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes where a leader listens for memory that this rank shares with it.
+    pub(super) fn invited_by(&self, leader: usize, address: u64, number: u64) {
+        self.state().leaders.insert(leader, (address, number));
+    }
+
+    /// The memory that this rank shares with a leader, which is made and given to it if that is possible by now.
+    pub(super) fn shared_with(&self, leader: usize) -> Option<(u64, Arc<Ring>)> {
+        let (address, number) = *self.state().leaders.get(&leader)?;
+        let key = (End::Sender, leader, number);
+        if let Some(ring) = self.state().rings.get(&key) {
+            return Some((number, Arc::clone(ring)));
+        }
+        match Ring::give(address, number) {
+            Ok(ring) => {
+                self.state().rings.insert(key, Arc::clone(&ring));
+                Some((number, ring))
+            }
+            Err(_) => {
+                self.state().leaders.remove(&leader);
+                None
+            }
+        }
+    }
+
+    /// Gives up the memory that this rank shares with a leader, which has not got it.
+    pub(super) fn part_from(&self, leader: usize) {
+        let mut state = self.state();
+        if let Some((_, number)) = state.leaders.remove(&leader) {
+            state.rings.remove(&(End::Sender, leader, number));
+        }
+    }
+
+    /// Where this rank, a leader, gets memory to share with another, and the number for it.
+    pub(super) fn invitation(&self) -> Result<(u64, u64), String> {
+        Ok((self.listener()?.address, self.number()))
+    }
+
+    /// The memory that another rank has given this leader.
+    pub(super) fn given_by(&self, member: usize, number: u64) -> Result<Arc<Ring>, String> {
+        let key = (End::Receiver, member, number);
+        if let Some(ring) = self.state().rings.get(&key) {
+            return Ok(Arc::clone(ring));
+        }
+        let ring = Ring::take_given(self.listener()?, number)?;
+        self.state().rings.insert(key, Arc::clone(&ring));
+        Ok(ring)
+    }
+
+    /// Whether this leader has that memory.
+    pub(super) fn has_from(&self, member: usize, number: u64) -> bool {
+        let key = (End::Receiver, member, number);
+        self.state().rings.contains_key(&key)
     }
 
     /// Closes what senders want to be closed.

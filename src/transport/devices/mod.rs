@@ -17,9 +17,10 @@
 //! | [`same_process`] | GPUs of one process |
 //! | [`aware`] | processes whose MPI takes the addresses of GPU memory ([`proof`]) |
 //!
-//! The receiver chooses, by what it knows of the pair ([`links`]).
+//! The receiver chooses, by what it knows of the pair ([`links`]). A [`leader`] folds elements where they are.
 
 mod aware;
+mod leader;
 mod letter;
 mod links;
 mod pipeline;
@@ -36,8 +37,8 @@ use std::time::{Duration, Instant};
 use std::{io, path::PathBuf};
 
 use super::{
-    Body, Context, Creation, Delivery, DeviceMemory, End, Library, Origin, Pieces, Posted, Route, Split,
-    Tags, Tested, Ticket, Transport, Waybill,
+    Body, Context, Creation, Delivery, DeviceMemory, End, Library, Origin, Pieces, Posted, Route, Share,
+    Split, Tags, Tested, Ticket, Transport, Waybill,
 };
 #[cfg(feature = "mpi")]
 use crate::awareness::{Allocation, Verdict};
@@ -47,6 +48,7 @@ use crate::device::{Device, Lane, Place};
 use crate::error::{Error, Result};
 use crate::path::{ChosenPath, Path};
 use aware::Direct;
+use leader::{Joining, Leading};
 use links::Links;
 use pipeline::{Receiving, Sending};
 use proof::{Proof, Refusal};
@@ -206,6 +208,16 @@ struct Target {
     lane: Arc<Lane>,
     address: usize,
     bytes: usize,
+}
+
+impl Target {
+    fn new(memory: &DeviceMemory<'_>) -> Target {
+        Target {
+            lane: Arc::clone(memory.lane),
+            address: memory.address,
+            bytes: memory.bytes,
+        }
+    }
 }
 
 /// The host memory of a message.
@@ -643,11 +655,7 @@ impl Transport for Devices {
             self.inner
                 .irecv(context, Some(source), Some(tag), pointer, body.bytes)
         }?;
-        let target = Some(Target {
-            lane: Arc::clone(body.lane),
-            address: body.address,
-            bytes: body.bytes,
-        });
+        let target = Some(Target::new(body));
         let stage = match posted {
             Posted::Pending(ticket) => Stage::Posted {
                 ticket,
@@ -784,6 +792,22 @@ impl Transport for Devices {
         let line = Line::new(context, dest, tags);
         let ring = self.links.ring(line.rank(), End::Sender, waybill.link)?;
         Ok(self.start(shared::Sending::failed(line, ring, waybill.number)))
+    }
+
+    fn reach(&self, context: &Context, elements: &[DeviceMemory<'_>]) -> u32 {
+        self.links
+            .reach(elements, leader::share_a_process(context, &*self.inner))
+    }
+
+    unsafe fn fold_together(&self, context: &Context, share: &Share<'_>) -> Result<Posted> {
+        let (links, inner) = (Arc::clone(&self.links), &*self.inner);
+        // SAFETY: the caller's promise is the same.
+        unsafe {
+            match share.leader == context.rank {
+                true => Ok(self.start(Leading::new(context, share, links, inner))),
+                false => Joining::new(context, share, links, inner).map(|steps| self.start(steps)),
+            }
+        }
     }
 
     unsafe fn receive_unexpected(

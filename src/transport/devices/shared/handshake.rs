@@ -16,8 +16,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::ring::{Discarding, Ring, Sending, WINDOW_BYTES, check_windows};
-use super::segment::{Offer, Segment, Word};
-use super::socket;
+use super::segment::{Offer, Word};
 use crate::device::Lane;
 use crate::device::cuda::Window;
 use crate::error::{Error, Result};
@@ -205,11 +204,7 @@ fn propose(line: &Line, links: &Links, waybill: &Waybill) -> Result<Arc<Ring>, S
         let ring = links.ring(line.rank(), End::Sender, waybill.link);
         return ring.map_err(|error| error.message().to_string());
     }
-    let (segment, file) =
-        Segment::create().map_err(|error| format!("the sender cannot make shared memory: {error}"))?;
-    socket::give(waybill.address, waybill.number, &file)
-        .map_err(|error| format!("the sender cannot pass shared memory on: {error}"))?;
-    Ok(Arc::new(Ring::new(segment, End::Sender)))
+    Ring::give(waybill.address, waybill.number)
 }
 
 /// Makes a window and says in the memory how to open it.
@@ -373,10 +368,7 @@ impl Answering {
             let ring = self.links.ring(self.line.rank(), End::Receiver, link);
             return ring.map_err(|error| error.message().to_string());
         }
-        let file = self.links.listener()?.take(number);
-        let segment = file.and_then(|file| Segment::open(&file));
-        let segment = segment.map_err(|error| format!("the receiver cannot get shared memory: {error}"))?;
-        Ok(Arc::new(Ring::new(segment, End::Receiver)))
+        Ring::take_given(self.links.listener()?, number)
     }
 
     /// Opens the window that the sender offers, and sees that it is that.

@@ -21,4 +21,5 @@ mod segment;
 mod socket;
 
 pub(super) use ring::{Receiving, Ring, Sending};
+pub(super) use segment::Loan;
 pub(super) use socket::Listener;

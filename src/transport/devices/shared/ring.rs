@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 
 use super::segment::{Content, Loan, Offer, Piece, SLOTS, Segment, Word};
+use super::socket::{self, Listener};
 use crate::device::cuda::{Borrower, Gpu, Mark, OpenWindow, Window, lend};
 use crate::device::{Lane, device};
 use crate::error::{Error, ErrorKind, Result};
@@ -90,7 +91,7 @@ enum Slot {
 }
 
 impl Ring {
-    pub(super) fn new(segment: Segment, end: End) -> Ring {
+    fn new(segment: Segment, end: End) -> Ring {
         Ring {
             segment,
             end,
@@ -100,6 +101,22 @@ impl Ring {
             open: Mutex::default(),
             closings: AtomicU32::new(0),
         }
+    }
+
+    /// Makes memory for two processes, and gives it with a number to the one that listens at an address.
+    pub(in super::super) fn give(address: u64, number: u64) -> Result<Arc<Ring>, String> {
+        let (segment, file) =
+            Segment::create().map_err(|error| format!("the sender cannot make shared memory: {error}"))?;
+        socket::give(address, number, &file)
+            .map_err(|error| format!("the sender cannot pass shared memory on: {error}"))?;
+        Ok(Arc::new(Ring::new(segment, End::Sender)))
+    }
+
+    /// The memory that was given with a number.
+    pub(in super::super) fn take_given(listener: &Listener, number: u64) -> Result<Arc<Ring>, String> {
+        let segment = listener.take(number).and_then(|file| Segment::open(&file));
+        let segment = segment.map_err(|error| format!("the receiver cannot get shared memory: {error}"))?;
+        Ok(Arc::new(Ring::new(segment, End::Receiver)))
     }
 
     fn slots(&self) -> MutexGuard<'_, [Slot; SLOTS]> {
@@ -192,7 +209,7 @@ impl Ring {
     }
 
     /// Opens the window of a lent buffer, if it is not open.
-    fn open_window(&self, gpu: &'static Gpu, loan: &Loan) -> Result<Arc<OpenWindow>> {
+    pub(in super::super) fn open_window(&self, gpu: &'static Gpu, loan: &Loan) -> Result<Arc<OpenWindow>> {
         let mut open = self.open();
         let is_it = |(number, window): &(u64, Arc<OpenWindow>)| {
             *number == loan.window && std::ptr::eq(window.gpu(), gpu)
@@ -399,7 +416,7 @@ impl Sending {
         let base = ring.base(pieces.path, body.lane);
         let lent = || {
             let borrower: Arc<dyn Borrower> = Arc::<Ring>::clone(&ring);
-            lend(body.address, body.bytes, &borrower)
+            lend(body.address, body.bytes, Some(&borrower))
         };
         let loan = pieces.path.is_ipc().then(lent).flatten();
         let mut sending = Sending {

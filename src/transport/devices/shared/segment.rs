@@ -7,6 +7,7 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use bytemuck::{Pod, Zeroable};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 
@@ -127,8 +128,9 @@ pub(super) enum Content {
 }
 
 /// Where bytes are in a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Loan {
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub(in super::super) struct Loan {
     /// The sender's number for the window.
     pub window: u64,
     pub handle: Handle,
