@@ -21,31 +21,34 @@ const LENGTH: usize = 100_000;
 /// The bytes of a message.
 const BYTES: u64 = (LENGTH * size_of::<f64>()) as u64;
 
-/// What a process has copied, in bytes, and how often it has waited.
+/// What a process has copied, in bytes, how many kernels it has started, and how often it has waited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    to_device: u64,
-    to_host: u64,
-    on_device: u64,
-    waits: u64,
+pub struct Counts {
+    pub to_device: u64,
+    pub to_host: u64,
+    pub on_device: u64,
+    pub launches: u64,
+    pub waits: u64,
 }
 
 impl Counts {
-    fn now() -> Result<Counts, Failure> {
+    pub fn now() -> Result<Counts, Failure> {
         let driver = Simulated::load()?;
         Ok(Counts {
             to_device: driver.count("bytes_to_device"),
             to_host: driver.count("bytes_to_host"),
             on_device: driver.count("bytes_on_device"),
+            launches: driver.count("launch"),
             waits: driver.count("host_waits"),
         })
     }
 
-    fn since(self, before: Counts) -> Counts {
+    pub fn since(self, before: Counts) -> Counts {
         Counts {
             to_device: self.to_device - before.to_device,
             to_host: self.to_host - before.to_host,
             on_device: self.on_device - before.on_device,
+            launches: self.launches - before.launches,
             waits: self.waits - before.waits,
         }
     }
@@ -140,6 +143,7 @@ fn between_two_processes(comm: &Communicator, own: &impl Buffer<Element = f64>, 
             _ => once(is_ipc && (comm.rank() == 1 || comm.rank() == 0 && !is_lent)),
         },
         waits: moved.waits,
+        ..Counts::default()
     };
     assert_eq!(moved, once);
     if comm.rank() == 0 {
@@ -186,6 +190,7 @@ fn of_a_rank_to_itself(comm: &Communicator) -> Outcome {
         to_host: BYTES - straight,
         to_device: BYTES - straight,
         waits: moved.waits,
+        ..Counts::default()
     };
     assert_eq!(moved, once);
     assert_same(&stream.clone_dtoh(&found)?, &message, || "the message".to_owned());

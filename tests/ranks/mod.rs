@@ -31,6 +31,8 @@ mod groups;
 mod hangs;
 mod intercommunicators;
 mod large;
+#[cfg(feature = "cuda")]
+mod leader;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 mod leaks;
 #[cfg(feature = "mpi")]
@@ -142,6 +144,8 @@ pub fn cases() -> Vec<Case> {
         many_ranks::CASES,
         #[cfg(feature = "cuda")]
         copies::CASES,
+        #[cfg(feature = "cuda")]
+        leader::CASES,
         #[cfg(feature = "cuda")]
         sweep::CASES,
         #[cfg(feature = "cuda")]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use warpcomm::cudarc::driver::{CudaSlice, CudaStream};
 use warpcomm::{
-    AnyBuffer, AnyBufferMut, Blocks, Communicator, ErrorKind, Op, Path, Result, Tag, pinned_usage,
-    release_pinned,
+    Algorithm, AnyBuffer, AnyBufferMut, Blocks, Communicator, DeviceBuffer, ErrorKind, Op, Path, Result, Tag,
+    pinned_usage, release_pinned,
 };
 
 use super::common::{next, previous, still_works};
@@ -71,6 +71,9 @@ sweeps! {
     allreduce_directly: allreduce, DIRECT;
     allreduce_in_blocks: allreduce, BLOCKS;
     iallreduce_directly: iallreduce, DIRECT;
+    allreduce_by_a_leader: led_allreduce, LED;
+    reduce_by_a_leader: led_reduce, LED;
+    iallreduce_by_a_leader: led_iallreduce, LED;
     a_persistent_bcast_along_a_tree: persistent_bcast, DIRECT;
 }
 
@@ -99,6 +102,8 @@ const FRAME: usize = 5;
 const EAGER: usize = 700;
 const DIRECT: usize = 2_500;
 const BLOCKS: usize = 9_000;
+/// One kernel folds them for all ranks, if these share a GPU.
+const LED: usize = 2_501;
 
 /// Runs an operation between `arm` and `disarm`, and asserts that its data are right if it succeeds.
 type Scenario = fn(&Rank<'_>, usize) -> Result<()>;
@@ -322,6 +327,48 @@ fn iallreduce(on: &Rank<'_>, length: usize) -> Result<()> {
     Ok(())
 }
 
+fn buffer(on: &Rank<'_>, elements: &[f32]) -> DeviceBuffer<f32> {
+    DeviceBuffer::from_slice(&on.stream, elements).expect(CUDA)
+}
+
+fn led_allreduce(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (own, mut result) = (buffer(on, &on.own(length)), buffer(on, &vec![0.0; length]));
+    on.run(|| on.comm.allreduce(&own, &mut result, Op::Sum))?;
+    on.assert_same(&result, &sum(on.comm.size(), length), "allreduce");
+    Ok(())
+}
+
+fn led_reduce(on: &Rank<'_>, length: usize) -> Result<()> {
+    let root = on.comm.size() - 1;
+    let mut buffer = buffer(on, &on.own(length));
+    on.run(|| on.comm.reduce_in_place(&mut buffer, Op::Sum, root))?;
+    let expected = match on.comm.rank() == root {
+        true => sum(on.comm.size(), length),
+        false => on.own(length),
+    };
+    on.assert_same(&buffer, &expected, "reduce");
+    Ok(())
+}
+
+fn led_iallreduce(on: &Rank<'_>, length: usize) -> Result<()> {
+    let own = buffer(on, &on.own(length));
+    let mut result = None;
+    on.run(|| {
+        let outcome = on.comm.iallreduce_in_place(own, Op::Sum).wait();
+        let (buffer, _) = outcome.map_err(|failed| {
+            let (error, buffer) = failed.into_parts();
+            assert!(buffer.is_some(), "{}: the buffer is lost", on.list);
+            error
+        })?;
+        result = Some(buffer);
+        Ok(())
+    })?;
+    if let Some(result) = result {
+        on.assert_same(&result, &sum(on.comm.size(), length), "iallreduce");
+    }
+    Ok(())
+}
+
 fn persistent_bcast(on: &Rank<'_>, length: usize) -> Result<()> {
     let mut request = on.comm.bcast_init(on.on_device(&on.own(length)), 1);
     on.run(|| {
@@ -508,8 +555,23 @@ fn nobody_has_pinned_memory(comm: &Communicator) -> Outcome {
 fn at_every_call(comm: &Communicator, scenario: Scenario, length: usize) -> Outcome {
     let faults = Simulated::load()?;
     let stream = comm.device()?.new_stream()?;
+    // Ranks that are threads would share a GPU, and one kernel would fold everything.
+    let otherwise = match length {
+        LED => None,
+        BLOCKS => Some(Algorithm::Blocks),
+        _ => Some(Algorithm::Direct),
+    };
+    let comm = match otherwise {
+        None => comm.clone(),
+        Some(algorithm) => comm
+            .with_algorithm("allreduce", algorithm)?
+            .with_algorithm("reduce", algorithm)?,
+    };
+    let comm = &comm;
     let mut live = Vec::new();
-    for _ in 0..PASSES {
+    // Buffers of the library are kept with an event each, so that it takes longer until there are enough.
+    let passes = PASSES + usize::from(length == LED);
+    for _ in 0..passes {
         for &(class, is_kept) in CLASSES {
             let mut call = 1;
             loop {
@@ -536,7 +598,7 @@ fn at_every_call(comm: &Communicator, scenario: Scenario, length: usize) -> Outc
         let counts: Vec<u64> = live.iter().map(|counts| counts[number]).collect();
         assert!(
             !counts.windows(2).all(|pair| pair[0] < pair[1]),
-            "{what} get lost, in {PASSES} passes there are {counts:?}"
+            "{what} get lost, in {passes} passes there are {counts:?}"
         );
     }
     Ok(())

@@ -107,7 +107,7 @@ const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks"];
 const SAMPLE_OF_MODULES: &[&str] = &["send_recv", "bcast", "gatherv", "alltoallv", "allreduce", "scan"];
 
 /// The modules whose cases need a driver that fails on demand, and counts.
-const MODULES_OF_SIMULATED_DEVICES: &[&str] = &["sweep", "copies"];
+const MODULES_OF_SIMULATED_DEVICES: &[&str] = &["sweep", "copies", "leader"];
 
 /// With how many ranks cases run with buffers elsewhere, where only a sample is asked for.
 struct Placed {
