@@ -174,7 +174,6 @@ fn a_thousand_barriers(comm: &Communicator) -> Outcome {
     } else {
         let second = comm.ibarrier();
         second.wait()?;
-        assert!(first.is_done());
         first.wait()?;
     }
     Ok(())
