@@ -25,9 +25,9 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// It dereferences to a `CudaSlice`: kernels read it as `&*buffer` and write it as `&mut buffer.as_view_mut()`, and cudarc's
 /// copies take it as it is. It operates in the order of the stream it was made with. Memory of dropped ones is used again
-/// by later ones; beyond 64 MiB it goes back to the driver, what was sent from as soon as the processes that have received
-/// from it have closed it, which they do when they next call this library. [`release_device`](crate::release_device) gives
-/// back the rest.
+/// by later ones; beyond 64 MiB it goes back to the driver, which may wait for the GPU then, where buffers are made and
+/// dropped: what was sent from once the processes that have received from it have closed it, which they do when they next
+/// call this library. [`release_device`](crate::release_device) gives back the rest.
 ///
 /// ```no_run
 /// use warpcomm::{Communicator, DeviceBuffer, Op};

@@ -5,7 +5,6 @@
 //! close it first.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use cudarc::driver::CudaStream;
@@ -141,6 +140,8 @@ impl Part {
         if let Some(part) = take_free(&mut windows(), gpu, part_bytes) {
             return Ok(part);
         }
+        // The driver may wait for GPUs here, as it does where it gets memory back: never while messages are driven.
+        free_unused(KEPT_BYTES);
         let allocate = || Window::new(gpu, part_bytes);
         let window = allocate().or_else(|error| match free_unused(0) {
             0 => Err(error),
@@ -208,16 +209,6 @@ fn find(windows: &mut BTreeMap<usize, Divided>, address: usize) -> Option<&mut D
     (address < first + divided.window.bytes()).then_some(divided)
 }
 
-/// Whether somebody is asked to close a window that is to be freed.
-static IS_ANY_ASKED: AtomicBool = AtomicBool::new(false);
-
-/// Frees what others have closed since it was given up.
-pub(crate) fn free_closed() {
-    if IS_ANY_ASKED.load(Ordering::Relaxed) {
-        free_unused(KEPT_BYTES);
-    }
-}
-
 /// Gives the memory of GPUs that is kept for later [`DeviceBuffer`](crate::DeviceBuffer)s back to the driver, as far as no GPU
 /// and no other process is still at it, and says how many bytes that were. Other processes are asked to close it, so that
 /// there may be more the next time.
@@ -237,7 +228,6 @@ fn free_unused(most: usize) -> usize {
         let unused = windows.values().filter(|divided| divided.is_unused());
         let mut kept: usize = unused.map(|divided| divided.window.bytes()).sum();
         let mut unneeded = Vec::new();
-        let mut is_any_asked = false;
         // Those that others are asked to close already are gone but for that.
         for is_asked in [true, false] {
             for divided in windows.values_mut() {
@@ -246,13 +236,11 @@ fn free_unused(most: usize) -> usize {
                     continue;
                 }
                 kept -= divided.window.bytes();
-                match divided.is_closed() {
-                    true => unneeded.push(divided.window.address()),
-                    false => is_any_asked = true,
+                if divided.is_closed() {
+                    unneeded.push(divided.window.address());
                 }
             }
         }
-        IS_ANY_ASKED.store(is_any_asked, Ordering::Relaxed);
         unneeded
             .into_iter()
             .filter_map(|address| windows.remove(&address))

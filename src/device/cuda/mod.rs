@@ -27,7 +27,7 @@ pub(crate) use binding::{Binding, Context};
 pub use cudarc;
 pub use device_buffer::DeviceBuffer;
 pub use exportable::release_device;
-pub(crate) use exportable::{Borrower, free_closed, is_lendable, lend};
+pub(crate) use exportable::{Borrower, is_lendable, lend};
 pub(crate) use gpu::Gpu;
 pub(crate) use lane::{Lane, Mark, is_anybody_waiting};
 pub(crate) use page_lock::PageLock;

@@ -43,7 +43,7 @@ use super::{
 #[cfg(feature = "mpi")]
 use crate::awareness::{Allocation, Verdict};
 use crate::config::Config;
-use crate::device::cuda::{PinnedSlab, free_closed, is_anybody_waiting};
+use crate::device::cuda::{PinnedSlab, is_anybody_waiting};
 use crate::device::{Device, Lane, Place};
 use crate::error::{Error, Result};
 use crate::path::{ChosenPath, Path};
@@ -291,7 +291,6 @@ impl Devices {
         let drives = self.drives.fetch_add(1, Ordering::Relaxed);
         if drives.is_multiple_of(DRIVES_PER_CLOSE) {
             self.links.close_windows();
-            free_closed();
         }
         if self.held.load(Ordering::Acquire) == 0 {
             return;
