@@ -20,6 +20,9 @@ use crate::transport::{DeviceMemory, End, Route, Waybill};
 /// Why a path is not taken that a program has ruled out.
 const LEFT_OUT: &str = "WARPCOMM_PATHS leaves it out";
 
+/// Why a path is taken that is the only one.
+const OTHERS_LEFT_OUT: &str = "WARPCOMM_PATHS leaves the others out";
+
 /// The ways from and to all peers of this rank.
 pub(super) struct Links {
     paths: Paths,
@@ -493,13 +496,13 @@ impl Links {
             }
             (Some((Path::CudaAware, _)), None) => found(Path::CudaAware, why_aware),
             (Some((_, Some(why_not_aware))), why_no_other) => {
-                let reason = format!("{}; {why_not_aware}", why_no_other.unwrap_or(LEFT_OUT));
+                let reason = format!("{}; {why_not_aware}", why_no_other.unwrap_or(OTHERS_LEFT_OUT));
                 found(self.staged(&reason)?, &reason)
             }
             // It may still turn out that MPI takes them.
             (None, None) if self.allows(Path::CudaAware) => Ok(None),
             (_, why_no_other) => {
-                let reason = why_no_other.unwrap_or(LEFT_OUT);
+                let reason = why_no_other.unwrap_or(OTHERS_LEFT_OUT);
                 found(self.staged(reason)?, reason)
             }
         }
