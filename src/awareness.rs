@@ -75,11 +75,15 @@ const NAMES: [&str; 7] = [
     "MV2_USE_CUDA",
 ];
 
+/// What MPICH's launcher tells its ranks, in the same words.
+const OF_LAUNCHERS: &str = "MPIR_CVAR_CH3_";
+
 fn settings() -> String {
     let mut found: Vec<String> = env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
         .filter(|(name, _)| {
-            PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || NAMES.contains(&name.as_str())
+            PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !name.starts_with(OF_LAUNCHERS)
+                || NAMES.contains(&name.as_str())
         })
         .map(|(name, value)| format!("{name}={}", value.to_string_lossy()))
         .collect();
