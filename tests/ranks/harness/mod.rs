@@ -36,9 +36,8 @@ use std::time::Duration;
 pub use allocations::blocks;
 pub use case::{Case, Outcome, Worlds};
 pub use expect::{Failure, expect_error, expect_text};
-pub use jobs::is_cuda_aware;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
-pub use jobs::{is_sample_of_second, is_whole_wanted};
+pub use jobs::{is_cuda_aware, is_sample_of_second, is_whole_wanted};
 pub use place::Place;
 pub use rank::{is_plain, job_directory, place, say};
 pub use record::{covered, unsupported};
