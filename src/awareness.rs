@@ -166,8 +166,9 @@ impl Verdicts {
             fs::create_dir_all(directory)?;
         }
         let new = file.with_extension(std::process::id().to_string());
-        fs::write(&new, text)?;
-        fs::rename(&new, &file)?;
+        fs::write(&new, text)
+            .and_then(|()| fs::rename(&new, &file))
+            .inspect_err(|_| drop(fs::remove_file(&new)))?;
         Ok(file)
     }
 }

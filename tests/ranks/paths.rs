@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use warpcomm::cudarc::driver::CudaStream;
-use warpcomm::{Communicator, Config, DeviceBuffer, ErrorKind, Op, Path, Place, Runtime, Tag, pinned_usage};
+use warpcomm::{
+    Communicator, Config, DeviceBuffer, ErrorKind, Op, OwnedBufferMut, Path, Place, Runtime, Tag,
+    pinned_usage,
+};
 
 use super::common::still_works;
 use super::device::Gate;
@@ -480,19 +483,18 @@ fn a_first_message_that_is_withdrawn(comm: &Communicator) -> Outcome {
     still_works(comm)
 }
 
-fn pieces_that_nobody_wants(comm: &Communicator) -> Outcome {
-    // More than there are slots for.
-    const LENGTH: usize = 32 << 20;
-    message(comm, [0, 1], [Place::Device; 2])?;
-    let stream = stream(comm)?;
-    let buffer = stream.alloc_zeros::<u8>(LENGTH)?;
+/// A message from rank 0 whose receiver is ready for it, and gives up while what is in the stream keeps it back.
+fn given_up_by_its_receiver(
+    comm: &Communicator,
+    stream: &CudaStream,
+    mut buffer: impl OwnedBufferMut,
+) -> Outcome {
     let doomed = comm.duplicate()?;
     if comm.rank() == 0 {
         let gate = Gate::default();
         // SAFETY: the gate lives until the stream was waited for.
-        unsafe { gate.stop(&stream) }?;
+        unsafe { gate.stop(stream) }?;
         let send = doomed.isend(buffer, 1, Tag(0));
-        // The receiver is ready for it, and gives up while it waits.
         while !format!("{send:?}").contains("the elements to be moved") {
             assert!(!send.is_done());
         }
@@ -503,10 +505,19 @@ fn pieces_that_nobody_wants(comm: &Communicator) -> Outcome {
         outcome?;
     } else {
         let impatient = doomed.with_timeout(Some(Duration::from_secs(2)));
-        let mut buffer = buffer;
         expect_error(impatient.recv(&mut buffer, 0, Tag(0)), ErrorKind::Timeout);
         comm.barrier()?;
     }
+    Ok(())
+}
+
+fn pieces_that_nobody_wants(comm: &Communicator) -> Outcome {
+    // More than there are slots for.
+    const LENGTH: usize = 32 << 20;
+    message(comm, [0, 1], [Place::Device; 2])?;
+    let stream = stream(comm)?;
+    let buffer = stream.alloc_zeros::<u8>(LENGTH)?;
+    given_up_by_its_receiver(comm, &stream, buffer)?;
     // They are not in the way of others.
     for _ in 0..3 {
         message(comm, [0, 1], [Place::Device; 2])?;
@@ -672,26 +683,8 @@ fn a_lent_buffer_that_cannot_be_opened(comm: &Communicator) -> Outcome {
 fn a_lent_buffer_that_nobody_wants(comm: &Communicator) -> Outcome {
     let stream = stream(comm)?;
     message(comm, [0, 1], [Place::Device; 2])?;
-    let doomed = comm.duplicate()?;
-    let mut buffer = DeviceBuffer::<f32>::zeros(&stream, LENGTH)?;
-    if comm.rank() == 0 {
-        let gate = Gate::default();
-        // SAFETY: the gate lives until the stream was waited for.
-        unsafe { gate.stop(&stream) }?;
-        let send = doomed.isend(buffer, 1, Tag(0));
-        while !format!("{send:?}").contains("the elements to be moved") {
-            assert!(!send.is_done());
-        }
-        comm.barrier()?;
-        gate.open();
-        let outcome = send.wait();
-        stream.synchronize()?;
-        outcome?;
-    } else {
-        let impatient = doomed.with_timeout(Some(Duration::from_secs(2)));
-        expect_error(impatient.recv(&mut buffer, 0, Tag(0)), ErrorKind::Timeout);
-        comm.barrier()?;
-    }
+    let buffer = DeviceBuffer::<f32>::zeros(&stream, LENGTH)?;
+    given_up_by_its_receiver(comm, &stream, buffer)?;
     for length in [LENGTH, 2 * LENGTH] {
         lent_message(comm, &stream, length)?;
     }
