@@ -9,7 +9,8 @@ step() { printf '\n== %s (%s s)\n' "$*" "$SECONDS"; }
 step set-up
 ci/setup.sh --tests
 export WARPCOMM_TEST_REQUIRE_NUMPY=1 WARPCOMM_TEST_REQUIRE_MPI4PY=1
-export CARGO_TERM_COLOR=never
+# Nothing is built twice here: what incremental builds keep would only fill the disk.
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 
 # mpi-sys does not notice another MPI: one target directory for each.
 open_mpi() { MPICC=mpicc.openmpi CARGO_TARGET_DIR=target/openmpi "$@"; }
