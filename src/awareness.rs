@@ -13,6 +13,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
+use crate::replace::replace;
 
 /// What a verdict is about; about anything else it says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,8 +136,6 @@ impl Verdicts {
     }
 
     /// Writes a verdict down; the file.
-    ///
-    /// Whoever reads at the same time finds the one before or this one.
     #[cfg_attr(
         not(feature = "mpi"),
         allow(dead_code, reason = "only ranks of MPI have something to prove")
@@ -162,13 +161,7 @@ impl Verdicts {
                 None => {}
             }
         }
-        if let Some(directory) = file.parent() {
-            fs::create_dir_all(directory)?;
-        }
-        let new = file.with_extension(std::process::id().to_string());
-        fs::write(&new, text)
-            .and_then(|()| fs::rename(&new, &file))
-            .inspect_err(|_| drop(fs::remove_file(&new)))?;
+        replace(&file, &text)?;
         Ok(file)
     }
 }

@@ -60,6 +60,8 @@ mod op;
 mod path;
 mod plan;
 mod point_to_point;
+#[cfg(any(feature = "cuda", feature = "serde"))]
+mod replace;
 mod request;
 mod route;
 #[cfg(feature = "mpi")]

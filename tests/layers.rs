@@ -17,6 +17,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("node", 0),
     ("path", 0),
     ("awareness", 0),
+    ("replace", 0),
     ("buffer", 1),
     ("device", 1),
     ("transport", 2),

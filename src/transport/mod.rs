@@ -314,7 +314,8 @@ pub(crate) trait Transport: Send + Sync {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Notes whether messages leave the node, once all ranks have told each other where they are.
+    /// Notes whether messages leave the node, once all ranks have told each other where they are; really leave it, whatever
+    /// names the program has given to nodes.
     #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "threads are on one node"))]
     fn spans(&self, _several_nodes: bool) {}
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Machine, Tuning};
 use crate::error::{Error, Result};
 use crate::plan::Row;
+use crate::replace::replace;
 
 /// The number of the form that is written here; another is not understood.
 const FORMAT: u32 = 1;
@@ -121,24 +122,6 @@ pub(super) fn named(file: &Path, error: Error) -> Error {
 
 fn of_system(file: &Path, error: io::Error) -> Error {
     named(file, Error::invalid(error.to_string())).with_source(error)
-}
-
-/// Puts a text where a file may be. Who reads meanwhile gets the old one or the new one.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let directory = file
-        .parent()
-        .filter(|directory| !directory.as_os_str().is_empty());
-    if let Some(directory) = directory {
-        fs::create_dir_all(directory)?;
-    }
-    let mut name = file.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    let unfinished = Path::new(&name);
-    let written = fs::write(unfinished, text).and_then(|()| fs::rename(unfinished, file));
-    if written.is_err() {
-        let _ = fs::remove_file(unfinished);
-    }
-    written
 }
 
 #[cfg(test)]
