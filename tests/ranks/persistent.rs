@@ -24,12 +24,19 @@ fn every_type_and_length(comm: &Communicator) -> Outcome {
 
 fn around_the_ring<T: Value>(comm: &Communicator) -> Outcome {
     for length in lengths(comm.size(), size_of::<T>()) {
-        let mut send = comm.send_init(untouched::<T>(length), next(comm), Tag(3));
+        let mut sends = [
+            comm.send_init(untouched::<T>(length), next(comm), Tag(3)),
+            comm.ssend_init(untouched::<T>(length), next(comm), Tag(3)),
+            comm.rsend_init(untouched::<T>(length), next(comm), Tag(3)),
+        ];
         let mut recv = comm.recv_init(untouched::<T>(length + 1), previous(comm), Tag(3));
-        for salt in 0..3 {
+        for salt in 0..4 {
+            let send = &mut sends[salt as usize % 3];
             send.buffer_mut()?
                 .copy_from_slice(&vector(salt, comm.rank(), length));
             recv.start()?;
+            // A ready send wants it.
+            comm.barrier()?;
             send.start()?;
             let status = recv.wait()?;
             assert_eq!((status.source(), status.count()), (previous(comm), length as u64));
@@ -42,12 +49,15 @@ fn around_the_ring<T: Value>(comm: &Communicator) -> Outcome {
                 "the tail".to_owned()
             });
         }
-        assert_same(&send.into_buffer()?, &vector(2, comm.rank(), length), || {
-            "the buffer that was sent".to_owned()
-        });
+        for (send, salt) in sends.into_iter().zip([3, 1, 2]) {
+            assert_same(&send.into_buffer()?, &vector(salt, comm.rank(), length), || {
+                "the buffer that was sent".to_owned()
+            });
+        }
     }
-    covered("send_init", Some(T::DTYPE), None);
-    covered("recv_init", Some(T::DTYPE), None);
+    for operation in ["send_init", "ssend_init", "rsend_init", "recv_init"] {
+        covered(operation, Some(T::DTYPE), None);
+    }
     Ok(())
 }
 

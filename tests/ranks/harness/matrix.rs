@@ -35,6 +35,8 @@ const MOVING: &[&str] = &[
     "Message::recv",
     "Message::irecv",
     "send_init",
+    "ssend_init",
+    "rsend_init",
     "recv_init",
     "Scope::isend",
     "Scope::issend",
