@@ -45,6 +45,8 @@ mod nonblocking_collectives;
 #[cfg(feature = "serde")]
 mod objects;
 mod ops;
+#[cfg(feature = "cuda")]
+mod overlap;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 mod paths;
 mod persistent;
@@ -146,6 +148,8 @@ pub fn cases() -> Vec<Case> {
         copies::CASES,
         #[cfg(feature = "cuda")]
         leader::CASES,
+        #[cfg(feature = "cuda")]
+        overlap::CASES,
         #[cfg(feature = "cuda")]
         sweep::CASES,
         #[cfg(feature = "cuda")]

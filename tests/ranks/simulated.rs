@@ -13,6 +13,28 @@ pub const LIVE: [&str; 5] = [
     "modules",
 ];
 
+/// What calls of the driver are counted by.
+const CLASSES: [&str; 18] = [
+    "alloc",
+    "pinned",
+    "copy",
+    "memset",
+    "launch",
+    "module",
+    "function",
+    "context",
+    "stream",
+    "event",
+    "record",
+    "wait",
+    "host",
+    "synchronize",
+    "ipc_get",
+    "ipc_open",
+    "peer",
+    "async",
+];
+
 /// The simulated driver of this process.
 pub struct Simulated {
     set_fault: unsafe extern "C" fn(*const c_char) -> c_int,
@@ -68,6 +90,11 @@ impl Simulated {
     /// How many of each of [`LIVE`] there are.
     pub fn live(&self) -> [u64; LIVE.len()] {
         LIVE.map(|what| self.count(what))
+    }
+
+    /// How many calls there were.
+    pub fn calls(&self) -> u64 {
+        CLASSES.map(|class| self.count(class)).iter().sum()
     }
 
     /// One of the driver's counters.

@@ -99,15 +99,16 @@ const ALSO_OF_EVERY_PLACE: &[&str] = &[
 /// in the same order, each from one thread, and nobody gives up in the middle.
 const MODULES_OF_EVERY_FORM: &[&str] = &["communicators", "blocks", "refusals", "mismatch"];
 
-/// The modules whose cases make device buffers themselves.
-const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks"];
+/// The modules, and single cases of others, whose cases make device buffers themselves.
+const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks", "overlap::beside_a_kernel_that_goes_on"];
 
 /// A sample of modules: messages, and each way in which collectives copy and fold. They run where GPUs cannot reach each
 /// other's memory, and on one rank with a GPU.
 const SAMPLE_OF_MODULES: &[&str] = &["send_recv", "bcast", "gatherv", "alltoallv", "allreduce", "scan"];
 
-/// The modules whose cases need a driver that fails on demand, and counts.
-const MODULES_OF_SIMULATED_DEVICES: &[&str] = &["sweep", "copies", "leader"];
+/// The modules, and single cases of others, whose cases need a driver that fails on demand, and counts.
+const MODULES_OF_SIMULATED_DEVICES: &[&str] =
+    &["sweep", "copies", "leader", "overlap::an_idle_engine_asks_no_gpu"];
 
 /// With how many ranks cases run with buffers elsewhere, where only a sample is asked for.
 struct Placed {
