@@ -12,7 +12,7 @@
 mod allreduce;
 #[path = "against_mpi/contest.rs"]
 mod contest;
-#[path = "against_mpi/document.rs"]
+#[path = "shared/document.rs"]
 mod document;
 #[path = "against_mpi/latency.rs"]
 mod latency;
@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
 
 use contest::Effort;
 use document::{Document, Launch};
@@ -98,16 +99,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// What is written down.
+#[derive(Serialize)]
+struct Figures {
+    launch: Launch,
+    #[serde(flatten)]
+    measured: Measured,
+}
+
 /// Starts the ranks, and writes down what they have measured.
 fn launch(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(file) = &arguments.json {
-        // Better now than after the measurement.
-        let directory = file
-            .parent()
-            .filter(|directory| !directory.as_os_str().is_empty());
-        if directory.is_some_and(|directory| !directory.is_dir()) {
-            return Err(format!("{} is in no directory that exists", file.display()).into());
-        }
+        document::check_directory(file)?;
     }
     let program = std::env::current_exe()?;
     let launcher = Launcher::find(&program, arguments.launcher.as_deref())?;
@@ -122,7 +125,7 @@ fn launch(arguments: &Arguments) -> Result<(), Failure> {
     let mut command = launcher.command(&job);
     let launch = Launch::new(&launcher, &job, &command);
     // What describes the machine is asked before the ranks make it busy.
-    let document = Document::new(launch);
+    let document = Document::new("against_mpi");
     let status = command
         .status()
         .map_err(|error| format!("{} cannot be started: {error}", launcher.program.display()))?;
@@ -131,7 +134,7 @@ fn launch(arguments: &Arguments) -> Result<(), Failure> {
     }
     if let Some(json) = &arguments.json {
         let measured: Measured = serde_json::from_slice(&std::fs::read(&file)?)?;
-        document.write(&measured, json)?;
+        document.write(&Figures { launch, measured }, json)?;
     }
     Ok(())
 }

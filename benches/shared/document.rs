@@ -6,22 +6,20 @@ use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
+use crate::Failure;
 use crate::launcher::{Job, Launcher};
-use crate::rank::Measured;
-use crate::{Failure, RANKS};
 
-/// Everything but the figures.
+/// Everything but the figures and how the ranks were started.
 #[derive(Serialize)]
 pub struct Document {
     warpcomm: &'static str,
     commit: String,
     date: String,
     command: String,
-    launch: Launch,
     machine: Machine,
 }
 
-/// How the ranks were started.
+/// How the ranks of a job were started.
 #[derive(Serialize)]
 pub struct Launch {
     launcher: String,
@@ -43,11 +41,11 @@ struct Machine {
 
 /// The document with its figures.
 #[derive(Serialize)]
-struct Complete<'a> {
+struct Complete<'a, F> {
     #[serde(flatten)]
     document: &'a Document,
     #[serde(flatten)]
-    measured: &'a Measured,
+    figures: &'a F,
 }
 
 impl Launch {
@@ -61,7 +59,7 @@ impl Launch {
                 .take_while(|argument| *argument != job.program)
                 .map(text)
                 .collect(),
-            ranks: RANKS.get(),
+            ranks: job.ranks.get(),
             variables: job
                 .environment
                 .iter()
@@ -73,14 +71,14 @@ impl Launch {
 }
 
 impl Document {
-    /// Describes this machine and the program as they are now.
-    pub fn new(launch: Launch) -> Document {
+    /// Describes this machine and the program, a bench of this name, as they are now.
+    pub fn new(bench: &str) -> Document {
         // `cargo bench` adds its flag itself.
         let arguments: Vec<String> = std::env::args()
             .skip(1)
             .filter(|flag| flag != "--bench")
             .collect();
-        let command = ["cargo bench --bench against_mpi --".to_owned()]
+        let command = [format!("cargo bench --bench {bench} --")]
             .into_iter()
             .chain(arguments)
             .collect::<Vec<_>>();
@@ -89,16 +87,15 @@ impl Document {
             commit: commit(),
             date: known(printed(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]))),
             command: command.join(" ").trim_end_matches(" --").to_owned(),
-            launch,
             machine: Machine::this(),
         }
     }
 
     /// Writes the figures and everything else as JSON.
-    pub fn write(&self, measured: &Measured, file: &Path) -> Result<(), Failure> {
+    pub fn write(&self, figures: &impl Serialize, file: &Path) -> Result<(), Failure> {
         let complete = Complete {
             document: self,
-            measured,
+            figures,
         };
         let mut text = serde_json::to_string_pretty(&complete)?;
         text.push('\n');
@@ -147,6 +144,17 @@ fn printed(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     output.status.success().then_some(text)
+}
+
+/// Whether a file can be written where it is to be: better asked before the measurement.
+pub fn check_directory(file: &Path) -> Result<(), Failure> {
+    let directory = file
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty());
+    match directory.is_some_and(|directory| !directory.is_dir()) {
+        true => Err(format!("{} is in no directory that exists", file.display()).into()),
+        false => Ok(()),
+    }
 }
 
 fn known(text: Option<String>) -> String {

@@ -64,9 +64,7 @@ impl Buffers {
     }
 
     fn check(self, comm: &Communicator, stream: &Arc<CudaStream>, seed: u64) -> Outcome {
-        let of_ranks: Vec<Vec<f64>> = (0..comm.size())
-            .map(|rank| vector(seed, rank, LENGTH))
-            .collect();
+        let of_ranks: Vec<Vec<f64>> = (0..comm.size()).map(|rank| vector(seed, rank, LENGTH)).collect();
         let sum = folded(Op::Sum, &of_ranks).unwrap_or_default();
         let found = |buffer: &CudaSlice<f64>| stream.clone_dtoh(buffer);
         assert_same(&found(&self.own)?, &of_ranks[comm.rank()], || "own".to_owned());
