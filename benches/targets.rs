@@ -166,8 +166,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => println!("only what hosts do: {}", kernels.why_no_gpu),
     }
     let hosts = jobs.run(Part::Hosts, 2, None)?;
+    let host = hosts.host_limits.ok_or("no limits of hosts were measured")?;
     let limits = Limits {
-        host: hosts.host_limits.ok_or("no limits of hosts were measured")?,
+        // A rank may be bound to some.
+        host: HostLimits {
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            ..host
+        },
         gpu: kernels.gpu_limits,
     };
     jobs.tell(&limits)?;
@@ -194,18 +199,18 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             all.push(jobs.run(Part::Collectives, ranks, Some(Forced::SharedPinned))?);
         }
     }
-    let (mut targets, mut measured) = (Vec::new(), Vec::new());
+    let (mut targets, mut observed) = (Vec::new(), Vec::new());
     for part in all {
         targets.extend(part.targets);
-        measured.extend(part.collectives);
+        observed.extend(part.observed);
     }
     if jobs.effort == Effort::Check {
         targets.iter().for_each(|row| println!("{}", row.unjudged()));
-        let cases = targets.len() + measured.len();
+        let cases = targets.len() + observed.len();
         println!("targets: {cases} cases arrive as they should");
         return Ok(());
     }
-    let modelled = modelled::all(&limits, &measured);
+    let modelled = modelled::all(&limits, &observed);
     show(&limits, &targets, &modelled);
     if let Some(file) = &arguments.json {
         let figures = Figures {
@@ -262,8 +267,10 @@ fn show(limits: &Limits, targets: &[Verdict], modelled: &[Modelled]) {
     targets.iter().for_each(|row| println!("{row}"));
     let aimed = targets.iter().filter(|row| row.reached.is_some()).count();
     let reached = targets.iter().filter(|row| row.reached == Some(true)).count();
-    println!("\n{reached} of {aimed} targets reached\n\n{}", Modelled::heads());
-    modelled.iter().for_each(|row| println!("{row}"));
+    println!(
+        "\n{reached} of {aimed} targets reached\n\n{}",
+        modelled::table(modelled)
+    );
 }
 
 /// The jobs of this run.

@@ -7,7 +7,7 @@ use crate::carried::carried;
 use crate::contest::Effort;
 use crate::gpu::{Gpu, all_are};
 use crate::model::{GpuLimits, Limits, Way};
-use crate::modelled::{Collective, LENGTHS, Operation};
+use crate::modelled::{LENGTHS, Observed, Operation};
 use crate::rank::{Forced, Measured};
 use crate::row::Times;
 use crate::verdict::{Case, Limit, Verdict};
@@ -50,7 +50,7 @@ pub fn measure(
                 way: Way::Host,
                 expected: None,
             };
-            measured.collectives.extend(run.all(of, read, &|| Ok(()))?);
+            measured.observed.extend(run.all(of, read, &|| Ok(()))?);
         }
     }
     let Some(forced) = forced else { return Ok(()) };
@@ -64,11 +64,7 @@ pub fn measure(
             effort,
             bytes,
             count: if is_long { gpu.sets(comm.size() * bytes) } else { 1 },
-            way: match forced {
-                Forced::Ipc => Way::SameGpuIpc,
-                Forced::SharedPinned => Way::SharedPinned,
-                Forced::Staged => Way::Staged,
-            },
+            way: forced.way(),
             expected: is_long.then_some(forced),
         };
         let done = match forced {
@@ -87,17 +83,17 @@ pub fn measure(
         for collective in &done {
             measured.targets.extend(verdict(collective, of_gpu));
         }
-        measured.collectives.extend(done);
+        measured.observed.extend(done);
     }
     Ok(())
 }
 
 /// The verdict on a collective that has a target.
-fn verdict(collective: &Collective, limits: &GpuLimits) -> Option<Verdict> {
+fn verdict(collective: &Observed, limits: &GpuLimits) -> Option<Verdict> {
     if collective.operation != Operation::Allreduce || collective.way != Way::SameGpuIpc {
         return None;
     }
-    let Collective {
+    let Observed {
         ranks, bytes, times, ..
     } = *collective;
     let limit = match bytes {
@@ -141,7 +137,7 @@ impl Run<'_> {
         of: impl Fn(f32, usize) -> Result<B, Failure>,
         read: impl Fn(&B) -> Result<Vec<f32>, Failure>,
         wait: &dyn Fn() -> Result<(), Failure>,
-    ) -> Result<[Collective; 2], Failure>
+    ) -> Result<[Observed; 2], Failure>
     where
         B: Buffer<Element = f32> + BufferMut,
     {
@@ -191,8 +187,8 @@ impl Run<'_> {
         Ok([sum, self.collective(Operation::Bcast, path, times)])
     }
 
-    fn collective(&self, operation: Operation, path: String, times: Times) -> Collective {
-        Collective {
+    fn collective(&self, operation: Operation, path: String, times: Times) -> Observed {
+        Observed {
             operation,
             way: self.way,
             path,

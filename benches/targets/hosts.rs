@@ -8,7 +8,8 @@ use warpcomm::Communicator;
 use crate::Failure;
 use crate::contest::{self, Effort};
 use crate::latency::Latency;
-use crate::model::HostLimits;
+use crate::model::{HostLimits, Way};
+use crate::modelled::{Observed, Operation};
 use crate::rank::Measured;
 use crate::verdict::{Case, Limit, Verdict};
 
@@ -38,6 +39,14 @@ pub fn measure(comm: &Communicator, effort: Effort, measured: &mut Measured) -> 
             },
             outcome.ours,
         ));
+        measured.observed.push(Observed {
+            operation: Operation::SendRecv,
+            way: Way::Host,
+            path: "host".to_owned(),
+            ranks: 2,
+            bytes,
+            times: outcome.ours,
+        });
         seconds.push(outcome.ours.median_ns / 1e9);
     }
     let [Some(&shortest), Some(&longest)] = [seconds.first(), seconds.last()] else {

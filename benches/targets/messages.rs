@@ -8,7 +8,8 @@ use warpcomm::{Buffer, BufferMut, Communicator, DeviceBuffer, Tag};
 use crate::carried::carried;
 use crate::contest::Effort;
 use crate::gpu::{Gpu, all_are};
-use crate::model::Limits;
+use crate::model::{Limits, Way};
+use crate::modelled::{Observed, Operation};
 use crate::rank::{Forced, Measured};
 use crate::row::Times;
 use crate::verdict::{Case, Limit, Verdict};
@@ -41,7 +42,7 @@ pub fn measure(
                     // What MPI carries is here to be seen beside it.
                     target: (forced == Forced::SharedPinned).then_some(target),
                 };
-                add(measured, comm, forced, ("send/recv", bytes), limit, times)?;
+                add(measured, comm, (forced, forced.way()), bytes, limit, times)?;
             }
         }
         Forced::Ipc => {
@@ -52,21 +53,15 @@ pub fn measure(
                 seconds: copy(bytes),
                 target: Some(0.9),
             };
-            add(
-                measured,
-                comm,
-                forced,
-                ("send/recv, DeviceBuffer", bytes),
-                limit,
-                times,
-            )?;
+            add(measured, comm, (forced, Way::SameGpuIpc), bytes, limit, times)?;
             let (bytes, times) = plain(256 * MIB)?;
             let limit = Limit {
                 what: "a device copy, of which it takes two",
                 seconds: copy(bytes),
                 target: None,
             };
-            add(measured, comm, forced, ("send/recv", bytes), limit, times)?;
+            let way = Way::SameGpuIpcByTwoCopies;
+            add(measured, comm, (forced, way), bytes, limit, times)?;
         }
     }
     if forced == Forced::SharedPinned {
@@ -79,22 +74,31 @@ pub fn measure(
 fn add(
     measured: &mut Measured,
     comm: &Communicator,
-    forced: Forced,
-    (operation, bytes): (&str, usize),
+    (forced, way): (Forced, Way),
+    bytes: usize,
     limit: Limit<'_>,
     times: Times,
 ) -> Result<(), Failure> {
     let path = path(comm, forced)?;
-    measured.targets.push(Verdict::new(
-        Case {
-            operation,
-            path,
-            ranks: 2,
-            bytes,
-        },
-        limit,
+    let operation = match way {
+        Way::SameGpuIpc => "send/recv, DeviceBuffer",
+        _ => "send/recv",
+    };
+    measured.observed.push(Observed {
+        operation: Operation::SendRecv,
+        way,
+        path: path.clone(),
+        ranks: 2,
+        bytes,
         times,
-    ));
+    });
+    let case = Case {
+        operation,
+        path,
+        ranks: 2,
+        bytes,
+    };
+    measured.targets.push(Verdict::new(case, limit, times));
     Ok(())
 }
 

@@ -1,6 +1,4 @@
-//! What collectives take beside what they should: for the ranks of this machine, and for up to 1,024.
-
-use std::fmt;
+//! What operations take beside what they should: for the ranks of this machine, and for up to 1,024.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +14,18 @@ const FEW: std::ops::RangeInclusive<usize> = 2..=7;
 /// The lengths of collectives in bytes: of hosts, and on the GPU.
 pub const LENGTHS: [&[usize]; 2] = [&[8, 64 << 10, 1 << 20], &[8, 64 << 10, 1 << 20, 64 << 20]];
 
-/// A collective that ranks here have measured.
+/// The lengths of messages in bytes.
+const MESSAGES: [(Way, &[usize]); 5] = [
+    (Way::Host, &[8, 4000, 64 << 10, 1 << 20, 16 << 20]),
+    (Way::SharedPinned, &[1 << 20, 4 << 20, 16 << 20, 64 << 20]),
+    (Way::Staged, &[1 << 20, 4 << 20, 16 << 20, 64 << 20]),
+    (Way::SameGpuIpc, &[1 << 20, 64 << 20, 256 << 20]),
+    (Way::SameGpuIpcByTwoCopies, &[256 << 20]),
+];
+
+/// An operation that ranks here have measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Collective {
+pub struct Observed {
     pub operation: Operation,
     pub way: Way,
     /// What carried the bytes, as a trace has it.
@@ -55,46 +62,44 @@ pub struct Modelled {
 }
 
 /// Every row: operations of 2 to 7 ranks here, then of more with what each of them would have.
-pub fn all(limits: &Limits, measured: &[Collective]) -> Vec<Modelled> {
+pub fn all(limits: &Limits, measured: &[Observed]) -> Vec<Modelled> {
     let mut rows = Vec::new();
     let few = FEW.map(|ranks| (Spread::OneMachine, ranks));
     let all: Vec<(Spread, usize)> = few.chain(MANY.map(|ranks| (Spread::OwnEach, ranks))).collect();
+    for (way, lengths) in MESSAGES {
+        for &bytes in lengths {
+            let what = (Operation::SendRecv, way, None);
+            let seconds = limits.message(way, bytes);
+            rows.extend(row(what, (Spread::OneMachine, 2), bytes, seconds, measured));
+        }
+    }
     for (way, lengths) in [
         (Way::Host, LENGTHS[0]),
         (Way::SharedPinned, LENGTHS[1]),
         (Way::Staged, LENGTHS[1]),
         (Way::SameGpuIpc, LENGTHS[1]),
     ] {
-        for &bytes in lengths.iter().filter(|&&bytes| bytes > 8) {
-            let seconds = limits.message(way, bytes);
-            rows.extend(row(
-                (Operation::SendRecv, way, None),
-                (Spread::OneMachine, 2),
-                bytes,
-                seconds,
-                &[],
-            ));
-        }
         for &bytes in lengths {
-            for &(spread, ranks) in &all {
-                for shape in shapes(way, bytes) {
-                    let seconds = limits.allreduce(shape, way, spread, ranks, bytes);
-                    let is_taken = shape == shapes(way, bytes)[0];
-                    let own = if is_taken { measured } else { &[] };
+            for (number, shape) in shapes(way, bytes).into_iter().enumerate() {
+                // What was measured is the first.
+                let measured = if number == 0 { measured } else { &[] };
+                for &(spread, ranks) in &all {
                     let what = (Operation::Allreduce, way, Some(shape));
-                    rows.extend(row(what, (spread, ranks), bytes, seconds, own));
+                    let seconds = limits.allreduce(shape, way, spread, ranks, bytes);
+                    rows.extend(row(what, (spread, ranks), bytes, seconds, measured));
                 }
-                // One GPU cannot be everybody's own.
-                if way != Way::SameGpuIpc || spread == Spread::OneMachine {
-                    let seconds = limits.bcast(way, spread, ranks, bytes);
-                    rows.extend(row(
-                        (Operation::Bcast, way, None),
-                        (spread, ranks),
-                        bytes,
-                        seconds,
-                        measured,
-                    ));
-                }
+            }
+            // One GPU cannot be everybody's own.
+            let is_possible = |spread| way != Way::SameGpuIpc || spread == Spread::OneMachine;
+            for &(spread, ranks) in all.iter().filter(|(spread, _)| is_possible(*spread)) {
+                let seconds = limits.bcast(way, spread, ranks, bytes);
+                rows.extend(row(
+                    (Operation::Bcast, way, None),
+                    (spread, ranks),
+                    bytes,
+                    seconds,
+                    measured,
+                ));
             }
         }
     }
@@ -115,7 +120,7 @@ fn row(
     (spread, ranks): (Spread, usize),
     bytes: usize,
     seconds: Option<f64>,
-    measured: &[Collective],
+    measured: &[Observed],
 ) -> Option<Modelled> {
     let modelled_ns = (seconds? * 1e11).round() / 100.0;
     let found = measured.iter().find(|found| {
@@ -137,43 +142,71 @@ fn row(
     })
 }
 
-impl Modelled {
-    /// The heads of the columns.
-    pub fn heads() -> String {
-        format!(
-            "{:10} {:16} {:9} {:12} {:>5} {:>11} {:>14} {:>13} {:>7}  {}",
-            "operation",
-            "way",
-            "shape",
-            "spread",
-            "ranks",
-            "bytes",
-            "modelled, us",
-            "measured, us",
-            "ratio",
-            "path"
-        )
+/// The rows of each operation, way, shape and length in one line, with a column for each number of ranks.
+pub fn table(rows: &[Modelled]) -> String {
+    let counts: Vec<usize> = FEW.chain(MANY).collect();
+    let mut text = format!(
+        "microseconds, measured / modelled, of ranks that share this machine; behind the line modelled, with a machine each\n\
+         {:40}",
+        "operation, way, shape, bytes"
+    );
+    for count in &counts {
+        text += &format!("{}{count:>17}", bar(*count));
+    }
+    let mut rest = rows;
+    while let Some(first) = rest.first() {
+        let length = rest.iter().take_while(|row| row.what() == first.what()).count();
+        let (line, later) = rest.split_at(length);
+        rest = later;
+        text += &format!("\n{:40}", first.what());
+        for &count in &counts {
+            let row = line.iter().find(|row| row.ranks == count);
+            let cell = row.map_or(String::new(), |row| match row.measured_ns {
+                Some(measured) => format!("{} / {}", short(measured), short(row.modelled_ns)),
+                None => short(row.modelled_ns),
+            });
+            text += &format!("{}{cell:>17}", bar(count));
+        }
+        text.truncate(text.trim_end().len());
+    }
+    text
+}
+
+/// Between the ranks of this machine and more.
+fn bar(count: usize) -> &'static str {
+    if count == MANY[0] { " |" } else { "" }
+}
+
+/// Nanoseconds as microseconds of few digits.
+fn short(nanoseconds: f64) -> String {
+    let microseconds = nanoseconds / 1e3;
+    match microseconds {
+        _ if microseconds < 100.0 => format!("{microseconds:.2}"),
+        _ => format!("{microseconds:.0}"),
     }
 }
 
-impl fmt::Display for Modelled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |number: Option<f64>, scale: f64| {
-            number.map_or(String::new(), |number| format!("{:.2}", number / scale))
+impl Modelled {
+    fn what(&self) -> String {
+        let operation = match self.operation {
+            Operation::SendRecv => "send/recv",
+            Operation::Allreduce => "allreduce",
+            Operation::Bcast => "bcast",
         };
-        let line = format!(
-            "{:10} {:16} {:9} {:12} {:>5} {:>11} {:>14.2} {:>13} {:>7}  {}",
-            format!("{:?}", self.operation).to_lowercase(),
-            format!("{:?}", self.way),
-            self.shape.map_or(String::new(), |shape| format!("{shape:?}")),
-            format!("{:?}", self.spread),
-            self.ranks,
-            self.bytes,
-            self.modelled_ns / 1e3,
-            number(self.measured_ns, 1e3),
-            number(self.ratio, 1.0),
-            self.path.as_deref().unwrap_or_default()
-        );
-        f.write_str(line.trim_end())
+        let shape = match self.shape {
+            None => "",
+            Some(Shape::Leader) => ", leader",
+            Some(Shape::OneShot) => ", one-shot",
+            Some(Shape::TwoShot) => ", two-shot",
+            Some(Shape::Ring) => ", ring",
+        };
+        let way = match self.way {
+            Way::Host => "host",
+            Way::Staged => "staged",
+            Way::SharedPinned => "shared pinned",
+            Way::SameGpuIpc => "same GPU IPC",
+            Way::SameGpuIpcByTwoCopies => "same GPU IPC, two copies",
+        };
+        format!("{operation}, {way}{shape}, {}", self.bytes)
     }
 }

@@ -9,8 +9,8 @@ use warpcomm::{Place, Runtime};
 
 use crate::contest::Effort;
 use crate::gpu::Description;
-use crate::model::{GpuLimits, HostLimits};
-use crate::modelled::Collective;
+use crate::model::{GpuLimits, HostLimits, Way};
+use crate::modelled::Observed;
 use crate::verdict::Verdict;
 use crate::{Failure, collectives, hosts, kernels, messages, raw, read};
 
@@ -64,6 +64,15 @@ impl Forced {
             .find(|forced| forced.paths() == paths)
     }
 
+    /// From a buffer that others can copy from, or of a path that takes any alike.
+    pub fn way(self) -> Way {
+        match self {
+            Forced::SharedPinned => Way::SharedPinned,
+            Forced::Staged => Way::Staged,
+            Forced::Ipc => Way::SameGpuIpc,
+        }
+    }
+
     /// The path by its name.
     pub fn path(self) -> warpcomm::Path {
         match self {
@@ -87,7 +96,8 @@ pub struct Measured {
     pub gpu_limits: Option<GpuLimits>,
     pub host_limits: Option<HostLimits>,
     pub targets: Vec<Verdict>,
-    pub collectives: Vec<Collective>,
+    /// Of which there is a model.
+    pub observed: Vec<Observed>,
 }
 
 /// Takes part as one of the ranks; rank 0 writes what was measured.
