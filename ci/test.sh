@@ -61,5 +61,6 @@ mpich cargo test --features cli --test command -- prove:: tune::
 
 step "benches, as a smoke test"
 open_mpi cargo bench --features cli -- --test
+WARPCOMM_SIMGPU=$PWD/target/openmpi/debug/libsimgpu.so open_mpi cargo bench --features cli --bench targets -- --test --sim
 
 step "all tests have passed"

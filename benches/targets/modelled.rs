@@ -48,7 +48,7 @@ pub enum Operation {
 pub struct Modelled {
     operation: Operation,
     way: Way,
-    /// Of an allreduce.
+    /// Of an allreduce that does not ride in frames.
     shape: Option<Shape>,
     spread: Spread,
     ranks: usize,
@@ -79,19 +79,22 @@ pub fn all(limits: &Limits, measured: &[Observed]) -> Vec<Modelled> {
         (Way::Staged, LENGTHS[1]),
         (Way::SameGpuIpc, LENGTHS[1]),
     ] {
+        // One GPU cannot be everybody's own.
+        let possible =
+            |(spread, _): &&(Spread, usize)| way != Way::SameGpuIpc || *spread == Spread::OneMachine;
+        let all: Vec<_> = all.iter().filter(possible).copied().collect();
         for &bytes in lengths {
             for (number, shape) in shapes(way, bytes).into_iter().enumerate() {
                 // What was measured is the first.
                 let measured = if number == 0 { measured } else { &[] };
                 for &(spread, ranks) in &all {
-                    let what = (Operation::Allreduce, way, Some(shape));
+                    let what = (Operation::Allreduce, way, shape);
+                    let shape = shape.unwrap_or(Shape::TwoShot);
                     let seconds = limits.allreduce(shape, way, spread, ranks, bytes);
                     rows.extend(row(what, (spread, ranks), bytes, seconds, measured));
                 }
             }
-            // One GPU cannot be everybody's own.
-            let is_possible = |spread| way != Way::SameGpuIpc || spread == Spread::OneMachine;
-            for &(spread, ranks) in all.iter().filter(|(spread, _)| is_possible(*spread)) {
+            for &(spread, ranks) in &all {
                 let seconds = limits.bcast(way, spread, ranks, bytes);
                 rows.extend(row(
                     (Operation::Bcast, way, None),
@@ -106,13 +109,14 @@ pub fn all(limits: &Limits, measured: &[Observed]) -> Vec<Modelled> {
     rows
 }
 
-/// The ways in which ranks could reduce so many bytes, first the one that they take.
-fn shapes(way: Way, bytes: usize) -> Vec<Shape> {
-    match way {
-        _ if bytes == 8 => vec![Shape::TwoShot],
-        Way::SameGpuIpc => vec![Shape::Leader, Shape::OneShot, Shape::TwoShot, Shape::Ring],
-        _ => vec![Shape::TwoShot, Shape::Ring],
-    }
+/// The ways in which ranks could reduce so many bytes, first the one that they take; none for what rides in frames.
+fn shapes(way: Way, bytes: usize) -> Vec<Option<Shape>> {
+    let shapes = match way {
+        _ if bytes <= 8 => return vec![None],
+        Way::SameGpuIpc => &[Shape::Leader, Shape::OneShot, Shape::TwoShot, Shape::Ring][..],
+        _ => &[Shape::TwoShot, Shape::Ring],
+    };
+    shapes.iter().copied().map(Some).collect()
 }
 
 fn row(

@@ -4,7 +4,7 @@
 //! launch of the kernel until the message has been waited for and the kernel is over. With a kernel that lasts at least
 //! as long as the message, which is seen to here, that is what the OSU benchmarks call overlap: 1 - (T - K) / M.
 
-use warpcomm::{Communicator, Op, Tag};
+use warpcomm::{Communicator, Tag};
 
 use crate::carried::carried;
 use crate::contest::Effort;
@@ -18,6 +18,9 @@ const BYTES: usize = 64 << 20;
 
 /// The rows and columns of the matrix of each kernel: 256 MiB of f32.
 const SHAPE: [usize; 2] = [32_768, 2048];
+
+/// How many times as long as the message the kernels last.
+const LONGER: f64 = 1.2;
 
 /// Measures as one of two ranks: a message from rank 0 to rank 1 through pinned memory, and kernels of one of them.
 pub fn measure(
@@ -36,62 +39,49 @@ pub fn measure(
         buffers.push(gpu.stream.clone_htod(&vec![1 - comm.rank() as u8; bytes])?);
     }
     let mut next = 0;
-    let mut message = |meanwhile: &mut dyn FnMut() -> Result<(), Failure>| {
+    let mut message = || {
         let buffer = &mut buffers[next % count];
         next += 1;
-        let mut waited = Ok(());
         comm.scope(|scope| {
             match comm.rank() {
                 0 => scope.isend(&*buffer, 1, Tag(0)).map(drop)?,
                 _ => scope.irecv(&mut *buffer, 0, Tag(0)).map(drop)?,
             }
-            waited = meanwhile();
             Ok(())
         })?;
-        waited?;
         gpu.stream.synchronize().map_err(Failure::from)
     };
     let compute = gpu.context.new_stream()?;
-    let mut product = Product::new(gpu, rows, columns, gpu.sets(rows * columns * size_of::<f32>()))?;
-    let alone = timing::times(comm, effort, 1.0, || message(&mut || Ok(())))?;
-    for (busy, operation) in [
+    let matrices = gpu.sets(rows * columns * size_of::<f32>());
+    let mut product = Product::new(gpu, rows, columns, matrices)?;
+    let operations = [
         "overlap with the sender's kernel",
         "overlap with the receiver's kernel",
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    ];
+    for (busy, operation) in operations.into_iter().enumerate() {
         let is_busy = comm.rank() == busy;
-        let mut launches = 1;
-        let mut compute_for = |launches: usize| -> Result<(), Failure> {
+        let mut kernel = |launches: usize| -> Result<(), Failure> {
             for _ in 0..if is_busy { launches } else { 0 } {
                 product.launch(&compute)?;
             }
             Ok(())
         };
-        let one = timing::times(comm, effort, 1.0, || {
-            compute_for(1)?;
-            Ok(compute.synchronize()?)
+        let wait = || compute.synchronize().map_err(Failure::from);
+        let [one, alone] = timing::in_turn(comm, effort, |number| match number {
+            0 => kernel(1).and_then(|()| wait()),
+            _ => message(),
         })?;
-        if effort != Effort::Check {
-            launches = (1.2 * alone.median_ns / one.median_ns)
-                .ceil()
-                .clamp(1.0, 10_000.0) as usize;
-            let mut agreed = launches as u64;
-            comm.allreduce_in_place(&mut agreed, Op::Max)?;
-            launches = agreed as usize;
-        }
-        let kernel = timing::times(comm, effort, 1.0, || {
-            compute_for(launches)?;
-            Ok(compute.synchronize()?)
+        // All ranks have the same times.
+        let launches = LONGER * alone.median_ns / one.median_ns;
+        let launches = launches.ceil().clamp(1.0, 10_000.0) as usize;
+        let [kernels, alone, both] = timing::in_turn(comm, effort, |number| match number {
+            0 => kernel(launches).and_then(|()| wait()),
+            1 => message(),
+            _ => kernel(launches).and_then(|()| message()).and_then(|()| wait()),
         })?;
-        let both = timing::times(comm, effort, 1.0, || {
-            compute_for(launches)?;
-            message(&mut || Ok(()))?;
-            Ok(compute.synchronize()?)
-        })?;
-        let (k, m) = (kernel.median_ns, alone.median_ns);
-        let part = 1.0 - (both.median_ns - k.max(m)) / k.min(m);
+        let (k, m) = (kernels.median_ns, alone.median_ns);
+        // What goes beyond is noise.
+        let part = (1.0 - (both.median_ns - k.max(m)) / k.min(m)).clamp(0.0, 1.0);
         measured.targets.push(Verdict::of_part(
             Case {
                 operation,
@@ -108,7 +98,7 @@ pub fn measure(
             part,
         ));
     }
-    carried(None, || message(&mut || Ok(())))?;
+    carried(None, &mut message)?;
     if comm.rank() == 1 {
         all_are(
             &gpu.stream.clone_dtoh(&buffers[0])?,

@@ -25,20 +25,48 @@ pub fn times(
     operations: f64,
     mut call: impl FnMut() -> Result<(), Failure>,
 ) -> Result<Times, Failure> {
-    // The first makes what later ones use again.
-    round(comm, 1, &mut call)?;
+    let [times] = in_turn(comm, effort, |_| call())?;
+    Ok(Times {
+        minimum_ns: times.minimum_ns / operations,
+        median_ns: times.median_ns / operations,
+    })
+}
+
+/// The times of several calls that take turns, so that what else the machine does befalls all of them; `call` gets the
+/// number of one.
+pub fn in_turn<const N: usize>(
+    comm: &Communicator,
+    effort: Effort,
+    mut call: impl FnMut(usize) -> Result<(), Failure>,
+) -> Result<[Times; N], Failure> {
     let all = match effort {
-        Effort::Check => return Ok(Times::of(vec![1.0])),
+        Effort::Check => Duration::ZERO,
         Effort::Quick => Duration::from_millis(100),
         Effort::Full => Duration::from_secs(1),
     };
-    let once = round(comm, 1, &mut call)?.max(1e-9);
-    let repeats = ((ROUND.as_secs_f64() / once) as usize).clamp(1, 1000);
-    let rounds = (all.as_secs_f64() / (once * repeats as f64)) as usize;
-    let times = (0..rounds.clamp(LEAST_ROUNDS, MOST_ROUNDS))
-        .map(|_| Ok(round(comm, repeats, &mut call)? * 1e9 / operations))
-        .collect::<Result<_, Failure>>()?;
-    Ok(Times::of(times))
+    let mut repeats = [1; N];
+    let mut once = 0.0;
+    for (number, repeats) in repeats.iter_mut().enumerate() {
+        // The first makes what later ones use again.
+        round(comm, 1, &mut || call(number))?;
+        if effort == Effort::Check {
+            continue;
+        }
+        let seconds = round(comm, 1, &mut || call(number))?.max(1e-9);
+        *repeats = ((ROUND.as_secs_f64() / seconds) as usize).clamp(1, 1000);
+        once += seconds * *repeats as f64;
+    }
+    if effort == Effort::Check {
+        return Ok([(); N].map(|()| Times::of(vec![1.0])));
+    }
+    let rounds = ((all.as_secs_f64() / once) as usize).clamp(LEAST_ROUNDS, MOST_ROUNDS);
+    let mut times = [(); N].map(|()| Vec::with_capacity(rounds));
+    for _ in 0..rounds {
+        for (number, times) in times.iter_mut().enumerate() {
+            times.push(round(comm, repeats[number], &mut || call(number))? * 1e9);
+        }
+    }
+    Ok(times.map(Times::of))
 }
 
 /// The seconds of one call on the slowest rank.
