@@ -26,7 +26,8 @@ const SHORT: (usize, usize) = (8, 2);
 /// The seconds that a short allreduce may take.
 const SHORT_SECONDS: f64 = 15e-6;
 
-/// Measures as one of the ranks: on hosts unless a path of the pinned kind is forced, and on the GPU if any is.
+/// Measures as one of the ranks: on the GPU by the path that is forced, if any is, and on hosts but where that is pinned
+/// memory, for which as many ranks are started a second time.
 pub fn measure(
     comm: &Communicator,
     effort: Effort,

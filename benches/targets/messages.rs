@@ -31,7 +31,7 @@ pub fn measure(
     let gpu = Gpu::new(comm.device()?, effort == Effort::Check)?;
     let of_gpu = limits.gpu.as_ref().ok_or("the GPU has no limits")?;
     let link = "pinned memory, one way";
-    let plain = |bytes| plain(comm, &gpu, effort, bytes);
+    let plain = |bytes| plain(comm, &gpu, (effort, forced), bytes);
     match forced {
         Forced::SharedPinned | Forced::Staged => {
             for (bytes, target) in [(16 * MIB, 0.8), (64 * MIB, 0.9)] {
@@ -47,7 +47,7 @@ pub fn measure(
         }
         Forced::Ipc => {
             let copy = |bytes: usize| 2.0 * bytes as f64 / of_gpu.copy_bytes_per_second;
-            let (bytes, times) = lent(comm, &gpu, effort, 256 * MIB)?;
+            let (bytes, times) = lent(comm, &gpu, (effort, forced), 256 * MIB)?;
             let limit = Limit {
                 what: "a device copy",
                 seconds: copy(bytes),
@@ -116,26 +116,36 @@ fn shortened(gpu: &Gpu, bytes: usize) -> usize {
 }
 
 /// Messages from and to slices of cudarc.
-fn plain(comm: &Communicator, gpu: &Gpu, effort: Effort, bytes: usize) -> Result<(usize, Times), Failure> {
+fn plain(
+    comm: &Communicator,
+    gpu: &Gpu,
+    how: (Effort, Forced),
+    bytes: usize,
+) -> Result<(usize, Times), Failure> {
     let bytes = shortened(gpu, bytes);
     let of = |content: u8| Ok(gpu.stream.clone_htod(&vec![content; bytes])?);
     let read = |buffer: &CudaSlice<u8>| Ok(gpu.stream.clone_dtoh(buffer)?);
-    Ok((bytes, back_and_forth(comm, gpu, effort, bytes, (of, read))?))
+    Ok((bytes, back_and_forth(comm, gpu, how, bytes, (of, read))?))
 }
 
 /// Messages from and to buffers that other processes copy from.
-fn lent(comm: &Communicator, gpu: &Gpu, effort: Effort, bytes: usize) -> Result<(usize, Times), Failure> {
+fn lent(
+    comm: &Communicator,
+    gpu: &Gpu,
+    how: (Effort, Forced),
+    bytes: usize,
+) -> Result<(usize, Times), Failure> {
     let bytes = shortened(gpu, bytes);
     let of = |content: u8| Ok(DeviceBuffer::from_slice(&gpu.stream, &vec![content; bytes])?);
     let read = |buffer: &DeviceBuffer<u8>| Ok(buffer.to_vec()?);
-    Ok((bytes, back_and_forth(comm, gpu, effort, bytes, (of, read))?))
+    Ok((bytes, back_and_forth(comm, gpu, how, bytes, (of, read))?))
 }
 
 /// Half of a round trip, until the receiver can use what has come.
 fn back_and_forth<B>(
     comm: &Communicator,
     gpu: &Gpu,
-    effort: Effort,
+    (effort, forced): (Effort, Forced),
     bytes: usize,
     (of, read): (
         impl Fn(u8) -> Result<B, Failure>,
@@ -157,10 +167,8 @@ where
         exchange(comm, &gpu.stream, &outgoing[number], &mut incoming[number])
     };
     let times = timing::times(comm, effort, 2.0, &mut call)?;
-    let way = carried(None, &mut call)?;
-    if !way.starts_with("rendezvous") {
-        return Err(format!("a message of {bytes} bytes went as {way:?}").into());
-    }
+    let expected = format!("rendezvous, {}", forced.path());
+    carried(Some(&expected), &mut call)?;
     all_are(&read(&incoming[0])?, 3 - own, "a message")?;
     Ok(times)
 }
