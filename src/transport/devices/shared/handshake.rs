@@ -15,8 +15,11 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::ring::{Discarding, Ring, Sending, WINDOW_BYTES, check_windows};
+use super::receiving::Discarding;
+use super::ring::Ring;
 use super::segment::{Offer, Word};
+use super::sending::Sending;
+use super::windows::{WINDOW_BYTES, check_windows};
 use crate::device::Lane;
 use crate::device::cuda::Window;
 use crate::error::{Error, Result};

@@ -15,11 +15,17 @@
 //!
 //! [`lend`]: crate::device::cuda::lend
 
+mod elements;
 pub(super) mod handshake;
+mod receiving;
 mod ring;
 mod segment;
+mod sending;
 mod socket;
+mod windows;
 
-pub(super) use ring::{Receiving, Ring, Sending};
+pub(super) use receiving::Receiving;
+pub(super) use ring::Ring;
 pub(super) use segment::Loan;
+pub(super) use sending::Sending;
 pub(super) use socket::Listener;
