@@ -70,6 +70,8 @@ mod send_modes;
 mod send_recv;
 mod sendrecv;
 #[cfg(feature = "cuda")]
+mod short;
+#[cfg(feature = "cuda")]
 mod simulated;
 #[cfg(feature = "cuda")]
 mod sweep;
@@ -147,6 +149,8 @@ pub fn cases() -> Vec<Case> {
         #[cfg(feature = "cuda")]
         copies::CASES,
         #[cfg(feature = "cuda")]
+        short::CASES,
+        #[cfg(feature = "cuda")]
         leader::CASES,
         #[cfg(feature = "cuda")]
         overlap::CASES,
@@ -167,6 +171,7 @@ pub fn solos() -> Vec<&'static Solo> {
         #[cfg(feature = "cuda")]
         let solos = solos
             .chain(paths::SOLOS)
+            .chain(short::SOLOS)
             .chain(leaks::SOLOS)
             .chain(two_networks::SOLOS)
             .chain(awareness::SOLOS);

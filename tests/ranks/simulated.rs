@@ -14,7 +14,7 @@ pub const LIVE: [&str; 5] = [
 ];
 
 /// What calls of the driver are counted by.
-const CLASSES: [&str; 18] = [
+const CLASSES: [&str; 19] = [
     "alloc",
     "pinned",
     "copy",
@@ -27,6 +27,7 @@ const CLASSES: [&str; 18] = [
     "event",
     "record",
     "wait",
+    "write",
     "host",
     "synchronize",
     "ipc_get",

@@ -185,13 +185,7 @@ impl Lane {
 
     /// Whether everything that was started is over.
     pub(crate) fn is_idle(&self) -> Result<bool> {
-        // Whatever thread asks.
-        // SAFETY: the stream is alive.
-        let asked = self
-            .gpu
-            .bind()
-            .and_then(|()| unsafe { sys::cuStreamQuery(self.handle) }.result());
-        is_over(asked)
+        is_idle(self.gpu, self.handle)
     }
 
     /// Folds `elements` elements of each input into every output, in the canonical order: of up to 16 inputs each element
@@ -418,8 +412,18 @@ impl Mark {
     }
 }
 
+/// Whether everything that was put in a stream of a GPU is over.
+pub(super) fn is_idle(gpu: &Gpu, stream: sys::CUstream) -> Result<bool> {
+    // Whatever thread asks.
+    // SAFETY: streams of this library are never destroyed.
+    let asked = gpu
+        .bind()
+        .and_then(|()| unsafe { sys::cuStreamQuery(stream) }.result());
+    is_over(asked)
+}
+
 /// What the driver says of work that may be over.
-fn is_over(asked: Result<(), DriverError>) -> Result<bool> {
+pub(super) fn is_over(asked: Result<(), DriverError>) -> Result<bool> {
     match asked {
         Ok(()) => Ok(true),
         Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_READY)) => Ok(false),

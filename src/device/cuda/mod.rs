@@ -14,6 +14,7 @@ mod lane;
 mod page_lock;
 mod pinned;
 mod raw_slice;
+mod signal;
 mod window;
 
 use std::sync::OnceLock;

@@ -6,12 +6,13 @@ use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use cudarc::driver::{result, sys};
+use cudarc::driver::{DriverError, result, sys};
 
 use super::failed;
 use super::gpu::Gpu;
 use super::lane::{Lane, Mark, Waiting};
 use super::page_lock::locked_bytes;
+use super::signal::Signal;
 use crate::error::Result;
 
 /// The smallest slab, a page.
@@ -20,12 +21,33 @@ const SMALLEST_BYTES: usize = 4096;
 /// What the pool keeps for later, as soon as GPUs are done with it; in use there may be more.
 const KEPT_BYTES: usize = 256 << 20;
 
+/// Up to this size slabs have a word behind them, in which a GPU says that it is done with them.
+const SIGNALLED_BYTES: usize = 32 << 10;
+
+/// What such a word takes: a cache line.
+const WORD_BYTES: usize = 64;
+
 /// Page-locked memory of at least the size that was asked for; it goes back to the pool when dropped, and from
 /// there to the next user once the GPU is done with it.
 pub(crate) struct PinnedSlab {
     memory: Memory,
-    /// Until here a GPU uses the memory.
-    mark: Option<Mark>,
+    used: Option<Until>,
+}
+
+/// Until where a GPU uses a slab.
+enum Until {
+    Mark(Mark),
+    /// Of a short message, which waits for little else.
+    Signal(Signal),
+}
+
+impl Until {
+    fn is_over(&self) -> Result<bool> {
+        match self {
+            Until::Mark(mark) => mark.is_over(),
+            Until::Signal(signal) => signal.is_over(),
+        }
+    }
 }
 
 struct Memory {
@@ -33,6 +55,8 @@ struct Memory {
     gpu: &'static Gpu,
     pointer: *mut u8,
     bytes: usize,
+    /// What a GPU has written last to the word behind it, or is to write.
+    signalled: u32,
 }
 
 // SAFETY: the memory belongs to one value at a time, and is reached by raw pointers.
@@ -43,7 +67,7 @@ unsafe impl Sync for Memory {}
 #[derive(Default)]
 struct Pool {
     /// By size in bytes.
-    kept: BTreeMap<usize, Vec<(Memory, Option<Mark>)>>,
+    kept: BTreeMap<usize, Vec<(Memory, Option<Until>)>>,
     usage: PinnedUsage,
 }
 
@@ -116,6 +140,41 @@ fn give_back(surplus: Vec<Memory>) {
     }
 }
 
+impl Memory {
+    fn allocate(gpu: &'static Gpu, bytes: usize) -> Result<Memory, DriverError> {
+        let flags = sys::CU_MEMHOSTALLOC_PORTABLE | sys::CU_MEMHOSTALLOC_DEVICEMAP;
+        let behind = if bytes <= SIGNALLED_BYTES { WORD_BYTES } else { 0 };
+        gpu.bind()?;
+        // SAFETY: the memory belongs to the slab, and is freed as it was allocated.
+        let pointer = unsafe { result::malloc_host(bytes + behind, flags) }?.cast();
+        let memory = Memory {
+            gpu,
+            pointer,
+            bytes,
+            signalled: 0,
+        };
+        if let Some(word) = memory.word() {
+            // SAFETY: new memory, which nobody else has.
+            unsafe { word.write(memory.signalled) };
+        }
+        Ok(memory)
+    }
+
+    /// The word behind a small slab.
+    fn word(&self) -> Option<*mut u32> {
+        // SAFETY: allocated with it.
+        (self.bytes <= SIGNALLED_BYTES).then(|| unsafe { self.pointer.add(self.bytes) }.cast())
+    }
+
+    /// Has a lane's GPU tell by the word when it has come so far; none where it cannot.
+    fn signal(&mut self, lane: &Lane) -> Option<Signal> {
+        let word = self.word()?;
+        self.signalled = self.signalled.wrapping_add(1);
+        // SAFETY: the word is aligned as pages are, and is freed when the signal is over; there is one at a time.
+        unsafe { Signal::put(lane, word, self.signalled) }
+    }
+}
+
 impl PinnedSlab {
     /// A slab of at least `bytes` bytes.
     pub(crate) fn take(gpu: &'static Gpu, bytes: usize) -> Result<PinnedSlab> {
@@ -124,20 +183,14 @@ impl PinnedSlab {
         let memory = match kept {
             Some(memory) => memory,
             None => {
-                let allocated = || {
-                    gpu.bind()?;
-                    // SAFETY: the memory belongs to the slab, and is freed as it was allocated.
-                    unsafe { result::malloc_host(bytes, sys::CU_MEMHOSTALLOC_PORTABLE) }
-                };
                 let what = || format!("cannot allocate {bytes} bytes of page-locked memory");
-                let pointer = allocated().map_err(|error| failed(&what(), error))?.cast();
-                Memory { gpu, pointer, bytes }
+                Memory::allocate(gpu, bytes).map_err(|error| failed(&what(), error))?
             }
         };
         let mut pool = pool();
         pool.usage.slabs_in_use += 1;
         pool.usage.bytes_in_use += bytes;
-        Ok(PinnedSlab { memory, mark: None })
+        Ok(PinnedSlab { memory, used: None })
     }
 
     pub(crate) fn pointer(&self) -> *mut u8 {
@@ -146,8 +199,15 @@ impl PinnedSlab {
 
     /// Says that the lane uses the slab in what was started until now.
     pub(crate) fn used_until_here(&mut self, lane: &Lane) -> Result<()> {
-        self.mark = None;
-        self.mark = Some(lane.mark().inspect_err(|_| lane.wait())?);
+        // Two lanes would write to the word in any order.
+        let signal = match self.used.take() {
+            None => self.memory.signal(lane),
+            Some(_) => None,
+        };
+        self.used = Some(match signal {
+            Some(signal) => Until::Signal(signal),
+            None => Until::Mark(lane.mark().inspect_err(|_| lane.wait())?),
+        });
         Ok(())
     }
 
@@ -159,10 +219,10 @@ impl PinnedSlab {
 
     /// Whether the GPU is done with the slab, and how that ended.
     pub(crate) fn poll_free(&mut self) -> Poll<Result<()>> {
-        match self.mark.as_ref().map_or(Ok(true), Mark::is_over) {
+        match self.used.as_ref().map_or(Ok(true), Until::is_over) {
             Ok(false) => Poll::Pending,
             Ok(true) => {
-                self.mark = None;
+                self.used = None;
                 Poll::Ready(Ok(()))
             }
             Err(error) => Poll::Ready(Err(error)),
@@ -182,7 +242,7 @@ impl Drop for PinnedSlab {
             pool.kept
                 .entry(bytes)
                 .or_default()
-                .push((memory, self.mark.take()));
+                .push((memory, self.used.take()));
             pool.take_beyond(KEPT_BYTES)
         };
         give_back(surplus);
@@ -190,8 +250,8 @@ impl Drop for PinnedSlab {
 }
 
 /// Whether no GPU uses a slab any more. One that has failed does nothing.
-fn is_free((_, mark): &(Memory, Option<Mark>)) -> bool {
-    mark.as_ref().is_none_or(|mark| mark.is_over().unwrap_or(true))
+fn is_free((_, used): &(Memory, Option<Until>)) -> bool {
+    used.as_ref().is_none_or(|used| used.is_over().unwrap_or(true))
 }
 
 impl Pool {

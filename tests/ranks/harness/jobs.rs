@@ -107,8 +107,13 @@ const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks", "overlap::beside_a
 const SAMPLE_OF_MODULES: &[&str] = &["send_recv", "bcast", "gatherv", "alltoallv", "allreduce", "scan"];
 
 /// The modules, and single cases of others, whose cases need a driver that fails on demand, and counts.
-const MODULES_OF_SIMULATED_DEVICES: &[&str] =
-    &["sweep", "copies", "leader", "overlap::an_idle_engine_asks_no_gpu"];
+const MODULES_OF_SIMULATED_DEVICES: &[&str] = &[
+    "sweep",
+    "copies",
+    "short",
+    "leader",
+    "overlap::an_idle_engine_asks_no_gpu",
+];
 
 /// With how many ranks cases run with buffers elsewhere, where only a sample is asked for.
 struct Placed {

@@ -21,7 +21,9 @@ const SLACK: &[(&str, u64)] = &[
     ("mappings", 32),
     // As many are kept for later as were ever in use at once, of which the transfers before have seen nearly all.
     ("streams", 4),
-    ("events", 8),
+    // So are events; and what is free of the memory below has one each, of which there is more the more buffers there ever
+    // were at once.
+    ("events", 32),
     // The memory of buffers that other processes can copy from: at most 64 MiB of it are kept, and what was lent until it is
     // closed. A peer has it open meanwhile.
     ("device_allocations", 40),

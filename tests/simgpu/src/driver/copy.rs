@@ -2,7 +2,7 @@
 
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 use super::context::Context;
 use super::failure::Outcome;
@@ -196,6 +196,22 @@ fn locate(context: &Context, address: u64, bytes: u64, access: Access) -> Outcom
 unsafe fn read(address: u64, bytes: u64) -> Vec<u8> {
     // SAFETY: as the caller says.
     unsafe { std::slice::from_raw_parts(address as *const u8, bytes as usize) }.to_vec()
+}
+
+/// Writes a word in the order of a stream, behind a fence for the whole system.
+pub fn write_word(stream: &Arc<Stream>, address: u64, value: u32) -> Result {
+    const BYTES: u64 = size_of::<u32>() as u64;
+    let is_managed = |address| memory::find(address).is_some_and(|found| found.kind == memory::Kind::Managed);
+    if !address.is_multiple_of(BYTES) || is_managed(address) {
+        return Err(Status::ERROR_INVALID_VALUE);
+    }
+    place(address, BYTES, Claim::Device)?;
+    stream.enqueue(move |context: &Arc<Context>| {
+        let (_kept, pointer) = locate(context, address, BYTES, Access::Write)?;
+        // SAFETY: aligned as its address, inside one allocation, and whoever else looks at it does so atomically.
+        unsafe { AtomicU32::from_ptr(pointer.cast()) }.store(value, Release);
+        Ok(())
+    })
 }
 
 /// Fills an area with a value of 1, 2 or 4 bytes, in the order of a stream. The width is in bytes.

@@ -201,5 +201,8 @@ pub fn usable(handle: usize) -> Result<(Arc<Event>, Arc<Context>)> {
     let event = of(handle)?;
     let context = Context::of(event.context)?;
     context.check()?;
-    Ok((event, context))
+    match event.shared.as_ref().is_some_and(|shared| shared.is_destroyed()) {
+        true => Err(Status::ERROR_INVALID_HANDLE),
+        false => Ok((event, context)),
+    }
 }

@@ -48,6 +48,8 @@ define! {
     Record "record";
     /// A stream is made to wait for an event.
     Wait "wait";
+    /// A stream is made to write a word.
+    Write "write";
     /// A host function is put into a stream.
     Host "host";
     /// The host waits, or asks whether it would have to.

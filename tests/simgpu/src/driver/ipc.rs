@@ -376,6 +376,11 @@ impl SharedEvent {
         self.control.cell(self.cell)
     }
 
+    /// Whether the process that made the event has destroyed it: then nothing may be done with it any more.
+    pub fn is_destroyed(&self) -> bool {
+        self.state().id.load(Acquire) != self.id
+    }
+
     /// The number of a new recording.
     pub fn begin(&self) -> u32 {
         self.state().recorder.store(process::id(), Relaxed);
@@ -388,6 +393,9 @@ impl SharedEvent {
     }
 
     pub fn complete(&self, number: u32) {
+        if self.is_destroyed() {
+            return;
+        }
         let completed = &self.state().completed;
         completed.fetch_max(number, AcqRel);
         // SAFETY: the word is mapped as long as `self`.
@@ -398,7 +406,7 @@ impl SharedEvent {
         self.state().completed.load(Acquire) >= number
     }
 
-    /// Waits for a recording; fails if the process that made it has ended.
+    /// Waits for a recording; fails if the process that made it has ended, or the event was destroyed.
     pub fn wait(&self, number: u32) -> Outcome {
         const LOOK_AFTER: Duration = Duration::from_millis(100);
         let time = libc::timespec {
@@ -410,6 +418,12 @@ impl SharedEvent {
             let now = completed.load(Acquire);
             if now >= number {
                 return Ok(());
+            }
+            if self.is_destroyed() {
+                return Err(Failure {
+                    status: Status::ERROR_LAUNCH_FAILED,
+                    text: "an event was destroyed by the process that made it, before it was over".into(),
+                });
             }
             let recorder = self.state().recorder.load(Relaxed);
             // SAFETY: signal 0 only asks whether there is such a process.

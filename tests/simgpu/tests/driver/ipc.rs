@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::ptr;
 
-use cudarc::driver::sys::{CUdeviceptr, CUevent, CUipcEventHandle, CUipcMemHandle};
+use cudarc::driver::sys::{CUdeviceptr, CUevent, CUipcEventHandle, CUipcMemHandle, CUresult};
 
 use crate::cases;
 use crate::support::*;
@@ -18,6 +18,8 @@ cases! {
     nonsense_is_refused;
     memory_of_another_device_needs_peer_access [SIMGPU_DEVICES = "2", SIMGPU_PEER = "0"];
     events_are_shared;
+    either_process_records_a_shared_event;
+    an_event_that_its_process_has_destroyed_is_refused;
     an_event_of_a_killed_process_fails [SIMGPU_QUIET = "1"];
 }
 
@@ -106,6 +108,20 @@ pub fn other(scene: &str) {
                 ok!(cuMemsetD8Async(address, 9, 64, stream));
                 ok!(cuEventRecord(event, stream));
                 "recorded".into()
+            }
+            "wait" => {
+                ok!(cuStreamWaitEvent(stream, event, 0));
+                ok!(cuMemsetD8Async(address, 3, 64, stream));
+                let is_over = code!(cuStreamQuery(stream)) == CUresult::CUDA_SUCCESS;
+                format!("{is_over}")
+            }
+            "synchronize" => {
+                ok!(cuStreamSynchronize(stream));
+                "synchronized".into()
+            }
+            "destroy" => {
+                ok!(cuEventDestroy_v2(event));
+                "destroyed".into()
             }
             "open" => {
                 gate.take().unwrap().open();
@@ -232,6 +248,42 @@ fn events_are_shared() {
     ok!(cuEventQuery(event));
     // SAFETY: the copy has ended.
     assert_eq!(unsafe { ptr::read_volatile(host) }, 9);
+}
+
+fn either_process_records_a_shared_event() {
+    enter(0);
+    let mut other = Other::start();
+    let (address, mut event): (_, CUevent) = (open(other.memory()), ptr::null_mut());
+    ok!(cuIpcOpenEventHandle(&mut event, other.event()));
+    let (stream, host) = (stream(NON_BLOCKING), pinned(64));
+    let gate = Gate::close(stream);
+    ok!(cuMemcpyDtoHAsync_v2(host.cast(), address, 64, stream));
+    ok!(cuEventRecord(event, stream));
+    // The process that has made the event waits for what this one does.
+    assert_eq!(other.tell("wait"), "false");
+    gate.open();
+    ok!(cuStreamSynchronize(stream));
+    other.tell("synchronize");
+    // SAFETY: the copy has ended.
+    assert_eq!(unsafe { ptr::read_volatile(host) }, 1);
+    assert_eq!(read(address, 1), [3]);
+    // An event that was opened is not handed on.
+    fails!(CUDA_ERROR_INVALID_HANDLE: cuIpcGetEventHandle(&mut CUipcEventHandle { reserved: [0; 64] }, event));
+}
+
+fn an_event_that_its_process_has_destroyed_is_refused() {
+    enter(0);
+    let mut other = Other::start();
+    let (mut event, handle) = (ptr::null_mut(), other.event());
+    ok!(cuIpcOpenEventHandle(&mut event, handle));
+    other.tell("destroy");
+    let stream = stream(NON_BLOCKING);
+    fails!(CUDA_ERROR_INVALID_HANDLE: cuEventRecord(event, stream));
+    fails!(CUDA_ERROR_INVALID_HANDLE: cuEventQuery(event));
+    fails!(CUDA_ERROR_INVALID_HANDLE: cuStreamWaitEvent(stream, event, 0));
+    fails!(CUDA_ERROR_INVALID_HANDLE: cuIpcOpenEventHandle(&mut ptr::null_mut(), handle));
+    ok!(cuEventDestroy_v2(event));
+    assert_eq!(counter("events"), 0);
 }
 
 fn an_event_of_a_killed_process_fails() {

@@ -25,6 +25,7 @@ cases! {
     a_destroyed_stream_finishes_its_work;
     hundreds_of_streams_work_at_once;
     streams_know_themselves;
+    a_stream_writes_a_word_behind_its_copies [SIMGPU_DELAY = "300", SIMGPU_QUIET = "1"];
 }
 
 fn byte(pointer: *const u8) -> u8 {
@@ -273,4 +274,44 @@ fn streams_know_themselves() {
     assert_eq!((priority, least), (greatest, 0));
     fails!(CUDA_ERROR_INVALID_VALUE: cuStreamCreate(&mut first, 64));
     fails!(CUDA_ERROR_INVALID_HANDLE: cuStreamSynchronize(0x1234_0000 as CUstream));
+}
+
+fn a_stream_writes_a_word_behind_its_copies() {
+    enter(0);
+    let (stream, source, host) = (stream(NON_BLOCKING), alloc(64), pinned(128));
+    let word = host.wrapping_add(64).cast::<u32>();
+    for round in 1..=20u8 {
+        ok!(cuMemsetD8Async(source, round, 64, stream));
+        ok!(cuMemcpyDtoHAsync_v2(host.cast(), source, 64, stream));
+        ok!(cuStreamWriteValue32_v2(
+            stream,
+            word as u64,
+            round.into(),
+            u32::from(round % 2)
+        ));
+        // SAFETY: the word is aligned, and nobody writes to it but the stream.
+        while unsafe { AtomicU32::from_ptr(word) }.load(SeqCst) != round.into() {
+            std::thread::yield_now();
+        }
+        assert_eq!(byte(host.wrapping_add(63)), round);
+    }
+    // Device memory as well; and nothing else.
+    ok!(cuStreamWriteValue32_v2(stream, source + 4, 7, 0));
+    ok!(cuStreamSynchronize(stream));
+    assert_eq!(read(source, 12), [20, 20, 20, 20, 7, 0, 0, 0, 20, 20, 20, 20]);
+    let (mut managed, mut pageable) = (0, [0u32; 4]);
+    ok!(cuMemAllocManaged(&mut managed, 8, 1));
+    for address in [source + 2, source + 64, managed, pageable.as_mut_ptr() as u64, 0] {
+        fails!(CUDA_ERROR_INVALID_VALUE: cuStreamWriteValue32_v2(stream, address, 1, 0));
+    }
+    fails!(CUDA_ERROR_INVALID_VALUE: cuStreamWriteValue32_v2(stream, source, 1, 2));
+    // A device that has failed writes nothing.
+    assert_eq!(
+        launch(function(load(PTX), "stop"), stream, &mut []),
+        CUresult::CUDA_SUCCESS
+    );
+    ok!(cuStreamWriteValue32_v2(stream, word as u64, 21, 0));
+    assert_ne!(code!(cuStreamSynchronize(stream)), CUresult::CUDA_SUCCESS);
+    // SAFETY: as above.
+    assert_eq!(unsafe { AtomicU32::from_ptr(word) }.load(SeqCst), 20);
 }

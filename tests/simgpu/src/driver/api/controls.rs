@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::string;
+use super::{CALLS, string};
 use crate::driver::faults::{self, Class, Faults};
 use crate::driver::status::Status;
 use crate::driver::{context, copy, event, ipc, memory, module, stream};
@@ -47,8 +47,8 @@ unsafe extern "C" fn simgpu_set_thread_fault(list: *const c_char) -> c_int {
 
 /// What there is, by name: `device_allocations`, `device_bytes`, `pinned_allocations`, `pinned_bytes`,
 /// `streams`, `events`, `modules`, `contexts`, `ipc_handles`; how many bytes were copied, `bytes_to_device`,
-/// `bytes_to_host` and `bytes_on_device`, and how often a call has waited for a device, `host_waits`; how many calls were
-/// made to fail, `faults`; and how many calls of a class of faults there were, by the name of the class. The greatest
+/// `bytes_to_host` and `bytes_on_device`, and how often a call has waited for a device, `host_waits`; how many calls there
+/// were, `calls`, and how many of them were made to fail, `faults`; and how many calls of a class of faults there were, by the name of the class. The greatest
 /// number for any other name.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn simgpu_counter(name: *const c_char) -> u64 {
@@ -68,6 +68,7 @@ unsafe extern "C" fn simgpu_counter(name: *const c_char) -> u64 {
         "bytes_to_host" => copy::TO_HOST.load(Relaxed),
         "bytes_on_device" => copy::ON_DEVICE.load(Relaxed),
         "host_waits" => stream::HOST_WAITS.load(Relaxed),
+        "calls" => CALLS.load(Relaxed),
         "faults" => faults::fired(),
         _ => match Class::ALL.iter().find(|class| class.name() == name) {
             Some(&class) => faults::calls(class),

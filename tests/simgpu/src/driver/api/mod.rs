@@ -25,6 +25,7 @@ mod unsupported;
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::status::{Result, Status};
 
@@ -33,8 +34,12 @@ thread_local! {
     static IN_HOST_FUNCTION: Cell<bool> = const { Cell::new(false) };
 }
 
+/// How often a program has called the driver.
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
 /// Runs the body of a function of the driver.
 fn call(body: impl FnOnce() -> Result) -> c_int {
+    CALLS.fetch_add(1, Relaxed);
     if IN_HOST_FUNCTION.get() {
         return Status::ERROR_NOT_PERMITTED.0;
     }

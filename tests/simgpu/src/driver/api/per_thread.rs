@@ -39,6 +39,7 @@ with_stream! {
     cuStreamSynchronize_ptsz = streams::cuStreamSynchronize(;);
     cuStreamQuery_ptsz = streams::cuStreamQuery(;);
     cuStreamWaitEvent_ptsz = streams::cuStreamWaitEvent(; event: usize, flags: c_uint);
+    cuStreamWriteValue32_v2_ptsz = streams::cuStreamWriteValue32_v2(; address: u64, value: u32, flags: c_uint);
     cuStreamAddCallback_ptsz = streams::cuStreamAddCallback(
         ; callback: Option<Callback>, data: *mut c_void, flags: c_uint
     );

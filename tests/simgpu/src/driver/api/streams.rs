@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_uint, c_void};
 
 use super::{IN_HOST_FUNCTION, call, give};
 use crate::driver::context;
+use crate::driver::copy;
 use crate::driver::event;
 use crate::driver::faults::{self, Class};
 use crate::driver::machine::machine;
@@ -39,6 +40,24 @@ unsafe extern "C" fn cuStreamDestroy_v2(stream: usize) -> c_int {
     call(|| {
         machine()?;
         stream::destroy(stream)
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamWriteValue32_v2(
+    stream: usize,
+    address: u64,
+    value: u32,
+    flags: c_uint,
+) -> c_int {
+    const NO_MEMORY_BARRIER: c_uint = 1;
+    call(|| {
+        let stream = stream::of(stream)?;
+        faults::check(Class::Write)?;
+        match flags & !NO_MEMORY_BARRIER {
+            0 => copy::write_word(&stream, address, value),
+            _ => Err(Status::ERROR_INVALID_VALUE),
+        }
     })
 }
 

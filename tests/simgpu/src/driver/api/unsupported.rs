@@ -40,7 +40,7 @@ unsupported! {
     cuOccupancyMaxActiveClusters cuOccupancyMaxPotentialClusterSize cuProfilerStart cuProfilerStop
     cuSignalExternalSemaphoresAsync cuStreamBatchMemOp_v2 cuStreamBeginCapture_v2 cuStreamCopyAttributes
     cuStreamEndCapture cuStreamGetAttribute cuStreamGetCaptureInfo_v2 cuStreamSetAttribute
-    cuStreamWaitValue32_v2 cuStreamWaitValue64_v2 cuStreamWriteValue32_v2 cuStreamWriteValue64_v2
+    cuStreamWaitValue32_v2 cuStreamWaitValue64_v2 cuStreamWriteValue64_v2
     cuSurfObjectCreate cuTexObjectCreate cuThreadExchangeStreamCaptureMode cuUserObjectCreate
     cuWaitExternalSemaphoresAsync
 }
