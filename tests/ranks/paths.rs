@@ -10,6 +10,7 @@ use warpcomm::{
 };
 
 use super::common::still_works;
+use super::copies::expected_path;
 use super::device::Gate;
 use super::lifecycle::{rank_by_launcher, with_world};
 use super::simulated::Simulated;
@@ -176,6 +177,26 @@ pub const SOLOS: &[Solo] = &[
         start: Start::RanksWithGpus(2),
         environment: &[],
         program: || with_world(a_lent_buffer_that_cannot_be_opened),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "events_that_cannot_be_exported",
+        start: Start::RanksWithGpus(3),
+        environment: &[],
+        program: || {
+            with_world(|world| copies_without_events(world, 0, "ipc_get:3=2", "cannot export an event"))
+        },
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "events_that_cannot_be_opened",
+        start: Start::RanksWithGpus(3),
+        environment: &[],
+        program: || {
+            with_world(|world| copies_without_events(world, 1, "ipc_open:3=2", "cannot open an event"))
+        },
         release: None,
         expect: |ended| ended.check(true, &[]),
     },
@@ -641,24 +662,69 @@ fn buffers_of_the_library_are_lent(comm: &Communicator) -> Outcome {
     assert_same(&found.to_vec()?, &vector::<f32>(6, next, LENGTH), || {
         "a whole lent buffer".to_owned()
     });
-    // What is written after the send has returned does not travel: not even at the end, which is copied last.
-    const LONG: usize = 24 << 20;
-    for round in 0..4u8 {
-        let mut bytes = DeviceBuffer::from_slice(&stream, &vec![round; LONG])?;
-        let mut received = DeviceBuffer::<u8>::zeros(&stream, LONG)?;
-        comm.scope(|scope| {
-            scope.irecv(&mut received, previous, Tag(3))?;
-            comm.send(&bytes, next, Tag(3))
-        })?;
-        stream.memset_zeros(&mut bytes.try_slice_mut(LONG - 4096..).expect("as many"))?;
-        stream.synchronize()?;
-        assert!(received.to_vec()? == vec![round; LONG], "round {round}");
+    for round in 0..4 {
+        what_is_written_later_does_not_travel(comm, &stream, round)?;
     }
     stream.memset_zeros(&mut own)?;
     assert_eq!(own.to_vec()?, vec![0.0; LENGTH]);
     let mut sums = DeviceBuffer::from_slice(&stream, &vec![1.0f32; LENGTH])?;
     comm.allreduce_in_place(&mut sums, Op::Sum)?;
     assert_eq!(sums.to_vec()?, vec![comm.size() as f32; LENGTH]);
+    still_works(comm)
+}
+
+/// What is written after a send has returned does not travel: not even at the end, which is copied last. How often the
+/// send of this rank has had a stream wait for something.
+fn what_is_written_later_does_not_travel(
+    comm: &Communicator,
+    stream: &Arc<CudaStream>,
+    round: u8,
+) -> Result<u64, Failure> {
+    const LONG: usize = 24 << 20;
+    let driver = Simulated::load()?;
+    let mut waits = 0;
+    for from in 0..comm.size() {
+        let to = (from + 1) % comm.size();
+        if comm.rank() == from {
+            let mut bytes = DeviceBuffer::from_slice(stream, &vec![round; LONG])?;
+            let before = driver.count("wait");
+            comm.send(&bytes, to, Tag(3))?;
+            waits = driver.count("wait") - before;
+            stream.memset_zeros(&mut bytes.try_slice_mut(LONG - 4096..).expect("as many"))?;
+            stream.synchronize()?;
+        } else if comm.rank() == to {
+            let mut received = DeviceBuffer::<u8>::zeros(stream, LONG)?;
+            comm.recv(&mut received, from, Tag(3))?;
+            assert!(received.to_vec()? == vec![round; LONG], "round {round}");
+        }
+        comm.barrier()?;
+    }
+    Ok(waits)
+}
+
+fn copies_without_events(comm: &Communicator, rank: usize, fault: &str, reason: &str) -> Outcome {
+    let stream = stream(comm)?;
+    let driver = Simulated::load()?;
+    if comm.rank() == rank {
+        driver.set(fault);
+    }
+    message(comm, [0, 1], [Place::Device; 2])?;
+    assert_eq!(driver.fired(), u64::from(comm.rank() == rank));
+    if comm.rank() == 0 {
+        expect_path(comm, 1, expected_path(comm), reason);
+    }
+    let mut waits = 0;
+    for round in 0..3 {
+        waits = what_is_written_later_does_not_travel(comm, &stream, round)?;
+    }
+    // Other pairs have events: one stream more waits, that of the lent elements for their copy.
+    let mut all = vec![0; comm.size()];
+    comm.allgather(&[waits], &mut all)?;
+    assert!(
+        all[1..].iter().all(|&with_event| with_event == all[0] + 1),
+        "{all:?}"
+    );
+    lent_message(comm, &stream, LENGTH)?;
     still_works(comm)
 }
 

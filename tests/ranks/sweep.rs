@@ -31,6 +31,7 @@ sweeps! {
     also nobody_has_pinned_memory;
     an_eager_message: send_recv, EAGER;
     a_message_in_rendezvous: send_recv, DIRECT;
+    a_lent_message: lent_send_recv, DIRECT;
     sendrecv_of_eager_messages: sendrecv, EAGER;
     sendrecv_in_rendezvous: sendrecv, DIRECT;
     requests_of_eager_messages: requests, EAGER;
@@ -85,6 +86,7 @@ const CLASSES: &[(&str, bool)] = &[
     ("launch", false),
     ("record", false),
     ("wait", false),
+    ("write", false),
     ("pinned", true),
     ("module", true),
     ("function", true),
@@ -180,6 +182,25 @@ fn send_recv(on: &Rank<'_>, length: usize) -> Result<()> {
         received.and(sent)
     })?;
     on.assert_same(&received, &vector::<f32>(1, previous(comm), length), "recv");
+    Ok(())
+}
+
+fn lent_send_recv(on: &Rank<'_>, length: usize) -> Result<()> {
+    let comm = on.comm;
+    let own = buffer(on, &on.own(length));
+    let mut received = buffer(on, &vec![0.0; length]);
+    on.run(|| {
+        comm.scope(|scope| {
+            scope.irecv(&mut received, previous(comm), Tag(0))?;
+            scope.isend(&own, next(comm), Tag(0))?;
+            Ok(())
+        })
+    })?;
+    on.assert_same(
+        &received,
+        &vector::<f32>(1, previous(comm), length),
+        "a lent message",
+    );
     Ok(())
 }
 
@@ -568,6 +589,14 @@ fn at_every_call(comm: &Communicator, scenario: Scenario, length: usize) -> Outc
             .with_algorithm("reduce", algorithm)?,
     };
     let comm = &comm;
+    let on = |list| Rank {
+        comm,
+        stream: Arc::clone(&stream),
+        faults: &faults,
+        list,
+    };
+    // Ranks find out which paths there are between them, and take the next best where a call fails.
+    one_round(&on(String::new()), scenario, length)?;
     let mut live = Vec::new();
     // Buffers of the library are kept with an event each, so that it takes longer until there are enough.
     let passes = PASSES + usize::from(length == LED);
@@ -578,13 +607,7 @@ fn at_every_call(comm: &Communicator, scenario: Scenario, length: usize) -> Outc
                 assert!(call < MANY, "every {class} fails");
                 let list = format!("{class}:{call}=2");
                 println!("{list}");
-                let on = Rank {
-                    comm,
-                    stream: Arc::clone(&stream),
-                    faults: &faults,
-                    list,
-                };
-                if !one_round(&on, scenario, length)? {
+                if !one_round(&on(list), scenario, length)? {
                     break;
                 }
                 call = if is_kept { 2 } else { call + 1 };
@@ -631,7 +654,7 @@ fn one_round(on: &Rank<'_>, scenario: Scenario, length: usize) -> Result<bool, c
     );
     let class = on.list.split(':').next().unwrap_or("");
     // What orders streams can wait instead, and what cudarc does in a drop it tells later.
-    let may_be_survived = ["record", "wait", "event"].contains(&class);
+    let may_be_survived = ["record", "wait", "write", "event"].contains(&class);
     assert!(!met || failed || may_be_survived, "{}: nobody is told", on.list);
     still_works(comm)?;
     on.stream.synchronize()?;

@@ -14,6 +14,7 @@ mod lane;
 mod page_lock;
 mod pinned;
 mod raw_slice;
+mod shared_event;
 mod signal;
 mod window;
 
@@ -35,6 +36,7 @@ pub(crate) use page_lock::PageLock;
 pub(crate) use pinned::PinnedSlab;
 pub use pinned::{PinnedUsage, pinned_usage, release_pinned};
 pub use raw_slice::{MemoryKind, RawSlice};
+pub(crate) use shared_event::SharedEvent;
 pub(crate) use window::{Handle, OpenWindow, Window};
 
 /// Whether device buffers can be used: there is a driver, and it finds a GPU.

@@ -68,11 +68,14 @@ struct Shared {
     pinned: Option<Result<(), String>>,
     /// Along which path they have a window of the sender's GPU, or why they have none.
     ipc: Option<Result<Path, String>>,
+    /// Whether they have events for it, or why not, as far as this end knows.
+    events: Result<(), String>,
 }
 
 /// What a handshake has brought.
 pub(super) enum Found {
-    Ipc(Path),
+    /// And why without events, as far as this end knows.
+    Ipc(Path, Result<(), String>),
     /// And why no CUDA IPC, where that was asked for.
     Pinned(String),
 }
@@ -380,6 +383,11 @@ impl Links {
         self.state().rings.contains_key(&key)
     }
 
+    /// Whether no GPU, of this rank or a peer, is at memory that they share and no message uses.
+    pub(super) fn are_quiet(&self) -> bool {
+        self.state().rings.values().all(|ring| ring.is_quiet())
+    }
+
     /// Closes what senders want to be closed.
     pub(super) fn close_windows(&self) {
         for ring in self.state().rings.values() {
@@ -396,7 +404,7 @@ impl Links {
             _ => None,
         };
         let found = match &agreed {
-            Ok((Ok(Found::Ipc(path)), _)) => Ok(*path),
+            Ok((Ok(Found::Ipc(path, _)), _)) => Ok(*path),
             Ok((Ok(Found::Pinned(_)), _)) => Ok(Path::SharedPinned),
             Ok((Err(reason), _)) | Err(reason) => Err(reason.clone()),
         };
@@ -408,9 +416,12 @@ impl Links {
                     link: waybill.link,
                     pinned: None,
                     ipc: None,
+                    events: Ok(()),
                 });
                 match found {
-                    Ok(Found::Ipc(path)) => shared.ipc = Some(Ok(path)),
+                    Ok(Found::Ipc(path, events)) => {
+                        (shared.ipc, shared.events) = (Some(Ok(path)), events);
+                    }
                     Ok(Found::Pinned(reason)) => {
                         shared.pinned = Some(Ok(()));
                         if is_for_ipc {
@@ -518,7 +529,11 @@ impl Links {
                     Path::SameGpuIpc => "both ranks use one GPU of a node",
                     _ => "one rank's GPU reaches the other's",
                 };
-                return Ok(Some(ChosenPath::new(*path, reason)));
+                let why_no_events = match &shared.events {
+                    Ok(()) => String::new(),
+                    Err(reason) => format!("; hosts wait for copies, without events: {reason}"),
+                };
+                return Ok(Some(ChosenPath::new(*path, format!("{reason}{why_no_events}"))));
             }
             Some(Err(reason)) => Some(reason.as_str()),
         };

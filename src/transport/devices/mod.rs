@@ -941,6 +941,11 @@ impl Transport for Devices {
 
     fn flush(&self) {
         self.drive();
+        // A process that ends takes away what a peer's GPU still reads, or what it waits for.
+        let flushed = Instant::now();
+        while !self.links.are_quiet() && flushed.elapsed() < PATIENCE {
+            std::thread::yield_now();
+        }
         // What nobody can complete any more may still be read by the inner transport.
         let mut state = self.state();
         let State { long, orphans, .. } = &mut *state;

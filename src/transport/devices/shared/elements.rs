@@ -35,10 +35,19 @@ impl Elements {
         }
     }
 
-    /// Copies between elements and a slot, and says until when a GPU does.
+    /// Starts to copy between elements and a slot or what is lent.
     ///
     /// # Safety
-    /// Both are valid for so many bytes until then, and nobody else uses the target meanwhile.
+    /// Both are valid for so many bytes until a GPU has done it, and nobody else uses the target meanwhile.
+    pub(super) unsafe fn start(&self, source: *const u8, target: *mut u8, bytes: usize) -> Result<()> {
+        // SAFETY: the caller's promise.
+        unsafe { device(self.lane.as_deref()).copy(source, target, bytes) }
+    }
+
+    /// Starts to copy between elements and a slot, and says until when a GPU does.
+    ///
+    /// # Safety
+    /// As for [`start`](Self::start).
     pub(super) unsafe fn copy(
         &self,
         source: *const u8,
@@ -46,7 +55,7 @@ impl Elements {
         bytes: usize,
     ) -> Result<Option<Mark>> {
         // SAFETY: the caller's promise.
-        unsafe { device(self.lane.as_deref()).copy(source, target, bytes) }?;
+        unsafe { self.start(source, target, bytes) }?;
         let Some(lane) = &self.lane else {
             return Ok(None);
         };

@@ -17,11 +17,10 @@ use std::task::Poll;
 
 use super::receiving::Discarding;
 use super::ring::Ring;
-use super::segment::{Offer, Word};
+use super::segment::Word;
 use super::sending::Sending;
-use super::windows::{WINDOW_BYTES, check_windows};
+use super::windows::Own;
 use crate::device::Lane;
-use crate::device::cuda::Window;
 use crate::error::{Error, Result};
 use crate::path::Path;
 use crate::transport::devices::letter::Letter;
@@ -42,8 +41,8 @@ enum Note {
     Refused(String),
     /// They do, and why without a window, if one is asked for.
     Memory(String),
-    /// They do, with a window; the receiver tells along which path.
-    Window(Path),
+    /// They do, with a window; the receiver tells along which path, and why without events, if the sender has some.
+    Window(Path, String),
 }
 
 impl Note {
@@ -51,7 +50,7 @@ impl Note {
         let (code, reason) = match self {
             Note::Refused(reason) => (0, reason.as_str()),
             Note::Memory(reason) => (1, reason.as_str()),
-            Note::Window(path) => (*path as u8, ""),
+            Note::Window(path, reason) => (*path as u8, reason.as_str()),
         };
         let mut end = reason.len().min(NOTE_BYTES - 1);
         while !reason.is_char_boundary(end) {
@@ -66,7 +65,7 @@ impl Note {
         let reason = || String::from_utf8_lossy(reason).into_owned();
         Some(match (code, Path::from_code(code)) {
             (1, _) => Note::Memory(reason()),
-            (_, Some(path)) if path.is_ipc() => Note::Window(path),
+            (_, Some(path)) if path.is_ipc() => Note::Window(path, reason()),
             _ => Note::Refused(reason()),
         })
     }
@@ -112,7 +111,7 @@ pub(in super::super) struct Proposing {
     lane: Option<Arc<Lane>>,
     /// What was proposed, or why nothing.
     ring: Result<Arc<Ring>, String>,
-    window: Option<Window>,
+    window: Option<Own>,
     sent: Letter,
     /// Why the proposal could not be sent.
     failure: Option<Error>,
@@ -160,7 +159,7 @@ impl Proposing {
             (Ok(ring), Some(lane)) => match offer(ring, lane) {
                 Ok(window) => {
                     self.window = Some(window);
-                    Note::Window(Path::PeerGpuIpc)
+                    Note::Window(Path::PeerGpuIpc, String::new())
                 }
                 Err(error) => Note::Memory(error.message().to_string()),
             },
@@ -188,11 +187,16 @@ impl Proposing {
                 self.window = None;
                 lock_pages(ring, self.lane.as_ref()).map(|()| Found::Pinned(reason))
             }
-            Some(Note::Window(path)) => {
-                if let Some(window) = self.window.take() {
-                    ring.keep_window(window);
+            Some(Note::Window(path, why_no_events)) => {
+                let mut events = match why_no_events.is_empty() {
+                    true => Ok(()),
+                    false => Err(why_no_events),
+                };
+                if let Some(own) = self.window.take() {
+                    events = own.why_no_events().and(events);
+                    ring.keep_window(own);
                 }
-                Ok(Found::Ipc(path))
+                Ok(Found::Ipc(path, events))
             }
         }
     }
@@ -211,19 +215,11 @@ fn propose(line: &Line, links: &Links, waybill: &Waybill) -> Result<Arc<Ring>, S
 }
 
 /// Makes a window and says in the memory how to open it.
-fn offer(ring: &Ring, lane: &Lane) -> Result<Window> {
-    let gpu = lane.gpu();
-    check_windows()?;
-    let window = Window::new(gpu, WINDOW_BYTES)?;
-    let offer = Offer {
-        handle: window.handle()?,
-        gpu: gpu.uuid()?,
-        secret: RandomState::new().build_hasher().finish(),
-    };
-    // SAFETY: the window is longer, and nobody else knows it.
-    unsafe { gpu.write_now(window.address(), offer.secret) }?;
-    ring.segment().offer(&offer);
-    Ok(window)
+fn offer(ring: &Ring, lane: &Lane) -> Result<Own> {
+    let mut own = Own::new(lane.gpu())?;
+    let secret = RandomState::new().build_hasher().finish();
+    ring.segment().offer(&own.offer(secret)?);
+    Ok(own)
 }
 
 fn lock_pages(ring: &Ring, lane: Option<&Arc<Lane>>) -> Result<(), String> {
@@ -374,8 +370,8 @@ impl Answering {
         Ring::take_given(self.links.listener()?, number)
     }
 
-    /// Opens the window that the sender offers, and sees that it is that.
-    fn open(&self, ring: &Ring) -> Result<Path, String> {
+    /// Opens the window that the sender offers, and sees that it is that; along which path, and why without events.
+    fn open(&self, ring: &Ring) -> Result<(Path, String), String> {
         let lane = self.lane.as_ref().ok_or("the elements go to a host")?;
         // Of a handshake that was given up.
         ring.forget_window();
@@ -387,14 +383,14 @@ impl Answering {
         if proved.is_err() {
             ring.forget_window();
         }
-        proved.map(|()| path)
+        proved.map(|()| (path, ring.why_no_events(lane.gpu())))
     }
 
     /// What there is to tell the sender.
     fn answer(&self, ring: &Ring, proposal: &Note) -> Note {
         let why_no_window = match proposal {
-            Note::Window(_) => match self.open(ring) {
-                Ok(path) => return Note::Window(path),
+            Note::Window(..) => match self.open(ring) {
+                Ok((path, why_no_events)) => return Note::Window(path, why_no_events),
                 Err(reason) => reason,
             },
             Note::Memory(reason) | Note::Refused(reason) => reason.clone(),
@@ -448,7 +444,7 @@ impl Steps for Answering {
                     ring.forget_window();
                     Answer::Refused(NO_ANSWER.to_owned(), Some(ring))
                 }
-                (Note::Window(path), Ok(ring)) => Answer::Agreed(Found::Ipc(path), ring),
+                (Note::Window(path, _), Ok(ring)) => Answer::Agreed(Found::Ipc(path, Ok(())), ring),
                 (Note::Memory(reason), Ok(ring)) => Answer::Agreed(Found::Pinned(reason), ring),
                 (Note::Refused(reason), Ok(ring)) => Answer::Refused(reason, Some(ring)),
                 (_, Err(reason)) => Answer::Refused(reason, None),
@@ -530,8 +526,8 @@ mod tests {
         for note in [
             Note::Refused("ä".repeat(127)),
             Note::Memory(String::new()),
-            Note::Window(Path::SameGpuIpc),
-            Note::Window(Path::PeerGpuIpc),
+            Note::Window(Path::SameGpuIpc, String::new()),
+            Note::Window(Path::PeerGpuIpc, "no events".to_owned()),
         ] {
             assert_eq!(Note::read(&note.write()), Some(note));
         }

@@ -11,7 +11,7 @@
 //! any of its messages in it, as soon as a slot is empty: every one of them has been asked for by the receiver, which
 //! takes them in any order. So no message waits for another for long. Elements in the memory of a host are copied by
 //! the CPU, into and out of page-locked slots. Those of a buffer that other processes can open ([`lend`]) are not
-//! divided: the receiver copies them from there.
+//! divided: the receiver copies them from there, and tells the sender when that is in its lane ([`windows`]).
 //!
 //! [`lend`]: crate::device::cuda::lend
 

@@ -6,12 +6,20 @@ use std::task::Poll;
 use super::elements::Elements;
 use super::ring::Ring;
 use super::segment::{Content, Loan, Piece};
-use crate::device::cuda::{Mark, OpenWindow};
+use crate::device::cuda::{Mark, OpenWindow, SharedEvent};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::Path;
 use crate::transport::devices::{Line, Memory, Steps};
 use crate::transport::pieces::SHARED_PIECE_BYTES;
 use crate::transport::{Body, Delivery, Ticket, Transport};
+
+/// A copy from a lent buffer that was started.
+enum Copy {
+    /// The sender's lane can wait for it.
+    Behind(Arc<SharedEvent>, Arc<OpenWindow>),
+    /// This end looks until it is over, and tells the sender.
+    Until(Mark, Arc<OpenWindow>),
+}
 
 /// A message that is received.
 pub(in super::super) struct Receiving {
@@ -24,7 +32,8 @@ pub(in super::super) struct Receiving {
     /// Bytes that have come, and whether no more do.
     received: usize,
     is_over: bool,
-    /// The slot that is handed back when a copy from a lent buffer is over, and what the copy reads.
+    /// The slot that is handed back when a copy from a lent buffer is over, and what the copy reads: where there are no
+    /// events.
     borrowed: Option<(usize, Mark, Arc<OpenWindow>)>,
     failure: Option<Error>,
 }
@@ -63,8 +72,9 @@ impl Receiving {
         match piece.content {
             Content::End => self.ring.release(slot, None),
             Content::Bytes => self.copy(slot, piece),
-            Content::Loan(loan) => match self.borrow(piece, &loan) {
-                Ok(Some((mark, window))) => self.borrowed = Some((slot, mark, window)),
+            Content::Loan(loan) => match self.borrow(slot, piece, &loan) {
+                Ok(Some(Copy::Behind(event, window))) => self.ring.copy_behind(slot, event, window),
+                Ok(Some(Copy::Until(mark, window))) => self.borrowed = Some((slot, mark, window)),
                 Ok(None) => self.ring.release(slot, None),
                 // The elements come in pieces instead.
                 Err(_) => {
@@ -77,7 +87,7 @@ impl Receiving {
     }
 
     /// Starts to copy from a lent buffer, if it can be opened.
-    fn borrow(&mut self, piece: Piece, loan: &Loan) -> Result<Option<(Mark, Arc<OpenWindow>)>> {
+    fn borrow(&mut self, slot: usize, piece: Piece, loan: &Loan) -> Result<Option<Copy>> {
         let (None, Some(lane)) = (&self.failure, &self.elements.lane) else {
             return Ok(None);
         };
@@ -89,16 +99,18 @@ impl Receiving {
         let source = (window.address() + loan.offset) as *const u8;
         // SAFETY: the sender promises the elements in its window until the slot is handed back; whoever has started
         // the receive promises the target.
-        match unsafe {
+        let started = unsafe {
             self.elements
-                .copy(source, self.elements.first as *mut u8, piece.bytes)
-        } {
-            Ok(mark) => Ok(mark.map(|mark| (mark, window))),
-            Err(error) => {
-                self.failure = Some(error);
-                Ok(None)
+                .start(source, self.elements.first as *mut u8, piece.bytes)
+        };
+        let until = started.and_then(|()| match self.ring.record(slot, lane) {
+            Some(event) => Ok(Copy::Behind(event, window)),
+            None => {
+                let mark = lane.mark().inspect_err(|_| lane.wait())?;
+                Ok(Copy::Until(mark, window))
             }
-        }
+        });
+        Ok(until.map_err(|error| self.failure = Some(error)).ok())
     }
 
     /// Starts the copy of a piece out of its slot.

@@ -6,7 +6,7 @@ use super::segment::{Content, Piece, SLOTS, Segment, Word};
 use super::socket::{self, Listener};
 use super::windows::Windows;
 use crate::device::Lane;
-use crate::device::cuda::{Gpu, Mark};
+use crate::device::cuda::{Gpu, Mark, OpenWindow, SharedEvent};
 use crate::error::Result;
 use crate::path::Path;
 use crate::transport::End;
@@ -28,6 +28,23 @@ enum Slot {
     InUse,
     /// A GPU still uses it up to here, and nothing else.
     Until(Mark),
+    /// A GPU still copies from a window of a lent buffer, up to here.
+    Copying {
+        until: Arc<SharedEvent>,
+        /// Closed afterwards.
+        _window: Arc<OpenWindow>,
+    },
+}
+
+impl Slot {
+    /// Whether a GPU was at it, and is done. One that has failed does nothing.
+    fn is_passed(&self) -> bool {
+        match self {
+            Slot::Nothing | Slot::InUse => false,
+            Slot::Until(mark) => mark.is_over().unwrap_or(true),
+            Slot::Copying { until, .. } => until.is_over().unwrap_or(true),
+        }
+    }
 }
 
 impl Ring {
@@ -90,14 +107,25 @@ impl Ring {
     }
 
     /// Frees the slots that GPUs are done with.
-    pub(super) fn tidy(&self) {
-        self.close_windows();
+    pub(super) fn free_passed(&self) {
         for (number, slot) in self.slots().iter_mut().enumerate() {
-            // A GPU that has failed does nothing.
-            if matches!(slot, Slot::Until(mark) if mark.is_over().unwrap_or(true)) {
+            if slot.is_passed() {
                 self.free(number, slot);
             }
         }
+    }
+
+    /// Does what is to be done whenever somebody looks.
+    pub(super) fn tidy(&self) {
+        self.free_passed();
+        self.close_windows();
+    }
+
+    /// Whether GPUs are done with all of it that no message uses, at the other end too.
+    pub(in super::super) fn is_quiet(&self) -> bool {
+        self.free_passed();
+        let is_waited_for = |slot: &Slot| matches!(slot, Slot::Until(_) | Slot::Copying { .. });
+        !self.slots().iter().any(is_waited_for) && self.is_copied()
     }
 
     fn free(&self, number: usize, slot: &mut Slot) {
@@ -146,6 +174,16 @@ impl Ring {
         })
     }
 
+    /// Tells the sender that a GPU copies what it has lent in a slot, and that the slot's event is behind that.
+    pub(super) fn copy_behind(&self, number: usize, until: Arc<SharedEvent>, window: Arc<OpenWindow>) {
+        let mut slots = self.slots();
+        slots[number] = Slot::Copying {
+            until,
+            _window: window,
+        };
+        self.segment.copying(number);
+    }
+
     /// Hands back a piece that cannot be had.
     pub(super) fn refuse(&self, number: usize) {
         let mut slots = self.slots();
@@ -167,8 +205,10 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // The memory is about to go.
         for slot in self.slots().iter() {
-            if let Slot::Until(mark) = slot {
-                mark.wait();
+            match slot {
+                Slot::Nothing | Slot::InUse => {}
+                Slot::Until(mark) => mark.wait(),
+                Slot::Copying { until, .. } => until.wait(),
             }
         }
     }

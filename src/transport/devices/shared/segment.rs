@@ -60,10 +60,13 @@ const _: () = assert!(size_of::<Head>() <= HEAD_BYTES);
 struct WindowWords {
     handle: HandleWords,
     gpu: [AtomicU64; 2],
+    /// Whether there are events, and what they are opened with.
+    has_events: AtomicU32,
+    events: [HandleWords; SLOTS],
     secret: AtomicU64,
 }
 
-/// What a window is opened with.
+/// What a window or an event is opened with.
 #[repr(C)]
 struct HandleWords([AtomicU64; size_of::<Handle>() / size_of::<u64>()]);
 
@@ -103,6 +106,8 @@ mod turn {
     pub const FULL: u32 = 1;
     /// The receiver copies.
     pub const TAKEN: u32 = 2;
+    /// The receiver's GPU copies what was lent, up to the slot's event.
+    pub const COPYING: u32 = 3;
 }
 
 /// What is in a slot.
@@ -143,6 +148,8 @@ pub(super) struct Offer {
     pub handle: Handle,
     /// The sender's GPU.
     pub gpu: [u64; 2],
+    /// One for each slot, if there are any.
+    pub events: Option<[Handle; SLOTS]>,
     /// The number that the window begins with.
     pub secret: u64,
 }
@@ -251,6 +258,11 @@ impl Segment {
         for (word, &value) in words.gpu.iter().zip(&offer.gpu) {
             word.store(value, Ordering::Relaxed);
         }
+        for (words, handle) in words.events.iter().zip(offer.events.iter().flatten()) {
+            words.store(handle);
+        }
+        let has_events = u32::from(offer.events.is_some());
+        words.has_events.store(has_events, Ordering::Relaxed);
         words.secret.store(offer.secret, Ordering::Release);
     }
 
@@ -261,6 +273,8 @@ impl Segment {
         Offer {
             handle: words.handle.load(),
             gpu: std::array::from_fn(|at| words.gpu[at].load(Ordering::Relaxed)),
+            events: (words.has_events.load(Ordering::Relaxed) != 0)
+                .then(|| std::array::from_fn(|slot| words.events[slot].load())),
             secret,
         }
     }
@@ -289,16 +303,31 @@ impl Segment {
         self.head().closings.load(Ordering::Acquire)
     }
 
-    /// Closes the windows that the sender has asked for.
-    pub(super) fn close(&self, mut close: impl FnMut(u64)) {
+    /// Closes the windows that the sender has asked for, as far as that can be done now; whether these are all.
+    pub(super) fn close(&self, mut close: impl FnMut(u64) -> bool) -> bool {
+        let mut are_all_closed = true;
         for closing in &self.head().closing {
-            let window = closing.load(Ordering::Acquire);
-            if window != 0 {
-                close(window);
-                // Another thread may have done it, and the sender have asked for another one here.
-                let _ = closing.compare_exchange(window, 0, Ordering::Release, Ordering::Relaxed);
+            match closing.load(Ordering::Acquire) {
+                0 => {}
+                window if close(window) => {
+                    // Another thread may have done it, and the sender have asked for another one here.
+                    let _ = closing.compare_exchange(window, 0, Ordering::Release, Ordering::Relaxed);
+                }
+                _ => are_all_closed = false,
             }
         }
+        are_all_closed
+    }
+
+    /// Says to the sender that a GPU copies what is lent in a slot, up to the slot's event.
+    pub(super) fn copying(&self, slot: usize) {
+        let words = &self.head().slots[slot];
+        words.turn.store(turn::COPYING, Ordering::Release);
+    }
+
+    /// Whether the receiver's GPU copies what was lent in a slot, up to the slot's event.
+    pub(super) fn is_copying(&self, slot: usize) -> bool {
+        self.head().slots[slot].turn.load(Ordering::Acquire) == turn::COPYING
     }
 
     /// Whether the receiver is done with a slot.
@@ -460,7 +489,12 @@ mod tests {
         theirs.refuse(0);
         assert!(ours.is_empty(0) && ours.is_refused(0));
         ours.publish(0, piece);
-        assert!(!ours.is_refused(0));
+        assert!(!ours.is_refused(0) && !ours.is_copying(0));
+        assert!(theirs.take(0, &piece) && !ours.is_copying(0));
+        theirs.copying(0);
+        assert!(ours.is_copying(0) && !ours.is_empty(0) && !ours.take_back(0));
+        theirs.give_back(0);
+        assert!(ours.is_empty(0) && !ours.is_copying(0));
     }
 
     #[test]
@@ -470,16 +504,27 @@ mod tests {
         let offer = Offer {
             handle: [5; 8],
             gpu: [1, 2],
+            events: Some([[6; 8], [7; 8], [8; 8], [9; 8]]),
             secret: 9,
         };
         ours.offer(&offer);
         assert_eq!(theirs.offered(), offer);
+        ours.offer(&Offer {
+            events: None,
+            ..offer
+        });
+        assert_eq!(theirs.offered().events, None);
         assert!((1..=CLOSINGS as u64).all(|window| ours.ask_to_close(window)));
         assert!(!ours.ask_to_close(99) && ours.is_closing(3));
         assert_eq!(theirs.closings(), CLOSINGS as u32);
         let mut closed = Vec::new();
-        theirs.close(|window| closed.push(window));
-        assert_eq!(closed, (1..=CLOSINGS as u64).collect::<Vec<_>>());
+        // One is in use, and closed later.
+        let mut close = |window| {
+            closed.push(window);
+            window != 2 || closed.len() > CLOSINGS
+        };
+        assert!(!theirs.close(&mut close) && theirs.close(&mut close));
+        assert_eq!(closed, (1..=CLOSINGS as u64).chain([2]).collect::<Vec<_>>());
         assert!(!ours.is_closing(3) && ours.ask_to_close(99));
     }
 

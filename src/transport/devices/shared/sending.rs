@@ -139,11 +139,10 @@ impl Sending {
 
     /// Lends the elements to the receiver, if it can have them so; whether that is under way.
     fn lend(&mut self) -> bool {
-        if let Some(slot) = self.lent {
-            if !self.ring.segment().is_empty(slot) {
-                return true;
-            }
-            self.returned(slot);
+        if let Some(slot) = self.lent
+            && !self.is_returned(slot)
+        {
+            return true;
         }
         if self.failure.is_some() {
             self.loan = None;
@@ -165,13 +164,22 @@ impl Sending {
         true
     }
 
-    /// Notes that the receiver has handed back what was lent: copied, or else it goes in pieces.
-    fn returned(&mut self, slot: usize) {
-        if !self.ring.segment().is_refused(slot) {
-            self.next = self.pieces.count();
+    /// Whether the receiver is done with what was lent, or its GPU will be, before this lane goes on. What it has not
+    /// copied goes in pieces.
+    fn is_returned(&mut self, slot: usize) -> bool {
+        let segment = self.ring.segment();
+        match (segment.is_copying(slot), &self.elements.lane) {
+            (true, Some(lane)) => {
+                self.ring.follow(slot, lane);
+                self.next = self.pieces.count();
+            }
+            _ if !segment.is_empty(slot) => return false,
+            _ if segment.is_refused(slot) => {}
+            _ => self.next = self.pieces.count(),
         }
         self.lent = None;
         self.ring.release(slot, None);
+        true
     }
 
     /// Hands over what is copied.
@@ -245,8 +253,7 @@ impl Steps for Sending {
         if self.ring.segment().take_back(slot) {
             self.lent = None;
             self.ring.release(slot, None);
-        } else if self.ring.segment().is_empty(slot) {
-            self.returned(slot);
+        } else if self.is_returned(slot) {
             self.is_over = self.next == self.pieces.count();
         }
         self.lent.is_some()

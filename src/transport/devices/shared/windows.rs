@@ -1,4 +1,8 @@
-//! Memory of the sender's GPU that the receiver has open: a window with slots, and those of buffers that are lent.
+//! What the receiver has open of the sender's GPU: a window with slots, an event for each, and the windows of buffers that
+//! are lent.
+//!
+//! The events are for what is lent. The receiver puts one behind its copy, and tells the sender, whose lane waits for it:
+//! so both are over when the copy is in the receiver's lane. Where they cannot be had, both look until it is done.
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -6,21 +10,22 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::ring::Ring;
 use super::segment::{Loan, Offer, SLOTS};
-use crate::device::cuda::{Borrower, Gpu, OpenWindow, Window};
+use crate::device::Lane;
+use crate::device::cuda::{Borrower, Gpu, Handle, OpenWindow, SharedEvent, Window};
 use crate::error::{Error, Result};
 use crate::path::Path;
 use crate::transport::End;
 use crate::transport::pieces::SHARED_PIECE_BYTES;
 
 /// The bytes of a window with as many slots as a segment.
-pub(super) const WINDOW_BYTES: usize = SLOTS * SHARED_PIECE_BYTES;
+const WINDOW_BYTES: usize = SLOTS * SHARED_PIECE_BYTES;
 
 /// How many windows of this process its peers have open, and may have: 1 GiB of them.
 static KEPT_WINDOWS: AtomicUsize = AtomicUsize::new(0);
 const MOST_WINDOWS: usize = 64;
 
 /// Whether the process may have another window; an error otherwise.
-pub(super) fn check_windows() -> Result<()> {
+fn check_windows() -> Result<()> {
     match KEPT_WINDOWS.load(Ordering::Relaxed) < MOST_WINDOWS {
         true => Ok(()),
         false => Err(Error::unsupported(format!(
@@ -35,9 +40,8 @@ const MOST_OPEN: usize = 64;
 /// The windows of one end of shared memory.
 #[derive(Default)]
 pub(super) struct Windows {
-    /// Memory of this end's GPU with as many slots, of a sender. Kept to the end of the process: nobody knows when the
-    /// other end has closed it.
-    own: OnceLock<ManuallyDrop<Window>>,
+    /// What a sender has. Kept to the end of the process: nobody knows when the other end has closed it.
+    own: OnceLock<ManuallyDrop<Own>>,
     /// The same as a receiver has it open.
     views: Mutex<Vec<View>>,
     /// Windows of lent buffers that this end has open, the latest used last.
@@ -46,10 +50,66 @@ pub(super) struct Windows {
     closings: AtomicU32,
 }
 
-/// The sender's window as a receiver's GPU has it, and along which path; or why it has not.
+/// Memory of the sender's GPU with as many slots as a segment, and an event for each; or why there is none.
+pub(super) struct Own {
+    window: Window,
+    events: Result<[SharedEvent; SLOTS], String>,
+}
+
+impl Own {
+    pub(super) fn new(gpu: &'static Gpu) -> Result<Own> {
+        check_windows()?;
+        let made = || -> Result<Vec<SharedEvent>> { (0..SLOTS).map(|_| SharedEvent::new(gpu)).collect() };
+        Ok(Own {
+            window: Window::new(gpu, WINDOW_BYTES)?,
+            events: all(made()),
+        })
+    }
+
+    /// What the receiver is told of it. The window begins with the secret.
+    pub(super) fn offer(&mut self, secret: u64) -> Result<Offer> {
+        let gpu = self.window.gpu();
+        let handle = self.window.handle()?;
+        let exported = self.events.as_ref().ok().map(|events| {
+            let handles: Result<Vec<Handle>> = events.iter().map(SharedEvent::handle).collect();
+            all(handles)
+        });
+        let events = match exported.transpose() {
+            Ok(events) => events,
+            Err(reason) => {
+                self.events = Err(reason);
+                None
+            }
+        };
+        // SAFETY: the window is longer, and nobody else knows it.
+        unsafe { gpu.write_now(self.window.address(), secret) }?;
+        Ok(Offer {
+            handle,
+            gpu: gpu.uuid()?,
+            events,
+            secret,
+        })
+    }
+
+    /// Why there are no events, if there are none.
+    pub(super) fn why_no_events(&self) -> Result<(), String> {
+        self.events.as_ref().map(drop).map_err(String::clone)
+    }
+}
+
+/// One for each slot.
+fn all<T>(made: Result<Vec<T>>) -> Result<[T; SLOTS], String> {
+    let made = made.map_err(|error| error.message().to_string())?;
+    made.try_into()
+        .map_err(|_| "as many as there are slots".to_owned())
+}
+
+/// What a receiver's GPU has open of the sender's: the window, and along which path, or why it has not; the events, or why
+/// it has none.
 struct View {
     gpu: &'static Gpu,
     window: Result<(Path, OpenWindow), String>,
+    events: Result<[Arc<SharedEvent>; SLOTS], String>,
 }
 
 impl View {
@@ -61,10 +121,15 @@ impl View {
             };
             Ok((path, OpenWindow::open(gpu, &offer.handle)?))
         };
-        View {
-            gpu,
-            window: opened().map_err(|error: Error| error.message().to_string()),
-        }
+        let window = opened().map_err(|error: Error| error.message().to_string());
+        let events = match (&window, &offer.events) {
+            (Ok(_), Some(handles)) => {
+                let open = |handle| SharedEvent::open(gpu, handle).map(Arc::new);
+                all(handles.iter().map(open).collect())
+            }
+            _ => Err(String::new()),
+        };
+        View { gpu, window, events }
     }
 
     fn path(&self) -> Result<Path, String> {
@@ -87,9 +152,9 @@ impl Windows {
 
 impl Ring {
     /// Keeps the window that the receiver has open.
-    pub(super) fn keep_window(&self, window: Window) {
+    pub(super) fn keep_window(&self, own: Own) {
         KEPT_WINDOWS.fetch_add(1, Ordering::Relaxed);
-        let _ = self.windows.own.set(ManuallyDrop::new(window));
+        let _ = self.windows.own.set(ManuallyDrop::new(own));
     }
 
     /// Along which path a GPU of the receiver's has the sender's window, which is opened if it was not tried.
@@ -125,14 +190,48 @@ impl Ring {
 
     /// The address of the sender's window for a GPU of this end.
     pub(super) fn window_of(&self, gpu: &'static Gpu) -> Result<usize> {
-        if let Some(window) = self.windows.own.get() {
-            return Ok(window.address());
+        if let Some(own) = self.windows.own.get() {
+            return Ok(own.window.address());
         }
         let views = self.windows.views();
         let view = views.iter().find(|view| std::ptr::eq(view.gpu, gpu));
         match view.map(|view| &view.window) {
             Some(Ok((_, window))) => Ok(window.address()),
             _ => Err(Error::unsupported("the ranks do not share a window")),
+        }
+    }
+
+    /// Why a GPU of the receiver's has none of the events that the sender has offered; nothing if it has them, or there are
+    /// none.
+    pub(super) fn why_no_events(&self, gpu: &'static Gpu) -> String {
+        let views = self.windows.views();
+        let view = views.iter().find(|view| std::ptr::eq(view.gpu, gpu));
+        let reason = view.and_then(|view| view.events.as_ref().err());
+        reason.cloned().unwrap_or_default()
+    }
+
+    /// Puts a slot's event in a lane of the receiver's, behind its copy; none where that is impossible.
+    pub(super) fn record(&self, slot: usize, lane: &Lane) -> Option<Arc<SharedEvent>> {
+        let event = {
+            let views = self.windows.views();
+            let view = views.iter().find(|view| std::ptr::eq(view.gpu, lane.gpu()))?;
+            Arc::clone(&view.events.as_ref().ok()?[slot])
+        };
+        event.record(lane).is_ok().then_some(event)
+    }
+
+    /// Has a lane of the sender's wait for the copy of which the receiver has told in a slot.
+    pub(super) fn follow(&self, slot: usize, lane: &Lane) {
+        if let Some(Ok(events)) = self.windows.own.get().map(|own| &own.events) {
+            events[slot].hold(lane);
+        }
+    }
+
+    /// Whether the receiver's GPU has done all copies of which it has told, or has failed.
+    pub(super) fn is_copied(&self) -> bool {
+        match self.windows.own.get().map(|own| &own.events) {
+            Some(Ok(events)) => events.iter().all(|event| event.is_over().unwrap_or(true)),
+            _ => true,
         }
     }
 
@@ -161,10 +260,18 @@ impl Ring {
     /// Closes the windows that the sender wants to free.
     pub(in super::super) fn close_windows(&self) {
         let asked = self.segment().closings();
-        if self.end() == End::Receiver && self.windows.closings.swap(asked, Ordering::Relaxed) != asked {
-            self.segment().close(|number| {
-                self.windows.open().retain(|(open, _)| *open != number);
-            });
+        if self.end() == End::Sender || self.windows.closings.load(Ordering::Relaxed) == asked {
+            return;
+        }
+        self.free_passed();
+        let close = |number| {
+            let mut open = self.windows.open();
+            // What a GPU still copies from is closed later.
+            open.retain(|(open, window)| *open != number || Arc::strong_count(window) > 1);
+            open.iter().all(|(open, _)| *open != number)
+        };
+        if self.segment().close(close) {
+            self.windows.closings.store(asked, Ordering::Relaxed);
         }
     }
 }
