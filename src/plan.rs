@@ -114,7 +114,15 @@ impl Operation {
 
     /// Whether ranks fold elements that all of them have on GPUs.
     fn folds(self) -> bool {
-        matches!(self, Operation::Reduce | Operation::Allreduce)
+        matches!(
+            self,
+            Operation::Reduce
+                | Operation::Allreduce
+                | Operation::ReduceScatterBlock
+                | Operation::ReduceScatter
+                | Operation::Scan
+                | Operation::Exscan
+        )
     }
 
     /// Whether it is made of several agreements, which all ranks must go through together.
@@ -176,21 +184,22 @@ pub(crate) fn plan(question: Question, ladders: &Ladders) -> Planned {
             reason: Reason::Rides,
         };
     }
-    let Some(choice) = Choice::of(operation) else {
-        return Planned {
-            algorithm: Algorithm::Direct,
-            reason: Reason::Only,
-        };
-    };
-    let rung = ladders.rung(choice, on_device);
-    // Nothing moves less: each element is read once and written once on every rank.
+    let rung = Choice::of(operation).map(|choice| (choice, ladders.rung(choice, on_device)));
+    // Nothing moves less: elements are read where they are, and results written where they are wanted.
     let can_lead = operation.folds() && (2..=LEADER_RANKS).contains(&ranks);
-    if on_one_gpu && can_lead && rung.source != Source::Program {
+    let is_said = matches!(&rung, Some((_, rung)) if rung.source == Source::Program);
+    if on_one_gpu && can_lead && !is_said {
         return Planned {
             algorithm: Algorithm::Leader,
             reason: Reason::OneGpu,
         };
     }
+    let Some((choice, rung)) = rung else {
+        return Planned {
+            algorithm: Algorithm::Direct,
+            reason: Reason::Only,
+        };
+    };
     let (step, below) = rung.ladder.at(bytes);
     match choice.candidate(step.algorithm) {
         Some(&Candidate {
@@ -281,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn one_kernel_folds_for_the_ranks_of_one_gpu() {
+    fn one_rank_folds_for_the_ranks_of_one_gpu() {
         let planned = |operation, ranks, bytes, ladders: &Ladders| {
             let question = Question {
                 on_device: true,
@@ -311,9 +320,23 @@ mod tests {
             planned(Operation::Allreduce, 1, 1 << 30, by_default),
             Algorithm::Direct
         );
+        for operation in [
+            Operation::ReduceScatterBlock,
+            Operation::ReduceScatter,
+            Operation::Scan,
+            Operation::Exscan,
+        ] {
+            assert_eq!(planned(operation, 2, 256, by_default), Algorithm::Frames);
+            assert_eq!(planned(operation, 2, 257, by_default), Algorithm::Leader);
+            assert_eq!(planned(operation, 17, 257, by_default), Algorithm::Direct);
+        }
         assert_eq!(
             planned(Operation::Bcast, 4, 1 << 30, by_default),
             Algorithm::Blocks
+        );
+        assert_eq!(
+            planned(Operation::Alltoall, 4, 1 << 30, by_default),
+            Algorithm::Direct
         );
         let said = Table::empty("").with(Choice::Allreduce, Algorithm::Direct);
         let said = Ladders::new(&Arc::new(said), 2);

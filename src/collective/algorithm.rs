@@ -23,9 +23,9 @@ impl Communicator {
     /// | `reduce` | direct | 16 KiB | blocks | 2 or more |
     /// | `allreduce` | direct | 16 KiB | blocks | 2 or more |
     ///
-    /// `reduce` and `allreduce` of up to 16 ranks take [`Algorithm::Leader`] instead where, as the ranks find out when they
-    /// agree, one kernel reaches the elements of all: in a `DeviceBuffer` of each rank on one GPU, or anywhere on it if the
-    /// ranks are threads. This answer is about all other cases.
+    /// Reductions of up to 16 ranks take [`Algorithm::Leader`] instead where, as the ranks find out when they agree, kernels
+    /// of one rank reach the elements of all: in a `DeviceBuffer` of each rank on one GPU, or anywhere on it if the ranks are
+    /// threads. This answer is about all other cases.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for what is no collective that moves data;

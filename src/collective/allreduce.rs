@@ -2,6 +2,7 @@
 
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
+use super::fold_plan::FoldPlan;
 use super::forms::{apart_forms, in_place_forms};
 use super::leader::Led;
 use super::reduce::{Candidates, Inputs, fold_frames, own_or_note, reduce_scatter};
@@ -112,9 +113,6 @@ in_place_forms! {
     => Allreduce { op }
 }
 
-/// The rank whose kernel folds for all that share its GPU.
-const LEADER: usize = 0;
-
 pub(super) async fn allreduce(
     call: &Call<'_>,
     own: &Span<'_>,
@@ -136,7 +134,8 @@ pub(super) async fn allreduce(
         true => Inputs::new(call, own, Some(result), own.elements()).map(Some),
         false => Inputs::of_block(call, own, Some(result)).map(Some),
     };
-    let reach = call.reach(own, Some(result));
+    let plan = FoldPlan::for_all(call, own, result, op);
+    let reach = call.reach(&plan);
     let inputs = match candidates.ride() || reach != 0 {
         true => None,
         false => own_or_note(needed(), &mut local).flatten(),
@@ -150,8 +149,7 @@ pub(super) async fn allreduce(
     };
     let riding = candidates.ride().then_some(own);
     let agreed = call.agree(terms, local, riding).await?;
-    let share = (LEADER, own, Some(result), op);
-    let (mut agreed, inputs) = match call.led(terms, agreed, inputs, needed, share).await? {
+    let (mut agreed, inputs) = match call.led(terms, agreed, inputs, needed, &plan).await? {
         Led::Folded => return Ok(()),
         Led::Not(agreed, inputs) => (agreed, inputs),
     };

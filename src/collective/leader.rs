@@ -1,15 +1,16 @@
-//! Reductions by one kernel, which reads the elements of all ranks and writes the results of all: where they share a GPU.
+//! Reductions by kernels of one rank, which read the elements of all ranks and write their results: where they share a
+//! GPU.
 //!
 //! Ranks know whether they do when they have agreed. So a rank that others could reach takes no memory for the other
 //! algorithms before; where one of them is taken after all, the ranks agree once more, when each has the memory.
 
 use super::Call;
 use super::agreement::{Agreed, Reach, Terms};
+use super::fold_plan::FoldPlan;
 use super::reduce::{Inputs, own_or_note};
 use crate::buffer::Span;
 use crate::engine::{Phase, Transfer};
 use crate::error::Result;
-use crate::op::Op;
 use crate::path::Path;
 use crate::plan::Algorithm;
 
@@ -21,38 +22,36 @@ pub(super) enum Led<'a> {
 }
 
 impl Call<'_> {
-    /// Where a kernel reaches the elements and the result of this rank, for [`Terms::reach`]: 0 where other ranks cannot, or
+    /// Where kernels reach the elements and the result of this rank, for [`Terms::reach`]: 0 where other ranks cannot, or
     /// need not.
-    pub(super) fn reach(&self, own: &Span<'_>, result: Option<&Span<'_>>) -> u32 {
-        if own.lane().is_none() || !self.is_checked() || !self.would_lead(own.bytes()) {
+    pub(super) fn reach(&self, plan: &FoldPlan<'_>) -> u32 {
+        if plan.own.lane().is_none() || !self.is_checked() || !self.would_lead(plan.bytes) {
             return 0;
         }
         let endpoint = self.endpoint();
-        let spans: Vec<&Span<'_>> = [Some(own), result].into_iter().flatten().collect();
+        let spans: Vec<(&Span<'_>, usize)> = [Some((plan.own, plan.own.bytes())), plan.result]
+            .into_iter()
+            .flatten()
+            .collect();
         match endpoint.has_several_gpus() {
             true => 0,
-            false => Transfer::reach(
-                endpoint.engine.transport(),
-                &endpoint.family.private,
-                &spans,
-                own.bytes(),
-            ),
+            false => Transfer::reach(endpoint.engine.transport(), &endpoint.family.private, &spans),
         }
     }
 
-    /// Tries to have the leader's kernel fold the elements of all ranks, after an agreement on `terms`. Where it does not, the
-    /// ranks agree on that, and on the memory that another algorithm needs: that agreement, and the memory.
+    /// Tries to have the leader's kernels fold the elements of all ranks, after an agreement on `terms`. Where they do not,
+    /// the ranks agree on that, and on the memory that another algorithm needs: that agreement, and the memory.
     pub(super) async fn led<'c>(
         &'c self,
         terms: Terms,
         mut agreed: Agreed<'c>,
         inputs: Option<Inputs>,
         needed: impl FnOnce() -> Result<Option<Inputs>>,
-        (leader, own, result, op): (usize, &Span<'_>, Option<&Span<'_>>, Op),
+        plan: &FoldPlan<'_>,
     ) -> Result<Led<'c>> {
         match agreed.reach {
             Reach::Nobody => return Ok(Led::Not(agreed, inputs)),
-            Reach::All if self.folds_together(leader, own, result, op).await? => {
+            Reach::All if self.folds_together(plan).await? => {
                 return agreed.over().map(|()| Led::Folded);
             }
             Reach::All | Reach::Some => {}
@@ -68,26 +67,23 @@ impl Call<'_> {
         Ok(Led::Not(agreed, inputs))
     }
 
-    /// Has the leader's kernel fold the elements of all ranks into the results of those that get one; whether it could.
-    async fn folds_together(
-        &self,
-        leader: usize,
-        own: &Span<'_>,
-        result: Option<&Span<'_>>,
-        op: Op,
-    ) -> Result<bool> {
+    /// Has the leader's kernels fold the elements of all ranks into the results of those that get one; whether they could.
+    async fn folds_together(&self, plan: &FoldPlan<'_>) -> Result<bool> {
         let (transport, private) = (
             self.endpoint().engine.transport(),
             &self.endpoint().family.private,
         );
-        match leader == self.rank() {
+        match plan.leader == self.rank() {
             true => self.activity.waits_for(Phase::Data),
-            false => self.activity.waits_for_rank(Phase::Data, leader),
+            false => self.activity.waits_for_rank(Phase::Data, plan.leader),
         }
-        // SAFETY: both are borrowed until this future ends or is dropped. The result is not shorter, as was checked before
-        // the agreement, and is the same span or that of another buffer.
-        let transfer =
-            unsafe { Transfer::fold_together(transport, private, (leader, self.tag()), op, own, result) };
+        // SAFETY: both are borrowed until this future ends or is dropped. They are as long as the plan says, which was
+        // checked before the agreement, and are the same span or different buffers; the plan's order is one for results in
+        // place.
+        let transfer = unsafe {
+            let (route, buffers) = ((plan.leader, self.tag()), (plan.own, plan.result));
+            Transfer::fold_together(transport, private, route, plan.op, buffers, &plan.tasks)
+        };
         // The others wait for this rank, which could not even say that it has failed.
         let transfer = transfer.inspect_err(|error| self.endpoint().poison_with(error))?;
         let is_folded = transfer.await?.bytes > 0;

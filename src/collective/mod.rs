@@ -23,6 +23,7 @@ mod exscan;
 mod family;
 #[cfg(feature = "mpi")]
 mod finalize;
+mod fold_plan;
 mod forms;
 mod found;
 mod gather;
@@ -297,7 +298,7 @@ impl<'a> Call<'a> {
         plan(question, self.endpoint().ladders()).algorithm
     }
 
-    /// Whether one kernel folds such a payload of all ranks, if they turn out to share a GPU.
+    /// Whether kernels of one rank fold such a payload of all, if they turn out to share a GPU.
     fn would_lead(&self, bytes: usize) -> bool {
         let question = Question {
             operation: self.operation,

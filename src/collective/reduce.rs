@@ -2,6 +2,7 @@
 
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
+use super::fold_plan::FoldPlan;
 use super::forms::{apart_forms, in_place_forms};
 use super::leader::Led;
 use super::{Apart, Call, Collective, InPlace, allgather, check_room, copy};
@@ -139,7 +140,8 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
             Ok(None)
         }
     };
-    let reach = call.reach(own, folded);
+    let plan = FoldPlan::for_root(call, root, own, folded, op);
+    let reach = call.reach(&plan);
     let scratch = match reach {
         0 => own_or_note(needed(), &mut local).flatten(),
         _ => None,
@@ -154,8 +156,7 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
     };
     let riding = candidates.ride().then_some(own);
     let agreed = call.agree(terms, local, riding).await?;
-    let share = (root, own, folded, op);
-    let (mut agreed, scratch) = match call.led(terms, agreed, scratch, needed, share).await? {
+    let (mut agreed, scratch) = match call.led(terms, agreed, scratch, needed, &plan).await? {
         Led::Folded => return Ok(()),
         Led::Not(agreed, scratch) => (agreed, scratch),
     };

@@ -3,14 +3,16 @@
 use super::agreement::{Agreed, Terms};
 use super::allgather::block;
 use super::courier::Courier;
+use super::fold_plan::{FoldPlan, are_read_in_time};
 use super::forms::{apart_forms, in_place_forms};
+use super::leader::Led;
 use super::pairs::{self, Part};
 use super::reduce::{self, Inputs, own_or_note};
 use super::temporary::Temporary;
 use super::{Apart, Call, Collective, InPlace, check_room, copy};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::op::Op;
 use crate::plan::Operation;
 use std::borrow::Cow;
@@ -105,10 +107,11 @@ impl Collective<InPlace<'_>> for ReduceScatter<'_> {
             let local = local.and(op.check(all.dtype())).and_then(room);
             return Box::pin(plain.reduce_scatter_in_place(all, blocks, op, local)).await;
         }
-        // The result may lie across blocks.
         let beside = match local {
-            Ok(()) => own_or_note(Temporary::beside(all, blocks.count(call.rank())), &mut local),
-            Err(_) => None,
+            Ok(()) if !are_read_in_time(blocks, call.rank()) => {
+                own_or_note(Temporary::beside(all, blocks.count(call.rank())), &mut local)
+            }
+            _ => None,
         };
         let Some(beside) = beside.as_ref().map(Temporary::span) else {
             return reduce_scatter(call, all, blocks, all, op, local).await;
@@ -149,7 +152,7 @@ async fn reduce_scatter(
     local: Result<()>,
 ) -> Result<()> {
     let (ranks, count) = (call.ranks(), blocks.count(call.rank()));
-    let local = local
+    let mut local = local
         .and_then(|()| op.check(own.dtype()))
         .and_then(|()| blocks.check_range(ranks, own.elements()))
         .and_then(|()| own.check())
@@ -158,19 +161,30 @@ async fn reduce_scatter(
     if let Some(plain) = call.plain() {
         return Box::pin(plain.reduce_scatter(own, blocks, result, op, local)).await;
     }
-    let inputs = local.and_then(|()| Inputs::new(call, own, Some(result), count));
-    let local = inputs.as_ref().map(|_| ()).map_err(Error::duplicate);
+    let needed = || Inputs::new(call, own, Some(result), count).map(Some);
+    let plan = FoldPlan::of_blocks(call, (own, blocks), result, op);
+    let reach = call.reach(&plan);
+    let inputs = match (&local, reach) {
+        (Ok(()), 0) => own_or_note(needed(), &mut local).flatten(),
+        _ => None,
+    };
     let terms = Terms {
         dtype: Some(own.dtype()),
         op: Some(op),
         any_count: true,
+        reach,
         ..Terms::NONE
     };
     let outgoing = Part::of_blocks(blocks, own.dtype(), ranks);
     let expected = vec![outgoing.get(call.rank()).copied(); ranks];
     let expected: Vec<Part> = expected.into_iter().flatten().collect();
-    let mut agreed = pairs::agree(call, terms, local, &outgoing, &expected).await?;
-    fold_own_block(call, &mut agreed, &inputs?, (own, blocks), result, op).await
+    let agreed = pairs::agree(call, terms, local, &outgoing, &expected).await?;
+    match call.led(terms, agreed, inputs, needed, &plan).await? {
+        Led::Not(mut agreed, Some(inputs)) => {
+            fold_own_block(call, &mut agreed, &inputs, (own, blocks), result, op).await
+        }
+        Led::Folded | Led::Not(..) => Ok(()),
+    }
 }
 
 /// Sends each rank its block, and folds what comes for this one.

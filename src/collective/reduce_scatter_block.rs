@@ -1,15 +1,16 @@
 //! `reduce_scatter_block`.
 
 use super::agreement::Terms;
+use super::fold_plan::FoldPlan;
 use super::forms::{apart_forms, in_place_forms};
 use super::gather::divides;
+use super::leader::Led;
 use super::reduce::{Inputs, fold_frames, own_or_note};
 use super::reduce_scatter::fold_own_block;
-use super::temporary::Temporary;
-use super::{Apart, Call, Collective, InPlace, check_room, copy};
+use super::{Apart, Call, Collective, InPlace, check_room};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::op::Op;
 use crate::plan::{Algorithm, Operation};
 
@@ -86,20 +87,15 @@ impl Collective<InPlace<'_>> for ReduceScatterBlock {
     const OPERATION: Operation = Operation::ReduceScatterBlock;
 
     async fn run(&self, call: &Call<'_>, all: &InPlace<'_>) -> Result<()> {
-        let mut local = all.check();
+        let local = all.check();
         let count = all.elements() / call.ranks();
         if let Some(plain) = call.plain() {
             let op = self.op.check(all.dtype());
             let local = local.and(op).and_then(|()| divides(all, call.ranks()));
             return Box::pin(plain.reduce_scatter_block_in_place(all, self.op, count, local)).await;
         }
-        // The result may lie across this rank's block.
-        let beside = own_or_note(Temporary::beside(all, count), &mut local);
-        let Some(beside) = beside.as_ref().map(Temporary::span) else {
-            return reduce_scatter_block(call, all, all, self.op, local).await;
-        };
-        reduce_scatter_block(call, all, beside, self.op, local).await?;
-        copy(beside, all).await
+        // The result is where the first block is, which nobody needs any more when it comes.
+        reduce_scatter_block(call, all, all, self.op, local).await
     }
 }
 
@@ -133,7 +129,7 @@ async fn reduce_scatter_block(
     let (rank, ranks) = (call.rank(), call.ranks());
     let count = own.elements() / ranks;
     let algorithm = call.plan(own.bytes());
-    let local = local
+    let mut local = local
         .and_then(|()| op.check(own.dtype()))
         .and_then(|()| own.check())
         .and_then(|()| result.check())
@@ -142,24 +138,32 @@ async fn reduce_scatter_block(
     if let Some(plain) = call.plain() {
         return Box::pin(plain.reduce_scatter_block(own, result, op, count, local)).await;
     }
-    let inputs = local.and_then(|()| match algorithm {
+    let blocks = Blocks::even(own.elements(), ranks);
+    let needed = || match algorithm {
         Algorithm::Frames => Ok(None),
         _ => Inputs::new(call, own, Some(result), count).map(Some),
-    });
-    let local = inputs.as_ref().map(|_| ()).map_err(Error::duplicate);
+    };
+    let plan = FoldPlan::of_blocks(call, (own, &blocks), result, op);
+    let reach = call.reach(&plan);
+    let inputs = match reach {
+        0 => own_or_note(needed(), &mut local).flatten(),
+        _ => None,
+    };
     let terms = Terms {
         dtype: Some(own.dtype()),
         op: Some(op),
         count,
+        reach,
         ..Terms::NONE
     };
     let riding = (algorithm == Algorithm::Frames).then_some(own);
-    let mut agreed = call.agree(terms, local, riding).await?;
-    match inputs? {
-        Some(inputs) => {
-            let blocks = Blocks::even(own.elements(), ranks);
-            fold_own_block(call, &mut agreed, &inputs, (own, &blocks), result, op).await
-        }
+    let agreed = call.agree(terms, local, riding).await?;
+    let (mut agreed, inputs) = match call.led(terms, agreed, inputs, needed, &plan).await? {
+        Led::Folded => return Ok(()),
+        Led::Not(agreed, inputs) => (agreed, inputs),
+    };
+    match inputs {
+        Some(inputs) => fold_own_block(call, &mut agreed, &inputs, (own, &blocks), result, op).await,
         None => {
             let block = own.part(rank * count, count)?;
             let first = rank * block.bytes();

@@ -2,8 +2,10 @@
 
 use super::agreement::Terms;
 use super::courier::Courier;
+use super::fold_plan::FoldPlan;
 use super::forms::{apart_forms, in_place_forms};
-use super::reduce::{Inputs, fold_frames};
+use super::leader::Led;
+use super::reduce::{Inputs, fold_frames, own_or_note};
 use super::{Apart, Call, Collective, InPlace, check_room};
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
@@ -120,7 +122,7 @@ pub(super) async fn scan(
     ranks: Range<usize>,
 ) -> Result<()> {
     let algorithm = call.plan(own.bytes());
-    let local = op
+    let mut local = op
         .check(own.dtype())
         .and_then(|()| match op {
             Op::Avg => Err(Error::unsupported("avg is not defined on a part of the ranks")),
@@ -133,26 +135,35 @@ pub(super) async fn scan(
     if let Some(plain) = call.plain() {
         return Box::pin(plain.scan(own, result, op, local)).await;
     }
-    let inputs = local.and_then(|()| match algorithm == Algorithm::Frames || ranks.is_empty() {
+    let needed = || match algorithm == Algorithm::Frames || ranks.is_empty() {
         true => Ok(None),
         false => Inputs::of_ranks(call, ranks.clone(), own, Some(result), own.elements()).map(Some),
-    });
-    let local = inputs.as_ref().map(|_| ()).map_err(Error::duplicate);
+    };
+    let plan = FoldPlan::of_prefixes(call, &ranks, own, result, op);
+    let reach = call.reach(&plan);
+    let inputs = match reach {
+        0 => own_or_note(needed(), &mut local).flatten(),
+        _ => None,
+    };
     let terms = Terms {
         dtype: Some(own.dtype()),
         op: Some(op),
         count: own.elements(),
+        reach,
         ..Terms::NONE
     };
     let riding = (algorithm == Algorithm::Frames).then_some(own);
-    let mut agreed = call.agree(terms, local, riding).await?;
+    let agreed = call.agree(terms, local, riding).await?;
+    let (mut agreed, inputs) = match call.led(terms, agreed, inputs, needed, &plan).await? {
+        Led::Folded => return Ok(()),
+        Led::Not(agreed, inputs) => (agreed, inputs),
+    };
     if algorithm == Algorithm::Frames {
         if !ranks.is_empty() {
             fold_frames(call, &agreed, ranks, 0, own, result, op).await?;
         }
         return agreed.over();
     }
-    let inputs = inputs?;
     let mut courier = Courier::new(call, &mut agreed);
     if let Some(inputs) = &inputs {
         inputs.receive(call, &mut courier, own);

@@ -12,7 +12,7 @@ use crate::device::Fold;
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::transport::{
-    Body, Context, Delivery, DeviceMemory, End, Pieces, Posted, Share, Tags, Tested, Ticket, Transport,
+    Body, Context, Delivery, DeviceMemory, End, Pieces, Posted, Share, Tags, Task, Tested, Ticket, Transport,
     Waybill, taken_back,
 };
 
@@ -195,36 +195,30 @@ impl<'t> Transfer<'t> {
         Ok(Transfer::new(transport, posted, None))
     }
 
-    /// What tells the GPU of spans of one length from others, for the ranks of a context; 0 where other ranks cannot reach
-    /// them. See [`Transport::reach`].
-    pub(crate) fn reach(
-        transport: &dyn Transport,
-        context: &Context,
-        spans: &[&Span<'_>],
-        bytes: usize,
-    ) -> u32 {
+    /// What tells the GPU of the first bytes of spans from others, for the ranks of a context; 0 where other ranks cannot
+    /// reach them. See [`Transport::reach`].
+    pub(crate) fn reach(transport: &dyn Transport, context: &Context, spans: &[(&Span<'_>, usize)]) -> u32 {
         let memories = spans
             .iter()
-            .map(|span| device_memory(span, span.pointer(), bytes));
+            .map(|(span, bytes)| device_memory(span, span.pointer(), *bytes));
         let memories: Option<Vec<DeviceMemory<'_>>> = memories.collect();
         memories.map_or(0, |memories| transport.reach(context, &memories))
     }
 
-    /// Has a kernel of the leader fold the elements of all ranks into their results, if they get any. Completes with no
-    /// bytes where the leader cannot reach them.
+    /// Has kernels of the leader fold elements of the ranks into their results. Completes with no bytes where the leader
+    /// cannot reach them.
     ///
     /// # Safety
-    /// As for [`send_part`](Self::send_part) and [`receive_part`](Self::receive_part); the result has room for as many
-    /// elements, and is the same memory or other.
+    /// As for [`send_part`](Self::send_part) with the elements and for [`receive_part`](Self::receive_part) with the result,
+    /// and for [`Transport::fold_together`] with the tasks.
     pub(crate) unsafe fn fold_together(
         transport: &'t dyn Transport,
         context: &Context,
         (leader, tag): (usize, i32),
         op: Op,
-        span: &Span<'_>,
-        result: Option<&Span<'_>>,
+        (span, result): (&Span<'_>, Option<(&Span<'_>, usize)>),
+        tasks: &[Task],
     ) -> Result<Transfer<'t>> {
-        let bytes = span.bytes();
         let share = Share {
             leader,
             tag,
@@ -232,11 +226,12 @@ impl<'t> Transfer<'t> {
                 op,
                 dtype: span.dtype(),
             },
-            elements: on_gpu(span, bytes)?,
+            elements: on_gpu(span, span.bytes())?,
             result: match result {
                 None => None,
-                Some(result) => Some(on_gpu(result, bytes)?),
+                Some((result, bytes)) => Some(on_gpu(result, bytes)?),
             },
+            tasks: tasks.to_vec(),
         };
         // SAFETY: the caller's promise.
         let posted = unsafe { transport.fold_together(context, &share) }?;

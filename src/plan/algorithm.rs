@@ -31,8 +31,9 @@ pub enum Algorithm {
     Tree,
     /// Each rank gets or folds one block, then all gather the blocks (bcast, reduce, allreduce).
     Blocks,
-    /// One rank's kernel reads the elements of all ranks, which share its GPU, and writes the results of all (reduce,
-    /// allreduce): it is taken wherever that is possible, and cannot be chosen.
+    /// Kernels of one rank read the elements of all ranks, which share its GPU, and write their results (all reductions:
+    /// one kernel for `reduce` and `allreduce`, and one for each rank that gets a result of its own): it is taken wherever
+    /// that is possible, and cannot be chosen.
     Leader,
 }
 

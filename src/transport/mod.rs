@@ -16,6 +16,7 @@ pub(crate) mod mpi;
 mod pieces;
 #[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "only MPI has such messages"))]
 pub(crate) mod plain;
+mod share;
 mod waybill;
 
 use std::sync::Arc;
@@ -25,11 +26,12 @@ use std::{io, path::PathBuf};
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 use crate::awareness::{Allocation, Verdict};
 use crate::config::Config;
-use crate::device::{Fold, Lane, Place};
+use crate::device::{Lane, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::{ChosenPath, Path};
 use faulty::Faulty;
 pub(crate) use pieces::{Pieces, WINDOW};
+pub(crate) use share::{Share, Task};
 pub(crate) use waybill::{Way, Waybill};
 
 /// A transport between processes or threads, with everything around it that its rank needs.
@@ -115,21 +117,6 @@ pub(crate) struct Origin {
     pub place: Place,
     /// Whether it gives MPI their addresses, if they are on a GPU.
     pub is_lent: bool,
-}
-
-/// What a rank gives to a fold that a kernel of the leader computes for all ranks, and what it gets.
-#[cfg_attr(
-    not(feature = "cuda"),
-    expect(dead_code, reason = "there are no lanes, so there are no such elements")
-)]
-pub(crate) struct Share<'a> {
-    pub leader: usize,
-    /// Of the messages between the leader and the others.
-    pub tag: i32,
-    pub what: Fold,
-    pub elements: DeviceMemory<'a>,
-    /// Of the same length, where the rank gets the result. It may be the elements.
-    pub result: Option<DeviceMemory<'a>>,
 }
 
 /// The tags that a long message has for itself, in both directions.
@@ -416,7 +403,7 @@ pub(crate) trait Transport: Send + Sync {
         0
     }
 
-    /// Starts to fold the elements of all ranks, which are within [reach](Self::reach) of each other, by a kernel of the
+    /// Starts to fold the elements of all ranks, which are within [reach](Self::reach) of each other, by kernels of the
     /// leader. When it has completed, the result is there.
     ///
     /// Completes with no bytes where the leader cannot reach the elements: nothing was written. An error of one rank is an
@@ -424,7 +411,8 @@ pub(crate) trait Transport: Send + Sync {
     ///
     /// # Safety
     /// As for [`isend_device`](Self::isend_device) with the elements and for [`irecv_device`](Self::irecv_device) with
-    /// the result, which are the same memory or do not overlap.
+    /// the result. What a task reads of the elements is within them, and what it writes fits into the result. Where they
+    /// overlap, a task writes to where it reads exactly, and what a later one reads is not overwritten before.
     unsafe fn fold_together(&self, _context: &Context, _share: &Share<'_>) -> Result<Posted> {
         Err(no_device_memory())
     }

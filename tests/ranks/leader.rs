@@ -27,7 +27,7 @@ const LENGTH: usize = 10_001;
 
 /// Whether the ranks share a process; and whether one kernel folds for all of them: in the tests three processes share a
 /// GPU, two do not.
-fn kind(comm: &Communicator) -> Result<(bool, bool), Failure> {
+pub fn kind(comm: &Communicator) -> Result<(bool, bool), Failure> {
     let next = (comm.rank() + 1) % comm.size();
     let is_one_process = comm
         .path(next)?
@@ -38,7 +38,10 @@ fn kind(comm: &Communicator) -> Result<(bool, bool), Failure> {
 }
 
 /// What an operation of all ranks costs.
-fn counted(comm: &Communicator, operation: impl FnOnce() -> warpcomm::Result<()>) -> Result<Counts, Failure> {
+pub fn counted(
+    comm: &Communicator,
+    operation: impl FnOnce() -> warpcomm::Result<()>,
+) -> Result<Counts, Failure> {
     comm.barrier()?;
     let before = Counts::now()?;
     comm.barrier()?;
@@ -51,8 +54,19 @@ fn counted(comm: &Communicator, operation: impl FnOnce() -> warpcomm::Result<()>
 
 /// Asserts that one kernel of `leader` has done it, or not.
 fn assert_led(comm: &Communicator, leader: usize, is_led: bool, counts: Counts) -> Outcome {
+    assert_led_by(comm, leader, 1, is_led, counts)
+}
+
+/// Asserts that so many kernels of `leader` have done it, or not.
+pub fn assert_led_by(
+    comm: &Communicator,
+    leader: usize,
+    kernels: u64,
+    is_led: bool,
+    counts: Counts,
+) -> Outcome {
     let (is_one_process, _) = kind(comm)?;
-    let launches = u64::from(is_one_process || comm.rank() == leader);
+    let launches = kernels * u64::from(is_one_process || comm.rank() == leader);
     let nothing = Counts {
         launches,
         waits: counts.waits,
@@ -66,7 +80,7 @@ fn assert_led(comm: &Communicator, leader: usize, is_led: bool, counts: Counts) 
     Ok(())
 }
 
-fn stream(comm: &Communicator) -> Result<Arc<CudaStream>, Failure> {
+pub fn stream(comm: &Communicator) -> Result<Arc<CudaStream>, Failure> {
     Ok(comm.device()?.new_stream()?)
 }
 

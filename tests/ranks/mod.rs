@@ -33,6 +33,7 @@ mod intercommunicators;
 mod large;
 #[cfg(feature = "cuda")]
 mod leader;
+mod leader_of_parts;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 mod leaks;
 #[cfg(feature = "mpi")]
@@ -152,6 +153,7 @@ pub fn cases() -> Vec<Case> {
         short::CASES,
         #[cfg(feature = "cuda")]
         leader::CASES,
+        leader_of_parts::CASES,
         #[cfg(feature = "cuda")]
         overlap::CASES,
         #[cfg(feature = "cuda")]

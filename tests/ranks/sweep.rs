@@ -75,6 +75,10 @@ sweeps! {
     allreduce_by_a_leader: led_allreduce, LED;
     reduce_by_a_leader: led_reduce, LED;
     iallreduce_by_a_leader: led_iallreduce, LED;
+    reduce_scatter_block_by_a_leader: led_reduce_scatter_block, LED;
+    reduce_scatter_in_place_by_a_leader: led_reduce_scatter_in_place, LED;
+    scan_in_place_by_a_leader: led_scan_in_place, LED;
+    iexscan_by_a_leader: led_iexscan, LED;
     a_persistent_bcast_along_a_tree: persistent_bcast, DIRECT;
 }
 
@@ -104,7 +108,7 @@ const FRAME: usize = 5;
 const EAGER: usize = 700;
 const DIRECT: usize = 2_500;
 const BLOCKS: usize = 9_000;
-/// One kernel folds them for all ranks, if these share a GPU.
+/// Kernels of one rank fold them for all, if these share a GPU.
 const LED: usize = 2_501;
 
 /// Runs an operation between `arm` and `disarm`, and asserts that its data are right if it succeeds.
@@ -386,6 +390,57 @@ fn led_iallreduce(on: &Rank<'_>, length: usize) -> Result<()> {
     })?;
     if let Some(result) = result {
         on.assert_same(&result, &sum(on.comm.size(), length), "iallreduce");
+    }
+    Ok(())
+}
+
+fn led_reduce_scatter_block(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (rank, size) = (on.comm.rank(), on.comm.size());
+    let own = buffer(on, &on.own(size * length));
+    let mut result = buffer(on, &vec![0.0; length]);
+    on.run(|| on.comm.reduce_scatter_block(&own, &mut result, Op::Sum))?;
+    let expected = &sum(size, size * length)[rank * length..][..length];
+    on.assert_same(&result, expected, "reduce_scatter_block");
+    Ok(())
+}
+
+fn led_reduce_scatter_in_place(on: &Rank<'_>, length: usize) -> Result<()> {
+    let blocks = Blocks::even(on.comm.size() * length + 1, on.comm.size());
+    let mut buffer = buffer(on, &on.own(blocks.total()));
+    on.run(|| on.comm.reduce_scatter_in_place(&mut buffer, &blocks, Op::Sum))?;
+    let mut expected = on.own(blocks.total());
+    let range = blocks.range(on.comm.rank());
+    expected[..range.len()].copy_from_slice(&sum(on.comm.size(), blocks.total())[range]);
+    on.assert_same(&buffer, &expected, "reduce_scatter");
+    Ok(())
+}
+
+fn led_scan_in_place(on: &Rank<'_>, length: usize) -> Result<()> {
+    let mut buffer = buffer(on, &on.own(length));
+    on.run(|| on.comm.scan_in_place(&mut buffer, Op::Sum))?;
+    on.assert_same(&buffer, &sum(on.comm.rank() + 1, length), "scan");
+    Ok(())
+}
+
+fn led_iexscan(on: &Rank<'_>, length: usize) -> Result<()> {
+    let (own, result) = (buffer(on, &on.own(length)), buffer(on, &vec![0.0; length]));
+    let mut results = None;
+    on.run(|| {
+        let outcome = on.comm.iexscan(own, result, Op::Sum).wait();
+        let (buffers, _) = outcome.map_err(|failed| {
+            let (error, buffers) = failed.into_parts();
+            assert!(buffers.is_some(), "{}: the buffers are lost", on.list);
+            error
+        })?;
+        results = Some(buffers.1);
+        Ok(())
+    })?;
+    if let Some(result) = results {
+        let expected = match on.comm.rank() {
+            0 => vec![0.0; length],
+            rank => sum(rank, length),
+        };
+        on.assert_same(&result, &expected, "iexscan");
     }
     Ok(())
 }

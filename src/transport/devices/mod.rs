@@ -17,10 +17,10 @@
 //! | [`same_process`] | GPUs of one process |
 //! | [`aware`] | processes whose MPI takes the addresses of GPU memory ([`proof`]) |
 //!
-//! The receiver chooses, by what it knows of the pair ([`links`]). A [`leader`] folds elements where they are.
+//! The receiver chooses, by what it knows of the pair ([`links`]). Reductions may fold elements where they are ([`fold`]).
 
 mod aware;
-mod leader;
+mod fold;
 mod letter;
 mod links;
 mod pipeline;
@@ -48,7 +48,7 @@ use crate::device::{Device, Lane, Place};
 use crate::error::{Error, Result};
 use crate::path::{ChosenPath, Path};
 use aware::Direct;
-use leader::{Joining, Leading};
+use fold::{Joining, Leading};
 use links::Links;
 use pipeline::{Receiving, Sending};
 use proof::{Proof, Refusal};
@@ -795,7 +795,7 @@ impl Transport for Devices {
 
     fn reach(&self, context: &Context, elements: &[DeviceMemory<'_>]) -> u32 {
         self.links
-            .reach(elements, leader::share_a_process(context, &*self.inner))
+            .reach(elements, fold::share_a_process(context, &*self.inner))
     }
 
     unsafe fn fold_together(&self, context: &Context, share: &Share<'_>) -> Result<Posted> {

@@ -112,6 +112,7 @@ const MODULES_OF_SIMULATED_DEVICES: &[&str] = &[
     "copies",
     "short",
     "leader",
+    "leader_of_parts",
     "overlap::an_idle_engine_asks_no_gpu",
 ];
 

@@ -1,0 +1,167 @@
+//! What the leader and the others write to each other.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::{Error, ErrorKind, Result, shortened};
+use crate::transport::devices::Line;
+use crate::transport::devices::letter::Letter;
+use crate::transport::devices::shared::Loan;
+use crate::transport::{Task, Transport};
+
+/// The most bytes of what one side writes to the other.
+pub(super) const NOTE_BYTES: usize = 512;
+
+/// The most tasks of a fold.
+const TASKS: usize = 16;
+
+/// How a note begins.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub(super) struct Head {
+    /// One of the constants of [`state`].
+    pub state: u8,
+    /// Of an error.
+    pub kind: u8,
+    /// Whether there is a number: of what the two share, are to share, or turn out not to share.
+    pub has_number: u8,
+    pub has_result: u8,
+    pub reserved: [u8; 4],
+    pub number: u64,
+    /// Where the leader listens.
+    pub address: u64,
+    pub elements: Loan,
+    pub result: Loan,
+}
+
+const _: () = assert!(size_of::<Head>() + TASKS * size_of::<u64>() <= NOTE_BYTES);
+
+/// A note that was read.
+pub(super) struct Note {
+    pub head: Head,
+    /// The text of an error, or the bytes of its writer's elements at which the tasks start to read.
+    rest: Vec<u8>,
+}
+
+/// What a note says.
+pub(super) mod state {
+    /// A rank is ready; or the result is there.
+    pub const DONE: u8 = 0;
+    /// It cannot be done this way.
+    pub const OTHERWISE: u8 = 1;
+    /// A rank has failed.
+    pub const FAILED: u8 = 2;
+}
+
+impl Head {
+    pub(super) fn new(state: u8) -> Head {
+        Head {
+            state,
+            ..Head::zeroed()
+        }
+    }
+
+    pub(super) fn number(&self) -> Option<u64> {
+        (self.has_number != 0).then_some(self.number)
+    }
+
+    pub(super) fn written(&self) -> Vec<u8> {
+        bytemuck::bytes_of(self).to_vec()
+    }
+
+    /// With where the tasks start to read.
+    pub(super) fn written_with(&self, tasks: &[Task]) -> Vec<u8> {
+        let firsts = tasks.iter().map(|task| task.first as u64);
+        [self.written(), firsts.flat_map(u64::to_ne_bytes).collect()].concat()
+    }
+}
+
+/// The note of who has failed.
+pub(super) fn failed(error: &Error) -> Vec<u8> {
+    let head = Head {
+        kind: error.kind().code(),
+        ..Head::new(state::FAILED)
+    };
+    let text = shortened(error.message(), NOTE_BYTES - size_of::<Head>());
+    [bytemuck::bytes_of(&head), text.as_bytes()].concat()
+}
+
+impl Note {
+    /// What was written. What is none says that its writer has failed.
+    pub(super) fn read(note: &[u8]) -> Note {
+        match note.split_at_checked(size_of::<Head>()) {
+            Some((head, rest)) => Note {
+                head: bytemuck::pod_read_unaligned(head),
+                rest: rest.to_vec(),
+            },
+            None => Note {
+                head: Head::new(state::FAILED),
+                rest: b"it could not say why".to_vec(),
+            },
+        }
+    }
+
+    /// The error of who has failed.
+    pub(super) fn error(&self) -> Error {
+        let kind = ErrorKind::from_code(self.head.kind).unwrap_or(ErrorKind::PeerFailed);
+        Error::new(kind, self.text())
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.rest).into_owned()
+    }
+
+    /// The byte of its writer's elements at which a task starts to read.
+    pub(super) fn first(&self, task: usize) -> Result<usize> {
+        let mut firsts = self.rest.chunks_exact(size_of::<u64>());
+        let first = firsts.nth(task).map(bytemuck::pod_read_unaligned::<u64>);
+        let first = first.and_then(|first| usize::try_from(first).ok());
+        first.ok_or_else(|| Error::new(ErrorKind::Mismatch, "it does not know all parts of the fold"))
+    }
+}
+
+/// Sends a note. Where it cannot be sent it is sent once more, since the other side waits for it, and the error is given
+/// back too.
+pub(super) fn send(line: &Line, note: &[u8], inner: &dyn Transport) -> Result<(Letter, Option<Error>)> {
+    match Letter::send(line, line.tags.body, note, inner) {
+        Ok(letter) => Ok((letter, None)),
+        Err(error) => Letter::send(line, line.tags.body, note, inner).map(|letter| (letter, Some(error))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_rank_tells_is_read_as_it_is_written() {
+        let head = Head {
+            has_number: 1,
+            number: 0,
+            has_result: 1,
+            elements: Loan {
+                window: 3,
+                handle: [7; 8],
+                offset: 5,
+            },
+            ..Head::new(state::DONE)
+        };
+        let tasks = [8, 0, 24].map(|first| Task {
+            inputs: 0..2,
+            outputs: 1..2,
+            bytes: 8,
+            first,
+        });
+        let note = Note::read(&head.written_with(&tasks));
+        assert_eq!(note.head, head);
+        assert_eq!([0, 1, 2].map(|task| note.first(task).unwrap()), [8, 0, 24]);
+        assert_eq!(note.first(3).unwrap_err().kind(), ErrorKind::Mismatch);
+        assert_eq!((head.number(), Head::new(state::DONE).number()), (Some(0), None));
+        let note = Note::read(&failed(&Error::new(ErrorKind::Device, "x".repeat(1000))));
+        assert_eq!(
+            (note.head.state, note.error().kind()),
+            (state::FAILED, ErrorKind::Device)
+        );
+        assert_eq!(note.text().len(), NOTE_BYTES - size_of::<Head>());
+        assert_eq!(Note::read(&[]).head.state, state::FAILED);
+    }
+}
