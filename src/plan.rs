@@ -152,6 +152,19 @@ pub(crate) const DIRECT_FRAME_RANKS: usize = 64;
 /// The most ranks whose elements one kernel reads, and whose results it writes.
 pub(crate) const LEADER_RANKS: usize = 16;
 
+/// How many bytes of each rank up to 4 ranks, and up to how many more, fold whole where their GPUs reach each other's memory;
+/// 2 ranks fold any number so.
+const ONE_SHOT_BYTES: [usize; 2] = [512 << 10, 256 << 10];
+
+/// How kernels of ranks reach the elements of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Together {
+    /// All are on one GPU.
+    OneGpu,
+    /// Their GPUs reach each other's memory.
+    Neighbours,
+}
+
 /// What all ranks know of an operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question {
@@ -161,8 +174,8 @@ pub(crate) struct Question {
     pub bytes: usize,
     /// Whether elements of any rank are on a GPU. It does not matter for what rides in frames.
     pub on_device: bool,
-    /// Whether a kernel of any rank reaches the elements of all.
-    pub on_one_gpu: bool,
+    /// Whether kernels of ranks reach the elements of others.
+    pub together: Option<Together>,
     /// Whether the operation starts with an agreement.
     pub checked: bool,
 }
@@ -175,7 +188,7 @@ pub(crate) fn plan(question: Question, ladders: &Ladders) -> Planned {
         ranks,
         bytes,
         on_device,
-        on_one_gpu,
+        together,
         checked,
     } = question;
     if checked && ranks <= DIRECT_FRAME_RANKS && bytes <= FRAME_PAYLOAD_BYTES {
@@ -185,13 +198,19 @@ pub(crate) fn plan(question: Question, ladders: &Ladders) -> Planned {
         };
     }
     let rung = Choice::of(operation).map(|choice| (choice, ladders.rung(choice, on_device)));
-    // Nothing moves less: elements are read where they are, and results written where they are wanted.
-    let can_lead = operation.folds() && (2..=LEADER_RANKS).contains(&ranks);
     let is_said = matches!(&rung, Some((_, rung)) if rung.source == Source::Program);
-    if on_one_gpu && can_lead && !is_said {
-        return Planned {
-            algorithm: Algorithm::Leader,
-            reason: Reason::OneGpu,
+    let can_fold_together = operation.folds() && (2..=LEADER_RANKS).contains(&ranks);
+    if let Some(together) = together.filter(|_| can_fold_together && !is_said) {
+        return match together {
+            // Nothing moves less: elements are read where they are, and results written where they are wanted.
+            Together::OneGpu => Planned {
+                algorithm: Algorithm::Leader,
+                reason: Reason::OneGpu,
+            },
+            Together::Neighbours => Planned {
+                algorithm: among_neighbours(operation, ranks, bytes),
+                reason: Reason::Neighbours,
+            },
         };
     }
     let Some((choice, rung)) = rung else {
@@ -224,6 +243,20 @@ pub(crate) fn plan(question: Question, ladders: &Ladders) -> Planned {
     }
 }
 
+/// How ranks fold whose GPUs reach each other's memory.
+fn among_neighbours(operation: Operation, ranks: usize, bytes: usize) -> Algorithm {
+    let most = match ranks {
+        0..=2 => usize::MAX,
+        3..=4 => ONE_SHOT_BYTES[0],
+        _ => ONE_SHOT_BYTES[1],
+    };
+    match operation {
+        // Every element is read by all, or sent to one.
+        Operation::Allreduce | Operation::Reduce if bytes > most => Algorithm::TwoShot,
+        _ => Algorithm::OneShot,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -237,7 +270,7 @@ mod tests {
             ranks,
             bytes,
             on_device: false,
-            on_one_gpu: false,
+            together: None,
             checked: true,
         }
     }
@@ -294,7 +327,7 @@ mod tests {
         let planned = |operation, ranks, bytes, ladders: &Ladders| {
             let question = Question {
                 on_device: true,
-                on_one_gpu: true,
+                together: Some(Together::OneGpu),
                 ..question(operation, ranks, bytes)
             };
             plan(question, ladders).algorithm
@@ -344,6 +377,29 @@ mod tests {
             planned(Operation::Allreduce, 2, 1 << 30, &said),
             Algorithm::Direct
         );
+    }
+
+    #[test]
+    fn ranks_of_several_gpus_fold_whole_what_is_short() {
+        let planned = |operation, ranks, bytes| {
+            let question = Question {
+                on_device: true,
+                together: Some(Together::Neighbours),
+                ..question(operation, ranks, bytes)
+            };
+            plan(question, Ladders::by_default()).algorithm
+        };
+        for operation in [Operation::Allreduce, Operation::Reduce] {
+            assert_eq!(planned(operation, 2, 256), Algorithm::Frames);
+            assert_eq!(planned(operation, 2, 1 << 30), Algorithm::OneShot);
+            for (ranks, most) in [(3, 512 << 10), (4, 512 << 10), (5, 256 << 10), (16, 256 << 10)] {
+                assert_eq!(planned(operation, ranks, most), Algorithm::OneShot);
+                assert_eq!(planned(operation, ranks, most + 1), Algorithm::TwoShot);
+            }
+            assert_eq!(planned(operation, 17, 1 << 30), Algorithm::Blocks);
+        }
+        assert_eq!(planned(Operation::Scan, 8, 1 << 30), Algorithm::OneShot);
+        assert_eq!(planned(Operation::ReduceScatter, 8, 1 << 30), Algorithm::OneShot);
     }
 
     /// A table in which allreduce goes in blocks between 1,000 and 2,000 bytes, on 2 ranks and hosts.

@@ -20,6 +20,7 @@ use crate::engine::{Phase, Sequence, Slab, Transfer};
 use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::op::Op;
 use crate::plan::{DIRECT_FRAME_RANKS, FRAME_PAYLOAD_BYTES, Operation};
+use crate::transport::Whereabouts;
 
 /// What a rank is about to do, as far as the ranks must agree on it.
 #[derive(Clone, Copy, Debug)]
@@ -31,8 +32,8 @@ pub(super) struct Terms {
     pub count: usize,
     /// Whether the counts may differ.
     pub any_count: bool,
-    /// Where a kernel reaches this rank's elements; they need not agree on that. See [`Call::reach`].
-    pub reach: u32,
+    /// Where kernels reach this rank's elements; they need not agree on that. See [`Call::reach`].
+    pub reach: Whereabouts,
 }
 
 impl Terms {
@@ -43,7 +44,7 @@ impl Terms {
         root: None,
         count: 0,
         any_count: false,
-        reach: 0,
+        reach: Whereabouts::NOWHERE,
     };
 }
 
@@ -88,7 +89,7 @@ impl Frame {
             on_device: u8::from(call.on_device),
             failed: local.as_ref().err().map_or(0, |error| 1 + error.kind().code()),
             payload_bytes: payload_bytes as u16,
-            reach: terms.reach,
+            reach: terms.reach.word(),
         }
     }
 
@@ -163,23 +164,28 @@ pub(super) enum Reach {
     Some,
     /// Those of all, which are on several GPUs.
     Apart,
+    /// Those of all, which are on GPUs that may reach each other's memory.
+    Neighbours,
     /// Those of all, which are on one GPU.
-    All,
+    OneGpu,
 }
 
 impl Reach {
-    fn of(own: u32, peers: impl Iterator<Item = u32>) -> Reach {
-        let (mut is_same, mut is_anybody, mut is_everybody) = (true, own != 0, own != 0);
-        for reach in peers {
-            is_same &= reach == own;
-            is_anybody |= reach != 0;
-            is_everybody &= reach != 0;
+    fn of(own: Whereabouts, peers: impl Iterator<Item = Whereabouts>) -> Reach {
+        let (mut is_anybody, mut is_everybody) = (own.gpu != 0, own.gpu != 0);
+        let (mut is_one_gpu, mut are_neighbours) = (true, own.neighbours != 0);
+        for peer in peers {
+            is_one_gpu &= peer.gpu == own.gpu;
+            are_neighbours &= peer.neighbours == own.neighbours;
+            is_anybody |= peer.gpu != 0;
+            is_everybody &= peer.gpu != 0;
         }
-        match (is_everybody, is_same) {
-            (true, true) => Reach::All,
-            (true, false) => Reach::Apart,
-            (false, _) if is_anybody => Reach::Some,
-            (false, _) => Reach::Nobody,
+        match is_everybody {
+            true if is_one_gpu => Reach::OneGpu,
+            true if are_neighbours => Reach::Neighbours,
+            true => Reach::Apart,
+            false if is_anybody => Reach::Some,
+            false => Reach::Nobody,
         }
     }
 }
@@ -318,7 +324,9 @@ impl<'a> Call<'a> {
             return Ok(Err(self.disagreement(&agreed, own)));
         }
         agreed.on_device |= agreed.peers.iter().any(|peer| peer.frame.on_device != 0);
-        agreed.reach = Reach::of(own.reach, agreed.peers.iter().map(|peer| peer.frame.reach));
+        let whereabouts = |frame: &Frame| Whereabouts::of_word(frame.reach);
+        let peers = agreed.peers.iter().map(|peer| whereabouts(&peer.frame));
+        agreed.reach = Reach::of(whereabouts(&own), peers);
         Ok(Ok(agreed))
     }
 
@@ -637,12 +645,24 @@ mod tests {
     }
 
     #[test]
-    fn one_kernel_reaches_all_where_all_say_the_same() {
-        let of = |own, peers: &[u32]| Reach::of(own, peers.iter().copied());
-        assert_eq!(of(0, &[0, 0]), Reach::Nobody);
-        assert_eq!((of(0, &[0, 7]), of(7, &[7, 0])), (Reach::Some, Reach::Some));
-        assert_eq!((of(7, &[7, 8]), of(8, &[7, 7])), (Reach::Apart, Reach::Apart));
-        assert_eq!(of(7, &[7, 7]), Reach::All);
+    fn kernels_reach_all_where_all_say_the_same() {
+        let whereabouts = |(gpu, neighbours): &(u16, u16)| Whereabouts {
+            gpu: *gpu,
+            neighbours: *neighbours,
+        };
+        let of = |ranks: &[(u16, u16)]| {
+            let words = ranks[1..].iter().map(|rank| whereabouts(rank).word());
+            Reach::of(whereabouts(&ranks[0]), words.map(Whereabouts::of_word))
+        };
+        assert_eq!(of(&[(0, 0), (0, 0), (0, 0)]), Reach::Nobody);
+        assert_eq!(of(&[(0, 0), (0, 0), (7, 3)]), Reach::Some);
+        assert_eq!(of(&[(7, 3), (7, 3), (0, 0)]), Reach::Some);
+        assert_eq!(of(&[(7, 0), (8, 0)]), Reach::Apart);
+        assert_eq!(of(&[(7, 3), (8, 0), (7, 3)]), Reach::Apart);
+        assert_eq!(of(&[(7, 3), (8, 4)]), Reach::Apart);
+        assert_eq!(of(&[(7, 3), (8, 3), (7, 3)]), Reach::Neighbours);
+        assert_eq!(of(&[(7, 3), (7, 3)]), Reach::OneGpu);
+        assert_eq!(of(&[(7, 1), (7, 0)]), Reach::OneGpu);
     }
 
     #[test]

@@ -25,7 +25,9 @@ impl Communicator {
     ///
     /// Reductions of up to 16 ranks take [`Algorithm::Leader`] instead where, as the ranks find out when they agree, kernels
     /// of one rank reach the elements of all: in a `DeviceBuffer` of each rank on one GPU, or anywhere on it if the ranks are
-    /// threads. This answer is about all other cases.
+    /// threads. Where they are in `DeviceBuffer`s on GPUs of one node that reach each other's memory, reductions take
+    /// [`Algorithm::OneShot`], or [`Algorithm::TwoShot`] for more than 512 KiB of 3 or 4 ranks and more than 256 KiB of more
+    /// in `reduce` and `allreduce`. This answer is about all other cases.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for what is no collective that moves data;
@@ -52,7 +54,7 @@ impl Communicator {
                 bytes,
                 on_device: place == Place::Device,
                 // That is known when the ranks have agreed.
-                on_one_gpu: false,
+                together: None,
                 checked: self.endpoint.engine.config().check,
             };
             let ladders = self.endpoint.ladders();

@@ -2,16 +2,17 @@
 
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
-use super::fold_plan::FoldPlan;
+use super::fold_plan::{FoldPlan, Shape};
 use super::forms::{apart_forms, in_place_forms};
-use super::leader::Led;
 use super::reduce::{Candidates, Inputs, fold_frames, own_or_note, reduce_scatter};
+use super::together::Outcome;
 use super::{Apart, Call, Collective, InPlace, allgather, check_room};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
 use crate::op::Op;
 use crate::plan::{Algorithm, Operation};
+use crate::transport::Whereabouts;
 
 impl Communicator {
     /// Folds every rank's buffer element by element into every rank's `recv`.
@@ -134,9 +135,9 @@ pub(super) async fn allreduce(
         true => Inputs::new(call, own, Some(result), own.elements()).map(Some),
         false => Inputs::of_block(call, own, Some(result)).map(Some),
     };
-    let plan = FoldPlan::for_all(call, own, result, op);
+    let plan = FoldPlan::new(Shape::ForAll, own, Some(result), op);
     let reach = call.reach(&plan);
-    let inputs = match candidates.ride() || reach != 0 {
+    let inputs = match candidates.ride() || reach != Whereabouts::NOWHERE {
         true => None,
         false => own_or_note(needed(), &mut local).flatten(),
     };
@@ -149,9 +150,9 @@ pub(super) async fn allreduce(
     };
     let riding = candidates.ride().then_some(own);
     let agreed = call.agree(terms, local, riding).await?;
-    let (mut agreed, inputs) = match call.led(terms, agreed, inputs, needed, &plan).await? {
-        Led::Folded => return Ok(()),
-        Led::Not(agreed, inputs) => (agreed, inputs),
+    let (mut agreed, inputs) = match call.fold_together(terms, agreed, inputs, needed, &plan).await? {
+        Outcome::Folded => return Ok(()),
+        Outcome::Otherwise(agreed, inputs) => (agreed, inputs),
     };
     match (candidates.taken(call, &agreed), inputs) {
         (Algorithm::Blocks, Some(inputs)) => in_blocks(call, &inputs, own, result, op, &mut agreed).await,

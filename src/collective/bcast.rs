@@ -88,9 +88,7 @@ pub(super) async fn bcast(call: &Call<'_>, span: &Span<'_>, root: usize, local: 
             agreed.over()
         }
         Algorithm::Blocks => in_blocks(call, span, root, &mut agreed).await,
-        Algorithm::Tree | Algorithm::Direct | Algorithm::Leader => {
-            down_the_tree(call, span, root, &mut agreed).await
-        }
+        _ => down_the_tree(call, span, root, &mut agreed).await,
     }
 }
 

@@ -5,116 +5,155 @@ use std::ops::Range;
 use super::Call;
 use crate::buffer::{Blocks, Span};
 use crate::op::Op;
+use crate::plan::Algorithm;
 use crate::transport::Task;
 
-/// What the leader's kernels do for all ranks, and what this rank has to do with it.
-///
-/// They run one after the other, so that in place none reads what an earlier one has written.
+/// What kernels that reach the elements of other ranks are to fold, and what this rank has of it.
 pub(super) struct FoldPlan<'a> {
-    /// The rank whose kernels they are.
-    pub leader: usize,
     pub op: Op,
     pub own: &'a Span<'a>,
-    /// This rank's result, with its length in bytes, where it gets one.
-    pub result: Option<(&'a Span<'a>, usize)>,
-    /// What all ranks know of the length of a rank's elements.
-    pub bytes: usize,
-    pub tasks: Vec<Task>,
+    /// Where this rank gets a result.
+    pub result: Option<&'a Span<'a>>,
+    shape: Shape<'a>,
+}
+
+/// Which ranks get what.
+#[derive(Clone, Copy)]
+pub(super) enum Shape<'a> {
+    /// Every rank gets everything.
+    ForAll,
+    /// One rank does.
+    ForRoot(usize),
+    /// Each rank gets its block of what they have.
+    OfBlocks(&'a Blocks),
+    /// Each rank gets what those below it have, folded, or they and it.
+    OfPrefixes { with_own: bool },
 }
 
 /// The rank whose kernels fold where no rank is another than the others.
 const LEADER: usize = 0;
 
 impl<'a> FoldPlan<'a> {
-    /// One kernel folds everything, for every rank.
-    pub(super) fn for_all(call: &Call<'_>, own: &'a Span<'a>, result: &'a Span<'a>, op: Op) -> FoldPlan<'a> {
-        FoldPlan {
-            leader: LEADER,
-            tasks: vec![whole(0..call.ranks(), 0..call.ranks(), own.bytes())],
-            ..FoldPlan::of(own, Some((result, own.bytes())), op)
-        }
-    }
-
-    /// One kernel of the only rank that gets the result.
-    pub(super) fn for_root(
-        call: &Call<'_>,
-        root: usize,
+    pub(super) fn new(
+        shape: Shape<'a>,
         own: &'a Span<'a>,
         result: Option<&'a Span<'a>>,
         op: Op,
     ) -> FoldPlan<'a> {
         FoldPlan {
-            leader: root,
-            tasks: vec![whole(0..call.ranks(), root..root.saturating_add(1), own.bytes())],
-            ..FoldPlan::of(own, result.map(|result| (result, own.bytes())), op)
-        }
-    }
-
-    /// One kernel for each rank, which folds its block. In place [`are_read_in_time`] says whether that can be.
-    pub(super) fn of_blocks(
-        call: &Call<'_>,
-        (own, blocks): (&'a Span<'a>, &Blocks),
-        result: &'a Span<'a>,
-        op: Op,
-    ) -> FoldPlan<'a> {
-        let size = own.dtype().size();
-        let bytes = |rank| blocks.count(rank).saturating_mul(size);
-        let own_bytes = bytes(call.rank());
-        let task = |rank| Task {
-            inputs: 0..call.ranks(),
-            outputs: rank..rank + 1,
-            bytes: bytes(rank),
-            first: blocks.displacement(rank).saturating_mul(size),
-        };
-        FoldPlan {
-            leader: LEADER,
-            bytes: blocks.total().saturating_mul(size),
-            tasks: (0..call.ranks()).map(task).collect(),
-            ..FoldPlan::of(own, (own_bytes > 0).then_some((result, own_bytes)), op)
-        }
-    }
-
-    /// One kernel for each rank, which folds the elements of those up to it, or of those `below` it, this one's being
-    /// `ranks`.
-    pub(super) fn of_prefixes(
-        call: &Call<'_>,
-        ranks: &Range<usize>,
-        own: &'a Span<'a>,
-        result: &'a Span<'a>,
-        op: Op,
-    ) -> FoldPlan<'a> {
-        let includes_itself = ranks.contains(&call.rank());
-        FoldPlan {
-            leader: LEADER,
-            tasks: prefixes(call.ranks(), includes_itself, own.bytes()),
-            ..FoldPlan::of(own, (!ranks.is_empty()).then_some((result, own.bytes())), op)
-        }
-    }
-
-    fn of(own: &'a Span<'a>, result: Option<(&'a Span<'a>, usize)>, op: Op) -> FoldPlan<'a> {
-        FoldPlan {
-            leader: LEADER,
             op,
             own,
             result,
-            bytes: own.bytes(),
-            tasks: Vec::new(),
+            shape,
         }
+    }
+
+    fn size(&self) -> usize {
+        self.own.dtype().size()
+    }
+
+    /// What all ranks know of the length of a rank's elements, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self.shape {
+            Shape::OfBlocks(blocks) => blocks.total().saturating_mul(self.size()),
+            _ => self.own.bytes(),
+        }
+    }
+
+    /// The bytes of this rank's result.
+    pub(super) fn result_bytes(&self, call: &Call<'_>) -> usize {
+        match self.shape {
+            Shape::OfBlocks(blocks) => blocks.count(call.rank()).saturating_mul(self.size()),
+            _ => self.own.bytes(),
+        }
+    }
+
+    /// The rank whose kernels they are, where it is one.
+    pub(super) fn leader(&self, algorithm: Algorithm) -> Option<usize> {
+        match (algorithm, self.shape) {
+            (Algorithm::Leader, Shape::ForRoot(root)) => Some(root),
+            (Algorithm::Leader, _) => Some(LEADER),
+            _ => None,
+        }
+    }
+
+    /// Whether kernels of others may still read this rank's elements when its own writes its result there.
+    pub(super) fn overwrites(&self, algorithm: Algorithm) -> bool {
+        let is_in_place = self
+            .result
+            .is_some_and(|result| result.pointer() == self.own.pointer());
+        // The root's own kernel alone reads all that is there.
+        algorithm == Algorithm::OneShot && is_in_place && !matches!(self.shape, Shape::ForRoot(_))
+    }
+
+    /// The kernels. Those of one rank run one after the other, so that in place none reads what an earlier one has written.
+    pub(super) fn tasks(&self, call: &Call<'_>, algorithm: Algorithm) -> Vec<Task> {
+        let (ranks, bytes) = (call.ranks(), self.own.bytes());
+        let tasks = match (self.shape, algorithm) {
+            (Shape::ForAll, Algorithm::Leader) => vec![whole(0..ranks, 0..ranks, bytes)],
+            (Shape::ForAll, Algorithm::TwoShot) => self.divided(ranks, &(0..ranks)),
+            (Shape::ForAll, _) => (0..ranks)
+                .map(|rank| whole(0..ranks, rank..rank + 1, bytes))
+                .collect(),
+            (Shape::ForRoot(root), Algorithm::TwoShot) => self.divided(ranks, &(root..root + 1)),
+            (Shape::ForRoot(root), _) => vec![whole(0..ranks, root..root.saturating_add(1), bytes)],
+            (Shape::OfBlocks(blocks), _) => of_blocks(blocks, self.size()),
+            (Shape::OfPrefixes { with_own }, _) => of_prefixes(ranks, with_own, bytes),
+        };
+        match self.leader(algorithm) {
+            None => tasks,
+            Some(leader) => tasks
+                .into_iter()
+                .map(|task| Task {
+                    kernel_of: leader,
+                    ..task
+                })
+                .collect(),
+        }
+    }
+
+    /// One block for each rank's kernel, which writes it where it is in the results.
+    fn divided(&self, ranks: usize, outputs: &Range<usize>) -> Vec<Task> {
+        let blocks = Blocks::even(self.own.elements(), ranks);
+        let tasks = of_blocks(&blocks, self.size()).into_iter();
+        tasks
+            .map(|task| Task {
+                outputs: outputs.clone(),
+                target: task.first,
+                ..task
+            })
+            .collect()
     }
 }
 
+/// All elements of some ranks, folded for others by a kernel of the first of these.
 fn whole(inputs: Range<usize>, outputs: Range<usize>, bytes: usize) -> Task {
     Task {
+        kernel_of: outputs.start,
         inputs,
         outputs,
         bytes,
         first: 0,
+        target: 0,
     }
 }
 
+/// A block for each rank, by its own kernel.
+fn of_blocks(blocks: &Blocks, size: usize) -> Vec<Task> {
+    let task = |rank| Task {
+        first: blocks.displacement(rank).saturating_mul(size),
+        ..whole(
+            0..blocks.len(),
+            rank..rank + 1,
+            blocks.count(rank).saturating_mul(size),
+        )
+    };
+    (0..blocks.len()).map(task).collect()
+}
+
 /// The highest rank first: nobody else needs its elements, where its result may be.
-fn prefixes(ranks: usize, include_themselves: bool, bytes: usize) -> Vec<Task> {
-    let task = |rank| whole(0..rank + usize::from(include_themselves), rank..rank + 1, bytes);
+fn of_prefixes(ranks: usize, with_own: bool, bytes: usize) -> Vec<Task> {
+    let task = |rank| whole(0..rank + usize::from(with_own), rank..rank + 1, bytes);
     let tasks = (0..ranks).rev().map(task);
     tasks.filter(|task| !task.inputs.is_empty()).collect()
 }
@@ -149,24 +188,14 @@ mod tests {
         })
     }
 
-    fn blocks_of(blocks: &Blocks) -> Vec<Task> {
-        let task = |rank| Task {
-            inputs: 0..blocks.len(),
-            outputs: rank..rank + 1,
-            bytes: blocks.count(rank),
-            first: blocks.displacement(rank),
-        };
-        (0..blocks.len()).map(task).collect()
-    }
-
     #[test]
     fn prefixes_are_folded_from_the_last_rank_on() {
         let inputs = |tasks: Vec<Task>| tasks.into_iter().map(|task| task.inputs).collect::<Vec<_>>();
-        assert_eq!(inputs(prefixes(3, true, 8)), [0..3, 0..2, 0..1]);
-        assert_eq!(inputs(prefixes(3, false, 8)), [0..2, 0..1]);
+        assert_eq!(inputs(of_prefixes(3, true, 8)), [0..3, 0..2, 0..1]);
+        assert_eq!(inputs(of_prefixes(3, false, 8)), [0..2, 0..1]);
         for ranks in 1..17 {
-            for include_themselves in [false, true] {
-                assert!(!reads_too_late(&prefixes(ranks, include_themselves, 8), 8));
+            for with_own in [false, true] {
+                assert!(!reads_too_late(&of_prefixes(ranks, with_own, 8), 8));
             }
         }
     }
@@ -188,7 +217,11 @@ mod tests {
             (Blocks::new([2, 0], [4, 0]), true),
         ] {
             assert_eq!(is_in_time(&blocks), expected, "{blocks:?}");
-            assert_eq!(reads_too_late(&blocks_of(&blocks), 12), !expected, "{blocks:?}");
+            assert_eq!(
+                reads_too_late(&of_blocks(&blocks, 1), 12),
+                !expected,
+                "{blocks:?}"
+            );
         }
     }
 }

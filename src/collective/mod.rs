@@ -28,7 +28,6 @@ mod forms;
 mod found;
 mod gather;
 mod gatherv;
-mod leader;
 mod library;
 mod meeting;
 mod merge;
@@ -46,6 +45,7 @@ mod scatterv;
 mod split;
 mod split_shared;
 mod temporary;
+mod together;
 #[cfg(feature = "mpi")]
 pub(crate) mod world;
 
@@ -59,7 +59,7 @@ use crate::comm::Communicator;
 use crate::device::Place;
 use crate::engine::{Activity, Endpoint, InCollective, Inside, Sequence};
 use crate::error::{Error, Result};
-use crate::plan::{Algorithm, Operation, Question, plan};
+use crate::plan::{Algorithm, Operation, Question, Together, plan};
 
 /// One collective under way on this rank: who takes part, and what its steps are told by.
 pub(crate) struct Call<'a> {
@@ -292,23 +292,23 @@ impl<'a> Call<'a> {
             ranks: self.ranks(),
             bytes,
             on_device,
-            on_one_gpu: false,
+            together: None,
             checked: self.is_checked(),
         };
         plan(question, self.endpoint().ladders()).algorithm
     }
 
-    /// Whether kernels of one rank fold such a payload of all, if they turn out to share a GPU.
-    fn would_lead(&self, bytes: usize) -> bool {
+    /// The algorithm for such a payload, if kernels of the ranks turn out to reach the elements of others.
+    fn would_take_together(&self, bytes: usize, together: Together) -> Algorithm {
         let question = Question {
             operation: self.operation,
             ranks: self.ranks(),
             bytes,
             on_device: true,
-            on_one_gpu: true,
+            together: Some(together),
             checked: self.is_checked(),
         };
-        plan(question, self.endpoint().ladders()).algorithm == Algorithm::Leader
+        plan(question, self.endpoint().ladders()).algorithm
     }
 
     /// Notes the algorithm for traces.

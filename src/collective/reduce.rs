@@ -2,9 +2,9 @@
 
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
-use super::fold_plan::FoldPlan;
+use super::fold_plan::{FoldPlan, Shape};
 use super::forms::{apart_forms, in_place_forms};
-use super::leader::Led;
+use super::together::Outcome;
 use super::{Apart, Call, Collective, InPlace, allgather, check_room, copy};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
@@ -12,6 +12,7 @@ use crate::device::{Fold, Lane, Place, Scratch};
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::plan::{Algorithm, FRAME_PAYLOAD_BYTES, Operation};
+use crate::transport::Whereabouts;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -140,10 +141,10 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
             Ok(None)
         }
     };
-    let plan = FoldPlan::for_root(call, root, own, folded, op);
+    let plan = FoldPlan::new(Shape::ForRoot(root), own, folded, op);
     let reach = call.reach(&plan);
     let scratch = match reach {
-        0 => own_or_note(needed(), &mut local).flatten(),
+        Whereabouts::NOWHERE => own_or_note(needed(), &mut local).flatten(),
         _ => None,
     };
     let terms = Terms {
@@ -156,9 +157,9 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
     };
     let riding = candidates.ride().then_some(own);
     let agreed = call.agree(terms, local, riding).await?;
-    let (mut agreed, scratch) = match call.led(terms, agreed, scratch, needed, &plan).await? {
-        Led::Folded => return Ok(()),
-        Led::Not(agreed, scratch) => (agreed, scratch),
+    let (mut agreed, scratch) = match call.fold_together(terms, agreed, scratch, needed, &plan).await? {
+        Outcome::Folded => return Ok(()),
+        Outcome::Otherwise(agreed, scratch) => (agreed, scratch),
     };
     match (candidates.taken(call, &agreed), scratch) {
         (Algorithm::Frames, _) => {

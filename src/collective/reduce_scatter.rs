@@ -3,18 +3,19 @@
 use super::agreement::{Agreed, Terms};
 use super::allgather::block;
 use super::courier::Courier;
-use super::fold_plan::{FoldPlan, are_read_in_time};
+use super::fold_plan::{FoldPlan, Shape, are_read_in_time};
 use super::forms::{apart_forms, in_place_forms};
-use super::leader::Led;
 use super::pairs::{self, Part};
 use super::reduce::{self, Inputs, own_or_note};
 use super::temporary::Temporary;
+use super::together::Outcome;
 use super::{Apart, Call, Collective, InPlace, check_room, copy};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
 use crate::op::Op;
 use crate::plan::Operation;
+use crate::transport::Whereabouts;
 use std::borrow::Cow;
 
 impl Communicator {
@@ -162,10 +163,10 @@ async fn reduce_scatter(
         return Box::pin(plain.reduce_scatter(own, blocks, result, op, local)).await;
     }
     let needed = || Inputs::new(call, own, Some(result), count).map(Some);
-    let plan = FoldPlan::of_blocks(call, (own, blocks), result, op);
+    let plan = FoldPlan::new(Shape::OfBlocks(blocks), own, (count > 0).then_some(result), op);
     let reach = call.reach(&plan);
     let inputs = match (&local, reach) {
-        (Ok(()), 0) => own_or_note(needed(), &mut local).flatten(),
+        (Ok(()), Whereabouts::NOWHERE) => own_or_note(needed(), &mut local).flatten(),
         _ => None,
     };
     let terms = Terms {
@@ -179,11 +180,11 @@ async fn reduce_scatter(
     let expected = vec![outgoing.get(call.rank()).copied(); ranks];
     let expected: Vec<Part> = expected.into_iter().flatten().collect();
     let agreed = pairs::agree(call, terms, local, &outgoing, &expected).await?;
-    match call.led(terms, agreed, inputs, needed, &plan).await? {
-        Led::Not(mut agreed, Some(inputs)) => {
+    match call.fold_together(terms, agreed, inputs, needed, &plan).await? {
+        Outcome::Otherwise(mut agreed, Some(inputs)) => {
             fold_own_block(call, &mut agreed, &inputs, (own, blocks), result, op).await
         }
-        Led::Folded | Led::Not(..) => Ok(()),
+        Outcome::Folded | Outcome::Otherwise(..) => Ok(()),
     }
 }
 

@@ -1,18 +1,19 @@
 //! `reduce_scatter_block`.
 
 use super::agreement::Terms;
-use super::fold_plan::FoldPlan;
+use super::fold_plan::{FoldPlan, Shape};
 use super::forms::{apart_forms, in_place_forms};
 use super::gather::divides;
-use super::leader::Led;
 use super::reduce::{Inputs, fold_frames, own_or_note};
 use super::reduce_scatter::fold_own_block;
+use super::together::Outcome;
 use super::{Apart, Call, Collective, InPlace, check_room};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::Result;
 use crate::op::Op;
 use crate::plan::{Algorithm, Operation};
+use crate::transport::Whereabouts;
 
 impl Communicator {
     /// Folds every rank's buffer element by element, and gives rank `r` the `r`-th block of the result.
@@ -143,10 +144,10 @@ async fn reduce_scatter_block(
         Algorithm::Frames => Ok(None),
         _ => Inputs::new(call, own, Some(result), count).map(Some),
     };
-    let plan = FoldPlan::of_blocks(call, (own, &blocks), result, op);
+    let plan = FoldPlan::new(Shape::OfBlocks(&blocks), own, (count > 0).then_some(result), op);
     let reach = call.reach(&plan);
     let inputs = match reach {
-        0 => own_or_note(needed(), &mut local).flatten(),
+        Whereabouts::NOWHERE => own_or_note(needed(), &mut local).flatten(),
         _ => None,
     };
     let terms = Terms {
@@ -158,9 +159,9 @@ async fn reduce_scatter_block(
     };
     let riding = (algorithm == Algorithm::Frames).then_some(own);
     let agreed = call.agree(terms, local, riding).await?;
-    let (mut agreed, inputs) = match call.led(terms, agreed, inputs, needed, &plan).await? {
-        Led::Folded => return Ok(()),
-        Led::Not(agreed, inputs) => (agreed, inputs),
+    let (mut agreed, inputs) = match call.fold_together(terms, agreed, inputs, needed, &plan).await? {
+        Outcome::Folded => return Ok(()),
+        Outcome::Otherwise(agreed, inputs) => (agreed, inputs),
     };
     match inputs {
         Some(inputs) => fold_own_block(call, &mut agreed, &inputs, (own, &blocks), result, op).await,

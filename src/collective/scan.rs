@@ -2,16 +2,17 @@
 
 use super::agreement::Terms;
 use super::courier::Courier;
-use super::fold_plan::FoldPlan;
+use super::fold_plan::{FoldPlan, Shape};
 use super::forms::{apart_forms, in_place_forms};
-use super::leader::Led;
 use super::reduce::{Inputs, fold_frames, own_or_note};
+use super::together::Outcome;
 use super::{Apart, Call, Collective, InPlace, check_room};
 use crate::buffer::{Buffer, BufferMut, Span};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::plan::{Algorithm, Operation};
+use crate::transport::Whereabouts;
 use std::ops::Range;
 
 impl Communicator {
@@ -139,10 +140,13 @@ pub(super) async fn scan(
         true => Ok(None),
         false => Inputs::of_ranks(call, ranks.clone(), own, Some(result), own.elements()).map(Some),
     };
-    let plan = FoldPlan::of_prefixes(call, &ranks, own, result, op);
+    let shape = Shape::OfPrefixes {
+        with_own: ranks.contains(&call.rank()),
+    };
+    let plan = FoldPlan::new(shape, own, (!ranks.is_empty()).then_some(result), op);
     let reach = call.reach(&plan);
     let inputs = match reach {
-        0 => own_or_note(needed(), &mut local).flatten(),
+        Whereabouts::NOWHERE => own_or_note(needed(), &mut local).flatten(),
         _ => None,
     };
     let terms = Terms {
@@ -154,9 +158,9 @@ pub(super) async fn scan(
     };
     let riding = (algorithm == Algorithm::Frames).then_some(own);
     let agreed = call.agree(terms, local, riding).await?;
-    let (mut agreed, inputs) = match call.led(terms, agreed, inputs, needed, &plan).await? {
-        Led::Folded => return Ok(()),
-        Led::Not(agreed, inputs) => (agreed, inputs),
+    let (mut agreed, inputs) = match call.fold_together(terms, agreed, inputs, needed, &plan).await? {
+        Outcome::Folded => return Ok(()),
+        Outcome::Otherwise(agreed, inputs) => (agreed, inputs),
     };
     if algorithm == Algorithm::Frames {
         if !ranks.is_empty() {

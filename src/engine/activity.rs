@@ -76,10 +76,12 @@ pub(crate) enum Course {
     Tree,
     Blocks,
     Leader,
+    OneShot,
+    TwoShot,
 }
 
 impl Course {
-    const ALL: [Course; 8] = [
+    const ALL: [Course; 10] = [
         Course::Unknown,
         Course::Inline,
         Course::Rendezvous,
@@ -88,6 +90,8 @@ impl Course {
         Course::Tree,
         Course::Blocks,
         Course::Leader,
+        Course::OneShot,
+        Course::TwoShot,
     ];
 
     /// What a trace calls it, for elements that go along a path.
@@ -115,6 +119,8 @@ impl Course {
             Course::Tree => along!("tree"),
             Course::Blocks => along!("blocks"),
             Course::Leader => along!("leader"),
+            Course::OneShot => along!("one-shot"),
+            Course::TwoShot => along!("two-shot"),
         })
     }
 }
@@ -128,6 +134,8 @@ impl From<Algorithm> for Course {
             Algorithm::Tree => Course::Tree,
             Algorithm::Blocks => Course::Blocks,
             Algorithm::Leader => Course::Leader,
+            Algorithm::OneShot => Course::OneShot,
+            Algorithm::TwoShot => Course::TwoShot,
         }
     }
 }
@@ -438,6 +446,14 @@ mod tests {
         assert_eq!(
             name(Algorithm::Leader, Path::SameGpuIpc),
             Some("leader, same GPU IPC")
+        );
+        assert_eq!(
+            name(Algorithm::OneShot, Path::PeerGpuIpc),
+            Some("one-shot, peer GPU IPC")
+        );
+        assert_eq!(
+            name(Algorithm::TwoShot, Path::SameProcess),
+            Some("two-shot, same process")
         );
         assert_eq!(name(Algorithm::Blocks, Path::Host), Some("blocks"));
     }

@@ -49,8 +49,8 @@ pub(crate) struct Endpoint {
     in_library: Mutex<Option<Activity>>,
     /// Once the ranks have the same.
     ladders: OnceLock<Ladders>,
-    /// Whether the ranks were found to use several GPUs.
-    has_several_gpus: AtomicBool,
+    /// Whether the ranks were found to use GPUs that do not reach each other's memory.
+    is_out_of_reach: AtomicBool,
 }
 
 /// Since when a communicator is where it is, as far as somebody has looked.
@@ -149,17 +149,17 @@ impl Endpoint {
                 since: Instant::now(),
             }),
             ladders: OnceLock::new(),
-            has_several_gpus: AtomicBool::new(false),
+            is_out_of_reach: AtomicBool::new(false),
         }
     }
 
-    /// Whether the ranks were found to use several GPUs, which are not likely to change.
-    pub(crate) fn has_several_gpus(&self) -> bool {
-        self.has_several_gpus.load(Ordering::Relaxed)
+    /// Whether the ranks were found to use GPUs that do not reach each other's memory, which is not likely to change.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        self.is_out_of_reach.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn note_several_gpus(&self) {
-        self.has_several_gpus.store(true, Ordering::Relaxed);
+    pub(crate) fn note_out_of_reach(&self) {
+        self.is_out_of_reach.store(true, Ordering::Relaxed);
     }
 
     /// Has the table decide here which algorithms collectives take. The first to say so counts, before the first

@@ -67,7 +67,7 @@ pub(crate) use rendezvous::{Expected, Mode, Offer};
 pub(crate) use sequence::{Sequence, Unfinished};
 pub(crate) use slab::Slab;
 pub(crate) use task::{Memory, Task, task};
-pub(crate) use transfer::Transfer;
+pub(crate) use transfer::{Transfer, on_gpu};
 
 /// How long a thread that waits for another one's polling sleeps before it looks at its deadline.
 const NAP: Duration = Duration::from_millis(10);

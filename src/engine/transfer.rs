@@ -8,11 +8,9 @@ use std::task::{self, Poll};
 use super::activity::Activity;
 use super::slab::{SLAB_BYTES, Slab};
 use crate::buffer::Span;
-use crate::device::Fold;
 use crate::error::{Error, Result};
-use crate::op::Op;
 use crate::transport::{
-    Body, Context, Delivery, DeviceMemory, End, Pieces, Posted, Share, Tags, Task, Tested, Ticket, Transport,
+    Body, Context, Delivery, DeviceMemory, End, Pieces, Posted, Share, Tags, Tested, Ticket, Transport,
     Waybill, taken_back,
 };
 
@@ -195,46 +193,17 @@ impl<'t> Transfer<'t> {
         Ok(Transfer::new(transport, posted, None))
     }
 
-    /// What tells the GPU of the first bytes of spans from others, for the ranks of a context; 0 where other ranks cannot
-    /// reach them. See [`Transport::reach`].
-    pub(crate) fn reach(transport: &dyn Transport, context: &Context, spans: &[(&Span<'_>, usize)]) -> u32 {
-        let memories = spans
-            .iter()
-            .map(|(span, bytes)| device_memory(span, span.pointer(), *bytes));
-        let memories: Option<Vec<DeviceMemory<'_>>> = memories.collect();
-        memories.map_or(0, |memories| transport.reach(context, &memories))
-    }
-
-    /// Has kernels of the leader fold elements of the ranks into their results. Completes with no bytes where the leader
-    /// cannot reach them.
+    /// Has kernels fold elements of the ranks where they are. Completes with no bytes where they do not reach them.
     ///
     /// # Safety
-    /// As for [`send_part`](Self::send_part) with the elements and for [`receive_part`](Self::receive_part) with the result,
-    /// and for [`Transport::fold_together`] with the tasks.
+    /// As for [`Transport::fold_together`].
     pub(crate) unsafe fn fold_together(
         transport: &'t dyn Transport,
         context: &Context,
-        (leader, tag): (usize, i32),
-        op: Op,
-        (span, result): (&Span<'_>, Option<(&Span<'_>, usize)>),
-        tasks: &[Task],
+        share: Share<'_>,
     ) -> Result<Transfer<'t>> {
-        let share = Share {
-            leader,
-            tag,
-            what: Fold {
-                op,
-                dtype: span.dtype(),
-            },
-            elements: on_gpu(span, span.bytes())?,
-            result: match result {
-                None => None,
-                Some((result, bytes)) => Some(on_gpu(result, bytes)?),
-            },
-            tasks: tasks.to_vec(),
-        };
         // SAFETY: the caller's promise.
-        let posted = unsafe { transport.fold_together(context, &share) }?;
+        let posted = unsafe { transport.fold_together(context, share) }?;
         Ok(Transfer::new(transport, posted, None))
     }
 
@@ -347,8 +316,8 @@ fn device_memory<'a>(span: &'a Span<'_>, pointer: *mut u8, bytes: usize) -> Opti
     })
 }
 
-/// The first bytes of a span that must be on a GPU.
-fn on_gpu<'a>(span: &'a Span<'_>, bytes: usize) -> Result<DeviceMemory<'a>> {
+/// The first bytes of a span that must be on a GPU, as a transport sees them.
+pub(crate) fn on_gpu<'a>(span: &'a Span<'_>, bytes: usize) -> Result<DeviceMemory<'a>> {
     device_memory(span, span.pointer(), bytes).ok_or_else(|| Error::invalid("elements that are not on a GPU"))
 }
 

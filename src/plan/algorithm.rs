@@ -35,15 +35,23 @@ pub enum Algorithm {
     /// one kernel for `reduce` and `allreduce`, and one for each rank that gets a result of its own): it is taken wherever
     /// that is possible, and cannot be chosen.
     Leader,
+    /// Kernels of every rank read the elements of the ranks whose GPUs it reaches, and write its own result (all
+    /// reductions): it is taken wherever that is possible, for short data, and cannot be chosen.
+    OneShot,
+    /// Each rank's kernel folds one block of what ranks have whose GPUs it reaches, and writes it into the results of all
+    /// that get one (reduce, allreduce): it is taken where `OneShot` would be, for longer data, and cannot be chosen.
+    TwoShot,
 }
 
 impl Algorithm {
-    const ALL: [Algorithm; 5] = [
+    const ALL: [Algorithm; 7] = [
         Algorithm::Frames,
         Algorithm::Direct,
         Algorithm::Tree,
         Algorithm::Blocks,
         Algorithm::Leader,
+        Algorithm::OneShot,
+        Algorithm::TwoShot,
     ];
 
     /// What an operation can choose from for data that are too long for frames, the one for the shortest first; empty for
@@ -73,6 +81,8 @@ impl fmt::Display for Algorithm {
             Algorithm::Tree => "tree",
             Algorithm::Blocks => "blocks",
             Algorithm::Leader => "leader",
+            Algorithm::OneShot => "one-shot",
+            Algorithm::TwoShot => "two-shot",
         })
     }
 }
@@ -86,7 +96,7 @@ impl FromStr for Algorithm {
             .find(|algorithm| algorithm.to_string() == text)
             .ok_or_else(|| {
                 Error::invalid(format!(
-                    "{text:?} is none of frames, direct, tree, blocks, leader"
+                    "{text:?} is none of frames, direct, tree, blocks, leader, one-shot, two-shot"
                 ))
             })
     }

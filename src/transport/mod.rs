@@ -31,7 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::path::{ChosenPath, Path};
 use faulty::Faulty;
 pub(crate) use pieces::{Pieces, WINDOW};
-pub(crate) use share::{Share, Task};
+pub(crate) use share::{Share, Task, Whereabouts};
 pub(crate) use waybill::{Way, Waybill};
 
 /// A transport between processes or threads, with everything around it that its rank needs.
@@ -397,23 +397,22 @@ pub(crate) trait Transport: Send + Sync {
         Err(no_device_memory())
     }
 
-    /// What tells the GPU of this rank's elements from others: the same on all ranks of a context of which a kernel of any
-    /// reaches the elements of all; 0 where others cannot reach these.
-    fn reach(&self, _context: &Context, _elements: &[DeviceMemory<'_>]) -> u32 {
-        0
+    /// From where kernels of other ranks of a context reach this rank's elements.
+    fn reach(&self, _context: &Context, _elements: &[DeviceMemory<'_>]) -> Whereabouts {
+        Whereabouts::NOWHERE
     }
 
-    /// Starts to fold the elements of all ranks, which are within [reach](Self::reach) of each other, by kernels of the
-    /// leader. When it has completed, the result is there.
+    /// Starts to fold the elements of all ranks, which are within [reach](Self::reach) of each other, by kernels of one or
+    /// of all. When it has completed, the result is there, and the elements are free.
     ///
-    /// Completes with no bytes where the leader cannot reach the elements: nothing was written. An error of one rank is an
+    /// Completes with no bytes where a rank cannot reach what it has to: nothing was written. An error of one rank is an
     /// error on all.
     ///
     /// # Safety
     /// As for [`isend_device`](Self::isend_device) with the elements and for [`irecv_device`](Self::irecv_device) with
     /// the result. What a task reads of the elements is within them, and what it writes fits into the result. Where they
     /// overlap, a task writes to where it reads exactly, and what a later one reads is not overwritten before.
-    unsafe fn fold_together(&self, _context: &Context, _share: &Share<'_>) -> Result<Posted> {
+    unsafe fn fold_together(&self, _context: &Context, _share: Share<'_>) -> Result<Posted> {
         Err(no_device_memory())
     }
 

@@ -42,6 +42,7 @@ mod lifecycle;
 mod many_ranks;
 mod matched;
 mod mismatch;
+mod neighbours;
 mod nonblocking_collectives;
 #[cfg(feature = "serde")]
 mod objects;
@@ -124,6 +125,7 @@ pub fn cases() -> Vec<Case> {
         reduce_scatter::CASES,
         scan::CASES,
         exscan::CASES,
+        neighbours::CASES,
         nonblocking_collectives::CASES,
         persistent_collectives::CASES,
         #[cfg(feature = "serde")]

@@ -14,11 +14,17 @@ use crate::op::Op;
 /// again, and a context that buffers were in is not given back to the driver under their operations.
 pub(crate) struct Gpu {
     context: Arc<CudaContext>,
+    number: u64,
     multiprocessors: u32,
     has_stream_ordered_allocation: bool,
     kept: Mutex<Kept>,
     kernels: Mutex<Kernels>,
+    /// Those whose memory kernels of this one reach, by their numbers.
+    reached: Mutex<Vec<u64>>,
 }
+
+/// The contexts that were used, each at its number.
+static GPUS: Mutex<Vec<&'static Gpu>> = Mutex::new(Vec::new());
 
 /// Streams and events for the operations to come.
 #[derive(Default)]
@@ -65,7 +71,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Gpu {
     /// The value for a context.
     pub(crate) fn of(context: &Arc<CudaContext>) -> Result<&'static Gpu> {
-        static GPUS: Mutex<Vec<&'static Gpu>> = Mutex::new(Vec::new());
         let mut gpus = locked(&GPUS);
         if let Some(known) = gpus.iter().find(|gpu| gpu.context.cu_ctx() == context.cu_ctx()) {
             return Ok(known);
@@ -75,13 +80,48 @@ impl Gpu {
             .map_err(|error| failed("cannot ask the GPU", error))?;
         let gpu: &'static Gpu = Box::leak(Box::new(Gpu {
             context: Arc::clone(context),
+            number: gpus.len() as u64,
             multiprocessors: u32::try_from(multiprocessors).unwrap_or(1).max(1),
             has_stream_ordered_allocation: context.has_async_alloc(),
             kept: Mutex::default(),
             kernels: Mutex::default(),
+            reached: Mutex::default(),
         }));
         gpus.push(gpu);
         Ok(gpu)
+    }
+
+    /// Which of this process's contexts it is.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn of_number(number: u64) -> Option<&'static Gpu> {
+        let at = usize::try_from(number).ok()?;
+        locked(&GPUS).get(at).copied()
+    }
+
+    /// Has kernels of this context reach memory of another one's, allocated but in the order of a stream.
+    pub(crate) fn reach(&self, other: &Gpu) -> Result<()> {
+        if self.number == other.number {
+            return Ok(());
+        }
+        let mut reached = locked(&self.reached);
+        if reached.contains(&other.number) {
+            return Ok(());
+        }
+        let enabled = || {
+            self.bind()?;
+            // SAFETY: the context is alive.
+            match unsafe { sys::cuCtxEnablePeerAccess(other.context.cu_ctx(), 0) } {
+                // By the program.
+                sys::CUresult::CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED => Ok(()),
+                enabled => enabled.result(),
+            }
+        };
+        enabled().map_err(|error| failed("cannot reach the memory of another GPU", error))?;
+        reached.push(other.number);
+        Ok(())
     }
 
     pub(super) fn multiprocessors(&self) -> u32 {

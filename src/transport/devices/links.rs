@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::fingerprint::fingerprint;
 use crate::node;
 use crate::path::{ChosenPath, Path, Paths};
-use crate::transport::{DeviceMemory, End, Route, Waybill};
+use crate::transport::{DeviceMemory, End, Route, Waybill, Whereabouts};
 
 /// Why a path is not taken that a program has ruled out.
 const LEFT_OUT: &str = "WARPCOMM_PATHS leaves it out";
@@ -292,36 +292,48 @@ impl Links {
     }
 
     /// See [`Transport::reach`](crate::transport::Transport::reach).
-    pub(super) fn reach(&self, elements: &[DeviceMemory<'_>], share_a_process: bool) -> u32 {
+    pub(super) fn reach(&self, elements: &[DeviceMemory<'_>], share_a_process: bool) -> Whereabouts {
         let Some(gpu) = elements.first().map(|memory| memory.lane.gpu()) else {
-            return 0;
+            return Whereabouts::NOWHERE;
         };
-        let is_reached = |memory: &DeviceMemory<'_>| {
-            std::ptr::eq(memory.lane.gpu(), gpu)
-                && (share_a_process || is_lendable(memory.address, memory.bytes))
-        };
+        let is_here = |memory: &DeviceMemory<'_>| std::ptr::eq(memory.lane.gpu(), gpu);
+        let is_lendable = |memory: &DeviceMemory<'_>| is_lendable(memory.address, memory.bytes);
+        let are_lendable = elements.iter().all(is_lendable);
         let path = match share_a_process {
             true => Path::SameProcess,
             false => Path::SameGpuIpc,
         };
-        if !self.allows(path)
+        let is_out_of_reach = !self.allows(path)
             || self.does_not_lead.load(Ordering::Relaxed)
-            || !elements.iter().all(is_reached)
-        {
-            return 0;
+            || !elements.iter().all(is_here)
+            || !(share_a_process || are_lendable);
+        if is_out_of_reach {
+            return Whereabouts::NOWHERE;
         }
-        let key = match share_a_process {
-            // A context, whose memory kernels of another do not reach.
-            true => Ok(fingerprint((std::ptr::from_ref(gpu) as u64).to_ne_bytes())),
-            false => self.node().and_then(|node| {
-                let [a, b] = gpu.uuid().map_err(|error| error.message().to_owned())?;
-                Ok(fingerprint(
-                    [*node as u64, a, b].into_iter().flat_map(u64::to_ne_bytes),
-                ))
-            }),
+        if share_a_process {
+            // A context, whose memory kernels of another do not reach, but what is not of a pool.
+            let gpu = u16::try_from(gpu.number() + 1).unwrap_or(0);
+            return Whereabouts {
+                gpu,
+                neighbours: (are_lendable && gpu != 0).into(),
+            };
+        }
+        // Without a key, others cannot reach it.
+        let place = self
+            .node()
+            .ok()
+            .and_then(|node| Some((*node as u64, gpu.uuid().ok()?)));
+        let key = |words: &[u64]| {
+            let bytes = words.iter().flat_map(|word| word.to_ne_bytes());
+            (fingerprint(bytes) as u16).max(1)
         };
-        // Without one, others cannot reach it.
-        key.map_or(0, |key| (key as u32).max(1))
+        place.map_or(Whereabouts::NOWHERE, |(node, [a, b])| Whereabouts {
+            gpu: key(&[node, a, b]),
+            neighbours: match self.allows(Path::PeerGpuIpc) {
+                true => key(&[node]),
+                false => 0,
+            },
+        })
     }
 
     /// Notes that this rank cannot open what is lent to it.

@@ -38,7 +38,7 @@ use std::{io, path::PathBuf};
 
 use super::{
     Body, Context, Creation, Delivery, DeviceMemory, End, Library, Origin, Pieces, Posted, Route, Share,
-    Split, Tags, Tested, Ticket, Transport, Waybill,
+    Split, Tags, Tested, Ticket, Transport, Waybill, Whereabouts,
 };
 #[cfg(feature = "mpi")]
 use crate::awareness::{Allocation, Verdict};
@@ -48,7 +48,7 @@ use crate::device::{Device, Lane, Place};
 use crate::error::{Error, Result};
 use crate::path::{ChosenPath, Path};
 use aware::Direct;
-use fold::{Joining, Leading};
+use fold::{Joining, Leading, Sharing};
 use links::Links;
 use pipeline::{Receiving, Sending};
 use proof::{Proof, Refusal};
@@ -793,18 +793,23 @@ impl Transport for Devices {
         Ok(self.start(shared::Sending::failed(line, ring, waybill.number)))
     }
 
-    fn reach(&self, context: &Context, elements: &[DeviceMemory<'_>]) -> u32 {
+    fn reach(&self, context: &Context, elements: &[DeviceMemory<'_>]) -> Whereabouts {
         self.links
             .reach(elements, fold::share_a_process(context, &*self.inner))
     }
 
-    unsafe fn fold_together(&self, context: &Context, share: &Share<'_>) -> Result<Posted> {
+    unsafe fn fold_together(&self, context: &Context, share: Share<'_>) -> Result<Posted> {
         let (links, inner) = (Arc::clone(&self.links), &*self.inner);
         // SAFETY: the caller's promise is the same.
         unsafe {
-            match share.leader == context.rank {
-                true => Ok(self.start(Leading::new(context, share, links, inner))),
-                false => Joining::new(context, share, links, inner).map(|steps| self.start(steps)),
+            match share.leader {
+                Some(leader) if leader == context.rank => {
+                    Ok(self.start(Leading::new(context, share, links, inner)))
+                }
+                Some(leader) => {
+                    Joining::new(context, leader, share, links, inner).map(|steps| self.start(steps))
+                }
+                None => Ok(self.start(Sharing::new(context, share, links, inner))),
             }
         }
     }

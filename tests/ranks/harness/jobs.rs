@@ -116,6 +116,18 @@ const MODULES_OF_SIMULATED_DEVICES: &[&str] = &[
     "overlap::an_idle_engine_asks_no_gpu",
 ];
 
+/// What ranks whose GPUs reach each other's memory do in ways of their own, beside sharing a GPU or not.
+const MODULES_OF_NEIGHBOURS: &[&str] = &[
+    "neighbours",
+    "sweep::allreduce_by_a_leader",
+    "sweep::reduce_by_a_leader",
+    "sweep::iallreduce_by_a_leader",
+    "sweep::reduce_scatter_block_by_a_leader",
+    "sweep::reduce_scatter_in_place_by_a_leader",
+    "sweep::scan_in_place_by_a_leader",
+    "sweep::iexscan_by_a_leader",
+];
+
 /// With how many ranks cases run with buffers elsewhere, where only a sample is asked for.
 struct Placed {
     place: Place,
@@ -151,6 +163,9 @@ const PLACES: &[Placed] = &[
 const IPC: Variables = &[("WARPCOMM_PATHS", "^staged")];
 const SHARED_PINNED: Variables = &[("WARPCOMM_PATHS", "^staged,peer-gpu-ipc,same-gpu-ipc")];
 const STAGED: Variables = &[("WARPCOMM_PATHS", "staged")];
+
+/// GPUs that can be given access to each other's memory, as they can be where nothing is said.
+const NEIGHBOURS: Variables = &[("SIMGPU_PEER", "1")];
 
 /// The same where MPI is CUDA-aware.
 const CUDA_AWARE: Variables = &[
@@ -305,7 +320,13 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
         }
         for &ranks in numbers(world) {
             add(ranks, Place::Host, &[], &|name| {
-                !is_of_one(name, MODULES_OF_DEVICES) && !is_of_one(name, MODULES_OF_SIMULATED_DEVICES)
+                ![
+                    MODULES_OF_DEVICES,
+                    MODULES_OF_SIMULATED_DEVICES,
+                    MODULES_OF_NEIGHBOURS,
+                ]
+                .iter()
+                .any(|modules| is_of_one(name, modules))
             });
         }
         for &(ranks, variables, worlds) in SETTINGS {
@@ -348,8 +369,13 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
                 });
             }
             add(4, Place::Device, variables, &|name| {
-                is_of_one(name, MODULES_OF_DEVICES)
+                is_of_one(name, MODULES_OF_DEVICES) || is_of_one(name, MODULES_OF_NEIGHBOURS)
             });
+            for ranks in [2, 4] {
+                add(ranks, Place::Device, NEIGHBOURS, &|name| {
+                    is_of_one(name, MODULES_OF_NEIGHBOURS)
+                });
+            }
             add(1, Place::Host, &[simulate::NO_DEVICES], &|name| {
                 is_of_one(name, &["without_gpu"])
             });

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use bytemuck::Zeroable;
-
-use super::note::{self, Head, Note, state};
-use super::{Own, given_up, line, share_a_process};
-use crate::device::cuda::{Borrower, Handle, lend};
+use super::note::{self, Note, state};
+use super::own::Own;
+use super::{given_up, line, share_a_process};
 use crate::error::{Error, Result};
 use crate::transport::devices::letter::Letter;
 use crate::transport::devices::links::Links;
-use crate::transport::devices::shared::{Loan, Ring};
-use crate::transport::devices::{Line, Memory, Steps, Target};
+use crate::transport::devices::{Line, Memory, Steps};
 use crate::transport::{Context, Delivery, Share, Ticket, Transport};
 
 /// The part of a rank that is not the leader. It goes on after it was given up, as long as the leader waits for it.
@@ -22,7 +19,6 @@ struct Member {
     line: Line,
     links: Arc<Links>,
     own: Own,
-    share_a_process: bool,
     failure: Option<Error>,
     is_told: bool,
     sent: Letter,
@@ -36,19 +32,19 @@ impl Joining {
     /// As for [`Transport::fold_together`].
     pub(in super::super) unsafe fn new(
         context: &Context,
-        share: &Share<'_>,
+        leader: usize,
+        share: Share<'_>,
         links: Arc<Links>,
         inner: &dyn Transport,
     ) -> Result<Joining> {
-        let line = line(context, share.leader, share.tag);
+        let line = line(context, leader, share.tag);
         let expect = || Letter::expect(&line, share.tag, note::NOTE_BYTES, inner);
         let (verdict, failure) = match expect() {
-            Ok(verdict) => (verdict, None),
+            Ok(verdict) => (verdict, share.failure.as_ref().map(Error::duplicate)),
             Err(error) => (expect()?, Some(error)),
         };
         Ok(Joining(Some(Member {
-            own: Own::new(share),
-            share_a_process: share_a_process(context, inner),
+            own: Own::new(&share, context.rank, share_a_process(context, inner)),
             line,
             links,
             failure,
@@ -61,51 +57,6 @@ impl Joining {
 }
 
 impl Member {
-    /// Says where the elements and the result are.
-    fn note(&self) -> Vec<u8> {
-        let shared = match self.share_a_process {
-            true => None,
-            false => self.links.shared_with(self.line.rank()),
-        };
-        let loan = |target: &Target| -> Option<Loan> {
-            if self.share_a_process {
-                return Some(Loan {
-                    window: 0,
-                    handle: Handle::default(),
-                    offset: target.address,
-                });
-            }
-            let borrower = shared
-                .as_ref()
-                .map(|(_, ring)| -> Arc<dyn Borrower> { Arc::<Ring>::clone(ring) });
-            let (window, handle, offset) = lend(target.address, target.bytes, borrower.as_ref())?;
-            Some(Loan {
-                window,
-                handle,
-                offset,
-            })
-        };
-        let loans = || {
-            let result = match &self.own.result {
-                None => None,
-                Some(result) => Some(loan(result)?),
-            };
-            Some((loan(&self.own.elements)?, result))
-        };
-        let Some((elements, result)) = loans() else {
-            return Head::new(state::OTHERWISE).written();
-        };
-        let head = Head {
-            has_number: shared.is_some().into(),
-            number: shared.as_ref().map_or(0, |(number, _)| *number),
-            has_result: result.is_some().into(),
-            elements,
-            result: result.unwrap_or(Loan::zeroed()),
-            ..Head::new(state::DONE)
-        };
-        head.written_with(&self.own.tasks)
-    }
-
     /// Tells the leader, as soon as there is something to tell.
     fn tell(&mut self, inner: &dyn Transport) -> Poll<Result<()>> {
         if self.failure.is_none() {
@@ -117,7 +68,10 @@ impl Member {
         }
         let note = match &self.failure {
             Some(error) => note::failed(error),
-            None => self.note(),
+            None => self
+                .own
+                .note_for(&self.line, &self.links)
+                .unwrap_or_else(note::cannot),
         };
         let line = &self.line;
         let sent = Letter::send(line, line.tags.body, &note, inner).or_else(|error| {
@@ -137,21 +91,10 @@ impl Member {
         }
         let verdict = ready!(self.verdict.poll(inner))?;
         let verdict = Note::read(&verdict);
-        let head = &verdict.head;
-        let leader = self.line.rank();
-        self.heard = Some(match head.state {
-            state::DONE => {
-                if let Some(number) = head.number() {
-                    self.links.invited_by(leader, head.address, number);
-                }
-                Ok(self.own.elements.bytes)
-            }
-            state::OTHERWISE => {
-                if head.number().is_some() {
-                    self.links.part_from(leader);
-                }
-                Ok(0)
-            }
+        note::hear_of_memory(&self.links, self.line.rank(), &verdict.head);
+        self.heard = Some(match verdict.head.state {
+            state::DONE => Ok(self.own.elements.bytes),
+            state::OTHERWISE => Ok(0),
             _ => Err(verdict.error()),
         });
         Poll::Ready(Ok(()))

@@ -1,25 +1,18 @@
 //! The part of the leader.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use super::note::{self, Head, Note, state};
-use super::{Own, given_up, line};
+use super::note::{self, Note, state};
+use super::own::{Own, Unopened};
+use super::{given_up, line, share_a_process};
+use crate::device::Fold;
 use crate::device::cuda::{Mark, OpenWindow};
-use crate::device::{Fold, Lane};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::devices::letter::Letter;
 use crate::transport::devices::links::Links;
-use crate::transport::devices::shared::Loan;
 use crate::transport::devices::{Line, Memory, Steps};
 use crate::transport::{Context, Delivery, Share, Ticket, Transport};
-
-/// The error of the other ranks.
-fn peer_failed(rank: usize, error: &Error) -> Error {
-    let text = format!("rank {rank} failed: {}", error.message());
-    Error::new(ErrorKind::PeerFailed, text)
-}
 
 /// The part of the leader. It goes on after it was given up, as long as others wait for it.
 pub(in super::super) struct Leading(Option<Leader>);
@@ -44,20 +37,6 @@ struct Other {
     told: Option<Note>,
 }
 
-/// What a rank brings, at addresses of this process.
-struct Part {
-    elements: usize,
-    /// Where in its elements the tasks start to read, in bytes.
-    firsts: Vec<usize>,
-    result: Option<usize>,
-}
-
-impl Part {
-    fn input(&self, task: usize) -> *const u8 {
-        (self.elements + self.firsts.get(task).copied().unwrap_or(0)) as *const u8
-    }
-}
-
 enum Stage {
     /// Not everybody has told where its elements are.
     Gathering,
@@ -80,11 +59,11 @@ impl Leading {
     /// As for [`Transport::fold_together`].
     pub(in super::super) unsafe fn new(
         context: &Context,
-        share: &Share<'_>,
+        share: Share<'_>,
         links: Arc<Links>,
         inner: &dyn Transport,
     ) -> Leading {
-        let mut failure = None;
+        let mut failure = share.failure.as_ref().map(Error::duplicate);
         let peers = (0..context.group.len()).filter(|&peer| peer != context.rank);
         let others = peers.map(|peer| {
             let line = line(context, peer, share.tag);
@@ -102,7 +81,7 @@ impl Leading {
             others: others.collect(),
             links,
             what: share.what,
-            own: Own::new(share),
+            own: Own::new(&share, context.rank, share_a_process(context, inner)),
             rank: context.rank,
             tag: share.tag,
             failure,
@@ -112,10 +91,6 @@ impl Leading {
 }
 
 impl Leader {
-    fn lane(&self) -> &Arc<Lane> {
-        &self.own.elements.lane
-    }
-
     /// Waits until all ranks have told where their elements are, and this one's are ready.
     fn gather(&mut self, inner: &dyn Transport) -> Poll<()> {
         let mut are_all_here = true;
@@ -163,103 +138,22 @@ impl Leader {
         let mut windows = Vec::new();
         let mut parts = Vec::with_capacity(self.others.len() + 1);
         for (other, note) in told() {
-            let opened = self.part_of(other, note, &mut windows)?;
-            parts.push(opened);
+            let opened = self.own.open(&other.line, note, &self.links, &mut windows);
+            parts.push(opened.map_err(|unopened| match unopened {
+                Unopened::Mismatch(error) => Verdict::Failed(other.line.peer, error),
+                Unopened::OutOfReach => {
+                    self.links.stop_leading();
+                    Verdict::Otherwise
+                }
+            })?);
         }
-        parts.insert(self.rank, self.own_part());
-        let started = self.start(&parts);
+        parts.insert(self.rank, self.own.part());
+        let lane = self.own.lane();
+        let started = self.own.start(self.what, &parts).and_then(|()| lane.mark());
         // What was started uses the windows.
-        let mark = started
-            .and_then(|()| self.lane().mark())
-            .inspect_err(|_| self.lane().wait());
+        let mark = started.inspect_err(|_| lane.wait());
         mark.map(|mark| (mark, windows))
             .map_err(|error| Verdict::Failed(self.rank, error))
-    }
-
-    /// What this rank brings.
-    fn own_part(&self) -> Part {
-        Part {
-            elements: self.own.elements.address,
-            firsts: self.own.tasks.iter().map(|task| task.first).collect(),
-            result: self.own.result.as_ref().map(|result| result.address),
-        }
-    }
-
-    /// What another rank brings, opened.
-    fn part_of(
-        &self,
-        other: &Other,
-        note: &Note,
-        windows: &mut Vec<Arc<OpenWindow>>,
-    ) -> Result<Part, Verdict> {
-        let firsts = (0..self.own.tasks.len()).map(|task| note.first(task));
-        let firsts = firsts.collect::<Result<Vec<usize>>>();
-        let firsts = firsts.map_err(|error| Verdict::Failed(other.line.peer, error))?;
-        let head = &note.head;
-        let mut open = |loan: &Loan| self.open(other, head, loan, windows);
-        let opened = open(&head.elements).and_then(|elements| {
-            let result = (head.has_result != 0).then(|| open(&head.result)).transpose()?;
-            Ok((elements, result))
-        });
-        match opened {
-            Ok((elements, result)) => Ok(Part {
-                elements,
-                firsts,
-                result,
-            }),
-            Err(_) => {
-                self.links.stop_leading();
-                Err(Verdict::Otherwise)
-            }
-        }
-    }
-
-    /// Starts a kernel for each task, on what the ranks bring, in the order of their numbers.
-    fn start(&self, parts: &[Part]) -> Result<()> {
-        for (number, task) in self
-            .own
-            .tasks
-            .iter()
-            .enumerate()
-            .filter(|(_, task)| task.bytes > 0)
-        {
-            let of = |ranks: &Range<usize>| parts.get(ranks.clone()).unwrap_or_default();
-            let inputs = of(&task.inputs).iter().map(|part| part.input(number));
-            let outputs = of(&task.outputs)
-                .iter()
-                .filter_map(|part| Some(part.result? as *mut u8));
-            let (inputs, outputs): (Vec<_>, Vec<_>) = (inputs.collect(), outputs.collect());
-            let elements = task.bytes / self.what.dtype.size();
-            // SAFETY: every rank promises its elements and its result until it has heard of the end of the fold, and that
-            // what a task reads and writes is in them; the ranks have agreed on type and lengths.
-            unsafe { self.lane().fold_for_all(self.what, &inputs, &outputs, elements) }?;
-        }
-        Ok(())
-    }
-
-    /// The address of what a rank has lent, which is opened if it is not open.
-    fn open(
-        &self,
-        other: &Other,
-        head: &Head,
-        loan: &Loan,
-        windows: &mut Vec<Arc<OpenWindow>>,
-    ) -> Result<usize> {
-        // Of this process.
-        if loan.window == 0 {
-            return Ok(loan.offset);
-        }
-        let gpu = self.lane().gpu();
-        let window = match head.number() {
-            None => Arc::new(OpenWindow::open(gpu, &loan.handle)?),
-            Some(number) => {
-                let ring = self.links.given_by(other.line.rank(), number);
-                ring.map_err(Error::unsupported)?.open_window(gpu, loan)?
-            }
-        };
-        let address = window.address() + loan.offset;
-        windows.push(window);
-        Ok(address)
     }
 
     /// Tells everybody how it went.
@@ -268,14 +162,14 @@ impl Leader {
             Verdict::Folded => Ok(self.own.elements.bytes),
             Verdict::Otherwise => Ok(0),
             Verdict::Failed(rank, error) if *rank == self.rank => Err(error.duplicate()),
-            Verdict::Failed(rank, error) => Err(peer_failed(*rank, error)),
+            Verdict::Failed(rank, error) => Err(note::peer_failed(*rank, error)),
         };
         for other in &mut self.others {
-            let head = other.told.as_ref().map(|note| note.head);
+            let told = other.told.as_ref();
             let note = match &verdict {
-                Verdict::Failed(rank, error) => note::failed(&peer_failed(*rank, error)),
-                Verdict::Otherwise => otherwise(&self.links, &other.line, head).written(),
-                Verdict::Folded => invitation(&self.links, head).written(),
+                Verdict::Failed(rank, error) => note::failed(&note::peer_failed(*rank, error)),
+                Verdict::Otherwise => note::otherwise(&self.links, &other.line, told),
+                Verdict::Folded => note::done(&self.links, told),
             };
             match note::send(&other.line, &note, inner) {
                 Ok((letter, error)) => {
@@ -329,32 +223,6 @@ impl Leader {
             };
             self.tell(verdict, inner);
         }
-    }
-}
-
-/// What a rank hears that is to take another way: whether the leader lacks the memory that it believes to share.
-fn otherwise(links: &Links, line: &Line, head: Option<Head>) -> Head {
-    let number = head.and_then(|head| head.number());
-    let lacks = number.filter(|&number| !links.has_from(line.rank(), number));
-    Head {
-        has_number: lacks.is_some().into(),
-        number: lacks.unwrap_or(0),
-        ..Head::new(state::OTHERWISE)
-    }
-}
-
-/// What a rank hears that has its result: how to share memory with the leader, if it does not and could.
-fn invitation(links: &Links, head: Option<Head>) -> Head {
-    let done = Head::new(state::DONE);
-    let is_far = head.is_some_and(|head| head.elements.window != 0 && head.number().is_none());
-    match is_far.then(|| links.invitation()) {
-        Some(Ok((address, number))) => Head {
-            has_number: 1,
-            number,
-            address,
-            ..done
-        },
-        _ => done,
     }
 }
 

@@ -1,4 +1,6 @@
-//! The elements of all ranks folded where they are, by kernels of the leader: for ranks that share a GPU.
+//! The elements of all ranks folded where they are, by kernels that reach those of others.
+//!
+//! For ranks that share a GPU, by kernels of one, the leader:
 //!
 //! ```text
 //! others                                           leader
@@ -8,27 +10,39 @@
 //! their results are there                   <----  says so when the last kernel is over
 //! ```
 //!
+//! For GPUs that reach each other's memory, by kernels of every rank:
+//!
+//! ```text
+//! a rank                                           every other
+//! waits until nothing before uses its elements     so does it
+//! tells where they are                     <---->
+//! opens those of the others, and says so   <---->  nobody starts a kernel before all have opened what they need
+//! its kernel is over                       <---->  elements are free, and results there, when all kernels are over
+//! ```
+//!
 //! So nobody waits for another inside a kernel, which could wait for ever: kernels of several processes take turns. Those of
-//! a fold run one after the other, in the order in which they may overwrite elements.
+//! a leader run one after the other, in the order in which they may overwrite elements.
 //!
-//! The leader opens what it is lent for one fold at first, and invites the others to share memory with it. From then on
-//! it keeps windows open, and closes them when their owners ask in that memory ([`Ring`](super::shared::Ring)), as the
-//! receiver of a message does. Ranks that are threads of one process tell addresses, and nothing is opened.
+//! What a rank is lent it opens for one fold at first, and invites the other to share memory with it. From then on it keeps
+//! windows open, and closes them when their owners ask in that memory ([`Ring`](super::shared::Ring)), as the receiver of a
+//! message does. Ranks that are threads of one process tell addresses, and at most the GPU is given access.
 //!
-//! What the leader cannot open is folded another way by all, and this rank leads no more. Every other failure of a rank
-//! is told by the leader to all. Who gives up before it has lent anything says so instead; who has lent something waits
-//! for the leader, which waits for its kernels.
+//! What cannot be opened is folded another way by all; a leader leads no more then. Every other failure of a rank is told to
+//! all. Who gives up before it has lent anything says so instead; who has lent something waits for those who may use it.
 
 mod joining;
 mod leading;
 mod note;
+mod own;
+mod sharing;
 
 pub(super) use joining::Joining;
 pub(super) use leading::Leading;
+pub(super) use sharing::Sharing;
 
-use super::{Line, Target};
-use crate::error::{Error, ErrorKind, Result};
-use crate::transport::{Context, Share, Tags, Task, Transport};
+use super::Line;
+use crate::error::{Error, ErrorKind};
+use crate::transport::{Context, Tags, Transport};
 
 /// Whether all ranks of a context are threads of this process.
 pub(super) fn share_a_process(context: &Context, inner: &dyn Transport) -> bool {
@@ -41,37 +55,6 @@ fn line(context: &Context, peer: usize, tag: i32) -> Line {
         answer: tag,
     };
     Line::new(context, peer, tags)
-}
-
-/// What a rank has of its own.
-struct Own {
-    elements: Target,
-    result: Option<Target>,
-    tasks: Vec<Task>,
-}
-
-impl Own {
-    fn new(share: &Share<'_>) -> Own {
-        Own {
-            elements: Target::new(&share.elements),
-            result: share.result.as_ref().map(Target::new),
-            tasks: share.tasks.clone(),
-        }
-    }
-
-    fn each(&self) -> impl Iterator<Item = &Target> {
-        [Some(&self.elements), self.result.as_ref()].into_iter().flatten()
-    }
-
-    /// Whether nothing before uses them.
-    fn are_idle(&self) -> Result<bool> {
-        for target in self.each() {
-            if !target.lane.is_idle()? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
 }
 
 fn given_up() -> Error {

@@ -1,10 +1,11 @@
-//! What the leader and the others write to each other.
+//! What ranks write to each other about a fold.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::{Error, ErrorKind, Result, shortened};
 use crate::transport::devices::Line;
 use crate::transport::devices::letter::Letter;
+use crate::transport::devices::links::Links;
 use crate::transport::devices::shared::Loan;
 use crate::transport::{Task, Transport};
 
@@ -27,7 +28,9 @@ pub(super) struct Head {
     pub has_result: u8,
     pub reserved: [u8; 4],
     pub number: u64,
-    /// Where the leader listens.
+    /// Which node the elements are on.
+    pub node: i64,
+    /// Where the kernels' rank listens.
     pub address: u64,
     pub elements: Loan,
     pub result: Loan,
@@ -75,6 +78,11 @@ impl Head {
     }
 }
 
+/// The note of who cannot lend what it has.
+pub(super) fn cannot() -> Vec<u8> {
+    Head::new(state::OTHERWISE).written()
+}
+
 /// The note of who has failed.
 pub(super) fn failed(error: &Error) -> Vec<u8> {
     let head = Head {
@@ -119,6 +127,51 @@ impl Note {
     }
 }
 
+/// What a rank hears that is to take another way: whether the one whose kernels they are lacks the memory that it believes to
+/// share.
+pub(super) fn otherwise(links: &Links, line: &Line, told: Option<&Note>) -> Vec<u8> {
+    let number = told.and_then(|note| note.head.number());
+    let lacks = number.filter(|&number| !links.has_from(line.rank(), number));
+    let head = Head {
+        has_number: lacks.is_some().into(),
+        number: lacks.unwrap_or(0),
+        ..Head::new(state::OTHERWISE)
+    };
+    head.written()
+}
+
+/// What a rank hears whose elements are free again: how to share memory with this one, if it does not and could.
+pub(super) fn done(links: &Links, told: Option<&Note>) -> Vec<u8> {
+    let done = Head::new(state::DONE);
+    let is_far = |head: &Head| head.elements.window != 0 && head.number().is_none();
+    let invitation = match told.is_some_and(|note| is_far(&note.head)) {
+        true => links.invitation().ok(),
+        false => None,
+    };
+    let head = invitation.map_or(done, |(address, number)| Head {
+        has_number: 1,
+        number,
+        address,
+        ..done
+    });
+    head.written()
+}
+
+/// Notes what a rank says at the end about the memory that this one shares with it, or could share.
+pub(super) fn hear_of_memory(links: &Links, rank: usize, head: &Head) {
+    match (head.state, head.number()) {
+        (state::DONE, Some(number)) => links.invited_by(rank, head.address, number),
+        (state::OTHERWISE, Some(_)) => links.part_from(rank),
+        _ => {}
+    }
+}
+
+/// The error of the other ranks.
+pub(super) fn peer_failed(rank: usize, error: &Error) -> Error {
+    let text = format!("rank {rank} failed: {}", error.message());
+    Error::new(ErrorKind::PeerFailed, text)
+}
+
 /// Sends a note. Where it cannot be sent it is sent once more, since the other side waits for it, and the error is given
 /// back too.
 pub(super) fn send(line: &Line, note: &[u8], inner: &dyn Transport) -> Result<(Letter, Option<Error>)> {
@@ -146,10 +199,12 @@ mod tests {
             ..Head::new(state::DONE)
         };
         let tasks = [8, 0, 24].map(|first| Task {
+            kernel_of: 0,
             inputs: 0..2,
             outputs: 1..2,
             bytes: 8,
             first,
+            target: 0,
         });
         let note = Note::read(&head.written_with(&tasks));
         assert_eq!(note.head, head);
