@@ -154,14 +154,19 @@ pub(super) async fn allreduce(
         Outcome::Folded => return Ok(()),
         Outcome::Otherwise(agreed, inputs) => (agreed, inputs),
     };
-    match (candidates.taken(call, &agreed), inputs) {
-        (Algorithm::Blocks, Some(inputs)) => in_blocks(call, &inputs, own, result, op, &mut agreed).await,
-        (_, Some(inputs)) => direct(call, &inputs, own, result, op, &mut agreed).await,
-        (_, None) => {
-            fold_frames(call, &agreed, 0..call.ranks(), 0, own, result, op).await?;
-            agreed.over()
-        }
-    }
+    let algorithm = candidates.taken(call, &agreed);
+    let Some(inputs) = inputs else {
+        fold_frames(call, &agreed, 0..call.ranks(), 0, own, result, op).await?;
+        return agreed.over();
+    };
+    let fetched = &inputs.fetched;
+    fetched.fetch(own, &mut agreed).await;
+    let (own, here) = (fetched.own(own), fetched.result(result));
+    match algorithm {
+        Algorithm::Blocks => in_blocks(call, &inputs, &own, &here, op, &mut agreed).await,
+        _ => direct(call, &inputs, &own, &here, op, &mut agreed).await,
+    }?;
+    fetched.deliver(result, own.elements()).await
 }
 
 /// Every rank sends all its elements to every other, and each folds everything.

@@ -21,6 +21,7 @@ mod duplicate;
 mod exchange;
 mod exscan;
 mod family;
+mod fetched;
 #[cfg(feature = "mpi")]
 mod finalize;
 mod fold_plan;

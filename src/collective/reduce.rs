@@ -3,6 +3,7 @@
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
 use super::fold_plan::{FoldPlan, Shape};
+use super::fetched::Fetched;
 use super::forms::{apart_forms, in_place_forms};
 use super::together::Outcome;
 use super::{Apart, Call, Collective, InPlace, allgather, check_room, copy};
@@ -168,12 +169,22 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
             }
             agreed.over()
         }
-        (Algorithm::Blocks, Some(inputs)) => {
-            in_blocks(call, &inputs, own, result, op, root, &mut agreed).await
-        }
-        (_, inputs) => {
-            let inputs = inputs.as_ref().filter(|_| is_root);
-            direct(call, inputs, own, result, op, root, &mut agreed).await
+        (_, None) => direct(call, None, own, result, op, root, &mut agreed).await,
+        (algorithm, Some(inputs)) => {
+            let fetched = &inputs.fetched;
+            fetched.fetch(own, &mut agreed).await;
+            let (own, here) = (fetched.own(own), fetched.result(result));
+            match algorithm {
+                Algorithm::Blocks => in_blocks(call, &inputs, &own, &here, op, root, &mut agreed).await,
+                _ => {
+                    let inputs = Some(&inputs).filter(|_| is_root);
+                    direct(call, inputs, &own, &here, op, root, &mut agreed).await
+                }
+            }?;
+            match is_root {
+                true => fetched.deliver(result, own.elements()).await,
+                false => Ok(()),
+            }
         }
     }
 }
@@ -234,9 +245,10 @@ pub(super) fn own_or_note<T>(value: Result<T>, local: &mut Result<()>) -> Option
     }
 }
 
-/// Room for what the other ranks contribute to a fold, where the fold is computed: on the GPU that this rank's
-/// elements are on, or else the result's.
+/// Room for what the other ranks contribute to a fold, where the fold is computed: on the host for few elements, or else
+/// on the GPU that this rank's elements are on, or the result is.
 pub(super) struct Inputs {
+    pub(super) fetched: Fetched,
     scratch: Scratch,
     lane: Option<Arc<Lane>>,
     place: Place,
@@ -273,17 +285,21 @@ impl Inputs {
         result: Option<&Span<'_>>,
         elements: usize,
     ) -> Result<Inputs> {
-        let home = [Some(own), result]
+        let fetched = Fetched::new(own, result)?;
+        let (own, result) = (fetched.own(own), result.map(|result| fetched.result(result)));
+        let home = [Some(&own), result.as_ref()]
             .into_iter()
             .flatten()
             .find(|span| span.lane().is_some());
         let (lane, place) = home.map_or((None, Place::Host), |home| (home.lane().cloned(), home.place()));
         let stride = (elements * own.dtype().size()).next_multiple_of(LINE_BYTES);
         // One room more for what is elsewhere: this rank's elements or the result, of which one is here.
-        let elsewhere = result.is_some_and(|result| !own.shares_memory(result));
+        let elsewhere = result.as_ref().is_some_and(|result| !own.shares_memory(result));
         let rooms = others(call, &ranks).count() + usize::from(elsewhere);
         let scratch = Scratch::new(lane.as_ref(), stride.saturating_mul(rooms))?;
+        drop((own, result));
         Ok(Inputs {
+            fetched,
             scratch,
             lane,
             place,

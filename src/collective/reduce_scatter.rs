@@ -197,15 +197,16 @@ pub(super) async fn fold_own_block(
     result: &Span<'_>,
     op: Op,
 ) -> Result<()> {
+    let fetched = &inputs.fetched;
+    fetched.fetch(own, agreed).await;
+    let own = fetched.own(own);
     let mut courier = Courier::new(call, agreed);
-    reduce::reduce_scatter(call, &mut courier, inputs, own, blocks)?;
+    reduce::reduce_scatter(call, &mut courier, inputs, &own, blocks)?;
     courier.finish().await;
     if !courier.has_failed() {
-        courier.note(
-            inputs
-                .fold(call, &block(own, blocks, call.rank())?, result, op)
-                .await,
-        );
+        let block = block(&own, blocks, call.rank())?;
+        courier.note(inputs.fold(call, &block, &fetched.result(result), op).await);
     }
-    courier.outcome()
+    courier.outcome()?;
+    fetched.deliver(result, blocks.count(call.rank())).await
 }

@@ -136,14 +136,15 @@ pub(super) async fn scan(
     if let Some(plain) = call.plain() {
         return Box::pin(plain.scan(own, result, op, local)).await;
     }
-    let needed = || match algorithm == Algorithm::Frames || ranks.is_empty() {
-        true => Ok(None),
-        false => Inputs::of_ranks(call, ranks.clone(), own, Some(result), own.elements()).map(Some),
+    let folded = (!ranks.is_empty()).then_some(result);
+    let needed = || match algorithm {
+        Algorithm::Frames => Ok(None),
+        _ => Inputs::of_ranks(call, ranks.clone(), own, folded, own.elements()).map(Some),
     };
     let shape = Shape::OfPrefixes {
         with_own: ranks.contains(&call.rank()),
     };
-    let plan = FoldPlan::new(shape, own, (!ranks.is_empty()).then_some(result), op);
+    let plan = FoldPlan::new(shape, own, folded, op);
     let reach = call.reach(&plan);
     let inputs = match reach {
         Whereabouts::NOWHERE => own_or_note(needed(), &mut local).flatten(),
@@ -162,23 +163,28 @@ pub(super) async fn scan(
         Outcome::Folded => return Ok(()),
         Outcome::Otherwise(agreed, inputs) => (agreed, inputs),
     };
-    if algorithm == Algorithm::Frames {
+    let Some(inputs) = inputs else {
         if !ranks.is_empty() {
             fold_frames(call, &agreed, ranks, 0, own, result, op).await?;
         }
         return agreed.over();
-    }
+    };
+    let fetched = &inputs.fetched;
+    fetched.fetch(own, &mut agreed).await;
+    let own = fetched.own(own);
     let mut courier = Courier::new(call, &mut agreed);
-    if let Some(inputs) = &inputs {
-        inputs.receive(call, &mut courier, own);
-    }
+    inputs.receive(call, &mut courier, &own);
     for above in call.rank() + 1..call.ranks() {
         // SAFETY: in place, the result is written after `finish`.
-        unsafe { courier.send(above, own) };
+        unsafe { courier.send(above, &own) };
     }
     courier.finish().await;
-    if let Some(inputs) = inputs.filter(|_| !courier.has_failed()) {
-        courier.note(inputs.fold(call, own, result, op).await);
+    if let Some(result) = folded.filter(|_| !courier.has_failed()) {
+        let folded = inputs.fold(call, &own, &fetched.result(result), op).await;
+        courier.note(folded);
+        if !courier.has_failed() {
+            courier.note(fetched.deliver(result, own.elements()).await);
+        }
     }
     courier.outcome()
 }

@@ -3,10 +3,12 @@
 use super::allgather::block;
 use super::copy;
 use crate::buffer::{Blocks, Span};
-use crate::device::Scratch;
+use crate::device::{Lane, Place, Scratch};
+use crate::dtype::Dtype;
 use crate::error::{Error, Result};
+use std::sync::Arc;
 
-/// Elements in memory of the same device as a buffer.
+/// Elements in memory of the same device as a buffer, or of the host.
 pub(super) struct Temporary {
     span: Span<'static>,
     _memory: Scratch,
@@ -15,17 +17,20 @@ pub(super) struct Temporary {
 impl Temporary {
     /// Room for `elements` elements of the type of `buffer`.
     pub(super) fn beside(buffer: &Span<'_>, elements: usize) -> Result<Temporary> {
+        Temporary::of(buffer.dtype(), elements, buffer.place(), buffer.lane())
+    }
+
+    /// Room on the host for `elements` elements of the type of `buffer`.
+    pub(super) fn on_host(buffer: &Span<'_>, elements: usize) -> Result<Temporary> {
+        Temporary::of(buffer.dtype(), elements, Place::Host, None)
+    }
+
+    fn of(dtype: Dtype, elements: usize, place: Place, lane: Option<&Arc<Lane>>) -> Result<Temporary> {
         let bytes = elements
-            .checked_mul(buffer.dtype().size())
+            .checked_mul(dtype.size())
             .ok_or_else(|| Error::invalid(format!("a buffer of {elements} elements")))?;
-        let memory = Scratch::new(buffer.lane(), bytes)?;
-        let span = Span::scratch(
-            memory.pointer(),
-            elements,
-            buffer.dtype(),
-            buffer.place(),
-            buffer.lane().cloned(),
-        );
+        let memory = Scratch::new(lane, bytes)?;
+        let span = Span::scratch(memory.pointer(), elements, dtype, place, lane.cloned());
         Ok(Temporary {
             span,
             _memory: memory,

@@ -16,6 +16,9 @@ pub const EAGER_BYTES: usize = 4000;
 /// More bytes than any message that is treated as small: rendezvous, and reductions in blocks.
 pub const LARGE_BYTES: usize = 20_000;
 
+/// More bytes of elements on GPUs than the host folds.
+pub const KERNEL_BYTES: usize = 66_000;
+
 /// Numbers of elements around which something changes, for `ranks` ranks.
 pub fn lengths(ranks: usize, element_bytes: usize) -> Vec<usize> {
     let mut lengths = vec![

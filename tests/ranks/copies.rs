@@ -2,17 +2,18 @@
 
 use std::sync::{Barrier, PoisonError, RwLock};
 
-use warpcomm::{Buffer, Communicator, DeviceBuffer, Path, Tag};
+use warpcomm::{Algorithm, Buffer, Communicator, DeviceBuffer, Op, Path, Tag};
 
 use super::simulated::Simulated;
 use crate::harness::{Failure, Outcome};
-use crate::oracle::{assert_same, vector};
+use crate::oracle::{assert_same, folded, vector};
 
 cases! {
     between_gpus_of_one_process: 1..=1, threads;
     between_processes: 2..=3, mpi;
     between_processes_from_a_buffer_of_the_library: 2..=3, mpi;
     of_a_rank_to_itself: 2..=3, mpi;
+    reductions_of_few_elements: 2..=3, mpi;
 }
 
 /// Elements of a message in several pieces of any length.
@@ -194,5 +195,88 @@ fn of_a_rank_to_itself(comm: &Communicator) -> Outcome {
     };
     assert_eq!(moved, once);
     assert_same(&stream.clone_dtoh(&found)?, &message, || "the message".to_owned());
+    Ok(())
+}
+
+/// Up to so many bytes of elements on GPUs are folded on the host.
+pub const HOST_FOLD_BYTES: usize = 64 << 10;
+
+/// What an operation costs this rank.
+fn counted(comm: &Communicator, operation: impl FnOnce() -> warpcomm::Result<()>) -> Result<Counts, Failure> {
+    comm.device()?.synchronize()?;
+    comm.barrier()?;
+    let before = Counts::now()?;
+    operation()?;
+    Ok(Counts::now()?.since(before))
+}
+
+/// Asserts that so many elements were copied down and up, and nothing else was done.
+fn assert_on_host(counts: Counts, [down, up]: [usize; 2], what: &str) {
+    let bytes = |elements: usize| (elements * size_of::<f32>()) as u64;
+    let once = Counts {
+        to_host: bytes(down),
+        to_device: bytes(up),
+        waits: counts.waits,
+        ..Counts::default()
+    };
+    assert_eq!(counts, once, "{what}");
+    assert!(counts.waits <= 2, "{what}: {counts:?}");
+}
+
+fn reductions_of_few_elements(comm: &Communicator) -> Outcome {
+    let stream = comm.device()?.new_stream()?;
+    let (rank, size) = (comm.rank(), comm.size());
+    let longest = HOST_FOLD_BYTES / size_of::<f32>() / size * size;
+    for algorithm in Algorithm::of("allreduce") {
+        let comm = comm
+            .with_algorithm("allreduce", algorithm)?
+            .with_algorithm("reduce", algorithm)?;
+        for length in [100 * size, longest] {
+            let of_ranks: Vec<Vec<f32>> = (0..size).map(|rank| vector(4, rank, length)).collect();
+            let sum = |ranks: usize| folded(Op::Sum, &of_ranks[..ranks]).unwrap_or_default();
+            let own = stream.clone_htod(&of_ranks[rank])?;
+            let mut result = stream.alloc_zeros::<f32>(length + 1)?;
+            let found = |result: &_| -> Result<Vec<f32>, Failure> { Ok(stream.clone_dtoh(result)?) };
+            let what = |operation: &str| format!("{operation} of {length} elements, {algorithm}");
+
+            let counts = counted(&comm, || comm.allreduce(&own, &mut result, Op::Sum))?;
+            assert_on_host(counts, [length, length], &what("allreduce"));
+            assert_same(&found(&result)?[..length], &sum(size), || what("allreduce"));
+
+            let mut buffer = own.try_clone()?;
+            let counts = counted(&comm, || comm.allreduce_in_place(&mut buffer, Op::Sum))?;
+            assert_on_host(counts, [length, length], &what("allreduce_in_place"));
+            assert_same(&found(&buffer)?, &sum(size), || what("allreduce_in_place"));
+
+            stream.memset_zeros(&mut result)?;
+            let up = if rank == size - 1 { length } else { 0 };
+            let counts = counted(&comm, || comm.reduce(&own, &mut result, Op::Sum, size - 1))?;
+            assert_on_host(counts, [length, up], &what("reduce"));
+            let expected = if up > 0 { sum(size) } else { vec![0.0; length] };
+            assert_same(&found(&result)?[..length], &expected, || what("reduce"));
+
+            let block = length / size;
+            let counts = counted(&comm, || comm.reduce_scatter_block(&own, &mut result, Op::Sum))?;
+            assert_on_host(counts, [length, block], &what("reduce_scatter_block"));
+            let expected = &sum(size)[rank * block..][..block];
+            assert_same(&found(&result)?[..block], expected, || {
+                what("reduce_scatter_block")
+            });
+
+            let counts = counted(&comm, || comm.scan(&own, &mut result, Op::Sum))?;
+            assert_on_host(counts, [length, length], &what("scan"));
+            assert_same(&found(&result)?[..length], &sum(rank + 1), || what("scan"));
+
+            let up = if rank == 0 { 0 } else { length };
+            let counts = counted(&comm, || comm.exscan(&own, &mut result, Op::Sum))?;
+            assert_on_host(counts, [length, up], &what("exscan"));
+            // The first that is too long.
+            let length = longest + size;
+            let own = stream.alloc_zeros::<f32>(length)?;
+            let mut result = stream.alloc_zeros::<f32>(length)?;
+            let counts = counted(&comm, || comm.allreduce(&own, &mut result, Op::Sum))?;
+            assert_eq!(counts.launches, 1);
+        }
+    }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use warpcomm::{ErrorKind, Op};
 
-use super::common::{LARGE_BYTES, few_lengths, lengths, thinned};
-use crate::harness::{Outcome, covered, expect_error, is_plain, unsupported};
+use super::common::{KERNEL_BYTES, LARGE_BYTES, few_lengths, lengths, thinned};
+use crate::harness::{Outcome, Place, covered, expect_error, is_plain, place, unsupported};
 use crate::oracle::{Value, assert_same, folded, mpi_has, tame_vector, untouched, vector};
 use crate::placed::Communicator;
 
@@ -49,6 +49,9 @@ pub fn missing<T: Value>() -> impl Iterator<Item = Op> {
 pub fn lengths_of_ways(ranks: usize, element_bytes: usize) -> Vec<usize> {
     let mut lengths = few_lengths(ranks, element_bytes);
     lengths.push(LARGE_BYTES / element_bytes + 1);
+    if place() != Place::Host {
+        lengths.push(KERNEL_BYTES / element_bytes);
+    }
     thinned(lengths, ranks, element_bytes)
 }
 

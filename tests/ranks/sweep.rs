@@ -72,6 +72,10 @@ sweeps! {
     allreduce_directly: allreduce, DIRECT;
     allreduce_in_blocks: allreduce, BLOCKS;
     iallreduce_directly: iallreduce, DIRECT;
+    reduce_by_kernels: reduce, KERNELS;
+    allreduce_by_kernels: allreduce, KERNELS;
+    reduce_scatter_block_by_a_kernel: reduce_scatter_block, KERNELS;
+    scan_by_a_kernel: scan, KERNELS;
     allreduce_by_a_leader: led_allreduce, LED;
     reduce_by_a_leader: led_reduce, LED;
     iallreduce_by_a_leader: led_iallreduce, LED;
@@ -108,6 +112,8 @@ const FRAME: usize = 5;
 const EAGER: usize = 700;
 const DIRECT: usize = 2_500;
 const BLOCKS: usize = 9_000;
+/// More than the host folds.
+const KERNELS: usize = 17_000;
 /// Kernels of one rank fold them for all, if these share a GPU.
 const LED: usize = 2_501;
 
