@@ -218,6 +218,14 @@ macro_rules! define {
                     $($(Dtype::$variant => Class::$class,)*)*
                 }
             }
+
+            /// The type of what a fold keeps of several ranks' elements before it rounds.
+            pub(crate) const fn accumulator(self) -> Dtype {
+                match self.class() {
+                    Class::Half => Dtype::F32,
+                    _ => self,
+                }
+            }
         }
 
         $($(

@@ -11,6 +11,7 @@ mod chosen;
 )]
 mod encode;
 mod lengths;
+mod levels;
 mod table;
 
 pub use algorithm::Algorithm;
@@ -20,6 +21,7 @@ use choice::Candidate;
 pub(crate) use choice::Choice;
 pub(crate) use chosen::{Planned, Reason};
 pub(crate) use lengths::{HOST_FOLD_BYTES, UNOFFERED_BYTES, chunk_bytes};
+pub(crate) use levels::Levels;
 use table::Source;
 #[cfg(all(test, feature = "serde"))]
 pub(crate) use table::tests::rows;
@@ -220,6 +222,12 @@ pub(crate) fn plan(question: Question, ladders: &Ladders) -> Planned {
         };
     };
     let (step, below) = rung.ladder.at(bytes);
+    if step.algorithm == Algorithm::Levels && ladders.levels().is_none() {
+        return Planned {
+            algorithm: choice.first(),
+            reason: Reason::OneLevel,
+        };
+    }
     match choice.candidate(step.algorithm) {
         Some(&Candidate {
             algorithm,
@@ -400,6 +408,40 @@ mod tests {
         }
         assert_eq!(planned(Operation::Scan, 8, 1 << 30), Algorithm::OneShot);
         assert_eq!(planned(Operation::ReduceScatter, 8, 1 << 30), Algorithm::OneShot);
+    }
+
+    #[test]
+    fn two_levels_are_for_nodes_that_have_whole_subtrees() {
+        let table = Arc::new(Table::empty("there is no file"));
+        let on = |nodes: &[u64], bytes| {
+            let question = question(Operation::Allreduce, nodes.len(), bytes);
+            let ladders = Ladders::on_nodes(&table, nodes);
+            ChosenAlgorithm::new(question, plan(question, &ladders), &ladders).to_string()
+        };
+        assert_eq!(
+            on(&[1, 1, 2], 1 << 16),
+            "levels: 65536 bytes are at least 65536, the default: there is no file"
+        );
+        assert_eq!(
+            on(&[1, 1, 2], (1 << 16) - 1),
+            "blocks: 65535 bytes are at least 16384 and below 65536, the default: there is no file"
+        );
+        let without = "blocks: 65536 bytes are at least 16384, the default: there is no file";
+        assert_eq!(on(&[1, 1, 1], 1 << 16), without);
+        assert_eq!(on(&[1, 2, 1], 1 << 16), without);
+        let said = Arc::new(table.with(Choice::Allreduce, Algorithm::Levels));
+        let question = question(Operation::Allreduce, 3, 300);
+        for (nodes, expected) in [
+            ([1, 1, 2], "levels: at all lengths, as the program says"),
+            (
+                [1, 2, 1],
+                "direct: levels is for several nodes of which one has all ranks of a subtree of several",
+            ),
+        ] {
+            let ladders = Ladders::on_nodes(&said, &nodes);
+            let chosen = ChosenAlgorithm::new(question, plan(question, &ladders), &ladders);
+            assert_eq!(chosen.to_string(), expected);
+        }
     }
 
     /// A table in which allreduce goes in blocks between 1,000 and 2,000 bytes, on 2 ranks and hosts.

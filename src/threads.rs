@@ -49,6 +49,16 @@ impl Communicator {
         ranks: usize,
         body: impl Fn(Communicator) -> R + Sync,
     ) -> Result<Vec<R>> {
+        Communicator::threads_on_nodes(config, &vec![0; ranks], body)
+    }
+
+    /// Runs ranks that count as being on these nodes, wherever memory is shared.
+    pub(crate) fn threads_on_nodes<R: Send>(
+        config: &Config,
+        nodes: &[u64],
+        body: impl Fn(Communicator) -> R + Sync,
+    ) -> Result<Vec<R>> {
+        let ranks = nodes.len();
         let table = Arc::new(tuning::load(config, None)?);
         let world = World::new(ranks);
         let outcomes = thread::scope(|scope| {
@@ -57,7 +67,7 @@ impl Communicator {
                     let (world, table, body) = (&world, &table, &body);
                     let spawned = thread::Builder::new()
                         .name(format!("rank {rank}"))
-                        .spawn_scoped(scope, move || run_rank(world, config, table, rank, body));
+                        .spawn_scoped(scope, move || run_rank(world, config, table, (rank, nodes), body));
                     spawned.map_err(|error| {
                         world.lose(rank, "could not be started");
                         Error::new(
@@ -95,7 +105,7 @@ fn run_rank<R>(
     world: &Arc<World>,
     config: &Config,
     table: &Arc<Table>,
-    rank: usize,
+    (rank, nodes): (usize, &[u64]),
     body: &(impl Fn(Communicator) -> R + Sync),
 ) -> Result<R> {
     let local: Arc<dyn Transport> = Arc::new(Local {
@@ -108,6 +118,7 @@ fn run_rank<R>(
     engine.binding().set_local_rank(rank);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let (user, private) = (world.context(0, rank), world.context(1, rank));
+        engine.nodes().note(&user.group, nodes);
         engine.listen_on(world.context(2, rank));
         let family = Family::founded(private, OF_THE_WORLD);
         engine.families().add_world(&family);

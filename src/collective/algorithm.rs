@@ -20,8 +20,12 @@ impl Communicator {
     /// | operation | below | from | algorithm | ranks |
     /// |---|---|---|---|---|
     /// | `bcast`, objects too | tree | 256 KiB | blocks | 3 or more |
-    /// | `reduce` | direct | 16 KiB | blocks | 2 or more |
-    /// | `allreduce` | direct | 16 KiB | blocks | 2 or more |
+    /// | `reduce`, `allreduce` | direct | 16 KiB | blocks | 2 or more |
+    /// | `reduce`, `allreduce` | blocks | 64 KiB | levels | 3 or more, on several nodes |
+    ///
+    /// [`Algorithm::Levels`] is for ranks on several nodes of which one has all ranks of a subtree of several, in the
+    /// canonical order: where each node has the next ranks, a power of two of them, all nodes do. Elsewhere the
+    /// steps of `levels` are left out.
     ///
     /// Reductions of up to 16 ranks take [`Algorithm::Leader`] instead where, as the ranks find out when they agree, kernels
     /// of one rank reach the elements of all: in a `DeviceBuffer` of each rank on one GPU, or anywhere on it if the ranks are
@@ -66,7 +70,7 @@ impl Communicator {
     /// Makes a communicator of the same ranks, as [`duplicate`](Self::duplicate), on which an operation takes one
     /// algorithm for all lengths that do not ride in frames, whatever was measured.
     ///
-    /// Results have the same bits. Where an algorithm is for more ranks than there are, the first of
+    /// Results have the same bits. Where an algorithm is for more ranks than there are, or for several nodes, the first of
     /// [`Algorithm::of`] is taken. What is made of the new communicator has the same algorithm.
     ///
     /// # Errors

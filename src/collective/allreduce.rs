@@ -130,11 +130,7 @@ pub(super) async fn allreduce(
     if let Some(plain) = call.plain() {
         return Box::pin(plain.allreduce(own, result, op, local)).await;
     }
-    let needed = || match candidates.have(Algorithm::Direct) {
-        // There is room for blocks then, too.
-        true => Inputs::new(call, own, Some(result), own.elements()).map(Some),
-        false => Inputs::of_block(call, own, Some(result)).map(Some),
-    };
+    let needed = || Inputs::of_candidates(call, candidates, own, Some(result)).map(Some);
     let plan = FoldPlan::new(Shape::ForAll, own, Some(result), op);
     let reach = call.reach(&plan);
     let inputs = match candidates.ride() || reach != Whereabouts::NOWHERE {
@@ -163,6 +159,11 @@ pub(super) async fn allreduce(
     fetched.fetch(own, &mut agreed).await;
     let (own, here) = (fetched.own(own), fetched.result(result));
     match algorithm {
+        Algorithm::Levels => {
+            inputs
+                .in_levels(call, &own, Some(&here), op, None, &mut agreed)
+                .await
+        }
         Algorithm::Blocks => in_blocks(call, &inputs, &own, &here, op, &mut agreed).await,
         _ => direct(call, &inputs, &own, &here, op, &mut agreed).await,
     }?;

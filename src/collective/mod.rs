@@ -29,6 +29,7 @@ mod forms;
 mod found;
 mod gather;
 mod gatherv;
+mod levels;
 mod library;
 mod meeting;
 mod merge;

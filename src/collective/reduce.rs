@@ -2,9 +2,10 @@
 
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
-use super::fold_plan::{FoldPlan, Shape};
 use super::fetched::Fetched;
+use super::fold_plan::{FoldPlan, Shape};
 use super::forms::{apart_forms, in_place_forms};
+use super::levels::{self, Rooms};
 use super::together::Outcome;
 use super::{Apart, Call, Collective, InPlace, allgather, check_room, copy};
 use crate::buffer::{Blocks, Buffer, BufferMut, Span};
@@ -131,16 +132,9 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
     if let Some(plain) = call.plain() {
         return Box::pin(plain.reduce(own, result, op, root, local)).await;
     }
-    let needed = || {
-        if is_root && candidates.have(Algorithm::Direct) {
-            // There is room for blocks then, too.
-            Inputs::new(call, own, folded, own.elements()).map(Some)
-        } else if candidates.have(Algorithm::Blocks) {
-            Inputs::of_block(call, own, folded).map(Some)
-        } else {
-            // Only the root folds what comes whole.
-            Ok(None)
-        }
+    let needed = || match candidates.fold(is_root) {
+        true => Inputs::of_candidates(call, candidates, own, folded).map(Some),
+        false => Ok(None),
     };
     let plan = FoldPlan::new(Shape::ForRoot(root), own, folded, op);
     let reach = call.reach(&plan);
@@ -175,6 +169,12 @@ async fn reduce(call: &Call<'_>, own: &Span<'_>, result: &Span<'_>, op: Op, root
             fetched.fetch(own, &mut agreed).await;
             let (own, here) = (fetched.own(own), fetched.result(result));
             match algorithm {
+                Algorithm::Levels => {
+                    let result = Some(&here).filter(|_| is_root);
+                    inputs
+                        .in_levels(call, &own, result, op, Some(root), &mut agreed)
+                        .await
+                }
                 Algorithm::Blocks => in_blocks(call, &inputs, &own, &here, op, root, &mut agreed).await,
                 _ => {
                     let inputs = Some(&inputs).filter(|_| is_root);
@@ -221,6 +221,11 @@ impl Candidates {
         [self.on_hosts, self.on_device].contains(&algorithm)
     }
 
+    /// Whether this rank folds: only the root does what comes whole.
+    fn fold(self, is_root: bool) -> bool {
+        is_root || self.have(Algorithm::Blocks) || self.have(Algorithm::Levels)
+    }
+
     /// The one that all ranks take.
     #[inline]
     pub(super) fn taken(self, call: &Call<'_>, agreed: &Agreed<'_>) -> Algorithm {
@@ -249,6 +254,7 @@ pub(super) fn own_or_note<T>(value: Result<T>, local: &mut Result<()>) -> Option
 /// on the GPU that this rank's elements are on, or the result is.
 pub(super) struct Inputs {
     pub(super) fetched: Fetched,
+    levels: Option<Rooms>,
     scratch: Scratch,
     lane: Option<Arc<Lane>>,
     place: Place,
@@ -300,6 +306,7 @@ impl Inputs {
         drop((own, result));
         Ok(Inputs {
             fetched,
+            levels: None,
             scratch,
             lane,
             place,
@@ -308,10 +315,44 @@ impl Inputs {
         })
     }
 
-    /// Room for this rank's block of every rank's elements.
-    pub(super) fn of_block(call: &Call<'_>, own: &Span<'_>, result: Option<&Span<'_>>) -> Result<Inputs> {
-        let block = Blocks::even(own.elements(), call.ranks()).count(call.rank());
-        Inputs::new(call, own, result, block)
+    /// Room for whatever a reduction may take on a rank that folds.
+    pub(super) fn of_candidates(
+        call: &Call<'_>,
+        candidates: Candidates,
+        own: &Span<'_>,
+        result: Option<&Span<'_>>,
+    ) -> Result<Inputs> {
+        // Where there is room for all elements, there is for blocks.
+        let elements = if candidates.have(Algorithm::Direct) && result.is_some() {
+            own.elements()
+        } else if candidates.have(Algorithm::Blocks) {
+            Blocks::even(own.elements(), call.ranks()).count(call.rank())
+        } else {
+            0
+        };
+        let mut inputs = Inputs::new(call, own, result, elements)?;
+        if candidates.have(Algorithm::Levels)
+            && let Some(levels) = call.endpoint().ladders().levels()
+        {
+            inputs.levels = Some(Rooms::new(call, levels, &inputs.fetched.own(own))?);
+        }
+        Ok(inputs)
+    }
+
+    /// Reduces in two levels, into all ranks' results or that of the root.
+    pub(super) async fn in_levels(
+        &self,
+        call: &Call<'_>,
+        own: &Span<'_>,
+        result: Option<&Span<'_>>,
+        op: Op,
+        root: Option<usize>,
+        agreed: &mut Agreed<'_>,
+    ) -> Result<()> {
+        match &self.levels {
+            Some(rooms) => levels::reduce(call, rooms, own, result, op, root, agreed).await,
+            None => Err(Error::invalid("a reduction in levels without memory for it")),
+        }
     }
 
     /// The elements of one contribution; `index` counts all but this rank's own.

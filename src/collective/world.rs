@@ -13,6 +13,7 @@ use crate::transport::mpi::Process;
 #[cfg(feature = "cuda")]
 use crate::transport::mpi::node::local_rank;
 use crate::tuning::{self, Machine};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -77,7 +78,7 @@ fn finish<T>(creation: impl Future<Output = T>) -> T {
 async fn table_of_rank_0(call: &Call<'_>) -> Result<Table> {
     let (mut bytes, local) = match call.rank() {
         0 => {
-            let here = Machine::here(&Process::library_version(), call.ranks());
+            let here = Machine::here(&Process::library_version(), call.ranks()).on_nodes(nodes(call));
             let table = tuning::load(call.endpoint().engine.config(), Some(here));
             table.map_or_else(
                 |error| (Vec::new(), Err(error)),
@@ -91,6 +92,13 @@ async fn table_of_rank_0(call: &Call<'_>) -> Result<Table> {
     bytes.resize(length[0] as usize, 0);
     bcast(call, &bytes.lower_mut(), 0, Ok(())).await?;
     Table::read(&bytes)
+}
+
+/// How many nodes the ranks are on, as they have told each other.
+fn nodes(call: &Call<'_>) -> usize {
+    let endpoint = call.endpoint();
+    let nodes = endpoint.engine.nodes().of(&endpoint.context.group);
+    nodes.map_or(1, |nodes| nodes.into_iter().collect::<BTreeSet<_>>().len())
 }
 
 /// The value of a setting, as far as its variable takes no number.
@@ -111,14 +119,17 @@ async fn compare_settings(call: &Call<'_>) -> Result<bool> {
     let knows_local_rank = engine.binding().is_known();
     #[cfg(not(feature = "cuda"))]
     let knows_local_rank = true;
+    // A rank that does not know where it is is on a node of its own.
+    let node = |named| node::identity(named).map_or(call.rank() as u64, |node| node as u64);
     let own = [
         config.eager_limit as u64,
         u64::from(config.check),
         config.chunk.unwrap_or(0) as u64,
         u64::from(config.paths.bits()),
         config.cuda_aware.map_or(0, |is_aware| 1 + u64::from(is_aware)),
-        // A rank that does not know where it is is on a node of its own.
-        node::identity(None).map_or(call.rank() as u64, |node| node as u64),
+        // MPI does not ask what the program calls its nodes.
+        node(None),
+        node(config.node_id.as_deref()),
         u64::from(knows_local_rank),
     ];
     let mut all = vec![0u64; own.len() * call.ranks()];
@@ -146,5 +157,7 @@ async fn compare_settings(call: &Call<'_>) -> Result<bool> {
     let node = |rank: usize| all[own.len() * rank + NAMES.len()];
     let several_nodes = (1..call.ranks()).any(|rank| node(rank) != node(0));
     engine.transport().spans(several_nodes);
+    let named: Vec<u64> = all.chunks(own.len()).map(|rank| rank[NAMES.len() + 1]).collect();
+    engine.nodes().note(&call.endpoint().context.group, &named);
     Ok(all.chunks(own.len()).all(|rank| rank.last() == Some(&1)))
 }

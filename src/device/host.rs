@@ -3,7 +3,7 @@
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr;
 
-use super::{Device, Fold, fold};
+use super::{Device, Fold, Subtree, fold};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The memory of the process.
@@ -46,5 +46,17 @@ impl Device for Host {
     unsafe fn fold(&self, what: Fold, inputs: &[*const u8], output: *mut u8, elements: usize) -> Result<()> {
         // SAFETY: the caller's promise is the same.
         unsafe { fold::fold(what.op, what.dtype, inputs, output, elements) }
+    }
+
+    unsafe fn fold_subtrees(
+        &self,
+        what: Fold,
+        subtrees: &[Subtree],
+        output: *mut u8,
+        is_partial: bool,
+        elements: usize,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { fold::fold_subtrees(what.op, what.dtype, subtrees, output, is_partial, elements) }
     }
 }

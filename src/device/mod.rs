@@ -17,6 +17,8 @@ use crate::op::Op;
 
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::Lane;
+#[cfg(test)]
+pub(crate) use fold::oracle::Oracle;
 pub(crate) use host::Host;
 #[cfg(not(feature = "cuda"))]
 pub(crate) use no_cuda::Lane;
@@ -117,6 +119,64 @@ pub(crate) trait Device: Send + Sync {
     /// Each input is valid for reading `elements` elements of `dtype`, `output` for writing them;
     /// all are aligned to the element; `output` is one of the inputs exactly or overlaps none.
     unsafe fn fold(&self, fold: Fold, inputs: &[*const u8], output: *mut u8, elements: usize) -> Result<()>;
+
+    /// Folds `elements` elements of each subtree, from left to right, into `output`: into elements or, as a partial
+    /// result, into what another fold takes as a subtree.
+    ///
+    /// # Safety
+    /// Each subtree is valid for reading `elements` elements, of `dtype` or, where it is of several ranks, of
+    /// [`Dtype::accumulator`]; `output` for writing as many of its type; all are aligned; `output` is one of the inputs
+    /// of the same type exactly or overlaps none.
+    unsafe fn fold_subtrees(
+        &self,
+        fold: Fold,
+        subtrees: &[Subtree],
+        output: *mut u8,
+        is_partial: bool,
+        elements: usize,
+    ) -> Result<()>;
+}
+
+/// What a fold combines: the elements of one rank, or what another fold has left of a whole subtree of the canonical order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subtree {
+    pub pointer: *const u8,
+    /// The ranks that it is of, at least one.
+    pub ranks: usize,
+}
+
+impl Subtree {
+    /// The elements of ranks, each a subtree.
+    pub(crate) fn of_ranks(inputs: &[*const u8]) -> Vec<Subtree> {
+        let of_rank = |&pointer: &*const u8| Subtree { pointer, ranks: 1 };
+        inputs.iter().map(of_rank).collect()
+    }
+}
+
+/// The subtrees on the left of where the canonical order splits several, and those on its right; neither is empty.
+pub(crate) fn halves(subtrees: &[Subtree]) -> (&[Subtree], &[Subtree]) {
+    let ranks = |subtrees: &[Subtree]| subtrees.iter().map(|subtree| subtree.ranks).sum::<usize>();
+    let on_the_left = fold::split(ranks(subtrees));
+    let last = subtrees.len().saturating_sub(1).max(1);
+    let at = (1..last).find(|&at| ranks(&subtrees[..at]) >= on_the_left);
+    subtrees.split_at(at.unwrap_or(last).min(subtrees.len()))
+}
+
+/// Checks that the canonical order splits nowhere but between the subtrees, and that there is one.
+pub(crate) fn check(subtrees: &[Subtree]) -> Result<()> {
+    let ranks = |subtrees: &[Subtree]| subtrees.iter().map(|subtree| subtree.ranks).sum::<usize>();
+    match subtrees {
+        [] => Err(Error::invalid("a reduction of no inputs")),
+        [only] if only.ranks > 0 => Ok(()),
+        [_] => Err(Error::invalid("a subtree of no ranks")),
+        _ => {
+            let (left, right) = halves(subtrees);
+            match ranks(left) == fold::split(ranks(subtrees)) {
+                true => check(left).and_then(|()| check(right)),
+                false => Err(Error::invalid("parts of a reduction that are no subtrees")),
+            }
+        }
+    }
 }
 
 /// The device of a lane; without one, the host.

@@ -1,6 +1,6 @@
 //! A build without the feature `cuda`: there are no lanes, and the compiler knows it.
 
-use super::{Device, Fold};
+use super::{Device, Fold, Subtree};
 use crate::error::Result;
 
 pub(crate) enum Lane {}
@@ -49,6 +49,17 @@ impl Device for Lane {
         _fold: Fold,
         _inputs: &[*const u8],
         _output: *mut u8,
+        _elements: usize,
+    ) -> Result<()> {
+        match *self {}
+    }
+
+    unsafe fn fold_subtrees(
+        &self,
+        _fold: Fold,
+        _subtrees: &[Subtree],
+        _output: *mut u8,
+        _is_partial: bool,
         _elements: usize,
     ) -> Result<()> {
         match *self {}

@@ -78,10 +78,11 @@ pub(crate) enum Course {
     Leader,
     OneShot,
     TwoShot,
+    Levels,
 }
 
 impl Course {
-    const ALL: [Course; 10] = [
+    const ALL: [Course; 11] = [
         Course::Unknown,
         Course::Inline,
         Course::Rendezvous,
@@ -92,6 +93,7 @@ impl Course {
         Course::Leader,
         Course::OneShot,
         Course::TwoShot,
+        Course::Levels,
     ];
 
     /// What a trace calls it, for elements that go along a path.
@@ -121,6 +123,7 @@ impl Course {
             Course::Leader => along!("leader"),
             Course::OneShot => along!("one-shot"),
             Course::TwoShot => along!("two-shot"),
+            Course::Levels => along!("levels"),
         })
     }
 }
@@ -136,6 +139,7 @@ impl From<Algorithm> for Course {
             Algorithm::Leader => Course::Leader,
             Algorithm::OneShot => Course::OneShot,
             Algorithm::TwoShot => Course::TwoShot,
+            Algorithm::Levels => Course::Levels,
         }
     }
 }

@@ -165,7 +165,12 @@ impl Endpoint {
     /// Has the table decide here which algorithms collectives take. The first to say so counts, before the first
     /// collective that moves data.
     pub(crate) fn plan_by(&self, table: &Arc<Table>) {
-        let _ = self.ladders.set(Ladders::new(table, self.size()));
+        let _ = self
+            .ladders
+            .set(match self.engine.nodes().of(&self.context.group) {
+                Some(nodes) => Ladders::on_nodes(table, &nodes),
+                None => Ladders::new(table, self.size()),
+            });
     }
 
     /// Which algorithms collectives take.

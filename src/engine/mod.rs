@@ -15,6 +15,7 @@ mod envelope;
 mod family;
 mod message;
 mod name;
+mod nodes;
 mod patience;
 mod plain;
 mod polling;
@@ -49,6 +50,7 @@ use crate::message::Status;
 use crate::transport::Transport;
 
 use baton::{Baton, Held, Waited};
+use nodes::Nodes;
 use patience::{Patience, Spins};
 use polling::Polling;
 use progress::Progress;
@@ -99,6 +101,7 @@ pub(crate) struct Engine {
     /// Locked for reading by who looks at endpoints that are not its own.
     watched: RwLock<()>,
     families: Families,
+    nodes: Nodes,
     buffered: buffered::Usage,
     inquiry: reporter::Inquiry,
     survey: survey::Survey,
@@ -187,6 +190,7 @@ impl Engine {
             endpoints: Mutex::default(),
             watched: RwLock::default(),
             families: Families::default(),
+            nodes: Nodes::default(),
             buffered: buffered::Usage::default(),
             inquiry: reporter::Inquiry::default(),
             survey: survey::Survey::default(),
@@ -215,6 +219,11 @@ impl Engine {
     #[inline]
     pub(crate) fn families(&self) -> &Families {
         &self.families
+    }
+
+    /// On which nodes ranks are.
+    pub(crate) fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// This rank in the world.

@@ -41,10 +41,13 @@ pub enum Algorithm {
     /// Each rank's kernel folds one block of what ranks have whose GPUs it reaches, and writes it into the results of all
     /// that get one (reduce, allreduce): it is taken where `OneShot` would be, for longer data, and cannot be chosen.
     TwoShot,
+    /// Each node combines what its ranks have, as far as they are a whole subtree of the canonical order, before it sends
+    /// it to the ranks of others that fold blocks; each folded block goes to every node once (reduce, allreduce).
+    Levels,
 }
 
 impl Algorithm {
-    const ALL: [Algorithm; 7] = [
+    const ALL: [Algorithm; 8] = [
         Algorithm::Frames,
         Algorithm::Direct,
         Algorithm::Tree,
@@ -52,6 +55,7 @@ impl Algorithm {
         Algorithm::Leader,
         Algorithm::OneShot,
         Algorithm::TwoShot,
+        Algorithm::Levels,
     ];
 
     /// What an operation can choose from for data that are too long for frames, the one for the shortest first; empty for
@@ -83,6 +87,7 @@ impl fmt::Display for Algorithm {
             Algorithm::Leader => "leader",
             Algorithm::OneShot => "one-shot",
             Algorithm::TwoShot => "two-shot",
+            Algorithm::Levels => "levels",
         })
     }
 }
@@ -96,7 +101,7 @@ impl FromStr for Algorithm {
             .find(|algorithm| algorithm.to_string() == text)
             .ok_or_else(|| {
                 Error::invalid(format!(
-                    "{text:?} is none of frames, direct, tree, blocks, leader, one-shot, two-shot"
+                    "{text:?} is none of frames, direct, tree, blocks, leader, one-shot, two-shot, levels"
                 ))
             })
     }

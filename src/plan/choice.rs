@@ -53,8 +53,8 @@ macro_rules! choices {
 
 choices! {
     Bcast: Tree, Blocks from 256 KiB among 3;
-    Reduce: Direct, Blocks from 16 KiB among 2;
-    Allreduce: Direct, Blocks from 16 KiB among 2;
+    Reduce: Direct, Blocks from 16 KiB among 2, Levels from 64 KiB among 3;
+    Allreduce: Direct, Blocks from 16 KiB among 2, Levels from 64 KiB among 3;
 }
 
 impl Choice {

@@ -16,6 +16,8 @@ pub(crate) enum Reason {
     OneGpu,
     /// They are on GPUs that reach each other's memory.
     Neighbours,
+    /// What the program says is for several nodes.
+    OneLevel,
     /// What the data's length would choose is for more ranks.
     TooFew { wanted: Algorithm, least: usize },
     /// The length, which is at least the one and below the other, says so.
@@ -57,6 +59,10 @@ impl ChosenAlgorithm {
             Reason::Only => format!("{} has no other", operation.name()),
             Reason::OneGpu => "the elements of all ranks are on one GPU".to_owned(),
             Reason::Neighbours => "the ranks' GPUs reach each other's memory".to_owned(),
+            Reason::OneLevel => format!(
+                "{} is for several nodes of which one has all ranks of a subtree of several",
+                Algorithm::Levels
+            ),
             Reason::TooFew { wanted, least } => {
                 format!("{wanted} is for {least} ranks or more, and there are {ranks}")
             }

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::Algorithm;
 use super::choice::Choice;
+use super::{Algorithm, Levels};
 use crate::device::Place;
 use crate::error::{Error, Result};
 
@@ -47,6 +47,20 @@ impl Ladder {
             algorithm: candidate.algorithm,
         };
         Ladder(choice.candidates().iter().map(step).collect())
+    }
+
+    /// The same where ranks are on one node, or no node has whole subtrees.
+    fn without_levels(&self, choice: Choice) -> Ladder {
+        let mut steps = self.0.clone();
+        steps.retain(|step| step.algorithm != Algorithm::Levels);
+        if steps.first().is_none_or(|first| first.from != 0) {
+            let first = Step {
+                from: 0,
+                algorithm: choice.first(),
+            };
+            steps.insert(0, first);
+        }
+        Ladder(steps)
     }
 
     fn only(algorithm: Algorithm) -> Ladder {
@@ -163,18 +177,45 @@ pub(crate) struct Ladders {
     table: Arc<Table>,
     /// By choice, of elements on hosts and on GPUs.
     rungs: [[Rung; 2]; Choice::COUNT],
+    /// Where the ranks are on several nodes of which one has whole subtrees.
+    levels: Option<Arc<Levels>>,
 }
 
 impl Ladders {
-    /// For a communicator of so many ranks.
+    /// For a communicator of so many ranks, of which nobody knows on which nodes they are.
     pub(crate) fn new(table: &Arc<Table>, ranks: usize) -> Ladders {
+        Ladders::with(table, ranks, None)
+    }
+
+    /// For a communicator of ranks on these nodes.
+    pub(crate) fn on_nodes(table: &Arc<Table>, nodes: &[u64]) -> Ladders {
+        Ladders::with(table, nodes.len(), Levels::new(nodes).map(Arc::new))
+    }
+
+    fn with(table: &Arc<Table>, ranks: usize, levels: Option<Arc<Levels>>) -> Ladders {
+        let rung = |choice, place| {
+            let rung = table.rung(choice, place, ranks);
+            match (&levels, rung.source) {
+                (Some(_), _) | (None, Source::Program) => rung,
+                (None, _) => Rung {
+                    ladder: rung.ladder.without_levels(choice),
+                    ..rung
+                },
+            }
+        };
         let rungs = std::array::from_fn(|choice| {
-            [Place::Host, Place::Device].map(|place| table.rung(Choice::ALL[choice], place, ranks))
+            [Place::Host, Place::Device].map(|place| rung(Choice::ALL[choice], place))
         });
         Ladders {
             table: Arc::clone(table),
             rungs,
+            levels,
         }
+    }
+
+    /// The levels of the ranks, where there are two.
+    pub(crate) fn levels(&self) -> Option<&Arc<Levels>> {
+        self.levels.as_ref()
     }
 
     /// Those of ranks that have compared nothing.

@@ -23,10 +23,12 @@ pub struct Machine {
     pub mpi: String,
     /// The number of ranks of the job.
     pub ranks: usize,
+    /// The number of nodes that they are on.
+    pub nodes: usize,
 }
 
 impl Machine {
-    /// This host, with an MPI library that calls itself so, and a number of ranks.
+    /// This host, with an MPI library that calls itself so, and a number of ranks on one node.
     ///
     /// The driver's files tell of GPUs; no GPU is used.
     pub fn here(mpi: &str, ranks: usize) -> Machine {
@@ -35,14 +37,28 @@ impl Machine {
             gpu: counted(models()),
             mpi: library(mpi),
             ranks,
+            nodes: 1,
         }
+    }
+
+    /// The same with the ranks on so many nodes.
+    pub fn on_nodes(self, nodes: usize) -> Machine {
+        Machine { nodes, ..self }
     }
 
     /// A name for a file. Other machines may have the same: what is in the file tells them apart.
     pub(super) fn file_name(&self) -> String {
         let gpu = if self.gpu.is_empty() { "no gpu" } else { &self.gpu };
-        let parts = [&*self.host, gpu, &*self.mpi, &*format!("{} ranks", self.ranks)];
-        parts.map(plain).join("_")
+        let ranks = format!("{} ranks{}", self.ranks, self.of_nodes());
+        [&*self.host, gpu, &*self.mpi, &*ranks].map(plain).join("_")
+    }
+
+    /// On how many nodes, if not on one.
+    fn of_nodes(&self) -> String {
+        match self.nodes {
+            1 => String::new(),
+            nodes => format!(" on {nodes} nodes"),
+        }
     }
 }
 
@@ -53,9 +69,10 @@ impl fmt::Display for Machine {
             gpu,
             mpi,
             ranks,
+            ..
         } = self;
         let gpu = if gpu.is_empty() { "no GPU" } else { gpu };
-        write!(f, "{host} with {gpu}, {mpi} and {ranks} ranks")
+        write!(f, "{host} with {gpu}, {mpi} and {ranks} ranks{}", self.of_nodes())
     }
 }
 
@@ -141,11 +158,21 @@ mod tests {
             gpu: String::new(),
             mpi: "MPICH Version: 4.0.2".to_owned(),
             ranks: 4,
+            nodes: 1,
         };
         assert_eq!(machine.file_name(), "..-a-b_no-gpu_MPICH-Version--4.0.2_4-ranks");
         assert_eq!(
             machine.to_string(),
             "../a b with no GPU, MPICH Version: 4.0.2 and 4 ranks"
+        );
+        let machine = machine.on_nodes(2);
+        assert_eq!(
+            machine.file_name(),
+            "..-a-b_no-gpu_MPICH-Version--4.0.2_4-ranks-on-2-nodes"
+        );
+        assert!(
+            machine.to_string().ends_with("and 4 ranks on 2 nodes"),
+            "{machine}"
         );
     }
 }

@@ -36,6 +36,8 @@ mod leader;
 mod leader_of_parts;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 mod leaks;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+mod levels;
 #[cfg(feature = "mpi")]
 mod lifecycle;
 #[cfg(feature = "cuda")]
@@ -177,6 +179,7 @@ pub fn solos() -> Vec<&'static Solo> {
             .chain(paths::SOLOS)
             .chain(short::SOLOS)
             .chain(leaks::SOLOS)
+            .chain(levels::SOLOS)
             .chain(two_networks::SOLOS)
             .chain(awareness::SOLOS);
         #[cfg(feature = "serde")]

@@ -275,7 +275,7 @@ const FOUND_OUT: &str = "both ranks are on one node";
 const LENGTH: usize = 100_000;
 
 /// Runs a case in a world whose ranks are on these nodes.
-fn on_nodes(nodes: &[&str], case: fn(&Communicator) -> Outcome) -> Outcome {
+pub fn on_nodes(nodes: &[&str], case: fn(&Communicator) -> Outcome) -> Outcome {
     let config = Config::from_env()?.node_id(nodes[rank_by_launcher()?]);
     let runtime = Runtime::init_with(&config)?;
     case(&runtime.world()?)?;

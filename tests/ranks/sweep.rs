@@ -72,10 +72,8 @@ sweeps! {
     allreduce_directly: allreduce, DIRECT;
     allreduce_in_blocks: allreduce, BLOCKS;
     iallreduce_directly: iallreduce, DIRECT;
-    reduce_by_kernels: reduce, KERNELS;
     allreduce_by_kernels: allreduce, KERNELS;
-    reduce_scatter_block_by_a_kernel: reduce_scatter_block, KERNELS;
-    scan_by_a_kernel: scan, KERNELS;
+    reduce_scatter_block_by_kernels: reduce_scatter_block, KERNEL_BLOCKS;
     allreduce_by_a_leader: led_allreduce, LED;
     reduce_by_a_leader: led_reduce, LED;
     iallreduce_by_a_leader: led_iallreduce, LED;
@@ -114,6 +112,9 @@ const DIRECT: usize = 2_500;
 const BLOCKS: usize = 9_000;
 /// More than the host folds.
 const KERNELS: usize = 17_000;
+const KERNEL_BLOCKS: usize = KERNELS / 2;
+/// The same, of ranks on several nodes.
+const LEVELS: usize = 17_001;
 /// Kernels of one rank fold them for all, if these share a GPU.
 const LED: usize = 2_501;
 
@@ -337,6 +338,14 @@ fn allreduce(on: &Rank<'_>, length: usize) -> Result<()> {
     on.run(|| on.comm.allreduce_in_place(&mut buffer, Op::Sum))?;
     on.assert_same(&buffer, &sum(on.comm.size(), length), "allreduce");
     Ok(())
+}
+
+/// For ranks of which the last is on a node with others.
+#[cfg(feature = "mpi")]
+pub fn an_allreduce_in_levels(comm: &Communicator) -> Outcome {
+    // Loads the driver.
+    comm.device()?;
+    at_every_call(comm, allreduce, LEVELS)
 }
 
 fn iallreduce(on: &Rank<'_>, length: usize) -> Result<()> {
@@ -641,6 +650,7 @@ fn at_every_call(comm: &Communicator, scenario: Scenario, length: usize) -> Outc
     let otherwise = match length {
         LED => None,
         BLOCKS => Some(Algorithm::Blocks),
+        LEVELS => Some(Algorithm::Levels),
         _ => Some(Algorithm::Direct),
     };
     let comm = match otherwise {

@@ -8,7 +8,7 @@ mod report;
 use std::path::PathBuf;
 
 use clap::Args;
-use warpcomm::{Algorithm, Communicator, Config, Machine, Place, Runtime, Tuning};
+use warpcomm::{Algorithm, Communicator, Config, Machine, Op, Place, Runtime, Tuning};
 
 use crate::Failure;
 use measure::Case;
@@ -50,7 +50,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if world.size() < 2 {
         return Err("one rank has nothing to choose; give -n 2 or more".into());
     }
-    let mut machine = Machine::here(runtime.library_version(), world.size());
+    let mut nodes = u64::from(world.split_shared(0)?.rank() == 0);
+    world.allreduce_in_place(&mut nodes, Op::Sum)?;
+    let machine = Machine::here(runtime.library_version(), world.size());
+    let mut machine = machine.on_nodes(nodes as usize);
     if arguments.simulated {
         machine.gpu = "simulated".to_owned();
     }
@@ -94,7 +97,7 @@ fn measured(comm: &Communicator, case: &Case<'_>, tuning: &mut Tuning) -> Result
     let mut candidates = Vec::new();
     for algorithm in Algorithm::of(operation) {
         let candidate = comm.with_algorithm(operation, algorithm)?;
-        // Among few ranks some are not taken.
+        // Among few ranks, or on one node, some are not taken.
         let longest = case.sizes.iter().copied().max().unwrap_or(0);
         if candidate.explain(operation, longest, place)?.algorithm() == algorithm {
             candidates.push((algorithm, candidate));
@@ -128,7 +131,7 @@ fn places(comm: &Communicator, wanted: &[Place]) -> Result<Vec<Place>, Failure> 
         return Ok(wanted.to_vec());
     }
     let mut has_gpu = u8::from(Place::Device.check().is_ok());
-    comm.allreduce_in_place(&mut has_gpu, warpcomm::Op::Min)?;
+    comm.allreduce_in_place(&mut has_gpu, Op::Min)?;
     Ok(match has_gpu {
         0 => vec![Place::Host],
         _ => vec![Place::Host, Place::Device],

@@ -7,8 +7,8 @@ use cudarc::driver::{DriverError, result, sys};
 use super::failed;
 use super::gpu::{Function, Kernels, Module};
 use super::lane::Lane;
-use crate::device::{Device, Fold};
-use crate::dtype::{self, Class, Dtype};
+use crate::device::{Device, Fold, Subtree, check, halves};
+use crate::dtype::{self, Dtype};
 use crate::error::{Error, Result};
 use crate::op::Op;
 
@@ -73,25 +73,24 @@ struct Pass<'a> {
     is_partial: bool,
 }
 
-/// Folds on the GPU of a lane.
+/// Folds subtrees on the GPU of a lane, into elements or a partial result.
 ///
-/// Up to 16 inputs are folded by one kernel. Of more, every 16 are a whole subtree of the canonical order, and
-/// so are 16 of those: each pass leaves one partial result, in the type that the sum is computed in, for the
-/// next.
+/// One kernel folds up to 16 inputs in the canonical order of so many. So a kernel folds the subtrees of a tree where
+/// these make that order; where they do not, kernels before it leave one partial result of each part that disturbs it, in
+/// the type that the sum is computed in. Of more than 16 ranks' elements that is every 16, and then every 16 of those.
 ///
 /// # Safety
-/// As for [`Device::fold`], for each of the outputs, none of which overlaps another.
+/// As for [`Device::fold_subtrees`], for each of the outputs, none of which overlaps another.
 pub(super) unsafe fn fold(
     lane: &Lane,
     what: Fold,
-    inputs: &[*const u8],
+    subtrees: &[Subtree],
     outputs: &[*mut u8],
+    is_partial: bool,
     elements: usize,
 ) -> Result<()> {
     what.op.check(what.dtype)?;
-    if inputs.is_empty() {
-        return Err(Error::invalid("a reduction of no inputs"));
-    }
+    check(subtrees)?;
     if outputs.len() > INPUTS {
         return Err(Error::unsupported(format!(
             "{} results of one kernel",
@@ -101,64 +100,77 @@ pub(super) unsafe fn fold(
     if elements == 0 {
         return Ok(());
     }
-    let leaves = inputs.len();
-    let mut inputs: Vec<Input> = inputs
-        .iter()
-        .map(|&pointer| Input {
-            address: pointer as u64,
-            is_partial: false,
-        })
-        .collect();
-    let mut partials = Vec::new();
-    let stride = (elements * partial_bytes(what.dtype)).next_multiple_of(ACCESS_BYTES);
-    while inputs.len() > INPUTS {
-        let room = Partials::new(lane, stride * inputs.len().div_ceil(INPUTS))?;
-        let mut folded = Vec::with_capacity(inputs.len().div_ceil(INPUTS));
-        for (subtree, inputs) in inputs.chunks(INPUTS).enumerate() {
-            // A subtree of one needs no kernel.
-            if let [alone] = inputs {
-                folded.push(*alone);
-                continue;
-            }
-            let output = room.address + (subtree * stride) as u64;
-            launch(
-                lane,
-                &Pass {
-                    what,
-                    inputs,
-                    outputs: &[output],
-                    elements,
-                    leaves,
-                    is_partial: true,
-                },
-            )?;
-            folded.push(Input {
-                address: output,
-                is_partial: true,
-            });
-        }
-        partials.push(room);
-        inputs = folded;
-    }
-    let outputs: Vec<u64> = outputs.iter().map(|&output| output as u64).collect();
-    launch(
+    let mut passes = Passes {
         lane,
-        &Pass {
-            what,
-            inputs: &inputs,
-            outputs: &outputs,
-            elements,
-            leaves,
-            is_partial: false,
-        },
-    )
+        what,
+        elements,
+        leaves: subtrees.iter().map(|subtree| subtree.ranks).sum(),
+        partials: Vec::new(),
+    };
+    let inputs = passes.inputs(subtrees)?;
+    let outputs: Vec<u64> = outputs.iter().map(|&output| output as u64).collect();
+    passes.launch(&inputs, &outputs, is_partial)
 }
 
-/// The size of what a pass leaves of an element: floats of 16 bits are computed as 32.
-fn partial_bytes(dtype: Dtype) -> usize {
-    match dtype.class() {
-        Class::Half => size_of::<f32>(),
-        _ => dtype.size(),
+/// The kernels of a fold.
+struct Passes<'a> {
+    lane: &'a Lane,
+    what: Fold,
+    elements: usize,
+    /// The inputs of the whole fold.
+    leaves: usize,
+    partials: Vec<Partials<'a>>,
+}
+
+impl Passes<'_> {
+    /// At most [`INPUTS`] inputs whose canonical order is that of the subtrees.
+    fn inputs(&mut self, subtrees: &[Subtree]) -> Result<Vec<Input>> {
+        if let [only] = subtrees {
+            return Ok(vec![Input {
+                address: only.pointer as u64,
+                is_partial: only.ranks > 1,
+            }]);
+        }
+        let (left, right) = halves(subtrees);
+        let (mut left, mut right) = (self.inputs(left)?, self.inputs(right)?);
+        // So many are split behind the left ones if those are a power of two, and not less than the others.
+        let is_full = left.len() + right.len() > INPUTS;
+        if is_full || !left.len().is_power_of_two() {
+            left = self.folded(left)?;
+        }
+        if is_full || right.len() > left.len() {
+            right = self.folded(right)?;
+        }
+        left.append(&mut right);
+        Ok(left)
+    }
+
+    /// Inputs as one.
+    fn folded(&mut self, inputs: Vec<Input>) -> Result<Vec<Input>> {
+        if inputs.len() == 1 {
+            return Ok(inputs);
+        }
+        let bytes = self.elements * self.what.dtype.accumulator().size();
+        let room = Partials::new(self.lane, bytes)?;
+        let folded = Input {
+            address: room.address,
+            is_partial: true,
+        };
+        self.partials.push(room);
+        self.launch(&inputs, &[folded.address], true)?;
+        Ok(vec![folded])
+    }
+
+    fn launch(&self, inputs: &[Input], outputs: &[u64], is_partial: bool) -> Result<()> {
+        let pass = Pass {
+            what: self.what,
+            inputs,
+            outputs,
+            elements: self.elements,
+            leaves: self.leaves,
+            is_partial,
+        };
+        launch(self.lane, &pass)
     }
 }
 

@@ -13,7 +13,7 @@ use super::pinned::PinnedSlab;
 use super::raw_slice::attribute;
 use super::{failed, kernels};
 use crate::awareness::Allocation;
-use crate::device::{Device, Fold};
+use crate::device::{Device, Fold, Subtree};
 use crate::error::Result;
 
 /// A queue of copies and kernels on a GPU, in which an operation puts its work in order.
@@ -201,7 +201,7 @@ impl Lane {
         elements: usize,
     ) -> Result<()> {
         // SAFETY: the caller's promise is the same.
-        unsafe { kernels::fold(self, what, inputs, outputs, elements) }
+        unsafe { kernels::fold(self, what, &Subtree::of_ranks(inputs), outputs, false, elements) }
     }
 
     /// Copies the GPU's memory from the address `source` on to the host's, through a few slabs however much it is.
@@ -337,7 +337,19 @@ impl Device for Lane {
 
     unsafe fn fold(&self, what: Fold, inputs: &[*const u8], output: *mut u8, elements: usize) -> Result<()> {
         // SAFETY: the caller's promise is the same.
-        unsafe { kernels::fold(self, what, inputs, &[output], elements) }
+        unsafe { kernels::fold(self, what, &Subtree::of_ranks(inputs), &[output], false, elements) }
+    }
+
+    unsafe fn fold_subtrees(
+        &self,
+        what: Fold,
+        subtrees: &[Subtree],
+        output: *mut u8,
+        is_partial: bool,
+        elements: usize,
+    ) -> Result<()> {
+        // SAFETY: the caller's promise is the same.
+        unsafe { kernels::fold(self, what, subtrees, &[output], is_partial, elements) }
     }
 }
 

@@ -7,6 +7,9 @@ pub(super) trait Functor<T> {
     /// What is kept of a subtree.
     type Accumulator: Copy;
 
+    /// What travels of a subtree: of the type that [`Dtype::accumulator`](crate::dtype::Dtype::accumulator) says.
+    type Partial: Copy;
+
     fn load(element: T) -> Self::Accumulator;
 
     /// Need not commute: the left operand is of the lower ranks.
@@ -14,6 +17,10 @@ pub(super) trait Functor<T> {
 
     /// The result of so many inputs.
     fn finish(accumulator: Self::Accumulator, inputs: usize) -> T;
+
+    fn store(accumulator: Self::Accumulator) -> Self::Partial;
+
+    fn restore(partial: Self::Partial) -> Self::Accumulator;
 }
 
 macro_rules! define {
@@ -22,6 +29,7 @@ macro_rules! define {
 
         impl<T: Value<Accumulator: $ability>> Functor<T> for $op {
             type Accumulator = T::Accumulator;
+            type Partial = T::Accumulator;
 
             #[inline(always)]
             fn load(element: T) -> T::Accumulator {
@@ -36,6 +44,16 @@ macro_rules! define {
             #[inline(always)]
             fn finish(accumulator: T::Accumulator, _inputs: usize) -> T {
                 T::round(accumulator)
+            }
+
+            #[inline(always)]
+            fn store(accumulator: T::Accumulator) -> T::Accumulator {
+                accumulator
+            }
+
+            #[inline(always)]
+            fn restore(partial: T::Accumulator) -> T::Accumulator {
+                partial
             }
         }
     )*};
@@ -57,6 +75,7 @@ pub(super) enum Avg {}
 
 impl<T: Value<Accumulator: Arithmetic + Divide>> Functor<T> for Avg {
     type Accumulator = T::Accumulator;
+    type Partial = T::Accumulator;
 
     #[inline(always)]
     fn load(element: T) -> T::Accumulator {
@@ -72,14 +91,25 @@ impl<T: Value<Accumulator: Arithmetic + Divide>> Functor<T> for Avg {
     fn finish(accumulator: T::Accumulator, inputs: usize) -> T {
         T::round(accumulator.divide(inputs))
     }
+
+    #[inline(always)]
+    fn store(accumulator: T::Accumulator) -> T::Accumulator {
+        accumulator
+    }
+
+    #[inline(always)]
+    fn restore(partial: T::Accumulator) -> T::Accumulator {
+        partial
+    }
 }
 
 macro_rules! define_logical {
     ($($op:ident: $step:ident;)*) => {$(
         pub(super) enum $op {}
 
-        impl<T: Truth> Functor<T> for $op {
+        impl<T: Truth + Value<Accumulator: Truth>> Functor<T> for $op {
             type Accumulator = bool;
+            type Partial = T::Accumulator;
 
             #[inline(always)]
             fn load(element: T) -> bool {
@@ -94,6 +124,16 @@ macro_rules! define_logical {
             #[inline(always)]
             fn finish(accumulator: bool, _inputs: usize) -> T {
                 T::from_truth(accumulator)
+            }
+
+            #[inline(always)]
+            fn store(accumulator: bool) -> T::Accumulator {
+                T::Accumulator::from_truth(accumulator)
+            }
+
+            #[inline(always)]
+            fn restore(partial: T::Accumulator) -> bool {
+                partial.is_true()
             }
         }
     )*};

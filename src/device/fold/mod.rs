@@ -2,16 +2,18 @@
 
 mod functor;
 mod half_float;
+mod subtrees;
 mod tree;
 mod value;
 
 #[cfg(test)]
 mod corner_cases;
 #[cfg(test)]
-mod oracle;
+pub(super) mod oracle;
 #[cfg(test)]
 mod properties;
 
+use super::Subtree;
 use crate::dtype::{Dtype, dispatch};
 use crate::error::{Error, Result};
 use crate::op::{self, Op};
@@ -55,6 +57,38 @@ macro_rules! define_fold {
                     dispatch!($class: dtype, T => {
                         // SAFETY: the caller's promise, for the Rust type of `dtype`.
                         unsafe { tree::fold::<T, functor::$op>(inputs, output.cast(), elements) }
+                    });
+                )*})*
+            }
+            Ok(())
+        }
+
+        /// Folds `elements` elements of each subtree into `output`, which gets elements or a partial result.
+        ///
+        /// # Errors
+        /// As for [`fold`], and `InvalidArgument` where the subtrees are not those of a tree.
+        ///
+        /// # Safety
+        /// Each subtree is valid for reading `elements` elements, of `dtype` or, where it is of several ranks, of
+        /// [`Dtype::accumulator`], and `output` for writing as many of its type; all are aligned; `output` is one of the
+        /// inputs of the same type exactly or overlaps none.
+        pub(crate) unsafe fn fold_subtrees(
+            op: Op,
+            dtype: Dtype,
+            subtrees: &[Subtree],
+            output: *mut u8,
+            is_partial: bool,
+            elements: usize,
+        ) -> Result<()> {
+            op.check(dtype)?;
+            super::check(subtrees)?;
+            match op {
+                $(Op::$op => {$(
+                    dispatch!($class: dtype, T => {
+                        // SAFETY: the caller's promise, for the Rust type of `dtype`.
+                        unsafe {
+                            subtrees::fold::<T, functor::$op>(subtrees, output, is_partial, elements)
+                        }
                     });
                 )*})*
             }

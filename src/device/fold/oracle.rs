@@ -4,7 +4,7 @@ use crate::dtype::{Complex, Element, Located, each_type};
 use crate::op::Op;
 
 /// An element type whose reductions are known.
-pub(super) trait Oracle: Element + bytemuck::NoUninit {
+pub(crate) trait Oracle: Element + bytemuck::NoUninit {
     /// The reduction of one element per rank; `None` where it is not defined.
     fn reduce(op: Op, elements: &[Self]) -> Option<Self>;
 

@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::fold;
 use super::oracle::Oracle;
+use super::{fold, fold_subtrees, split};
+use crate::device::Subtree;
 use crate::dtype::{Dtype, dispatch};
 use crate::error::ErrorKind;
 use crate::op::Op;
@@ -91,6 +92,139 @@ impl Case {
                 );
             }
         }
+    }
+}
+
+/// A fold of which some parts were folded before, somewhere else.
+#[derive(Clone, Copy, Debug)]
+struct Apart {
+    op: Op,
+    dtype: Dtype,
+    ranks: usize,
+    length: usize,
+    seed: u64,
+}
+
+impl Apart {
+    fn run(self) {
+        dispatch!(self.dtype, T => self.run_on::<T>())
+    }
+
+    fn run_on<T: Oracle>(self) {
+        let (mut random, special) = (Random(self.seed), T::special());
+        let buffers: Vec<Vec<T>> = (0..self.ranks)
+            .map(|_| (0..self.length).map(|_| random.element(&special, 7)).collect())
+            .collect();
+        let mut partials = Vec::new();
+        let subtrees = self.subtrees(&buffers, &mut random, &mut partials);
+        let mut found = buffers[0].clone();
+        // SAFETY: the subtrees and the output are separate buffers of so many elements.
+        let folded = unsafe {
+            let output = found.as_mut_ptr().cast();
+            fold_subtrees(self.op, self.dtype, &subtrees, output, false, self.length)
+        };
+        folded.unwrap();
+        for (place, found) in found.iter().enumerate() {
+            let elements: Vec<T> = buffers.iter().map(|buffer| buffer[place]).collect();
+            let expected = T::reduce(self.op, &elements).expect("a supported pair");
+            assert_eq!(
+                bytemuck::bytes_of(found),
+                bytemuck::bytes_of(&expected),
+                "at {place}: {found:?}, not {expected:?}, in {self:?}"
+            );
+        }
+    }
+
+    /// The elements of ranks, as they are or, of some subtrees, folded into partial results.
+    fn subtrees<T: Oracle>(
+        self,
+        ranks: &[Vec<T>],
+        random: &mut Random,
+        partials: &mut Vec<Vec<u128>>,
+    ) -> Vec<Subtree> {
+        let mut subtrees = match ranks {
+            [only] => {
+                return vec![Subtree {
+                    pointer: only.as_ptr().cast(),
+                    ranks: 1,
+                }];
+            }
+            _ => {
+                let (left, right) = ranks.split_at(split(ranks.len()));
+                let mut left = self.subtrees(left, random, partials);
+                left.append(&mut self.subtrees(right, random, partials));
+                left
+            }
+        };
+        if random.next().is_multiple_of(3) {
+            // As long as the longest element, and aligned for all.
+            let mut partial = vec![0u128; self.length];
+            let output: *mut u8 = partial.as_mut_ptr().cast();
+            // SAFETY: as above.
+            unsafe { fold_subtrees(self.op, self.dtype, &subtrees, output, true, self.length) }.unwrap();
+            partials.push(partial);
+            subtrees = vec![Subtree {
+                pointer: output,
+                ranks: ranks.len(),
+            }];
+        }
+        subtrees
+    }
+}
+
+#[test]
+fn every_supported_pair_folds_subtrees_that_were_folded_before() {
+    for (op, dtype) in supported() {
+        for (seed, ranks) in RANKS.into_iter().enumerate() {
+            let (length, seed) = (35 + 600 * (ranks % 2), seed as u64);
+            Apart {
+                op,
+                dtype,
+                ranks,
+                length,
+                seed,
+            }
+            .run();
+        }
+    }
+}
+
+#[test]
+fn parts_that_are_no_subtrees_are_an_error() {
+    let of = |ranks: &[usize]| {
+        let subtree = |&ranks| Subtree {
+            pointer: std::ptr::null(),
+            ranks,
+        };
+        let subtrees: Vec<Subtree> = ranks.iter().map(subtree).collect();
+        // SAFETY: no element is read or written.
+        unsafe { fold_subtrees(Op::Sum, Dtype::F32, &subtrees, std::ptr::null_mut(), false, 0) }
+    };
+    for whole in [
+        &[1][..],
+        &[5],
+        &[2, 1],
+        &[1, 1, 1],
+        &[4, 1, 1],
+        &[2, 2, 3],
+        &[8, 4, 1],
+    ] {
+        assert!(of(whole).is_ok(), "{whole:?}");
+    }
+    for other in [
+        &[][..],
+        &[0],
+        &[1, 2],
+        &[3, 1],
+        &[1, 4],
+        &[2, 1, 2],
+        &[4, 4, 4, 8],
+    ] {
+        assert_eq!(
+            of(other).unwrap_err().kind(),
+            ErrorKind::InvalidArgument,
+            "{other:?}"
+        );
     }
 }
 

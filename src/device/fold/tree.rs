@@ -15,7 +15,7 @@ use super::split;
 ///
 /// 2 KiB of `f32`, so that the blocks of a few levels fit into the nearest cache, and enough to
 /// make the calls for a block cheap.
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 
 /// Folds `elements` elements of each input into `output`.
 ///
@@ -124,7 +124,7 @@ unsafe fn subtree<'a, T: Copy, F: Functor<T>>(
 /// # Safety
 /// The input is aligned for `T` and valid for reading so many elements, which nobody writes for
 /// the lifetime of the result.
-unsafe fn input<'a, T>(input: *const u8, start: usize, elements: usize) -> &'a [T] {
+pub(super) unsafe fn input<'a, T>(input: *const u8, start: usize, elements: usize) -> &'a [T] {
     // SAFETY: the caller's promise.
     unsafe { slice::from_raw_parts(input.cast::<T>().add(start), elements) }
 }
@@ -140,6 +140,7 @@ mod tests {
 
     impl Functor<u32> for Traced {
         type Accumulator = u64;
+        type Partial = u64;
 
         fn load(element: u32) -> u64 {
             element.into()
@@ -154,6 +155,14 @@ mod tests {
 
         fn finish(accumulator: u64, inputs: usize) -> u32 {
             (accumulator >> 32) as u32 ^ accumulator as u32 ^ inputs as u32
+        }
+
+        fn store(accumulator: u64) -> u64 {
+            accumulator
+        }
+
+        fn restore(partial: u64) -> u64 {
+            partial
         }
     }
 
