@@ -20,7 +20,7 @@ pub use chosen::ChosenAlgorithm;
 use choice::Candidate;
 pub(crate) use choice::Choice;
 pub(crate) use chosen::{Planned, Reason};
-pub(crate) use lengths::{HOST_FOLD_BYTES, UNOFFERED_BYTES, chunk_bytes};
+pub(crate) use lengths::{HOST_FOLD_BYTES, UNOFFERED_BYTES, chunk_bytes, fold_chunk_bytes};
 pub(crate) use levels::Levels;
 use table::Source;
 #[cfg(all(test, feature = "serde"))]

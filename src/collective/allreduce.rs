@@ -202,15 +202,11 @@ async fn in_blocks(
     agreed: &mut Agreed<'_>,
 ) -> Result<()> {
     let blocks = Blocks::even(own.elements(), call.ranks());
-    let block = allgather::block(own, &blocks, call.rank())?;
+    let folded = allgather::block(result, &blocks, call.rank())?;
     let mut courier = Courier::new(call, agreed);
-    reduce_scatter(call, &mut courier, inputs, own, &blocks)?;
+    reduce_scatter(call, &mut courier, inputs, own, &blocks, &folded, op).await?;
     // In place, the blocks that were sent are received into next.
     courier.finish().await;
-    if !courier.has_failed() {
-        let folded = allgather::block(result, &blocks, call.rank())?;
-        courier.note(inputs.fold(call, &block, &folded, op).await);
-    }
     allgather::exchange(call, &mut courier, result, &blocks)?;
     courier.finish().await;
     courier.outcome()

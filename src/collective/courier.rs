@@ -9,7 +9,7 @@ use crate::engine::{Expected, Offer, Phase, Slab, Transfer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::op::Op;
 use crate::path::Path;
-use crate::plan::UNOFFERED_BYTES;
+use crate::plan::{UNOFFERED_BYTES, fold_chunk_bytes};
 use crate::transport::Pieces;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -262,9 +262,44 @@ impl<'a> Courier<'a> {
         let mut messages = std::mem::take(&mut self.receives);
         // Also where there is nothing to receive: a caller must not take back what is being sent.
         messages.append(&mut self.sends);
+        let all = messages.len();
+        self.drive(&mut messages, all).await;
+    }
+
+    /// How many messages are awaited.
+    pub(super) fn awaited(&self) -> usize {
+        self.receives.len()
+    }
+
+    /// The most elements of this type in one message of a long block, which are handled while the next ones are on their
+    /// way. On hosts that is the whole block.
+    pub(super) fn chunk(&self, elements: usize, dtype: Dtype) -> usize {
+        let bytes = elements.saturating_mul(dtype.size());
+        match self.offers {
+            true => {
+                let chunk = self.call.endpoint().engine.config().chunk;
+                fold_chunk_bytes(bytes, chunk) / dtype.size()
+            }
+            false => elements,
+        }
+    }
+
+    /// Waits until the first `count` of the messages that are awaited have come; the rest goes on.
+    pub(super) async fn arrive(&mut self, count: usize) {
+        let mut messages = std::mem::take(&mut self.receives);
+        let receives = messages.len();
+        messages.append(&mut self.sends);
+        self.drive(&mut messages, count.min(receives)).await;
+        self.sends = messages.split_off(receives);
+        messages.drain(..count.min(receives));
+        self.receives = messages;
+    }
+
+    /// Drives messages on until the first `count` are over.
+    async fn drive(&mut self, messages: &mut [Message<'a>], count: usize) {
         let mut over = 0;
         poll_fn(|context| {
-            while let Some(first) = messages.get_mut(over) {
+            while let Some(first) = messages[..count].get_mut(over) {
                 self.call.activity.waits_for_rank(Phase::Data, first.peer);
                 let Poll::Ready(outcome) = first.poll(context) else {
                     break;
@@ -282,7 +317,7 @@ impl<'a> Courier<'a> {
                     self.note(outcome);
                 }
             }
-            match over == messages.len() {
+            match over == count {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
             }

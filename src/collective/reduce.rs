@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::plan::{Algorithm, FRAME_PAYLOAD_BYTES, Operation};
 use crate::transport::Whereabouts;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -381,6 +382,22 @@ impl Inputs {
         }
     }
 
+    /// Starts to receive a part of the contributions of the other ranks, of which `like` is this rank's.
+    fn receive_part(
+        &self,
+        call: &Call<'_>,
+        courier: &mut Courier<'_>,
+        like: &Span<'_>,
+        part: Range<usize>,
+    ) -> Result<()> {
+        for other in others(call, &self.ranks) {
+            let room = self.of(call, other, like);
+            // SAFETY: as in `receive`, and it is read when it has arrived.
+            unsafe { courier.receive(other, &room.part(part.start, part.len())?) };
+        }
+        Ok(())
+    }
+
     /// Folds the contributions of the ranks into `result`, `own` being this rank's.
     pub(super) async fn fold(
         &self,
@@ -389,7 +406,25 @@ impl Inputs {
         result: &Span<'_>,
         op: Op,
     ) -> Result<()> {
-        let extra = self.room(others(call, &self.ranks).count(), own);
+        self.fold_part(call, own, result, op, 0..own.elements()).await
+    }
+
+    /// Folds some elements of the contributions.
+    async fn fold_part(
+        &self,
+        call: &Call<'_>,
+        own: &Span<'_>,
+        result: &Span<'_>,
+        op: Op,
+        part: Range<usize>,
+    ) -> Result<()> {
+        let whole = own;
+        let (own, result) = (
+            &own.part(part.start, part.len())?,
+            &result.part(part.start, part.len())?,
+        );
+        let extra = self.room(others(call, &self.ranks).count(), whole);
+        let extra = extra.part(part.start, part.len())?;
         let home = Span::scratch(
             self.scratch.pointer(),
             0,
@@ -405,9 +440,11 @@ impl Inputs {
         {
             let own = if own_is_here { own } else { &extra };
             let target = if result_is_here { result } else { &extra };
+            let first = part.start * own.dtype().size();
             let inputs = self.ranks.clone().map(|rank| match rank == call.rank() {
                 true => own.pointer().cast_const(),
-                false => self.of(call, rank, own).pointer().cast_const(),
+                // SAFETY: within the contribution, as within this rank's.
+                false => unsafe { self.of(call, rank, whole).pointer().add(first) }.cast_const(),
             });
             home.after(own)?;
             home.after(target)?;
@@ -547,14 +584,15 @@ async fn in_blocks(
     let rank = call.rank();
     let blocks = Blocks::even(own.elements(), call.ranks());
     let block = allgather::block(own, &blocks, rank)?;
+    // The buffers of other ranks stay as they are: the block is folded into the first contribution.
+    let folded = match rank == root {
+        true => allgather::block(result, &blocks, rank)?,
+        false => inputs.of(call, (rank + 1) % call.ranks(), &block),
+    };
     let mut courier = Courier::new(call, agreed);
-    reduce_scatter(call, &mut courier, inputs, own, &blocks)?;
+    reduce_scatter(call, &mut courier, inputs, own, &blocks, &folded, op).await?;
     courier.finish().await;
     if rank == root {
-        if !courier.has_failed() {
-            let folded = allgather::block(result, &blocks, rank)?;
-            courier.note(inputs.fold(call, &block, &folded, op).await);
-        }
         for other in call.others() {
             // SAFETY: blocks do not overlap; the elements that were in them have been sent.
             unsafe { courier.receive(other, &allgather::block(result, &blocks, other)?) };
@@ -562,29 +600,58 @@ async fn in_blocks(
         courier.finish().await;
         return courier.outcome();
     }
-    // The buffers of other ranks stay as they are: the block is folded into the first contribution.
-    let folded = inputs.of(call, (rank + 1) % call.ranks(), &block);
-    if !courier.has_failed() {
-        courier.note(inputs.fold(call, &block, &folded, op).await);
-    }
     // SAFETY: nobody writes the scratch any more.
     unsafe { courier.send(root, &folded) };
     courier.finish().await;
     courier.outcome()
 }
 
-/// Starts to send each rank its block of this rank's elements, and to receive this rank's from all.
-pub(super) fn reduce_scatter(
+/// How many chunks of a block are on their way beside the one that is awaited.
+const AHEAD: usize = 1;
+
+/// Sends each rank its block of this rank's elements, and folds this rank's into `result`: where elements are on GPUs, a
+/// chunk of a long block as soon as all have sent it, while the next one is on its way.
+pub(super) async fn reduce_scatter(
     call: &Call<'_>,
     courier: &mut Courier<'_>,
     inputs: &Inputs,
     own: &Span<'_>,
     blocks: &Blocks,
+    result: &Span<'_>,
+    op: Op,
 ) -> Result<()> {
-    inputs.receive(call, courier, &allgather::block(own, blocks, call.rank())?);
-    for other in call.others() {
-        // SAFETY: not written before `finish`.
-        unsafe { courier.send(other, &allgather::block(own, blocks, other)?) };
+    let own_block = allgather::block(own, blocks, call.rank())?;
+    let longest = (0..call.ranks())
+        .map(|rank| blocks.count(rank))
+        .max()
+        .unwrap_or(0);
+    let chunk = courier.chunk(longest, own.dtype()).max(1);
+    let part = |round: usize, count: usize| {
+        let first = (round * chunk).min(count);
+        first..(first + chunk).min(count)
+    };
+    let rounds = longest.div_ceil(chunk);
+    let mut awaited = VecDeque::new();
+    for round in 0..rounds + AHEAD {
+        if round < rounds {
+            let before = courier.awaited();
+            inputs.receive_part(call, courier, &own_block, part(round, own_block.elements()))?;
+            awaited.push_back(courier.awaited() - before);
+            for other in call.others() {
+                let part = part(round, blocks.count(other));
+                let block = allgather::block(own, blocks, other)?;
+                // SAFETY: not written before `finish`.
+                unsafe { courier.send(other, &block.part(part.start, part.len())?) };
+            }
+        }
+        let Some(round) = round.checked_sub(AHEAD) else {
+            continue;
+        };
+        courier.arrive(awaited.pop_front().unwrap_or(0)).await;
+        if !courier.has_failed() {
+            let part = part(round, own_block.elements());
+            courier.note(inputs.fold_part(call, &own_block, result, op, part).await);
+        }
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! `reduce_scatter`, and what `reduce_scatter_block` shares with it.
 
 use super::agreement::{Agreed, Terms};
-use super::allgather::block;
 use super::courier::Courier;
 use super::fold_plan::{FoldPlan, Shape, are_read_in_time};
 use super::forms::{apart_forms, in_place_forms};
@@ -201,12 +200,9 @@ pub(super) async fn fold_own_block(
     fetched.fetch(own, agreed).await;
     let own = fetched.own(own);
     let mut courier = Courier::new(call, agreed);
-    reduce::reduce_scatter(call, &mut courier, inputs, &own, blocks)?;
+    let here = fetched.result(result);
+    reduce::reduce_scatter(call, &mut courier, inputs, &own, blocks, &here, op).await?;
     courier.finish().await;
-    if !courier.has_failed() {
-        let block = block(&own, blocks, call.rank())?;
-        courier.note(inputs.fold(call, &block, &fetched.result(result), op).await);
-    }
     courier.outcome()?;
     fetched.deliver(result, blocks.count(call.rank())).await
 }

@@ -23,6 +23,16 @@ pub(crate) fn chunk_bytes(bytes: usize) -> usize {
     }
 }
 
+/// The length in bytes of the messages in which a block of so many bytes comes to who folds it, in pieces of
+/// `WARPCOMM_CHUNK` if that is set.
+///
+/// What has come is folded while the rest is on its way. Each of them is offered, since it may have a path of its own.
+pub(crate) fn fold_chunk_bytes(bytes: usize, chunk: Option<usize>) -> usize {
+    chunk
+        .unwrap_or_else(|| chunk_bytes(bytes))
+        .max(2 * UNOFFERED_BYTES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +42,14 @@ mod tests {
         let pieces = |bytes: usize| bytes.div_ceil(chunk_bytes(bytes));
         let lengths = [0, 1, 256 << 10, 1 << 20, 16 << 20, 64 << 20];
         assert_eq!(lengths.map(pieces), [0, 1, 1, 2, 8, 16]);
+    }
+
+    #[test]
+    fn blocks_are_folded_in_messages_that_are_offered() {
+        let lengths = [1, 256 << 10, 1 << 20, 16 << 20];
+        let chunks = lengths.map(|bytes| fold_chunk_bytes(bytes, None));
+        assert_eq!(chunks, [32 << 10, 256 << 10, 512 << 10, 2 << 20]);
+        assert_eq!(fold_chunk_bytes(1 << 20, Some(100_000)), 100_000);
+        assert!(fold_chunk_bytes(1 << 20, Some(1)) > UNOFFERED_BYTES);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Barrier, PoisonError, RwLock};
 
-use warpcomm::{Algorithm, Buffer, Communicator, DeviceBuffer, Op, Path, Tag};
+use warpcomm::{Algorithm, Buffer, Communicator, Config, DeviceBuffer, Op, Path, Tag};
 
 use super::simulated::Simulated;
 use crate::harness::{Failure, Outcome};
@@ -14,6 +14,8 @@ cases! {
     between_processes_from_a_buffer_of_the_library: 2..=3, mpi;
     of_a_rank_to_itself: 2..=3, mpi;
     reductions_of_few_elements: 2..=3, mpi;
+    long_blocks_are_folded_as_they_come: 2..=3, mpi;
+    chunks_of_any_length: 1..=1, threads;
 }
 
 /// Elements of a message in several pieces of any length.
@@ -277,6 +279,71 @@ fn reductions_of_few_elements(comm: &Communicator) -> Outcome {
             let counts = counted(&comm, || comm.allreduce(&own, &mut result, Op::Sum))?;
             assert_eq!(counts.launches, 1);
         }
+    }
+    Ok(())
+}
+
+fn long_blocks_are_folded_as_they_come(comm: &Communicator) -> Outcome {
+    const BLOCK: usize = 1 << 18;
+    let (stream, size) = (comm.device()?.new_stream()?, comm.size());
+    let length = size * BLOCK;
+    let of_ranks: Vec<Vec<f32>> = (0..size).map(|rank| vector(5, rank, length)).collect();
+    let own = stream.clone_htod(&of_ranks[comm.rank()])?;
+    let mut result = stream.alloc_zeros::<f32>(length)?;
+    // The first finds out the paths.
+    comm.allreduce(&own, &mut result, Op::Max)?;
+    let counts = counted(comm, || comm.allreduce(&own, &mut result, Op::Sum))?;
+    // One kernel for each chunk; and nothing is copied more often.
+    let chunk = std::env::var("WARPCOMM_CHUNK").map_or(Ok(512 << 10), |bytes| bytes.parse::<usize>());
+    let chunk = chunk.map_err(|error| Failure(error.to_string()))?;
+    let kernels = (BLOCK * size_of::<f32>()).div_ceil(chunk) as u64;
+    assert_eq!(counts.launches, kernels, "{counts:?}");
+    let all = 2 * (size - 1) * BLOCK * size_of::<f32>();
+    let copied = match expected_path(comm) {
+        Path::SharedPinned | Path::Staged => all as u64,
+        _ => 0,
+    };
+    assert_eq!((counts.to_host, counts.to_device), (copied, copied), "{counts:?}");
+    let sum = folded(Op::Sum, &of_ranks).unwrap_or_default();
+    assert_same(&stream.clone_dtoh(&result)?, &sum, || "allreduce".to_owned());
+    let mut result = stream.alloc_zeros::<f32>(BLOCK)?;
+    let counts = counted(comm, || comm.reduce_scatter_block(&own, &mut result, Op::Sum))?;
+    assert_eq!(counts.launches, kernels, "{counts:?}");
+    let expected = &sum[comm.rank() * BLOCK..][..BLOCK];
+    assert_same(&stream.clone_dtoh(&result)?, expected, || {
+        "reduce_scatter_block".to_owned()
+    });
+    Ok(())
+}
+
+fn chunks_of_any_length(_: &Communicator) -> Outcome {
+    const RANKS: usize = 3;
+    const BLOCK: usize = 100_000;
+    // Shorter ones than these are not offered.
+    const SHORTEST: usize = 32 << 10;
+    for chunk in [4096, 40_000, 130_001, 1 << 20] {
+        let config = Config::from_env()?.chunk(chunk);
+        let before = Counts::now()?;
+        let outcomes = Communicator::threads_with(&config, RANKS, |comm| -> Outcome {
+            let comm = comm.with_algorithm("allreduce", Algorithm::Blocks)?;
+            let stream = comm.device()?.new_stream()?;
+            let of_ranks: Vec<Vec<f32>> = (0..RANKS).map(|rank| vector(6, rank, RANKS * BLOCK)).collect();
+            let mut buffer = stream.clone_htod(&of_ranks[comm.rank()])?;
+            comm.allreduce_in_place(&mut buffer, Op::Sum)?;
+            let sum = folded(Op::Sum, &of_ranks).unwrap_or_default();
+            assert_same(&stream.clone_dtoh(&buffer)?, &sum, || {
+                format!("chunks of {chunk} bytes")
+            });
+            Ok(())
+        })?;
+        outcomes.into_iter().collect::<Result<(), Failure>>()?;
+        let in_chunk = chunk.max(SHORTEST) / size_of::<f32>();
+        let launches = Counts::now()?.since(before).launches;
+        assert_eq!(
+            launches,
+            (RANKS * BLOCK.div_ceil(in_chunk)) as u64,
+            "chunks of {chunk} bytes"
+        );
     }
     Ok(())
 }
