@@ -9,8 +9,8 @@ use crate::plan::HOST_FOLD_BYTES;
 
 /// Host memory in the place of a reduction's buffers, as far as these are on a GPU.
 pub(super) struct Fetched {
-    own: Option<Temporary>,
-    result: Option<Temporary>,
+    own: Option<Box<Temporary>>,
+    result: Option<Box<Temporary>>,
 }
 
 impl Fetched {
@@ -18,7 +18,8 @@ impl Fetched {
     pub(super) fn new(own: &Span<'_>, result: Option<&Span<'_>>) -> Result<Fetched> {
         let memory = |span: &Span<'_>| match span.lane().is_some() && own.bytes() <= HOST_FOLD_BYTES {
             // What a result has behind as many elements is left alone.
-            true => Temporary::on_host(span, own.elements().min(span.elements())).map(Some),
+            true => Temporary::on_host(span, own.elements().min(span.elements()))
+                .map(|memory| Some(Box::new(memory))),
             false => Ok(None),
         };
         Ok(Fetched {

@@ -255,7 +255,7 @@ pub(super) fn own_or_note<T>(value: Result<T>, local: &mut Result<()>) -> Option
 /// on the GPU that this rank's elements are on, or the result is.
 pub(super) struct Inputs {
     pub(super) fetched: Fetched,
-    levels: Option<Rooms>,
+    levels: Option<Box<Rooms>>,
     scratch: Scratch,
     lane: Option<Arc<Lane>>,
     place: Place,
@@ -335,7 +335,8 @@ impl Inputs {
         if candidates.have(Algorithm::Levels)
             && let Some(levels) = call.endpoint().ladders().levels()
         {
-            inputs.levels = Some(Rooms::new(call, levels, &inputs.fetched.own(own))?);
+            let rooms = Rooms::new(call, levels, &inputs.fetched.own(own))?;
+            inputs.levels = Some(Box::new(rooms));
         }
         Ok(inputs)
     }
