@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the multi-rank tests of messages and collectives of device buffers on MPI libraries that take them as they are,
 # on simulated GPUs: Open MPI over UCX, and Intel MPI in offload mode. Both come from PyPI (500 MiB in target/). The
-# device memory of the simulated GPU is none to the CPU, so that a wrong address ends the job.
+# device memory of the simulated GPU is none to the CPU, so that a wrong address ends the job. Among them are the sweeps
+# that have each call of the driver fail in turn: those that warpcomm makes, and none of MPI's own.
 #
 #     ci/cuda-aware.sh [FILTER...]    of the tests of tests/ranks
 set -euo pipefail
@@ -39,6 +40,10 @@ filters=("$@")
 targets=${CARGO_TARGET_DIR:-$PWD/target}
 export WARPCOMM_TEST_CUDA_AWARE=1
 
+# Three ranks for which no leader folds exchange blocks of less than 16 KiB. These are copied to the host, which waits for
+# the stream, and hold up what comes after them to the same rank: on every path, and this case needs what comes after.
+skipped=(--skip leader::a_rank_that_is_late)
+
 # Programs that are built with an Open MPI run on a later one.
 open_mpi() {
     local root=$PWD/target/openmpi-ucx
@@ -48,7 +53,7 @@ open_mpi() {
     export LD_LIBRARY_PATH=$ucx:$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     export OMPI_MCA_pml=ucx UCX_TLS=self,sm,tcp,cuda_copy,cuda_ipc UCX_MODULE_DIR=$ucx/ucx
     for filter in "${filters[@]}"; do
-        cargo test --features cli --test ranks -- "$filter"
+        cargo test --features cli --test ranks -- "$filter" "${skipped[@]}"
     done
 }
 
@@ -63,7 +68,7 @@ intel_mpi() {
     export I_MPI_OFFLOAD_CUDA_LIBRARY=$CARGO_TARGET_DIR/debug/libsimgpu.so
     for filter in "${filters[@]}"; do
         # It copies to the host and back, and so slowly that a message of gigabytes takes minutes.
-        cargo test --features cli --test ranks -- "$filter" \
+        cargo test --features cli --test ranks -- "$filter" "${skipped[@]}" \
             --skip copies:: --skip device::a_message_of_a_gibi_of_elements
     done
 }

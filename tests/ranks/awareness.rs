@@ -225,12 +225,19 @@ fn what_is_better_on_a_node() -> Outcome {
         if let Some(pair) = comm.split(is_one.then_some(0), 0)? {
             // The first message too, with which they find out where they are.
             let (path, reason) = there_and_back(&pair, &mut buffer)?;
-            let expected = match ranks {
-                [0, 1] => (Path::SharedPinned, "on one node"),
-                _ => (Path::CudaAware, "on different nodes; MPI is CUDA-aware"),
-            };
-            assert_eq!(path, expected.0, "{reason}");
-            assert!(reason.contains(expected.1), "{reason}");
+            if ranks == [0, 1] {
+                // By which way depends on the GPUs and what they share.
+                assert!(
+                    ![Path::CudaAware, Path::Staged].contains(&path),
+                    "{path:?}: {reason}"
+                );
+            } else {
+                assert_eq!(path, Path::CudaAware, "{reason}");
+                assert!(
+                    reason.contains("on different nodes; MPI is CUDA-aware"),
+                    "{reason}"
+                );
+            }
         }
     }
     still_works(&comm)?;

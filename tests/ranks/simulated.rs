@@ -62,7 +62,7 @@ impl Simulated {
                 symbol => Ok(symbol),
             },
         };
-        let (set_fault, counter) = (find(c"simgpu_set_fault")?, find(c"simgpu_counter")?);
+        let (set_fault, counter) = (find(c"simgpu_set_program_fault")?, find(c"simgpu_counter")?);
         // SAFETY: the functions have these types.
         unsafe {
             Ok(Simulated {
@@ -76,7 +76,8 @@ impl Simulated {
         }
     }
 
-    /// Replaces the faults of this process.
+    /// Replaces the faults of the calls that this program makes. MPI's own do not fail: what it does then is its own
+    /// affair, mostly the end of the job.
     pub fn set(&self, list: &str) {
         let list = CString::new(list).unwrap_or_default();
         // SAFETY: a C string.

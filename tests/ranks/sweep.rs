@@ -669,6 +669,7 @@ fn at_every_call(comm: &Communicator, scenario: Scenario, length: usize) -> Outc
     // Ranks find out which paths there are between them, and take the next best where a call fails.
     one_round(&on(String::new()), scenario, length)?;
     let mut live = Vec::new();
+    let mut met = 0;
     // Buffers of the library are kept with an event each, so that it takes longer until there are enough.
     let passes = PASSES + usize::from(length == LED);
     for _ in 0..passes {
@@ -681,6 +682,7 @@ fn at_every_call(comm: &Communicator, scenario: Scenario, length: usize) -> Outc
                 if !one_round(&on(list), scenario, length)? {
                     break;
                 }
+                met += 1;
                 call = if is_kept { 2 } else { call + 1 };
             }
         }
@@ -688,6 +690,7 @@ fn at_every_call(comm: &Communicator, scenario: Scenario, length: usize) -> Outc
         live.push(faults.live());
         comm.barrier()?;
     }
+    assert!(met > 0, "no call has failed");
     for (number, what) in super::simulated::LIVE.iter().enumerate() {
         let counts: Vec<u64> = live.iter().map(|counts| counts[number]).collect();
         assert!(

@@ -348,10 +348,6 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
                     if (variables == IPC || variables == SHARED_PINNED) && is_staged_too {
                         return false;
                     }
-                    // Calls that fail are MPI's own there.
-                    if variables == CUDA_AWARE && is_of_one(name, &["sweep"]) {
-                        return false;
-                    }
                     is_whole && (is_of_every_setting(name) || is_of_one(name, ALSO_OF_EVERY_PLACE))
                         || is_of_one(name, SAMPLE_OF_MODULES)
                         || placed.place == Place::Device && is_of_one(name, MODULES_OF_DEVICES)

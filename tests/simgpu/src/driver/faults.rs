@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use super::library;
 use super::status::{Result, Status};
 
 macro_rules! define {
@@ -137,8 +138,39 @@ impl Faults {
 
 static CALLS: [AtomicU64; Class::ALL.len()] = [const { AtomicU64::new(0) }; Class::ALL.len()];
 static FIRED: AtomicU64 = AtomicU64::new(0);
-static ARMED: AtomicBool = AtomicBool::new(false);
-static OF_PROCESS: Mutex<Faults> = Mutex::new(Faults(Vec::new()));
+static OF_PROCESS: Armed = Armed::new();
+static OF_PROGRAM: Armed = Armed::new();
+
+/// Faults that any thread counts.
+struct Armed {
+    is_armed: AtomicBool,
+    faults: Mutex<Faults>,
+}
+
+impl Armed {
+    const fn new() -> Self {
+        Self {
+            is_armed: AtomicBool::new(false),
+            faults: Mutex::new(Faults(Vec::new())),
+        }
+    }
+
+    fn set(&self, faults: Faults) {
+        let mut own = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_armed.store(!faults.is_empty(), Relaxed);
+        *own = faults;
+    }
+
+    /// Counts a call, if it is one that is counted here.
+    fn count(&self, class: Class, is_counted: fn() -> bool) -> Option<Status> {
+        (self.is_armed.load(Relaxed) && is_counted()).then(|| {
+            self.faults
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .count(class)
+        })?
+    }
+}
 
 thread_local! {
     static OF_THREAD: RefCell<Faults> = const { RefCell::new(Faults(Vec::new())) };
@@ -146,9 +178,12 @@ thread_local! {
 
 /// Replaces the faults of the process.
 pub fn set_for_process(faults: Faults) {
-    let mut process = OF_PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
-    ARMED.store(!faults.is_empty(), Relaxed);
-    *process = faults;
+    OF_PROCESS.set(faults);
+}
+
+/// Replaces the faults of calls that the program itself makes, and not a library that it has loaded.
+pub fn set_for_program(faults: Faults) {
+    OF_PROGRAM.set(faults);
 }
 
 /// Replaces the faults of the calling thread.
@@ -164,14 +199,9 @@ pub fn check(class: Class) -> Result {
         .try_with(|faults| faults.borrow_mut().count(class))
         .ok()
         .flatten();
-    let of_process = match ARMED.load(Relaxed) {
-        true => OF_PROCESS
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .count(class),
-        false => None,
-    };
-    match of_thread.or(of_process) {
+    let of_process = OF_PROCESS.count(class, || true);
+    let of_program = OF_PROGRAM.count(class, library::is_called_by_program);
+    match of_thread.or(of_process).or(of_program) {
         Some(status) => {
             FIRED.fetch_add(1, Relaxed);
             Err(status)

@@ -23,6 +23,31 @@ fn handle() -> *mut c_void {
     }) as *mut c_void
 }
 
+/// Whether the call that is under way was made by the program, rather than by a library that it has loaded.
+pub fn is_called_by_program() -> bool {
+    const MOST: usize = 32;
+    let own = base(base as *const c_void);
+    let mut frames = [std::ptr::null_mut(); MOST];
+    // SAFETY: writes at most as many addresses.
+    let count = unsafe { libc::backtrace(frames.as_mut_ptr(), MOST as libc::c_int) };
+    let callers = frames.iter().take(usize::try_from(count).unwrap_or(0));
+    let caller = callers.map(|&frame| base(frame)).find(|&base| base != own);
+    // SAFETY: asks for a number. Where the program's headers are is in the program.
+    caller == Some(base(unsafe { libc::getauxval(libc::AT_PHDR) } as *const c_void))
+}
+
+/// Where the library begins, or the program, that an address is in.
+fn base(address: *const c_void) -> usize {
+    // SAFETY: the structure is filled where it is read.
+    unsafe {
+        let mut found: libc::Dl_info = std::mem::zeroed();
+        match libc::dladdr(address, &mut found) {
+            0 => 0,
+            _ => found.dli_fbase as usize,
+        }
+    }
+}
+
 /// A function that this library exports.
 pub fn function(name: &str) -> Option<*mut c_void> {
     let library = handle();

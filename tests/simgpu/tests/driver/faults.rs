@@ -17,6 +17,7 @@ cases! {
     an_unknown_class_is_an_error [SIMGPU_FAULT = "alloca:1=2"];
     an_unknown_result_is_an_error [SIMGPU_FAULT = "alloc:1=12345"];
     a_thread_fails_alone;
+    a_program_fails_without_its_libraries;
     an_operation_fails_for_good [SIMGPU_QUIET = "1"];
     every_call_of_a_program_can_fail;
 }
@@ -121,6 +122,30 @@ fn a_thread_fails_alone() {
     set_thread_fault("alloc:1=2");
     set_thread_fault("");
     alloc(4);
+}
+
+fn a_program_fails_without_its_libraries() {
+    enter(0);
+    set_program_fault("alloc:1=2");
+    assert!(
+        is_allocated_by_a_library(),
+        "a call of the C library is not the program's"
+    );
+    fails!(CUDA_ERROR_OUT_OF_MEMORY: cuMemAlloc_v2(&mut 0, 4));
+    alloc(4);
+    set_fault("alloc:1=2");
+    assert!(!is_allocated_by_a_library());
+}
+
+/// Has the C library call `cuMemAlloc`, by a search that compares with it: what it compares is an address and a length.
+fn is_allocated_by_a_library() -> bool {
+    let (mut address, length) = (0u64, ptr::without_provenance::<c_void>(4));
+    let allocate = address_of("cuMemAlloc_v2");
+    // SAFETY: the function has this signature, as far as the machine is concerned, and one element is compared.
+    unsafe {
+        let allocate = std::mem::transmute::<*mut c_void, unsafe extern "C" fn(_, _) -> _>(allocate);
+        !libc::bsearch(ptr::from_mut(&mut address).cast(), length, 1, 1, Some(allocate)).is_null()
+    }
 }
 
 fn an_operation_fails_for_good() {

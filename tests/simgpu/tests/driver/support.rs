@@ -245,6 +245,18 @@ pub fn set_thread_fault(list: &str) {
     set("simgpu_set_thread_fault", list);
 }
 
+pub fn set_program_fault(list: &str) {
+    set("simgpu_set_program_fault", list);
+}
+
+/// Where a function of the simulated driver is.
+pub fn address_of(function: &str) -> *mut c_void {
+    let library = simulator();
+    // SAFETY: nothing is called, and the library stays loaded.
+    let found = unsafe { library.get::<*mut c_void>(function) };
+    *found.expect(function)
+}
+
 pub fn counter(name: &str) -> u64 {
     let (library, name) = (simulator(), CString::new(name).expect("no zero byte"));
     // SAFETY: the function has this signature.

@@ -45,6 +45,14 @@ unsafe extern "C" fn simgpu_set_thread_fault(list: *const c_char) -> c_int {
     unsafe { set(list, faults::set_for_thread) }
 }
 
+/// As `simgpu_set_fault`, for the calls that the program itself makes: not for those of a library that is loaded at
+/// run time, as MPI is.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn simgpu_set_program_fault(list: *const c_char) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe { set(list, faults::set_for_program) }
+}
+
 /// What there is, by name: `device_allocations`, `device_bytes`, `pinned_allocations`, `pinned_bytes`,
 /// `streams`, `events`, `modules`, `contexts`, `ipc_handles`; how many bytes were copied, `bytes_to_device`,
 /// `bytes_to_host` and `bytes_on_device`, and how often a call has waited for a device, `host_waits`; how many calls there
