@@ -21,6 +21,7 @@ mod latency;
 mod launcher;
 #[path = "against_mpi/rank.rs"]
 mod rank;
+#[allow(dead_code, reason = "another bench needs the rest of it")]
 #[path = "against_mpi/raw.rs"]
 mod raw;
 #[path = "against_mpi/row.rs"]
@@ -29,7 +30,7 @@ mod row;
 use std::error::Error;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -114,7 +115,12 @@ fn launch(arguments: &Arguments) -> Result<(), Failure> {
     }
     let program = std::env::current_exe()?;
     let launcher = Launcher::find(&program, arguments.launcher.as_deref())?;
-    let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    // Where the program was built; where it was brought to, there is no such directory.
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let scratch = match built.is_dir() {
+        true => tempfile::tempdir_in(built)?,
+        false => tempfile::tempdir()?,
+    };
     let file = scratch.path().join("measured.json");
     let mut job = Job::new(RANKS, program);
     job.args = vec![

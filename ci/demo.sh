@@ -35,7 +35,7 @@ run() { "$target/release/warpcomm" run -n "$ranks" "$@"; }
 
 rm -rf "$data"
 "$python" ci/compare.py write "$data" 1000 777 float64
-if "$target/release/examples/gpu_probe" >"$data/gpus.json"; then
+if "$target/release/examples/gpu_probe" --json "$data/gpus.json"; then
     simulated=()
     gpu=$("$python" -c 'import json, sys; print(json.load(sys.stdin)["gpus"][0]["name"])' <"$data/gpus.json")
 else

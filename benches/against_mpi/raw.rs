@@ -82,6 +82,22 @@ pub fn allreduce_sum(own: &[f64], result: &mut [f64]) -> Result<(), MpiError> {
     check(code, "MPI_Allreduce")
 }
 
+/// Gives all ranks what rank 0 has.
+#[inline]
+pub fn bcast(buffer: &mut [f64]) -> Result<(), MpiError> {
+    // SAFETY: the buffer has the elements that the call reads or writes, and any value is an `f64`.
+    let code = unsafe {
+        ffi::MPI_Bcast(
+            buffer.as_mut_ptr().cast(),
+            buffer.len() as c_int,
+            ffi::RSMPI_DOUBLE,
+            0,
+            ffi::RSMPI_COMM_WORLD,
+        )
+    };
+    check(code, "MPI_Bcast")
+}
+
 /// The longest that each of these took on any rank.
 pub fn longest<const N: usize>(own: [Duration; N]) -> Result<[Duration; N], MpiError> {
     let own = own.map(|duration| duration.as_secs_f64());

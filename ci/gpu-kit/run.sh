@@ -6,6 +6,10 @@
 # Logs and JSON go to the directory $OUT (default: `out` beside this file). The exit status is 0 if all stages have
 # passed. Without --sim nothing is ever simulated or skipped: what finds no GPU fails.
 #
+# First what the driver says and costs (probe), then the tests, then the benches, of which each that is packed is a
+# stage, and what they are compared with: a CUDA-aware MPI, which is packed, and what this machine may have (NCCL,
+# cuBLAS, PyTorch). What is not there is said, and is no failure.
+#
 # Needs x86-64, bash, the tools that come with it on the smallest of systems (coreutils, grep, sed, tar, gzip) and
 # the driver. What is packed beside this file is unpacked into a directory below $TMPDIR, which may not be `noexec`,
 # and goes with it.
@@ -15,11 +19,26 @@ beside=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 out=${OUT:-$beside/out}
 ranks=3
 
-# Each stage with the most seconds it may take, what is measured first and the longest last. All together may take
-# less than their sum.
-stages=(probe replay sum matvec heat2d pingpong bandwidth ranks)
-declare -A limits=([probe]=30 [replay]=60 [sum]=30 [matvec]=40 [heat2d]=60 [pingpong]=40 [bandwidth]=90 [ranks]=420)
-all_limit=520
+# Each stage with the most seconds it may take. Of the whole time what comes later keeps a third of that, in which it
+# mostly ends.
+stages=(probe replay sum matvec heat2d aware ranks pingpong)
+declare -A limits=([probe]=40 [replay]=40 [sum]=20 [matvec]=30 [heat2d]=40 [aware]=90 [ranks]=420 [pingpong]=20
+    [torch]=30)
+bench_limit=60
+all_limit=530
+
+mkdir -p "$out" || exit 1
+out=$(cd "$out" && pwd)
+temporary=$(mktemp -d) || exit 1
+trap 'rm -rf "$temporary"' EXIT
+here=$temporary/kit
+mkdir "$here"
+tar --extract --gzip --file "$beside/kit.tar.gz" --directory "$here" || exit 1
+for bench in "$here"/benches/*; do
+    stages+=("${bench##*/}")
+    limits[${bench##*/}]=$bench_limit
+done
+stages+=(torch)
 
 usage() {
     echo "usage: run.sh all|STAGE... [--sim[=GPUS]]" >&2
@@ -48,17 +67,11 @@ if [[ -n $gpus ]]; then
     all_limit=$((10 * all_limit))
 fi
 
-mkdir -p "$out" || exit 1
-out=$(cd "$out" && pwd)
-temporary=$(mktemp -d) || exit 1
-trap 'rm -rf "$temporary"' EXIT
-here=$temporary/kit
-mkdir "$here"
-tar --extract --gzip --file "$beside/kit.tar.gz" --directory "$here" || exit 1
 running=''
 trap 'kill $running 2>/dev/null; exit 130' INT TERM
 
 export PATH=$here/mpi/bin:$here/bin:$PATH WARPCOMM_LAUNCHER=$here/mpi/bin/mpiexec
+export CRITERION_HOME=$out/criterion
 # All ranks are on this machine, whose networks do not matter. What UCX says must not mix with what programs print.
 export UCX_TLS=${UCX_TLS:-self,sm} UCX_LOG_FILE=${UCX_LOG_FILE:-stderr}
 # Tools that the tests start and that a small machine may lack.
@@ -98,9 +111,7 @@ fail() {
 # Stages: each prints what it does, and last the one line that the table shows.
 
 stage_probe() {
-    program gpu_probe >"$out/probe.json" || fail "no GPU can be used"
-    cat "$out/probe.json"
-    grep -m 1 '"name"' "$out/probe.json"
+    program gpu_probe --json "$out/probe.json" || fail "no GPU can be used"
 }
 
 stage_replay() { OUT=$out program replay --data "$here/data/replay"; }
@@ -155,7 +166,39 @@ stage_pingpong() {
     echo "largest message, device: $(tail -n 1 "$out/pingpong-device.txt" | tr -s ' ')"
 }
 
-stage_bandwidth() { program bandwidth --json "$out/bandwidth.json"; }
+# Another UCX in place of MPICH's own, which then takes addresses of GPU memory, as long as it does all itself. Nobody
+# asks MPICH, which knows nothing of it.
+with_cuda_aware_mpi() {
+    LD_LIBRARY_PATH=$here/ucx${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} UCX_MODULE_DIR=$here/ucx/modules \
+        UCX_TLS=self,sm,tcp,cuda_copy,cuda_ipc UCX_MEMTYPE_CACHE=n MPIR_CVAR_NOLOCAL=1 MPIR_CVAR_CH4_NETMOD=ucx \
+        WARPCOMM_CUDA_AWARE=yes "$@"
+}
+
+stage_aware() {
+    WARPCOMM_PATHS=cuda-aware with_cuda_aware_mpi job -n 2 "$here/bin/pingpong" --place device |
+        tee "$out/pingpong-cuda-aware.txt" || fail "the program has failed"
+    WARPCOMM_TEST_CUDA_AWARE=1 with_cuda_aware_mpi ranks '[mpi np=2 place=device paths=cuda-aware'
+}
+
+stage_torch() {
+    if [[ -n $gpus ]]; then
+        echo "torch: not on a simulated GPU"
+    elif type -P python3 >/dev/null; then
+        python3 "$here/bin/matvec_by_torch.py"
+    else
+        echo "torch: not there, nor is python3"
+    fi
+}
+
+# A bench is asked what it can do. A simulated GPU has nothing to be measured.
+stage_bench() {
+    local name=$1 help arguments=(--bench)
+    help=$(program "$here/benches/$name" --help) || fail "it does not say what it can do"
+    [[ $help != *--json* ]] || arguments+=(--json "$out/$name.json")
+    [[ $help != *--quick* ]] || arguments+=(--quick)
+    [[ -z $gpus ]] || arguments=(--test)
+    program "$here/benches/$name" "${arguments[@]}"
+}
 
 stage_ranks() {
     # The page that the suite compares its findings with is not in the kit.
@@ -163,8 +206,11 @@ stage_ranks() {
 }
 
 export here out ranks gpus temporary
-export -f job program fail
-for stage in "${stages[@]}"; do export -f "stage_$stage"; done
+export -f job program fail with_cuda_aware_mpi stage_bench
+for stage in "${stages[@]}"; do
+    [[ ! -f $here/benches/$stage ]] || eval "stage_$stage() { stage_bench $stage; }"
+    export -f "stage_$stage"
+done
 
 # In a JSON string.
 text() { printf '%s' "$*" | tr -d '\\"' | tr -c '[:print:]' ' '; }
@@ -173,11 +219,13 @@ started=$(date -u +%Y-%m-%dT%H:%M:%SZ)
 rows=()
 json=()
 failed=0
-for stage in "${chosen[@]}"; do
+for at in "${!chosen[@]}"; do
+    stage=${chosen[at]}
     log=$out/$stage.log
     begin=$SECONDS
     status=0
     left=$((all_limit - SECONDS))
+    for later in "${chosen[@]:at+1}"; do left=$((left - limits[$later] / 3)); done
     limit=$((limits[$stage] < left ? limits[$stage] : left))
     if ((limit <= 0)); then
         outcome=FAILED
@@ -197,7 +245,7 @@ for stage in "${chosen[@]}"; do
     seconds=$((SECONDS - begin))
     last=$(grep -v '^[[:space:]]*$' "$log" | tail -n 1)
     ((status != 124 && status != 137)) || last="not done within $limit s"
-    rows+=("$(printf '%-10s %-8s %5s s  %s' "$stage" "$outcome" "$seconds" "${last:0:80}")")
+    rows+=("$(printf '%-11s %-8s %5s s  %s' "$stage" "$outcome" "$seconds" "${last:0:80}")")
     json+=("$(printf '{"stage": "%s", "outcome": "%s", "seconds": %s, "last": "%s"}' "$stage" "$outcome" "$seconds" \
         "$(text "$last")")")
 done
