@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the multi-rank tests of messages and collectives of device buffers on MPI libraries that take them as they are,
 # on simulated GPUs: Open MPI over UCX, and Intel MPI in offload mode. Both come from PyPI (500 MiB in target/). The
-# device memory of the simulated GPU is none to the CPU, so that a wrong address ends the job. Among them are the sweeps
-# that have each call of the driver fail in turn: those that warpcomm makes, and none of MPI's own.
+# device memory of the simulated GPU is none to the CPU, so that a wrong address ends the job. On Open MPI the sweeps are
+# among them that have each call of the driver fail in turn: those that warpcomm makes, and none of MPI's own.
 #
 #     ci/cuda-aware.sh [FILTER...]    of the tests of tests/ranks
 set -euo pipefail
@@ -67,9 +67,10 @@ intel_mpi() {
     export I_MPI_OFFLOAD=1 I_MPI_OFFLOAD_MODE=cuda I_MPI_OFFLOAD_IPC=0
     export I_MPI_OFFLOAD_CUDA_LIBRARY=$CARGO_TARGET_DIR/debug/libsimgpu.so
     for filter in "${filters[@]}"; do
-        # It copies to the host and back, and so slowly that a message of gigabytes takes minutes.
+        # It copies to the host and back, and so slowly that a message of gigabytes takes minutes; and more and more events
+        # are left in its process, on ranks without a fault too, which sweeps take for lost ones.
         cargo test --features cli --test ranks -- "$filter" "${skipped[@]}" \
-            --skip copies:: --skip device::a_message_of_a_gibi_of_elements
+            --skip copies:: --skip sweep:: --skip device::a_message_of_a_gibi_of_elements
     done
 }
 

@@ -177,7 +177,13 @@ with_cuda_aware_mpi() {
 stage_aware() {
     WARPCOMM_PATHS=cuda-aware with_cuda_aware_mpi job -n 2 "$here/bin/pingpong" --place device |
         tee "$out/pingpong-cuda-aware.txt" || fail "the program has failed"
-    WARPCOMM_TEST_CUDA_AWARE=1 with_cuda_aware_mpi ranks '[mpi np=2 place=device paths=cuda-aware'
+    # Not all tests: over this UCX, MPICH does not return from cancelling a receive.
+    local case
+    for case in send_recv::every_type_and_length bcast::every_type_length_and_root; do
+        WARPCOMM_TEST_CUDA_AWARE=1 with_cuda_aware_mpi ranks "$case [mpi np=2 place=device paths=cuda-aware" ||
+            fail "$case has failed"
+    done
+    echo "messages and bcast of device buffers, as MPI takes them"
 }
 
 stage_torch() {
