@@ -77,6 +77,7 @@ impl Founding<'_> {
             handle: transport.create(&world.private, &self.members, number)?,
             rank: self.rank,
             group: Arc::clone(&self.members),
+            is_private: false,
         };
         Ok(Family::founded(context, number))
     }
@@ -97,6 +98,7 @@ impl Founding<'_> {
         let made = handle.and_then(|handle| {
             let context = Context {
                 handle,
+                is_private: false,
                 ..family.private.clone()
             };
             Endpoint::new(self.engine, context, family, place.slot)

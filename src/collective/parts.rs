@@ -146,6 +146,7 @@ fn make(call: &Call<'_>, parts: &Parts) -> Result<Option<Arc<Endpoint>>> {
         handle,
         rank,
         group: Arc::clone(&group),
+        is_private: false,
     };
     let made = Endpoint::new(engine, context(user), &Family::new(context(private)), 0)?;
     made.plan_by(call.endpoint().ladders().table());

@@ -77,7 +77,10 @@ impl Family {
     pub(crate) fn founded(private: Context, number: u64) -> Arc<Family> {
         Arc::new(Family {
             number,
-            private,
+            private: Context {
+                is_private: true,
+                ..private
+            },
             state: Mutex::default(),
         })
     }

@@ -112,6 +112,7 @@ impl World {
             handle,
             rank,
             group: (0..self.mailboxes.len()).collect(),
+            is_private: false,
         }
     }
 

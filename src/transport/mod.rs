@@ -51,6 +51,8 @@ pub(crate) struct Context {
     pub rank: usize,
     /// The members' ranks in the transport's world, in the order of their ranks in the group.
     pub group: Arc<[usize]>,
+    /// Whether only messages of the library travel in it, of which every receive names the source and the tag.
+    pub is_private: bool,
 }
 
 /// A send or receive that a transport has begun.
@@ -206,7 +208,7 @@ pub(crate) struct Split {
 ///
 /// Messages from one rank to another in one context do not overtake each other, a receive takes
 /// the earliest message that fits, and a message takes the earliest receive that fits (MPI
-/// standard, section 3.5). Every call returns at once.
+/// standard, section 3.5). In a private context that is promised of messages with one tag. Every call returns at once.
 pub(crate) trait Transport: Send + Sync {
     /// The largest tag.
     fn tag_limit(&self) -> i32;

@@ -36,6 +36,7 @@ cases! {
     copies_between_places_share_few_slabs: 1..=1, threads;
     a_long_message_waits_for_nobody_elses: 2..=3;
     a_buffer_in_use_holds_up_no_other_message: 2..=3;
+    a_collective_in_use_holds_up_no_other: 2..=4;
     a_buffer_that_is_written_before_and_after: 2..=3;
     a_piece_that_cannot_be_sent: 1..=1, threads;
     device_memory_of_others: 1..=3;
@@ -585,6 +586,41 @@ fn a_buffer_in_use_holds_up_no_other_message(comm: &Communicator) -> Outcome {
                 format!("message {number}, rank {stopped} was stopped")
             });
         }
+    }
+    Ok(())
+}
+
+fn a_collective_in_use_holds_up_no_other(comm: &Communicator) -> Outcome {
+    // Too long for frames, too short to be offered.
+    const LENGTH: usize = 1_000;
+    let other = comm.duplicate()?;
+    let ranks: Vec<Vec<f32>> = (0..comm.size()).map(|rank| vector(1, rank, LENGTH)).collect();
+    let (slow, stream) = (stream(comm)?, stream(comm)?);
+    // In the first round the library allocates its memory, which would wait for the GPU.
+    for is_stopped in [false, true] {
+        let own = slow.clone_htod(&ranks[comm.rank()])?;
+        let found = stream.alloc_zeros::<f32>(LENGTH * comm.size())?;
+        slow.synchronize()?;
+        stream.synchronize()?;
+        let gate = Gate::default();
+        if is_stopped && comm.rank() == 0 {
+            // SAFETY: the gate lives until the stream was waited for.
+            unsafe { gate.stop(&slow) }?;
+        }
+        let request = comm.iallgather(own, found);
+        let mut numbers = vec![1u64; LENGTH];
+        let outcome = other
+            .allreduce_in_place(&mut numbers, Op::Sum)
+            .and_then(|()| other.barrier());
+        gate.open();
+        let gathered = request.wait();
+        slow.synchronize()?;
+        outcome?;
+        assert_eq!(numbers, vec![comm.size() as u64; LENGTH]);
+        let ((_, found), _) = gathered?;
+        assert_same(&stream.clone_dtoh(&found)?, &ranks.concat(), || {
+            format!("the first rank's stream was stopped: {is_stopped}")
+        });
     }
     Ok(())
 }

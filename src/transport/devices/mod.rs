@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A short message goes to the inner transport when its copy is over, so it is kept back meanwhile, and so is every
-//! later message to the same rank in the same context: messages do not overtake each other. A long one, of which
-//! nobody else's messages are in the way, takes one of the ways below. A receive has completed when its copies are in
+//! later message to the same rank in the same context, and with the same tag where that is private: messages do not
+//! overtake each other. A long one, of which nobody else's messages are in the way, takes one of the ways below. A receive has completed when its copies are in
 //! the lane.
 //!
 //! | way | for |
@@ -192,6 +192,14 @@ fn on_gpu<'a>(body: &Body<'a>) -> Result<DeviceMemory<'a>> {
     Ok(DeviceMemory { lane, address, bytes })
 }
 
+/// What messages have in common that may not overtake each other: the context, the rank, and the tag where only messages of
+/// one tag are in order.
+type Queue = (u64, usize, Option<i32>);
+
+fn queue(context: &Context, dest: usize, tag: i32) -> Queue {
+    (context.handle, dest, context.is_private.then_some(tag))
+}
+
 struct Outgoing {
     context: Context,
     dest: usize,
@@ -296,15 +304,15 @@ impl Devices {
             return;
         }
         let mut state = self.state();
-        let mut blocked: Vec<(u64, usize)> = Vec::new();
+        let mut blocked: Vec<Queue> = Vec::new();
         state.waiting.retain(|operation| {
             let mut stage = operation.stage();
             let Stage::Waiting(outgoing) = &mut *stage else {
                 return false;
             };
-            let way = (outgoing.context.handle, outgoing.dest);
-            if blocked.contains(&way) || !outgoing.is_ready() {
-                blocked.push(way);
+            let queue = queue(&outgoing.context, outgoing.dest, outgoing.tag);
+            if blocked.contains(&queue) || !outgoing.is_ready() {
+                blocked.push(queue);
                 return true;
             }
             let Stage::Waiting(outgoing) = std::mem::replace(&mut *stage, Stage::over(Ok(Tested::Released)))
@@ -411,12 +419,13 @@ impl Devices {
     }
 
     /// Whether a message would overtake one that is kept back.
-    fn would_overtake(&self, context: &Context, dest: usize) -> bool {
+    fn would_overtake(&self, context: &Context, dest: usize, tag: i32) -> bool {
+        let own = queue(context, dest, tag);
         self.held.load(Ordering::Acquire) > 0
             && self.state().waiting.iter().any(|operation| {
                 let stage = operation.stage();
                 matches!(&*stage, Stage::Waiting(earlier)
-                    if earlier.context.handle == context.handle && earlier.dest == dest)
+                    if queue(&earlier.context, earlier.dest, earlier.tag) == own)
             })
     }
 
@@ -589,7 +598,7 @@ impl Transport for Devices {
         bytes: usize,
     ) -> Result<Posted> {
         self.drive();
-        if self.would_overtake(context, dest) {
+        if self.would_overtake(context, dest, tag) {
             return Ok(self.keep_back(Outgoing {
                 context: context.clone(),
                 dest,

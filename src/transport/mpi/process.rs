@@ -87,6 +87,7 @@ impl Process {
             handle: to_number(unsafe { ffi::RSMPI_COMM_WORLD }),
             rank: self.rank as usize,
             group: (0..usize::try_from(size).unwrap_or(1)).collect::<Arc<[usize]>>(),
+            is_private: false,
         })
     }
 

@@ -266,6 +266,7 @@ fn described(made: ffi::MPI_Comm) -> Result<Context> {
             handle: to_number(made),
             rank: usize::try_from(rank).unwrap_or(0),
             group: members?,
+            is_private: false,
         })
     }
 }
