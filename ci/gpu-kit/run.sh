@@ -25,6 +25,7 @@ stages=(probe replay sum matvec heat2d aware ranks pingpong)
 declare -A limits=([probe]=40 [replay]=40 [sum]=20 [matvec]=30 [heat2d]=40 [aware]=90 [ranks]=420 [pingpong]=20
     [torch]=30)
 bench_limit=60
+declare -A bench_limits=([targets]=150)
 all_limit=530
 
 mkdir -p "$out" || exit 1
@@ -35,8 +36,9 @@ here=$temporary/kit
 mkdir "$here"
 tar --extract --gzip --file "$beside/kit.tar.gz" --directory "$here" || exit 1
 for bench in "$here"/benches/*; do
-    stages+=("${bench##*/}")
-    limits[${bench##*/}]=$bench_limit
+    bench=${bench##*/}
+    stages+=("$bench")
+    limits[$bench]=${bench_limits[$bench]-$bench_limit}
 done
 stages+=(torch)
 

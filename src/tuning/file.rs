@@ -12,7 +12,7 @@ use crate::plan::Row;
 use crate::replace::replace;
 
 /// The number of the form that is written here; another is not understood.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +20,12 @@ struct File {
     format: u32,
     machine: Machine,
     choices: Vec<Entry>,
+}
+
+/// What files of all forms say.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
 }
 
 /// A row as text.
@@ -93,16 +99,14 @@ impl Tuning {
 
 /// Reads what a file has in it.
 pub(super) fn read(text: &str) -> Result<Tuning> {
-    let File {
-        format,
-        machine,
-        choices,
-    } = serde_json::from_str(text).map_err(|error| Error::invalid(error.to_string()))?;
+    let broken = |error: serde_json::Error| Error::invalid(error.to_string());
+    let Format { format } = serde_json::from_str(text).map_err(broken)?;
     if format != FORMAT {
         return Err(Error::invalid(format!(
             "its format is {format}, and {FORMAT} is known"
         )));
     }
+    let File { machine, choices, .. } = serde_json::from_str(text).map_err(broken)?;
     let mut tuning = Tuning::new(machine);
     for (position, entry) in choices.iter().enumerate() {
         let added = entry.add_to(&mut tuning);
@@ -160,7 +164,8 @@ mod tests {
         let whole = fs::read_to_string(&file).unwrap();
         let mut broken: Vec<(String, &str)> = vec![
             (String::new(), "EOF"),
-            (whole.replace("\"format\": 1", "\"format\": 2"), "format is 2"),
+            (whole.replace("\"format\": 2", "\"format\": 3"), "format is 3"),
+            ("{\"format\": 1, \"machine\": {}}".to_owned(), "format is 1"),
             (whole.replace("\"tree\"", "\"ring\""), "choices[0]: \"ring\""),
             (
                 whole.replace("\"tree\"", "\"direct\""),
