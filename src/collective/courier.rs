@@ -266,9 +266,9 @@ impl<'a> Courier<'a> {
         self.drive(&mut messages, all).await;
     }
 
-    /// How many messages are awaited.
-    pub(super) fn awaited(&self) -> usize {
-        self.receives.len()
+    /// How many messages are awaited, and how many are being sent.
+    pub(super) fn posted(&self) -> [usize; 2] {
+        [self.receives.len(), self.sends.len()]
     }
 
     /// The most elements of this type in one message of a long block, which are handled while the next ones are on their
@@ -284,15 +284,20 @@ impl<'a> Courier<'a> {
         }
     }
 
-    /// Waits until the first `count` of the messages that are awaited have come; the rest goes on.
-    pub(super) async fn arrive(&mut self, count: usize) {
+    /// Waits until the first of the messages that are awaited have come, and the first of those that are being sent are
+    /// gone: so many of each. The rest goes on.
+    pub(super) async fn pass(&mut self, [receives, sends]: [usize; 2]) {
+        let mut later_receives = self.receives.split_off(receives.min(self.receives.len()));
+        let mut later_sends = self.sends.split_off(sends.min(self.sends.len()));
         let mut messages = std::mem::take(&mut self.receives);
-        let receives = messages.len();
         messages.append(&mut self.sends);
-        self.drive(&mut messages, count.min(receives)).await;
+        let first = messages.len();
+        let receives = first + later_receives.len();
+        messages.append(&mut later_receives);
+        messages.append(&mut later_sends);
+        self.drive(&mut messages, first).await;
         self.sends = messages.split_off(receives);
-        messages.drain(..count.min(receives));
-        self.receives = messages;
+        self.receives = messages.split_off(first);
     }
 
     /// Drives messages on until the first `count` are over.

@@ -399,6 +399,17 @@ impl Inputs {
         Ok(())
     }
 
+    /// No elements, where folds of such are computed.
+    fn home(&self, like: &Span<'_>) -> Span<'static> {
+        Span::scratch(
+            self.scratch.pointer(),
+            0,
+            like.dtype(),
+            self.place,
+            self.lane.clone(),
+        )
+    }
+
     /// Folds the contributions of the ranks into `result`, `own` being this rank's.
     pub(super) async fn fold(
         &self,
@@ -424,20 +435,17 @@ impl Inputs {
             &own.part(part.start, part.len())?,
             &result.part(part.start, part.len())?,
         );
-        let extra = self.room(others(call, &self.ranks).count(), whole);
-        let extra = extra.part(part.start, part.len())?;
-        let home = Span::scratch(
-            self.scratch.pointer(),
-            0,
-            own.dtype(),
-            self.place,
-            self.lane.clone(),
-        );
-        let own_is_here = own.shares_memory(&home);
+        let home = self.home(own);
+        let (own_is_here, result_is_here) = (own.shares_memory(&home), result.shares_memory(&home));
+        // There is room for it only where it is needed.
+        let room = self.room(others(call, &self.ranks).count(), whole);
+        let extra = match own_is_here && result_is_here {
+            true => home.alias(),
+            false => room.part(part.start, part.len())?,
+        };
         if !own_is_here && self.ranks.contains(&call.rank()) {
             copy(own, &extra).await?;
         }
-        let result_is_here = result.shares_memory(&home);
         {
             let own = if own_is_here { own } else { &extra };
             let target = if result_is_here { result } else { &extra };
@@ -612,6 +620,8 @@ const AHEAD: usize = 1;
 
 /// Sends each rank its block of this rank's elements, and folds this rank's into `result`: where elements are on GPUs, a
 /// chunk of a long block as soon as all have sent it, while the next one is on its way.
+///
+/// In place, a chunk of the result may be where chunks of others' blocks were that were sent before or with it.
 pub(super) async fn reduce_scatter(
     call: &Call<'_>,
     courier: &mut Courier<'_>,
@@ -632,23 +642,29 @@ pub(super) async fn reduce_scatter(
         first..(first + chunk).min(count)
     };
     let rounds = longest.div_ceil(chunk);
-    let mut awaited = VecDeque::new();
+    if rounds > 1 {
+        // The receives behind a fold must not wait for more than those before it.
+        let home = inputs.home(own);
+        courier.note(home.after(own).and_then(|()| home.after(result)));
+    }
+    let mut posted = VecDeque::new();
     for round in 0..rounds + AHEAD {
         if round < rounds {
-            let before = courier.awaited();
+            let before = courier.posted();
             inputs.receive_part(call, courier, &own_block, part(round, own_block.elements()))?;
-            awaited.push_back(courier.awaited() - before);
             for other in call.others() {
                 let part = part(round, blocks.count(other));
                 let block = allgather::block(own, blocks, other)?;
-                // SAFETY: not written before `finish`.
+                // SAFETY: not written before it is gone.
                 unsafe { courier.send(other, &block.part(part.start, part.len())?) };
             }
+            let after = courier.posted();
+            posted.push_back([after[0] - before[0], after[1] - before[1]]);
         }
         let Some(round) = round.checked_sub(AHEAD) else {
             continue;
         };
-        courier.arrive(awaited.pop_front().unwrap_or(0)).await;
+        courier.pass(posted.pop_front().unwrap_or_default()).await;
         if !courier.has_failed() {
             let part = part(round, own_block.elements());
             courier.note(inputs.fold_part(call, &own_block, result, op, part).await);

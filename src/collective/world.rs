@@ -119,8 +119,14 @@ async fn compare_settings(call: &Call<'_>) -> Result<bool> {
     let knows_local_rank = engine.binding().is_known();
     #[cfg(not(feature = "cuda"))]
     let knows_local_rank = true;
-    // A rank that does not know where it is is on a node of its own.
-    let node = |named| node::identity(named).map_or(call.rank() as u64, |node| node as u64);
+    // A rank that does not know where it is is on a node of its own, the same in every communicator.
+    let own_node = call
+        .endpoint()
+        .context
+        .group
+        .get(call.rank())
+        .map_or(0, |&rank| rank as u64);
+    let node = |named| node::identity(named).map_or(own_node, |node| node as u64);
     let own = [
         config.eager_limit as u64,
         u64::from(config.check),

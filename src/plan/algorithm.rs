@@ -36,7 +36,8 @@ pub enum Algorithm {
     /// that is possible, and cannot be chosen.
     Leader,
     /// Kernels of every rank read the elements of the ranks whose GPUs it reaches, and write its own result (all
-    /// reductions): it is taken wherever that is possible, for short data, and cannot be chosen.
+    /// reductions): it is taken wherever that is possible, for `reduce` and `allreduce` of more than 2 ranks with short data
+    /// only, and cannot be chosen.
     OneShot,
     /// Each rank's kernel folds one block of what ranks have whose GPUs it reaches, and writes it into the results of all
     /// that get one (reduce, allreduce): it is taken where `OneShot` would be, for longer data, and cannot be chosen.

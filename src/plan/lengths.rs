@@ -26,7 +26,7 @@ pub(crate) fn chunk_bytes(bytes: usize) -> usize {
 /// The length in bytes of the messages in which a block of so many bytes comes to who folds it, in pieces of
 /// `WARPCOMM_CHUNK` if that is set.
 ///
-/// What has come is folded while the rest is on its way. Each of them is offered, since it may have a path of its own.
+/// What has come is folded while the rest is on its way. Each of them but the last is long enough to be offered, and so to have a path of its own.
 pub(crate) fn fold_chunk_bytes(bytes: usize, chunk: Option<usize>) -> usize {
     chunk
         .unwrap_or_else(|| chunk_bytes(bytes))

@@ -50,16 +50,15 @@ impl Ladder {
     }
 
     /// The same where ranks are on one node, or no node has whole subtrees.
-    fn without_levels(&self, choice: Choice) -> Ladder {
+    fn without_levels(&self) -> Ladder {
         let mut steps = self.0.clone();
-        steps.retain(|step| step.algorithm != Algorithm::Levels);
-        if steps.first().is_none_or(|first| first.from != 0) {
-            let first = Step {
-                from: 0,
-                algorithm: choice.first(),
-            };
-            steps.insert(0, first);
+        for step in &mut steps {
+            if step.algorithm == Algorithm::Levels {
+                // Of their two levels, the one.
+                step.algorithm = Algorithm::Blocks;
+            }
         }
+        steps.dedup_by_key(|step| step.algorithm);
         Ladder(steps)
     }
 
@@ -198,7 +197,7 @@ impl Ladders {
             match (&levels, rung.source) {
                 (Some(_), _) | (None, Source::Program) => rung,
                 (None, _) => Rung {
-                    ladder: rung.ladder.without_levels(choice),
+                    ladder: rung.ladder.without_levels(),
                     ..rung
                 },
             }

@@ -101,7 +101,7 @@ impl Gpu {
         locked(&GPUS).get(at).copied()
     }
 
-    /// Has kernels of this context reach memory of another one's, allocated but in the order of a stream.
+    /// Has kernels of this context reach memory of another one's, unless it was allocated in the order of a stream.
     pub(crate) fn reach(&self, other: &Gpu) -> Result<()> {
         if self.number == other.number {
             return Ok(());

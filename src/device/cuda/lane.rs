@@ -439,6 +439,11 @@ pub(super) fn is_over(asked: Result<(), DriverError>) -> Result<bool> {
     match asked {
         Ok(()) => Ok(true),
         Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_READY)) => Ok(false),
+        // While another thread captures a graph, the driver does not say.
+        Err(DriverError(
+            sys::CUresult::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED
+            | sys::CUresult::CUDA_ERROR_STREAM_CAPTURE_IMPLICIT,
+        )) => Ok(false),
         Err(error) => Err(failed("the GPU has failed", error)),
     }
 }

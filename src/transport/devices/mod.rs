@@ -452,14 +452,10 @@ impl Devices {
         }
     }
 
-    /// Whether the elements of an operation that is given up are still in use, and that does not stop.
+    /// Whether the elements of an operation that is given up are in use for long.
     fn is_in_use(&self, operation: &Operation) -> bool {
         let given_up = Instant::now();
-        let is_in_use = || match &mut *operation.stage() {
-            Stage::Steps(steps) => steps.is_in_use(&*self.inner),
-            _ => false,
-        };
-        while is_in_use() {
+        while self.uses(operation) {
             if given_up.elapsed() > PATIENCE {
                 return true;
             }
@@ -468,6 +464,14 @@ impl Devices {
             std::thread::yield_now();
         }
         false
+    }
+
+    /// Whether the elements of an operation that is given up are still in use.
+    fn uses(&self, operation: &Operation) -> bool {
+        match &mut *operation.stage() {
+            Stage::Steps(steps) => steps.is_in_use(&*self.inner),
+            _ => false,
+        }
     }
 
     /// Starts a long message.
@@ -855,12 +859,18 @@ impl Transport for Devices {
         }
         // SAFETY: the ticket's reference, which this call uses up.
         let operation = unsafe { Arc::from_raw(operation(ticket)) };
-        if self.is_in_use(&operation) {
-            // The outer ticket stays valid.
-            let _ = Arc::into_raw(operation);
-            return Tested::Pending;
-        }
-        let mut state = self.state();
+        let mut state = loop {
+            if self.is_in_use(&operation) {
+                // The outer ticket stays valid.
+                let _ = Arc::into_raw(operation);
+                return Tested::Pending;
+            }
+            let state = self.state();
+            // Another thread may have gone on with it meanwhile, which it cannot from here on.
+            if !self.uses(&operation) {
+                break state;
+            }
+        };
         state.waiting.retain(|waiting| !Arc::ptr_eq(waiting, &operation));
         state.long.retain(|long| !Arc::ptr_eq(long, &operation));
         let stage = std::mem::replace(&mut *operation.stage(), Stage::over(Ok(Tested::Released)));

@@ -174,7 +174,11 @@ impl Leader {
             match note::send(&other.line, &note, inner) {
                 Ok((letter, error)) => {
                     other.letter = letter;
-                    outcome = error.map_or(outcome, Err);
+                    outcome = match (&verdict, error) {
+                        // What has failed is mended: the others wait for this rank to take another way with them.
+                        (Verdict::Otherwise, _) | (_, None) => outcome,
+                        (_, Some(error)) => Err(error),
+                    };
                 }
                 Err(error) => outcome = Err(error),
             }

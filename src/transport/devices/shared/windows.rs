@@ -123,10 +123,12 @@ impl View {
         };
         let window = opened().map_err(|error: Error| error.message().to_string());
         let events = match (&window, &offer.events) {
-            (Ok(_), Some(handles)) => {
+            (Ok((Path::SameGpuIpc, _)), Some(handles)) => {
                 let open = |handle| SharedEvent::open(gpu, handle).map(Arc::new);
                 all(handles.iter().map(open).collect())
             }
+            // CUDA's documentation does not say that a GPU may record an event of another.
+            (Ok(_), Some(_)) => Err("they are the other GPU's".to_owned()),
             _ => Err(String::new()),
         };
         View { gpu, window, events }
