@@ -52,6 +52,10 @@ pub(crate) struct Context {
     /// The members' ranks in the transport's world, in the order of their ranks in the group.
     pub group: Arc<[usize]>,
     /// Whether only messages of the library travel in it, of which every receive names the source and the tag.
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(dead_code, reason = "no message waits for a copy")
+    )]
     pub is_private: bool,
 }
 

@@ -33,6 +33,7 @@ mod intercommunicators;
 mod large;
 #[cfg(feature = "cuda")]
 mod leader;
+#[cfg(feature = "cuda")]
 mod leader_of_parts;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 mod leaks;
@@ -44,6 +45,7 @@ mod lifecycle;
 mod many_ranks;
 mod matched;
 mod mismatch;
+#[cfg(feature = "cuda")]
 mod neighbours;
 mod nonblocking_collectives;
 #[cfg(feature = "serde")]
@@ -73,7 +75,7 @@ mod selftest;
 mod send_modes;
 mod send_recv;
 mod sendrecv;
-#[cfg(feature = "cuda")]
+#[cfg(all(feature = "mpi", feature = "cuda"))]
 mod short;
 #[cfg(feature = "cuda")]
 mod simulated;
@@ -127,6 +129,7 @@ pub fn cases() -> Vec<Case> {
         reduce_scatter::CASES,
         scan::CASES,
         exscan::CASES,
+        #[cfg(feature = "cuda")]
         neighbours::CASES,
         nonblocking_collectives::CASES,
         persistent_collectives::CASES,
@@ -153,10 +156,11 @@ pub fn cases() -> Vec<Case> {
         many_ranks::CASES,
         #[cfg(feature = "cuda")]
         copies::CASES,
-        #[cfg(feature = "cuda")]
+        #[cfg(all(feature = "mpi", feature = "cuda"))]
         short::CASES,
         #[cfg(feature = "cuda")]
         leader::CASES,
+        #[cfg(feature = "cuda")]
         leader_of_parts::CASES,
         #[cfg(feature = "cuda")]
         overlap::CASES,
