@@ -168,6 +168,7 @@ const STAGED: Variables = &[("WARPCOMM_PATHS", "staged")];
 const NEIGHBOURS: Variables = &[("SIMGPU_PEER", "1")];
 
 /// The same where MPI is CUDA-aware.
+#[cfg(feature = "mpi")]
 const CUDA_AWARE: Variables = &[
     ("WARPCOMM_PATHS", "cuda-aware,same-process"),
     ("WARPCOMM_CUDA_AWARE", "yes"),
