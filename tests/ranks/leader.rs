@@ -130,17 +130,23 @@ fn nothing_moves_but_by_one_kernel(comm: &Communicator) -> Outcome {
     still_works(comm)
 }
 
-fn every_type_and_op_of_2_to_7_ranks(_: &Communicator) -> Outcome {
+/// Runs a part of a case with so many ranks as threads, whose buffers are on one GPU.
+pub fn with_2_to_7_ranks(part: impl Fn(&placed::Communicator) -> Outcome + Sync) -> Outcome {
     for ranks in 2..=7 {
         let outcomes = Communicator::threads(ranks, |comm| -> Outcome {
             let stage = placed::stage(Place::Device, &comm)?;
-            let comm = placed::place(comm, &stage, false);
-            for_every_element!(reduced(&comm)?);
-            Ok(())
+            part(&placed::place(comm, &stage, false))
         })?;
         outcomes.into_iter().collect::<Result<(), Failure>>()?;
     }
     Ok(())
+}
+
+fn every_type_and_op_of_2_to_7_ranks(_: &Communicator) -> Outcome {
+    with_2_to_7_ranks(|comm| {
+        for_every_element!(reduced(comm)?);
+        Ok(())
+    })
 }
 
 fn reduced<T: Value>(comm: &placed::Communicator) -> Outcome {

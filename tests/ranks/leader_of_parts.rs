@@ -3,9 +3,9 @@
 use warpcomm::{Blocks, Communicator, DeviceBuffer, Op};
 
 use super::common::still_works;
-use super::leader::{assert_led_by, counted, kind, stream};
+use super::leader::{assert_led_by, counted, kind, stream, with_2_to_7_ranks};
 use super::reduce::{contributions, results};
-use crate::harness::{Failure, Outcome, Place};
+use crate::harness::Outcome;
 use crate::oracle::{Value, assert_same, folded, vector};
 use crate::placed;
 
@@ -137,16 +137,10 @@ fn nothing_moves_but_by_kernels_in_place(comm: &Communicator) -> Outcome {
 }
 
 fn every_type_and_op_of_2_to_7_ranks(_: &Communicator) -> Outcome {
-    for ranks in 2..=7 {
-        let outcomes = Communicator::threads(ranks, |comm| -> Outcome {
-            let stage = placed::stage(Place::Device, &comm)?;
-            let comm = placed::place(comm, &stage, false);
-            for_every_element!(reduced(&comm)?);
-            Ok(())
-        })?;
-        outcomes.into_iter().collect::<Result<(), Failure>>()?;
-    }
-    Ok(())
+    with_2_to_7_ranks(|comm| {
+        for_every_element!(reduced(comm)?);
+        Ok(())
+    })
 }
 
 fn reduced<T: Value>(comm: &placed::Communicator) -> Outcome {
