@@ -110,6 +110,7 @@ fn a_cancelled_receive_takes_nothing(comm: &Communicator) -> Outcome {
     receive.cancel()?;
     let (buffer, status) = receive.wait()?;
     assert!(status.is_cancelled() && buffer == [7]);
+    comm.barrier()?;
     let mut received = [0u64];
     comm.sendrecv(&[3u64], peer, Tag(1), &mut received, peer, Tag(1))?;
     assert_eq!(received, [3]);

@@ -11,6 +11,9 @@ use crate::harness::{Failure, Outcome, solo_directory};
 /// Where files are in memory, or not for long.
 const DIRECTORIES: [&str; 3] = ["/dev/shm/", "/tmp/", "/var/tmp/"];
 
+/// What files of MPICH 5 begin with, which it does leave behind.
+const MPICH: &str = "/dev/shm/mpich_shm_";
+
 /// How long a launcher may take to end a job.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -31,7 +34,8 @@ pub fn write_down(rank: usize) -> Outcome {
     // The job's own directory is the test's.
     let own = solo_directory().display().to_string();
     let files = open.iter().cloned().chain(mapped).filter(temporary);
-    let files = files.filter(|file| !file.starts_with(&own) && !file.ends_with("(deleted)"));
+    let files = files.filter(|file| ![own.as_str(), MPICH].iter().any(|start| file.starts_with(start)));
+    let files = files.filter(|file| !file.ends_with("(deleted)"));
     let mut lines = vec![format!("process {}", std::process::id())];
     lines.extend(files.map(|file| format!("file {file}")));
     lines.extend(addresses()?.into_iter().filter_map(|(inode, name)| {
