@@ -197,6 +197,10 @@ impl Engine {
             #[cfg(feature = "cuda")]
             binding: Binding::default(),
         });
+        if only_thread.is_none() {
+            let driver = progress::Behind(Arc::downgrade(&engine));
+            engine.transport.driven_by(Box::new(driver));
+        }
         reporter::register(&engine);
         engine
     }

@@ -469,6 +469,12 @@ pub(crate) trait Transport: Send + Sync {
     /// Ends an [`idle`](Self::idle) of this rank early.
     fn wake(&self);
 
+    /// Names who drives what goes on though nobody holds a ticket for it.
+    fn driven_by(&self, _driver: Box<dyn Driver>) {}
+
+    /// Does what can be done now of what goes on though nobody holds a ticket for it.
+    fn go_on(&self) {}
+
     /// Why no operation of this rank can complete any more, where that is known.
     fn lost(&self) -> Option<Error>;
 
@@ -484,6 +490,19 @@ pub(crate) trait Transport: Send + Sync {
     /// Ends all ranks: the last resort where the transport still holds memory that its owner is
     /// about to take back.
     fn abort(&self) -> !;
+}
+
+/// Who drives what a transport does for the sake of peers after an operation was given up, while nobody calls.
+#[cfg_attr(
+    not(feature = "cuda"),
+    expect(dead_code, reason = "nothing goes on without GPUs")
+)]
+pub(crate) trait Driver: Send + Sync {
+    /// [`Transport::go_on`] is to be called until it has ended.
+    fn has_begun(&self);
+
+    /// So many of what had begun have ended.
+    fn have_ended(&self, count: usize);
 }
 
 fn no_device_memory() -> Error {

@@ -21,6 +21,7 @@
 
 mod aware;
 mod fold;
+mod giving_up;
 mod letter;
 mod links;
 mod pipeline;
@@ -32,13 +33,13 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 #[cfg(feature = "mpi")]
 use std::{io, path::PathBuf};
 
 use super::{
-    Body, Context, Creation, Delivery, DeviceMemory, End, Library, Origin, Pieces, Posted, Route, Share,
-    Split, Tags, Tested, Ticket, Transport, Waybill, Whereabouts,
+    Body, Context, Creation, Delivery, DeviceMemory, Driver, End, Library, Origin, Pieces, Posted, Route,
+    Share, Split, Tags, Tested, Ticket, Transport, Waybill, Whereabouts,
 };
 #[cfg(feature = "mpi")]
 use crate::awareness::{Allocation, Verdict};
@@ -49,6 +50,7 @@ use crate::error::{Error, Result};
 use crate::path::{ChosenPath, Path};
 use aware::Direct;
 use fold::{Joining, Leading, Sharing};
+use giving_up::{GoingOn, PATIENCE};
 use links::Links;
 use pipeline::{Receiving, Sending};
 use proof::{Proof, Refusal};
@@ -57,9 +59,6 @@ use shared::handshake::{Answering, Proposing};
 
 /// How often what can go on is handed on before windows are looked at that are to be closed.
 const DRIVES_PER_CLOSE: usize = 256;
-
-/// How long a message that is given up waits for a copy that its peer has started.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A transport that takes device memory, over one that does not.
 pub(crate) struct Devices {
@@ -80,6 +79,8 @@ struct State {
     long: Vec<Arc<Operation>>,
     /// What was given up while the inner transport still used its memory.
     orphans: Vec<(Ticket, Memory)>,
+    /// What was given up, and goes on.
+    going_on: GoingOn,
 }
 
 /// A send or receive that this transport has begun.
@@ -288,7 +289,7 @@ impl Devices {
 
     fn count(&self, state: &State) {
         self.held.store(
-            state.waiting.len() + state.long.len() + state.orphans.len(),
+            state.waiting.len() + state.long.len() + state.orphans.len() + state.going_on.len(),
             Ordering::Release,
         );
     }
@@ -344,6 +345,7 @@ impl Devices {
                 Poll::Pending => true,
             }
         });
+        state.going_on.advance(&mut orphans, &*self.inner);
         state.orphans.append(&mut orphans);
         state
             .orphans
@@ -449,28 +451,6 @@ impl Devices {
             } => finish(tested, memory, target, failure),
             Stage::Over(outcome, _) => outcome,
             _ => tested,
-        }
-    }
-
-    /// Whether the elements of an operation that is given up are in use for long.
-    fn is_in_use(&self, operation: &Operation) -> bool {
-        let given_up = Instant::now();
-        while self.uses(operation) {
-            if given_up.elapsed() > PATIENCE {
-                return true;
-            }
-            // The peer may wait for this rank likewise.
-            self.drive();
-            std::thread::yield_now();
-        }
-        false
-    }
-
-    /// Whether the elements of an operation that is given up are still in use.
-    fn uses(&self, operation: &Operation) -> bool {
-        match &mut *operation.stage() {
-            Stage::Steps(steps) => steps.is_in_use(&*self.inner),
-            _ => false,
         }
     }
 
@@ -819,9 +799,7 @@ impl Transport for Devices {
                 Some(leader) if leader == context.rank => {
                     Ok(self.start(Leading::new(context, share, links, inner)))
                 }
-                Some(leader) => {
-                    Joining::new(context, leader, share, links, inner).map(|steps| self.start(steps))
-                }
+                Some(leader) => Ok(self.start(Joining::new(context, leader, share, links, inner))),
                 None => Ok(self.start(Sharing::new(context, share, links, inner))),
             }
         }
@@ -857,64 +835,7 @@ impl Transport for Devices {
         if !ticket.is_outer {
             return self.inner.abandon(ticket);
         }
-        // SAFETY: the ticket's reference, which this call uses up.
-        let operation = unsafe { Arc::from_raw(operation(ticket)) };
-        let mut state = loop {
-            if self.is_in_use(&operation) {
-                // The outer ticket stays valid.
-                let _ = Arc::into_raw(operation);
-                return Tested::Pending;
-            }
-            let state = self.state();
-            // Another thread may have gone on with it meanwhile, which it cannot from here on.
-            if !self.uses(&operation) {
-                break state;
-            }
-        };
-        state.waiting.retain(|waiting| !Arc::ptr_eq(waiting, &operation));
-        state.long.retain(|long| !Arc::ptr_eq(long, &operation));
-        let stage = std::mem::replace(&mut *operation.stage(), Stage::over(Ok(Tested::Released)));
-        let mut goes_on = None;
-        let tested = match stage {
-            Stage::Posted {
-                ticket,
-                memory,
-                target,
-                failure,
-            } => match self.inner.abandon(&ticket) {
-                Tested::Pending if matches!(memory, Memory::Lent(_)) => {
-                    *operation.stage() = Stage::Posted {
-                        ticket,
-                        memory,
-                        target,
-                        failure,
-                    };
-                    // The outer ticket stays valid.
-                    let _ = Arc::into_raw(operation);
-                    return Tested::Pending;
-                }
-                // Nothing of the caller's is in use, so that only this transport has to wait.
-                Tested::Pending => {
-                    state.orphans.push((ticket, memory));
-                    Tested::Released
-                }
-                tested => finish(Ok(tested), memory, target, failure).unwrap_or(Tested::Released),
-            },
-            Stage::Steps(mut steps) => {
-                goes_on = steps.rest();
-                state.orphans.extend(steps.abandon(&*self.inner));
-                Tested::Released
-            }
-            Stage::Over(outcome, rest) => {
-                goes_on = rest;
-                outcome.unwrap_or(Tested::Released)
-            }
-            Stage::Waiting(_) => Tested::Released,
-        };
-        let goes_on = goes_on.map(|steps| Arc::new(Operation(Mutex::new(Stage::Steps(steps)))));
-        state.long.extend(goes_on);
-        self.count(&state);
-        tested
+        self.give_up(ticket)
     }
 
     fn fresh(&self) -> u64 {
@@ -946,7 +867,9 @@ impl Transport for Devices {
         self.drive();
         let is_held_back = || {
             let state = (self.held.load(Ordering::Acquire) > 0).then(|| self.state());
-            state.is_some_and(|state| !(state.waiting.is_empty() && state.long.is_empty()))
+            state.is_some_and(|state| {
+                !(state.waiting.is_empty() && state.long.is_empty() && state.going_on.is_empty())
+            })
         };
         match is_anybody_waiting() || is_held_back() {
             // GPUs ring no bell.
@@ -957,6 +880,14 @@ impl Transport for Devices {
 
     fn wake(&self) {
         self.inner.wake();
+    }
+
+    fn driven_by(&self, driver: Box<dyn Driver>) {
+        self.state().going_on.driven_by(driver);
+    }
+
+    fn go_on(&self) {
+        self.drive();
     }
 
     fn lost(&self) -> Option<Error> {
@@ -972,12 +903,18 @@ impl Transport for Devices {
         }
         // What nobody can complete any more may still be read by the inner transport.
         let mut state = self.state();
-        let State { long, orphans, .. } = &mut *state;
+        let State {
+            long,
+            orphans,
+            going_on,
+            ..
+        } = &mut *state;
         for operation in long.drain(..) {
             if let Stage::Steps(steps) = &mut *operation.stage() {
                 orphans.extend(steps.abandon(&*self.inner));
             }
         }
+        going_on.end(orphans, &*self.inner);
         for (_, memory) in orphans.drain(..) {
             std::mem::forget(memory);
         }
