@@ -119,6 +119,7 @@ impl Call<'_> {
             result: own_or_note(result, &mut local).flatten(),
             tasks: plan.tasks(self, algorithm),
             failure: local.err(),
+            poison: self.endpoint().share_poison(),
         };
         let (transport, private) = (
             self.endpoint().engine.transport(),

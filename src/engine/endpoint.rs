@@ -245,8 +245,8 @@ impl Endpoint {
         }
     }
 
-    /// The poison, for who outlives the communicator.
-    pub(super) fn share_poison(&self) -> Arc<OnceLock<Error>> {
+    /// The poison, for who outlives the communicator, or is below it.
+    pub(crate) fn share_poison(&self) -> Arc<OnceLock<Error>> {
         Arc::clone(&self.poison)
     }
 

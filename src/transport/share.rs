@@ -1,6 +1,7 @@
 //! What ranks give to kernels that fold the elements of all of them where they are, and which kernels reach them.
 
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 use super::DeviceMemory;
 use crate::device::Fold;
@@ -24,6 +25,8 @@ pub(crate) struct Share<'a> {
     pub tasks: Vec<Task>,
     /// Why this rank cannot take part, though the others wait for it.
     pub failure: Option<Error>,
+    /// Set where another rank cannot be told what it waits for: what every later call on the communicator fails with.
+    pub poison: Arc<OnceLock<Error>>,
 }
 
 /// What one kernel does; the same on all ranks, but for `first`.

@@ -23,6 +23,8 @@ mod device;
 mod errors;
 mod exscan;
 mod faults;
+#[cfg(feature = "cuda")]
+mod fold_notes;
 mod futures;
 mod gather;
 mod gatherv;
@@ -162,6 +164,8 @@ pub fn cases() -> Vec<Case> {
         leader::CASES,
         #[cfg(feature = "cuda")]
         leader_of_parts::CASES,
+        #[cfg(feature = "cuda")]
+        fold_notes::CASES,
         #[cfg(feature = "cuda")]
         overlap::CASES,
         #[cfg(feature = "cuda")]

@@ -113,6 +113,7 @@ const MODULES_OF_SIMULATED_DEVICES: &[&str] = &[
     "short",
     "leader",
     "leader_of_parts",
+    "fold_notes",
     "overlap::an_idle_engine_asks_no_gpu",
 ];
 

@@ -3,26 +3,26 @@
 use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use super::note::{self, Note, state};
+use super::note::{self, state};
 use super::own::Own;
-use super::{given_up, line, share_a_process};
+use super::peer::Peer;
+use super::{given_up, share_a_process};
 use crate::error::{Error, Result};
-use crate::transport::devices::letter::Letter;
 use crate::transport::devices::links::Links;
-use crate::transport::devices::{Line, Memory, Steps};
+use crate::transport::devices::{Memory, Steps};
 use crate::transport::{Context, Delivery, Share, Ticket, Transport};
 
 /// The part of a rank that is not the leader. It goes on after it was given up, as long as the leader waits for it.
 pub(in super::super) struct Joining(Option<Member>);
 
 struct Member {
-    line: Line,
+    leader: Peer,
     links: Arc<Links>,
     own: Own,
     failure: Option<Error>,
     is_told: bool,
-    sent: Letter,
-    verdict: Letter,
+    /// Whether the leader may use this rank's elements until it has said something.
+    has_lent: bool,
     /// What the leader has said.
     heard: Option<Result<usize>>,
 }
@@ -36,29 +36,24 @@ impl Joining {
         share: Share<'_>,
         links: Arc<Links>,
         inner: &dyn Transport,
-    ) -> Result<Joining> {
-        let line = line(context, leader, share.tag);
-        let expect = || Letter::expect(&line, share.tag, note::NOTE_BYTES, inner);
-        let (verdict, failure) = match expect() {
-            Ok(verdict) => (verdict, share.failure.as_ref().map(Error::duplicate)),
-            Err(error) => (expect()?, Some(error)),
-        };
-        Ok(Joining(Some(Member {
+    ) -> Joining {
+        let mut leader = Peer::new(context, leader, share.tag, &share.poison);
+        let expected = leader.expect(inner);
+        Joining(Some(Member {
             own: Own::new(&share, context.rank, share_a_process(context, inner)),
-            line,
+            leader,
             links,
-            failure,
+            failure: share.failure.or(expected.err()),
             is_told: false,
-            sent: Letter::None,
-            verdict,
+            has_lent: false,
             heard: None,
-        })))
+        }))
     }
 }
 
 impl Member {
     /// Tells the leader, as soon as there is something to tell.
-    fn tell(&mut self, inner: &dyn Transport) -> Poll<Result<()>> {
+    fn tell(&mut self, inner: &dyn Transport) -> Poll<()> {
         if self.failure.is_none() {
             match self.own.are_idle() {
                 Ok(true) => {}
@@ -66,54 +61,50 @@ impl Member {
                 Err(error) => self.failure = Some(error),
             }
         }
+        let lent = match self.failure {
+            None => self.own.note_for(&self.leader.line, &self.links),
+            Some(_) => None,
+        };
+        self.has_lent = lent.is_some();
         let note = match &self.failure {
             Some(error) => note::failed(error),
-            None => self
-                .own
-                .note_for(&self.line, &self.links)
-                .unwrap_or_else(note::cannot),
+            None => lent.unwrap_or_else(note::cannot),
         };
-        let line = &self.line;
-        let sent = Letter::send(line, line.tags.body, &note, inner).or_else(|error| {
+        if let Err(error) = self.leader.tell(&note, note::failed, inner) {
             // Then nobody folds.
-            let error = self.failure.get_or_insert(error);
-            Letter::send(line, line.tags.body, &note::failed(error), inner)
-        });
+            self.has_lent = false;
+            self.failure.get_or_insert(error);
+        }
         self.is_told = true;
-        self.sent = sent?;
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
     }
 
     /// Waits for what the leader says.
-    fn hear(&mut self, inner: &dyn Transport) -> Poll<Result<()>> {
+    fn hear(&mut self, inner: &dyn Transport) -> Poll<()> {
         if self.heard.is_some() {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(());
         }
-        let verdict = ready!(self.verdict.poll(inner))?;
-        let verdict = Note::read(&verdict);
-        note::hear_of_memory(&self.links, self.line.rank(), &verdict.head);
-        self.heard = Some(match verdict.head.state {
-            state::DONE => Ok(self.own.elements.bytes),
-            state::OTHERWISE => Ok(0),
-            _ => Err(verdict.error()),
-        });
-        Poll::Ready(Ok(()))
+        self.heard = Some(ready!(self.leader.heard(inner)).and_then(|verdict| {
+            note::hear_of_memory(&self.links, self.leader.line.rank(), &verdict.head);
+            match verdict.head.state {
+                state::DONE => Ok(self.own.elements.bytes),
+                state::OTHERWISE => Ok(0),
+                _ => Err(verdict.error()),
+            }
+        }));
+        Poll::Ready(())
     }
 
     fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<usize>> {
         if !self.is_told {
-            ready!(self.tell(inner))?;
+            ready!(self.tell(inner));
         }
-        ready!(self.sent.poll(inner))?;
-        ready!(self.hear(inner))?;
+        if let Err(error) = ready!(self.leader.has_told(inner)) {
+            self.failure.get_or_insert(error);
+        }
+        ready!(self.hear(inner));
         let heard = self.heard.take().unwrap_or(Ok(0));
         Poll::Ready(self.failure.take().map_or(heard, Err))
-    }
-
-    fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
-        let mut used = self.sent.abandon(inner);
-        used.extend(self.verdict.abandon(inner));
-        used
     }
 }
 
@@ -123,22 +114,19 @@ impl Steps for Joining {
             return Poll::Pending;
         };
         let outcome = ready!(member.advance(inner));
-        let delivery = outcome.map(|bytes| member.line.delivery(bytes));
-        if delivery.is_ok() {
-            self.0 = None;
-        }
+        let delivery = outcome.map(|bytes| member.leader.line.delivery(bytes));
+        self.0 = None;
         Poll::Ready(delivery)
     }
 
     fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
-        self.0.as_mut().map_or(Vec::new(), |member| member.abandon(inner))
+        self.0
+            .as_mut()
+            .map_or(Vec::new(), |member| member.leader.abandon(inner))
     }
 
     fn is_in_use(&mut self, inner: &dyn Transport) -> bool {
-        let lent = self
-            .0
-            .as_mut()
-            .filter(|member| member.is_told && member.failure.is_none());
+        let lent = self.0.as_mut().filter(|member| member.has_lent);
         // Who cannot hear of it any more is not waited for.
         lent.is_some_and(|member| member.hear(inner).is_pending())
     }

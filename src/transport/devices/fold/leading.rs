@@ -5,13 +5,13 @@ use std::task::{Poll, ready};
 
 use super::note::{self, Note, state};
 use super::own::{Own, Unopened};
-use super::{given_up, line, share_a_process};
+use super::peer::Peer;
+use super::{given_up, share_a_process};
 use crate::device::Fold;
 use crate::device::cuda::{Mark, OpenWindow};
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::devices::letter::Letter;
 use crate::transport::devices::links::Links;
-use crate::transport::devices::{Line, Memory, Steps};
+use crate::transport::devices::{Memory, Steps};
 use crate::transport::{Context, Delivery, Share, Ticket, Transport};
 
 /// The part of the leader. It goes on after it was given up, as long as others wait for it.
@@ -31,9 +31,7 @@ struct Leader {
 
 /// Another rank, as the leader sees it.
 struct Other {
-    line: Line,
-    /// What it tells, and then what it is told.
-    letter: Letter,
+    peer: Peer,
     told: Option<Note>,
 }
 
@@ -66,16 +64,11 @@ impl Leading {
         let mut failure = share.failure.as_ref().map(Error::duplicate);
         let peers = (0..context.group.len()).filter(|&peer| peer != context.rank);
         let others = peers.map(|peer| {
-            let line = line(context, peer, share.tag);
-            let letter = Letter::expect(&line, share.tag, note::NOTE_BYTES, inner).unwrap_or_else(|error| {
+            let mut peer = Peer::new(context, peer, share.tag, &share.poison);
+            if let Err(error) = peer.expect(inner) {
                 failure.get_or_insert(error);
-                Letter::None
-            });
-            Other {
-                line,
-                letter,
-                told: None,
             }
+            Other { peer, told: None }
         });
         Leading(Some(Leader {
             others: others.collect(),
@@ -95,14 +88,13 @@ impl Leader {
     fn gather(&mut self, inner: &dyn Transport) -> Poll<()> {
         let mut are_all_here = true;
         for other in self.others.iter_mut().filter(|other| other.told.is_none()) {
-            match other.letter.poll(inner) {
+            match other.peer.heard(inner) {
                 Poll::Pending => are_all_here = false,
                 Poll::Ready(note) => {
-                    let note = note.unwrap_or_else(|error| {
+                    other.told = Some(note.unwrap_or_else(|error| {
                         self.failure.get_or_insert(error);
-                        Vec::new()
-                    });
-                    other.told = Some(Note::read(&note));
+                        Note::lost()
+                    }));
                 }
             }
         }
@@ -130,7 +122,7 @@ impl Leader {
         };
         if let Some((other, note)) = told().find(|(_, note)| note.head.state == state::FAILED) {
             let error = Error::new(ErrorKind::PeerFailed, note.text());
-            return Err(Verdict::Failed(other.line.peer, error));
+            return Err(Verdict::Failed(other.peer.line.peer, error));
         }
         if told().any(|(_, note)| note.head.state != state::DONE) {
             return Err(Verdict::Otherwise);
@@ -138,9 +130,9 @@ impl Leader {
         let mut windows = Vec::new();
         let mut parts = Vec::with_capacity(self.others.len() + 1);
         for (other, note) in told() {
-            let opened = self.own.open(&other.line, note, &self.links, &mut windows);
+            let opened = self.own.open(&other.peer.line, note, &self.links, &mut windows);
             parts.push(opened.map_err(|unopened| match unopened {
-                Unopened::Mismatch(error) => Verdict::Failed(other.line.peer, error),
+                Unopened::Mismatch(error) => Verdict::Failed(other.peer.line.peer, error),
                 Unopened::OutOfReach => {
                     self.links.stop_leading();
                     Verdict::Otherwise
@@ -168,19 +160,14 @@ impl Leader {
             let told = other.told.as_ref();
             let note = match &verdict {
                 Verdict::Failed(rank, error) => note::failed(&note::peer_failed(*rank, error)),
-                Verdict::Otherwise => note::otherwise(&self.links, &other.line, told),
+                Verdict::Otherwise => note::otherwise(&self.links, &other.peer.line, told),
                 Verdict::Folded => note::done(&self.links, told),
             };
-            match note::send(&other.line, &note, inner) {
-                Ok((letter, error)) => {
-                    other.letter = letter;
-                    outcome = match (&verdict, error) {
-                        // What has failed is mended: the others wait for this rank to take another way with them.
-                        (Verdict::Otherwise, _) | (_, None) => outcome,
-                        (_, Some(error)) => Err(error),
-                    };
-                }
-                Err(error) => outcome = Err(error),
+            if let Err(error) = other.peer.tell(&note, |_| note.clone(), inner)
+                // What has failed is mended: the others wait for this rank to take another way with them.
+                && !matches!(verdict, Verdict::Otherwise)
+            {
+                outcome = Err(error);
             }
         }
         self.stage = Stage::Telling(outcome);
@@ -210,9 +197,9 @@ impl Leader {
                 Stage::Telling(outcome) => {
                     let mut is_over = true;
                     for other in &mut self.others {
-                        is_over &= match other.letter.poll(inner) {
+                        is_over &= match other.peer.has_told(inner) {
                             Poll::Pending => false,
-                            Poll::Ready(Ok(_)) => true,
+                            Poll::Ready(Ok(())) => true,
                             Poll::Ready(Err(error)) => {
                                 *outcome = Err(error);
                                 true
@@ -243,7 +230,7 @@ impl Steps for Leading {
 
     fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
         let others = self.0.iter_mut().flat_map(|leader| &mut leader.others);
-        others.flat_map(|other| other.letter.abandon(inner)).collect()
+        others.flat_map(|other| other.peer.abandon(inner)).collect()
     }
 
     fn is_in_use(&mut self, inner: &dyn Transport) -> bool {

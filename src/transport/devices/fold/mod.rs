@@ -34,27 +34,19 @@ mod joining;
 mod leading;
 mod note;
 mod own;
+mod peer;
 mod sharing;
 
 pub(super) use joining::Joining;
 pub(super) use leading::Leading;
 pub(super) use sharing::Sharing;
 
-use super::Line;
 use crate::error::{Error, ErrorKind};
-use crate::transport::{Context, Tags, Transport};
+use crate::transport::{Context, Transport};
 
 /// Whether all ranks of a context are threads of this process.
 pub(super) fn share_a_process(context: &Context, inner: &dyn Transport) -> bool {
     (0..context.group.len()).all(|peer| inner.shares_process(context, peer))
-}
-
-fn line(context: &Context, peer: usize, tag: i32) -> Line {
-    let tags = Tags {
-        body: tag,
-        answer: tag,
-    };
-    Line::new(context, peer, tags)
 }
 
 fn given_up() -> Error {

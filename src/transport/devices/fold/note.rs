@@ -3,11 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::{Error, ErrorKind, Result, shortened};
+use crate::transport::Task;
 use crate::transport::devices::Line;
-use crate::transport::devices::letter::Letter;
 use crate::transport::devices::links::Links;
 use crate::transport::devices::shared::Loan;
-use crate::transport::{Task, Transport};
 
 /// The most bytes of what one side writes to the other.
 pub(super) const NOTE_BYTES: usize = 512;
@@ -101,10 +100,15 @@ impl Note {
                 head: bytemuck::pod_read_unaligned(head),
                 rest: rest.to_vec(),
             },
-            None => Note {
-                head: Head::new(state::FAILED),
-                rest: b"it could not say why".to_vec(),
-            },
+            None => Note::lost(),
+        }
+    }
+
+    /// In place of one of which nobody knows what it says.
+    pub(super) fn lost() -> Note {
+        Note {
+            head: Head::new(state::FAILED),
+            rest: b"it could not say why".to_vec(),
         }
     }
 
@@ -170,15 +174,6 @@ pub(super) fn hear_of_memory(links: &Links, rank: usize, head: &Head) {
 pub(super) fn peer_failed(rank: usize, error: &Error) -> Error {
     let text = format!("rank {rank} failed: {}", error.message());
     Error::new(ErrorKind::PeerFailed, text)
-}
-
-/// Sends a note. Where it cannot be sent it is sent once more, since the other side waits for it, and the error is given
-/// back too.
-pub(super) fn send(line: &Line, note: &[u8], inner: &dyn Transport) -> Result<(Letter, Option<Error>)> {
-    match Letter::send(line, line.tags.body, note, inner) {
-        Ok(letter) => Ok((letter, None)),
-        Err(error) => Letter::send(line, line.tags.body, note, inner).map(|letter| (letter, Some(error))),
-    }
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::task::{Poll, ready};
 
 use super::note::{self, Head, Note, state};
 use super::own::{Own, Part, Unopened};
-use super::{given_up, line, share_a_process};
+use super::peer::Peer;
+use super::{given_up, share_a_process};
 use crate::device::Fold;
 use crate::device::cuda::{Mark, OpenWindow};
 use crate::error::{Error, Result};
-use crate::transport::devices::letter::Letter;
 use crate::transport::devices::links::Links;
-use crate::transport::devices::{Line, Memory, Steps};
+use crate::transport::devices::{Memory, Steps};
 use crate::transport::{Context, Delivery, Share, Ticket, Transport};
 
 /// The part of a rank. It goes on after it was given up, as long as others wait for it.
@@ -38,9 +38,7 @@ struct Sharer {
 
 /// Another rank, as this one sees it.
 struct Other {
-    line: Line,
-    sent: Letter,
-    awaited: Letter,
+    peer: Peer,
     /// Where its elements are.
     lent: Option<Note>,
     /// What it has told last.
@@ -81,9 +79,7 @@ impl Sharing {
     ) -> Sharing {
         let peers = (0..context.group.len()).filter(|&peer| peer != context.rank);
         let others = peers.map(|peer| Other {
-            line: line(context, peer, share.tag),
-            sent: Letter::None,
-            awaited: Letter::None,
+            peer: Peer::new(context, peer, share.tag, &share.poison),
             lent: None,
             told: None,
         });
@@ -113,33 +109,26 @@ impl Sharer {
     fn notes(&self, can: impl Fn(&Other) -> Vec<u8>) -> Vec<Vec<u8>> {
         let note = |other: &Other| match (&self.failure, &self.standing) {
             (Some(error), _) | (None, Standing::Failed(error)) => note::failed(error),
-            (None, Standing::Otherwise) => note::otherwise(&self.links, &other.line, other.lent.as_ref()),
+            (None, Standing::Otherwise) => {
+                note::otherwise(&self.links, &other.peer.line, other.lent.as_ref())
+            }
             (None, Standing::Together) => can(other),
         };
         self.others.iter().map(note).collect()
     }
 
-    /// Starts to tell everybody something, and to hear from all.
-    fn tell(&mut self, notes: Vec<Vec<u8>>, inner: &dyn Transport) -> Result<()> {
+    /// Starts to tell everybody something, and to hear from all. What fails is told with the next notes.
+    fn tell(&mut self, notes: Vec<Vec<u8>>, inner: &dyn Transport) {
         let mut failure = None;
         for (other, note) in self.others.iter_mut().zip(notes) {
-            let expect = || Letter::expect(&other.line, other.line.tags.body, note::NOTE_BYTES, inner);
-            other.awaited = match expect() {
-                Ok(awaited) => awaited,
-                Err(error) => {
-                    failure.get_or_insert(error);
-                    expect()?
-                }
-            };
             other.told = None;
-            let (sent, error) = note::send(&other.line, &note, inner)?;
-            other.sent = sent;
-            failure = failure.or(error);
+            let expected = other.peer.expect(inner);
+            let told = other.peer.tell(&note, |_| note.clone(), inner);
+            failure = failure.or(expected.and(told).err());
         }
         if let Some(error) = failure {
             self.fail(error);
         }
-        Ok(())
     }
 
     /// Waits until all have told what this one waits for.
@@ -147,22 +136,20 @@ impl Sharer {
         let mut is_over = true;
         let mut failure = None;
         for other in &mut self.others {
-            match other.sent.poll(inner) {
+            match other.peer.has_told(inner) {
                 Poll::Pending => is_over = false,
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => failure = Some(error),
+                Poll::Ready(gone) => failure = failure.or(gone.err()),
             }
             if other.told.is_some() {
                 continue;
             }
-            match other.awaited.poll(inner) {
+            match other.peer.heard(inner) {
                 Poll::Pending => is_over = false,
                 Poll::Ready(note) => {
-                    let note = note.unwrap_or_else(|error| {
-                        failure = Some(error);
-                        Vec::new()
-                    });
-                    other.told = Some(Note::read(&note));
+                    other.told = Some(note.unwrap_or_else(|error| {
+                        failure.get_or_insert(error);
+                        Note::lost()
+                    }));
                 }
             }
         }
@@ -176,7 +163,7 @@ impl Sharer {
             let Some(note) = &other.told else { continue };
             match (note.head.state, &self.standing) {
                 (state::FAILED, Standing::Together | Standing::Otherwise) => {
-                    self.standing = Standing::Failed(note::peer_failed(other.line.peer, &note.error()));
+                    self.standing = Standing::Failed(note::peer_failed(other.peer.line.peer, &note.error()));
                 }
                 (state::OTHERWISE, Standing::Together) => self.standing = Standing::Otherwise,
                 _ => {}
@@ -186,23 +173,23 @@ impl Sharer {
     }
 
     /// Tells everybody where the elements are.
-    fn lend(&mut self, inner: &dyn Transport) -> Result<()> {
-        let lent = |other: &Other| self.own.note_for(&other.line, &self.links);
+    fn lend(&mut self, inner: &dyn Transport) {
+        let lent = |other: &Other| self.own.note_for(&other.peer.line, &self.links);
         let lent = match self.failure {
             None => self.others.iter().map(lent).collect::<Option<Vec<Vec<u8>>>>(),
             Some(_) => None,
         };
-        let is_for_once = |other: &Other| self.own.is_lent_for_once(&other.line, &self.links);
+        let is_for_once = |other: &Other| self.own.is_lent_for_once(&other.peer.line, &self.links);
         self.is_in_use = lent.is_some() && self.others.iter().any(is_for_once);
         let notes = lent.unwrap_or_else(|| {
             self.standing = Standing::Otherwise;
             self.notes(|_| note::cannot())
         });
-        self.tell(notes, inner)
+        self.tell(notes, inner);
     }
 
     /// Has this rank's kernels reach what all have lent, and says whether they do.
-    fn open(&mut self, inner: &dyn Transport) -> Result<Stage> {
+    fn open(&mut self, inner: &dyn Transport) -> Stage {
         let (mut parts, mut windows) = (Vec::with_capacity(self.others.len() + 1), Vec::new());
         // Otherwise nobody opens anything.
         let are_all_lent = matches!(self.standing, Standing::Together);
@@ -212,7 +199,7 @@ impl Sharer {
             let Some(note) = other.lent.as_ref().filter(|_| can_open) else {
                 continue;
             };
-            match self.own.open(&other.line, note, &self.links, &mut windows) {
+            match self.own.open(&other.peer.line, note, &self.links, &mut windows) {
                 Ok(part) => parts.push(part),
                 Err(Unopened::OutOfReach) => self.standing = Standing::Otherwise,
                 Err(Unopened::Mismatch(error)) => {
@@ -226,8 +213,8 @@ impl Sharer {
             _ => self.is_in_use && are_all_lent,
         };
         let notes = self.notes(|_| Head::new(state::DONE).written());
-        self.tell(notes, inner)?;
-        Ok(Stage::Opening(parts, windows))
+        self.tell(notes, inner);
+        Stage::Opening(parts, windows)
     }
 
     /// Starts this rank's kernels.
@@ -239,10 +226,10 @@ impl Sharer {
     }
 
     /// Tells everybody that nothing of this rank uses its elements any more.
-    fn end(&mut self, inner: &dyn Transport) -> Result<()> {
+    fn end(&mut self, inner: &dyn Transport) {
         self.ends_otherwise = self.failure.is_none() && matches!(self.standing, Standing::Otherwise);
         let notes = self.notes(|other| note::done(&self.links, other.lent.as_ref()));
-        self.tell(notes, inner)
+        self.tell(notes, inner);
     }
 
     fn outcome(&mut self) -> Result<usize> {
@@ -256,8 +243,7 @@ impl Sharer {
         }
     }
 
-    /// Goes on until the stage is over; an error is the transport's.
-    fn go_on(&mut self, inner: &dyn Transport) -> Poll<Result<usize>> {
+    fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<usize>> {
         loop {
             match &mut self.stage {
                 Stage::Waiting => {
@@ -268,12 +254,12 @@ impl Sharer {
                             Err(error) => self.failure = Some(error),
                         }
                     }
-                    self.lend(inner)?;
+                    self.lend(inner);
                     self.stage = Stage::Lending;
                 }
                 Stage::Lending => {
                     ready!(self.hear(inner));
-                    self.stage = self.open(inner)?;
+                    self.stage = self.open(inner);
                 }
                 Stage::Opening(..) => {
                     ready!(self.hear(inner));
@@ -292,7 +278,7 @@ impl Sharer {
                     }
                     // Closed before their owners hear that they are free.
                     drop(windows);
-                    self.end(inner)?;
+                    self.end(inner);
                 }
                 Stage::Folding(mark, windows) => {
                     match mark.is_over() {
@@ -304,13 +290,13 @@ impl Sharer {
                         }
                     }
                     self.stage = Stage::Ending;
-                    self.end(inner)?;
+                    self.end(inner);
                 }
                 Stage::Ending => {
                     ready!(self.hear(inner));
                     for other in &self.others {
                         if let Some(note) = &other.told {
-                            note::hear_of_memory(&self.links, other.line.rank(), &note.head);
+                            note::hear_of_memory(&self.links, other.peer.line.rank(), &note.head);
                         }
                     }
                     self.stage = Stage::Over(self.outcome());
@@ -321,16 +307,6 @@ impl Sharer {
             }
         }
     }
-
-    fn advance(&mut self, inner: &dyn Transport) -> Poll<Result<usize>> {
-        let outcome = ready!(self.go_on(inner));
-        if !matches!(self.stage, Stage::Over(_)) {
-            // Nobody hears of this rank any more; what it has started is its own to wait for.
-            self.own.lane().wait();
-            self.stage = Stage::Over(Ok(0));
-        }
-        Poll::Ready(outcome)
-    }
 }
 
 impl Steps for Sharing {
@@ -340,16 +316,13 @@ impl Steps for Sharing {
         };
         let outcome = ready!(sharer.advance(inner));
         let (source, tag) = (sharer.rank, sharer.tag);
-        if outcome.is_ok() {
-            self.0 = None;
-        }
+        self.0 = None;
         Poll::Ready(outcome.map(|bytes| Delivery { source, tag, bytes }))
     }
 
     fn abandon(&mut self, inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
         let others = self.0.iter_mut().flat_map(|sharer| &mut sharer.others);
-        let letters = others.flat_map(|other| [&mut other.sent, &mut other.awaited]);
-        letters.flat_map(|letter| letter.abandon(inner)).collect()
+        others.flat_map(|other| other.peer.abandon(inner)).collect()
     }
 
     fn is_in_use(&mut self, inner: &dyn Transport) -> bool {
