@@ -225,6 +225,14 @@ pub const SOLOS: &[Solo] = &[
         expect: |ended| ended.check(true, &[]),
     },
     Solo {
+        name: "a_leader_that_lacks_what_is_shared",
+        start: Start::RanksWithGpus(3),
+        environment: &[],
+        program: || with_world(a_leader_that_lacks_what_is_shared),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
         name: "a_rank_that_cannot_lend_to_its_leader",
         start: Start::RanksWithGpus(3),
         environment: &[],
@@ -826,6 +834,41 @@ fn a_fold_without_a_leader(comm: &Communicator, rank: usize, fault: &str) -> Out
             comm.rank() == 0 || rank == 1,
             "{launches}"
         );
+    }
+    // It was rank 1 whose memory rank 0 could not open.
+    let without = comm.split(Some((comm.rank() % 2) as u32), 0)?;
+    let without = without.ok_or_else(|| Failure("no part".to_owned()))?;
+    if without.size() > 1 {
+        let launches = summed(&without, LENGTH)?;
+        assert!(is_led(&without, launches), "{launches}");
+    }
+    still_works(comm)
+}
+
+fn a_leader_that_lacks_what_is_shared(comm: &Communicator) -> Outcome {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let launches = summed(comm, LENGTH)?;
+    assert!(is_led(comm, launches), "{launches}");
+    // The leader cannot take a file, which is how it gets the memory that the others share with it.
+    let limit = getrlimit(Resource::Nofile);
+    let few = Rlimit {
+        current: Some(0),
+        maximum: limit.maximum,
+    };
+    let limited = |limit| match comm.rank() {
+        0 => setrlimit(Resource::Nofile, limit).map_err(|error| Failure(error.to_string())),
+        _ => Ok(()),
+    };
+    limited(few)?;
+    let launches = summed(comm, LENGTH);
+    limited(limit)?;
+    // Each folds a block.
+    assert_eq!(launches?, 1);
+    // They share other memory from now on.
+    for _ in 0..3 {
+        let launches = summed(comm, LENGTH)?;
+        assert!(is_led(comm, launches), "{launches}");
     }
     still_works(comm)
 }

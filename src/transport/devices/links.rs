@@ -1,7 +1,7 @@
 //! What pairs of ranks have found out of the ways between them, and which way a message takes.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Line;
@@ -31,8 +31,6 @@ pub(super) struct Links {
     listener: OnceLock<Result<Listener, String>>,
     /// The next number for a message to this rank.
     next: AtomicU64,
-    /// Set when this rank could not open what others have lent it: it leads no fold any more.
-    does_not_lead: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -48,6 +46,8 @@ struct State {
     told: HashMap<usize, (Path, Option<String>)>,
     /// Where leaders listen for memory to be shared with this rank, and its number, by the leader's rank in the world.
     leaders: HashMap<usize, (u64, u64)>,
+    /// Leaders, and ranks whose memory they cannot open, by their ranks in the world.
+    apart: HashSet<(usize, usize)>,
 }
 
 /// What is known of a pair of ranks.
@@ -98,7 +98,6 @@ impl Links {
             node: OnceLock::new(),
             listener: OnceLock::new(),
             next: AtomicU64::new(0),
-            does_not_lead: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -292,7 +291,12 @@ impl Links {
     }
 
     /// See [`Transport::reach`](crate::transport::Transport::reach).
-    pub(super) fn reach(&self, elements: &[DeviceMemory<'_>], share_a_process: bool) -> Whereabouts {
+    pub(super) fn reach(
+        &self,
+        group: &[usize],
+        elements: &[DeviceMemory<'_>],
+        share_a_process: bool,
+    ) -> Whereabouts {
         let Some(gpu) = elements.first().map(|memory| memory.lane.gpu()) else {
             return Whereabouts::NOWHERE;
         };
@@ -304,7 +308,7 @@ impl Links {
             false => Path::SameGpuIpc,
         };
         let is_out_of_reach = !self.allows(path)
-            || self.does_not_lead.load(Ordering::Relaxed)
+            || self.are_apart(group)
             || !elements.iter().all(is_here)
             || !(share_a_process || are_lendable);
         if is_out_of_reach {
@@ -336,9 +340,17 @@ impl Links {
         })
     }
 
-    /// Notes that this rank cannot open what is lent to it.
-    pub(super) fn stop_leading(&self) {
-        self.does_not_lead.store(true, Ordering::Relaxed);
+    /// Notes that a leader cannot open what a rank lends it, which will be so with the next buffers.
+    pub(super) fn part(&self, leader: usize, member: usize) {
+        self.state().apart.insert((leader, member));
+    }
+
+    /// Whether there is such a pair in a group: any of its ranks may lead.
+    fn are_apart(&self, group: &[usize]) -> bool {
+        let is_here = |rank: &usize| group.contains(rank);
+        let state = self.state();
+        let mut apart = state.apart.iter();
+        apart.any(|(leader, member)| is_here(leader) && is_here(member))
     }
 
     /// Notes where a leader listens for memory that this rank shares with it.
@@ -365,11 +377,17 @@ impl Links {
         }
     }
 
-    /// Gives up the memory that this rank shares with a leader, which has not got it.
-    pub(super) fn part_from(&self, leader: usize) {
+    /// Gives up the memory with this number that this rank shares with a leader, which has not got it. Of another fold
+    /// they may share other memory by now.
+    pub(super) fn take_back(&self, leader: usize, number: u64) {
         let mut state = self.state();
-        if let Some((_, number)) = state.leaders.remove(&leader) {
-            state.rings.remove(&(End::Sender, leader, number));
+        state.rings.remove(&(End::Sender, leader, number));
+        if state
+            .leaders
+            .get(&leader)
+            .is_some_and(|(_, last)| *last == number)
+        {
+            state.leaders.remove(&leader);
         }
     }
 
@@ -559,5 +577,36 @@ impl Links {
             Some(Err(reason)) => Err(reason),
             _ => Err(why_no_ipc.unwrap_or(LEFT_OUT)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_lacks_earlier_memory_keeps_the_later() {
+        let (leader, member) = (Links::new(&Config::default()), Links::new(&Config::default()));
+        let mut numbers = [0; 2];
+        for number in &mut numbers {
+            let (address, invited) = leader.invitation().unwrap();
+            member.invited_by(0, address, invited);
+            assert_eq!(member.shared_with(0).map(|(number, _)| number), Some(invited));
+            *number = invited;
+        }
+        let [earlier, later] = numbers;
+        member.take_back(0, earlier);
+        assert_eq!(member.shared_with(0).map(|(number, _)| number), Some(later));
+        assert!(leader.given_by(1, later).is_ok() && leader.has_from(1, later));
+        member.take_back(0, later);
+        assert!(member.shared_with(0).is_none());
+    }
+
+    #[test]
+    fn pairs_are_apart_only_together() {
+        let links = Links::new(&Config::default());
+        links.part(3, 5);
+        assert!(links.are_apart(&[5, 4, 3]));
+        assert!(!links.are_apart(&[0, 3, 4]) && !links.are_apart(&[5]));
     }
 }

@@ -787,8 +787,8 @@ impl Transport for Devices {
     }
 
     fn reach(&self, context: &Context, elements: &[DeviceMemory<'_>]) -> Whereabouts {
-        self.links
-            .reach(elements, fold::share_a_process(context, &*self.inner))
+        let share_a_process = fold::share_a_process(context, &*self.inner);
+        self.links.reach(&context.group, elements, share_a_process)
     }
 
     unsafe fn fold_together(&self, context: &Context, share: Share<'_>) -> Result<Posted> {

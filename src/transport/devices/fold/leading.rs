@@ -11,7 +11,7 @@ use crate::device::Fold;
 use crate::device::cuda::{Mark, OpenWindow};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::devices::links::Links;
-use crate::transport::devices::{Memory, Steps};
+use crate::transport::devices::{Memory, Steps, rank_of};
 use crate::transport::{Context, Delivery, Share, Ticket, Transport};
 
 /// The part of the leader. It goes on after it was given up, as long as others wait for it.
@@ -47,7 +47,8 @@ enum Stage {
 /// How the fold went.
 enum Verdict {
     Folded,
-    Otherwise,
+    /// All take another way; the rank in the world whose memory is out of reach, where that is why.
+    Otherwise(Option<usize>),
     /// A rank has failed.
     Failed(usize, Error),
 }
@@ -125,7 +126,7 @@ impl Leader {
             return Err(Verdict::Failed(other.peer.line.peer, error));
         }
         if told().any(|(_, note)| note.head.state != state::DONE) {
-            return Err(Verdict::Otherwise);
+            return Err(Verdict::Otherwise(None));
         }
         let mut windows = Vec::new();
         let mut parts = Vec::with_capacity(self.others.len() + 1);
@@ -133,9 +134,11 @@ impl Leader {
             let opened = self.own.open(&other.peer.line, note, &self.links, &mut windows);
             parts.push(opened.map_err(|unopened| match unopened {
                 Unopened::Mismatch(error) => Verdict::Failed(other.peer.line.peer, error),
+                Unopened::Lacking => Verdict::Otherwise(None),
                 Unopened::OutOfReach => {
-                    self.links.stop_leading();
-                    Verdict::Otherwise
+                    let line = &other.peer.line;
+                    self.links.part(rank_of(&line.context, self.rank), line.rank());
+                    Verdict::Otherwise(Some(line.rank()))
                 }
             })?);
         }
@@ -152,7 +155,7 @@ impl Leader {
     fn tell(&mut self, verdict: Verdict, inner: &dyn Transport) {
         let mut outcome = match &verdict {
             Verdict::Folded => Ok(self.own.elements.bytes),
-            Verdict::Otherwise => Ok(0),
+            Verdict::Otherwise(_) => Ok(0),
             Verdict::Failed(rank, error) if *rank == self.rank => Err(error.duplicate()),
             Verdict::Failed(rank, error) => Err(note::peer_failed(*rank, error)),
         };
@@ -160,12 +163,12 @@ impl Leader {
             let told = other.told.as_ref();
             let note = match &verdict {
                 Verdict::Failed(rank, error) => note::failed(&note::peer_failed(*rank, error)),
-                Verdict::Otherwise => note::otherwise(&self.links, &other.peer.line, told),
+                Verdict::Otherwise(apart) => note::otherwise(&self.links, &other.peer.line, told, *apart),
                 Verdict::Folded => note::done(&self.links, told),
             };
             if let Err(error) = other.peer.tell(&note, |_| note.clone(), inner)
                 // What has failed is mended: the others wait for this rank to take another way with them.
-                && !matches!(verdict, Verdict::Otherwise)
+                && !matches!(verdict, Verdict::Otherwise(_))
             {
                 outcome = Err(error);
             }

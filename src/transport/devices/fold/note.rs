@@ -25,8 +25,12 @@ pub(super) struct Head {
     /// Whether there is a number: of what the two share, are to share, or turn out not to share.
     pub has_number: u8,
     pub has_result: u8,
-    pub reserved: [u8; 4],
+    /// Whether the leader cannot open what a rank lends it.
+    pub has_apart: u8,
+    pub reserved: [u8; 3],
     pub number: u64,
+    /// That rank in the world.
+    pub apart: u64,
     /// Which node the elements are on.
     pub node: i64,
     /// Where the kernels' rank listens.
@@ -77,7 +81,7 @@ impl Head {
     }
 }
 
-/// The note of who cannot lend what it has.
+/// The note of who cannot lend what it has. That is of this memory: with other memory it is tried again.
 pub(super) fn cannot() -> Vec<u8> {
     Head::new(state::OTHERWISE).written()
 }
@@ -132,13 +136,15 @@ impl Note {
 }
 
 /// What a rank hears that is to take another way: whether the one whose kernels they are lacks the memory that it believes to
-/// share.
-pub(super) fn otherwise(links: &Links, line: &Line, told: Option<&Note>) -> Vec<u8> {
+/// share, which the two can share anew; and the rank whose memory it cannot open, with which it will not try again.
+pub(super) fn otherwise(links: &Links, line: &Line, told: Option<&Note>, apart: Option<usize>) -> Vec<u8> {
     let number = told.and_then(|note| note.head.number());
     let lacks = number.filter(|&number| !links.has_from(line.rank(), number));
     let head = Head {
         has_number: lacks.is_some().into(),
         number: lacks.unwrap_or(0),
+        has_apart: apart.is_some().into(),
+        apart: apart.unwrap_or(0) as u64,
         ..Head::new(state::OTHERWISE)
     };
     head.written()
@@ -161,12 +167,16 @@ pub(super) fn done(links: &Links, told: Option<&Note>) -> Vec<u8> {
     head.written()
 }
 
-/// Notes what a rank says at the end about the memory that this one shares with it, or could share.
+/// Notes what a rank says at the end about the memory that this one shares with it, or could share, and of which rank it
+/// cannot open any.
 pub(super) fn hear_of_memory(links: &Links, rank: usize, head: &Head) {
     match (head.state, head.number()) {
         (state::DONE, Some(number)) => links.invited_by(rank, head.address, number),
-        (state::OTHERWISE, Some(_)) => links.part_from(rank),
+        (state::OTHERWISE, Some(number)) => links.take_back(rank, number),
         _ => {}
+    }
+    if head.state == state::OTHERWISE && head.has_apart != 0 {
+        links.part(rank, head.apart as usize);
     }
 }
 

@@ -152,15 +152,12 @@ impl Own {
             return Err(Unopened::OutOfReach);
         }
         let mut open = |loan: &Loan| self.address_of(line, &note.head, loan, links, windows);
-        let opened = open(&note.head.elements).and_then(|elements| {
-            let result = (note.head.has_result != 0).then(|| open(&note.head.result));
-            Ok((elements, result.transpose()?))
-        });
-        let (elements, result) = opened.map_err(|_| Unopened::OutOfReach)?;
+        let elements = open(&note.head.elements)?;
+        let result = (note.head.has_result != 0).then(|| open(&note.head.result));
         Ok(Part {
             elements,
             firsts,
-            result,
+            result: result.transpose()?,
         })
     }
 
@@ -172,21 +169,23 @@ impl Own {
         loan: &Loan,
         links: &Links,
         windows: &mut Vec<Arc<OpenWindow>>,
-    ) -> Result<usize> {
+    ) -> Result<usize, Unopened> {
         let gpu = self.lane().gpu();
         // Of this process.
         if loan.window == 0 {
             let other = Gpu::of_number(loan.handle[0]);
-            let other = other.ok_or_else(|| Error::new(ErrorKind::Mismatch, "a GPU that nobody uses"))?;
-            return gpu.reach(other).map(|()| loan.offset);
+            let unknown = || Unopened::Mismatch(Error::new(ErrorKind::Mismatch, "a GPU that nobody uses"));
+            let reached = gpu.reach(other.ok_or_else(unknown)?);
+            return reached.map(|()| loan.offset).map_err(|_| Unopened::OutOfReach);
         }
         let window = match head.number() {
-            None => Arc::new(OpenWindow::open(gpu, &loan.handle)?),
+            None => OpenWindow::open(gpu, &loan.handle).map(Arc::new),
             Some(number) => {
                 let ring = links.given_by(line.rank(), number);
-                ring.map_err(Error::unsupported)?.open_window(gpu, loan)?
+                ring.map_err(|_| Unopened::Lacking)?.open_window(gpu, loan)
             }
         };
+        let window = window.map_err(|_| Unopened::OutOfReach)?;
         let address = window.address() + loan.offset;
         windows.push(window);
         Ok(address)
@@ -195,7 +194,10 @@ impl Own {
 
 /// Why kernels do not reach what a rank brings.
 pub(super) enum Unopened {
+    /// They cannot: that may be the machine's way.
     OutOfReach,
+    /// This rank has not got the memory that the two are to share, and may get other.
+    Lacking,
     Mismatch(Error),
 }
 

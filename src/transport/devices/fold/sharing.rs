@@ -110,7 +110,7 @@ impl Sharer {
         let note = |other: &Other| match (&self.failure, &self.standing) {
             (Some(error), _) | (None, Standing::Failed(error)) => note::failed(error),
             (None, Standing::Otherwise) => {
-                note::otherwise(&self.links, &other.peer.line, other.lent.as_ref())
+                note::otherwise(&self.links, &other.peer.line, other.lent.as_ref(), None)
             }
             (None, Standing::Together) => can(other),
         };
@@ -201,7 +201,7 @@ impl Sharer {
             };
             match self.own.open(&other.peer.line, note, &self.links, &mut windows) {
                 Ok(part) => parts.push(part),
-                Err(Unopened::OutOfReach) => self.standing = Standing::Otherwise,
+                Err(Unopened::OutOfReach | Unopened::Lacking) => self.standing = Standing::Otherwise,
                 Err(Unopened::Mismatch(error)) => {
                     self.failure.get_or_insert(error);
                 }
