@@ -257,6 +257,14 @@ pub const SOLOS: &[Solo] = &[
         expect: |ended| ended.check(true, &[]),
     },
     Solo {
+        name: "a_rank_that_has_lent_nothing_gives_up",
+        start: Start::RanksWithGpus(3),
+        environment: &[],
+        program: || with_world(a_rank_that_has_lent_nothing_gives_up),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
         name: "a_fold_of_all_that_is_given_up",
         start: Start::RanksWithGpus(2),
         environment: &[],
@@ -950,6 +958,42 @@ fn is_given_up(comm: &Communicator, is_folded: fn(&Communicator, u64) -> bool) -
         comm.barrier()?;
         let launches = summed(comm, LENGTH)?;
         assert!(is_folded(comm, launches), "{launches}");
+    }
+    still_works(comm)
+}
+
+fn a_rank_that_has_lent_nothing_gives_up(comm: &Communicator) -> Outcome {
+    let (stream, driver) = (stream(comm)?, Simulated::load()?);
+    let doomed = comm.duplicate()?.with_timeout(Some(Duration::from_secs(2)));
+    let mut buffer = DeviceBuffer::<f32>::zeros(&stream, LENGTH)?;
+    let gate = Gate::default();
+    stream.synchronize()?;
+    comm.barrier()?;
+    let request = match comm.rank() {
+        1 => {
+            driver.set("ipc_get:1=2");
+            // The leader does not answer, but it has nothing of this rank: nobody has to wait for it, and no memory is held.
+            let outcome = doomed.allreduce_in_place(&mut buffer, Op::Sum);
+            driver.set("");
+            assert_eq!(outcome.map_err(|error| error.kind()), Err(ErrorKind::Timeout));
+            None
+        }
+        rank => {
+            if rank == 0 {
+                // SAFETY: the gate lives until the stream was waited for.
+                unsafe { gate.stop(&stream) }?;
+            }
+            Some(doomed.iallreduce_in_place(buffer, Op::Sum))
+        }
+    };
+    let together = comm.barrier();
+    gate.open();
+    stream.synchronize()?;
+    together?;
+    if let Some(request) = request {
+        // Rank 1 has left.
+        let kind = request.wait().map(drop).map_err(|failed| failed.error().kind());
+        assert_eq!(kind, Err(ErrorKind::Timeout));
     }
     still_works(comm)
 }
