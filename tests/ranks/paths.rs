@@ -209,6 +209,14 @@ pub const SOLOS: &[Solo] = &[
         expect: |ended| ended.check(true, &[]),
     },
     Solo {
+        name: "a_copy_of_a_lent_buffer_that_is_given_up",
+        start: Start::RanksWithGpus(2),
+        environment: &[],
+        program: || with_world(a_copy_of_a_lent_buffer_that_is_given_up),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
         name: "memory_that_was_lent_is_closed_and_freed",
         start: Start::RanksWithGpus(2),
         environment: &[],
@@ -779,6 +787,33 @@ fn a_lent_buffer_that_nobody_wants(comm: &Communicator) -> Outcome {
         lent_message(comm, &stream, length)?;
     }
     message(comm, [0, 1], [Place::Device; 2])?;
+    still_works(comm)
+}
+
+/// Who gives a message up does not wait for the copy that its GPU has started; the sender has its buffer again afterwards.
+fn a_copy_of_a_lent_buffer_that_is_given_up(comm: &Communicator) -> Outcome {
+    const LONG: usize = 256 << 20;
+    let (stream, driver) = (stream(comm)?, Simulated::load()?);
+    message(comm, [0, 1], [Place::Device; 2])?;
+    let mut buffer = DeviceBuffer::<u8>::zeros(&stream, LONG)?;
+    stream.synchronize()?;
+    if comm.rank() == 0 {
+        comm.send(&buffer, 1, Tag(0))?;
+        comm.barrier()?;
+    } else {
+        let before = driver.count("copy");
+        let outcome = comm.scope(|scope| {
+            let receive = scope.irecv(&mut buffer, 0, Tag(0))?;
+            while driver.count("copy") == before {
+                assert!(!receive.is_done());
+            }
+            comm.send(&[0u8], 7, Tag(0))
+        });
+        expect_error(outcome, ErrorKind::InvalidArgument);
+        comm.barrier()?;
+    }
+    stream.synchronize()?;
+    lent_message(comm, &stream, LENGTH)?;
     still_works(comm)
 }
 

@@ -19,7 +19,6 @@ use super::receiving::Discarding;
 use super::ring::Ring;
 use super::segment::Word;
 use super::sending::Sending;
-use super::windows::Own;
 use crate::device::Lane;
 use crate::error::{Error, Result};
 use crate::path::Path;
@@ -111,7 +110,8 @@ pub(in super::super) struct Proposing {
     lane: Option<Arc<Lane>>,
     /// What was proposed, or why nothing.
     ring: Result<Arc<Ring>, String>,
-    window: Option<Own>,
+    /// Whether a window of the GPU is proposed too.
+    offers_window: bool,
     sent: Letter,
     /// Why the proposal could not be sent.
     failure: Option<Error>,
@@ -136,7 +136,7 @@ impl Proposing {
             waybill: *waybill,
             lane: body.lane.cloned(),
             ring,
-            window: None,
+            offers_window: false,
             sent: Letter::None,
             failure: None,
             answer: Letter::None,
@@ -156,9 +156,9 @@ impl Proposing {
             (Err(reason), _) => Note::Refused(reason.clone()),
             (Ok(_), _) if self.waybill.is_for_ipc == 0 => Note::Memory(String::new()),
             (Ok(_), None) => Note::Memory("the elements are on a host".to_owned()),
-            (Ok(ring), Some(lane)) => match offer(ring, lane) {
-                Ok(window) => {
-                    self.window = Some(window);
+            (Ok(ring), Some(lane)) => match offer(ring, lane, self.waybill.number) {
+                Ok(()) => {
+                    self.offers_window = true;
                     Note::Window(Path::PeerGpuIpc, String::new())
                 }
                 Err(error) => Note::Memory(error.message().to_string()),
@@ -177,26 +177,23 @@ impl Proposing {
 
     /// Does its part of what the receiver answers.
     fn agree(&mut self, ring: &Arc<Ring>, answer: Option<Note>) -> Result<Found, String> {
+        let is_window = matches!(answer, None | Some(Note::Window(..)));
+        if self.offers_window && !is_window {
+            ring.take_window_back(self.waybill.number);
+        }
         match answer {
+            // It may have the window open.
             None => Err(NO_ANSWER.to_owned()),
-            Some(Note::Refused(reason)) => {
-                self.window = None;
-                Err(reason)
-            }
+            Some(Note::Refused(reason)) => Err(reason),
             Some(Note::Memory(reason)) => {
-                self.window = None;
                 lock_pages(ring, self.lane.as_ref()).map(|()| Found::Pinned(reason))
             }
             Some(Note::Window(path, why_no_events)) => {
-                let mut events = match why_no_events.is_empty() {
+                let events = match why_no_events.is_empty() {
                     true => Ok(()),
                     false => Err(why_no_events),
                 };
-                if let Some(own) = self.window.take() {
-                    events = own.why_no_events().and(events);
-                    ring.keep_window(own);
-                }
-                Ok(Found::Ipc(path, events))
+                Ok(Found::Ipc(path, ring.why_no_own_events().and(events)))
             }
         }
     }
@@ -214,12 +211,10 @@ fn propose(line: &Line, links: &Links, waybill: &Waybill) -> Result<Arc<Ring>, S
     Ring::give(waybill.address, waybill.number)
 }
 
-/// Makes a window and says in the memory how to open it.
-fn offer(ring: &Ring, lane: &Lane) -> Result<Own> {
-    let mut own = Own::new(lane.gpu())?;
+/// Offers the receiver a window, which it proves by a number.
+fn offer(ring: &Ring, lane: &Lane, handshake: u64) -> Result<()> {
     let secret = RandomState::new().build_hasher().finish();
-    ring.segment().offer(&own.offer(secret)?);
-    Ok(own)
+    ring.offer_window(lane.gpu(), handshake, secret)
 }
 
 fn lock_pages(ring: &Ring, lane: Option<&Arc<Lane>>) -> Result<(), String> {
@@ -279,7 +274,7 @@ impl Steps for Proposing {
             waybill: self.waybill,
             lane: self.lane.clone(),
             ring: self.ring.clone(),
-            window: self.window.take(),
+            offers_window: self.offers_window,
             sent: self.sent.take(),
             failure: self.failure.take(),
             answer: self.answer.take(),
@@ -298,8 +293,6 @@ impl Drop for Proposing {
         {
             ring.say(self.waybill.number, Word::GivenUp);
         }
-        // The receiver may have it open, and nobody will know when it has closed it.
-        std::mem::forget(self.window.take());
     }
 }
 

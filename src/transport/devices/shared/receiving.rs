@@ -137,6 +137,13 @@ impl Receiving {
         });
         self.ring.release(slot, until);
     }
+
+    /// Leaves the slot of a lent buffer to be handed back when the copy from there is over.
+    fn leave_borrowed(&mut self) -> Option<usize> {
+        let (slot, mark, window) = self.borrowed.take()?;
+        self.ring.release_behind(slot, mark, window);
+        Some(slot)
+    }
 }
 
 impl Steps for Receiving {
@@ -172,15 +179,15 @@ impl Steps for Receiving {
     }
 
     fn abandon(&mut self, _inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
-        if let Some((slot, mark, window)) = self.borrowed.take() {
-            mark.wait();
-            drop(window);
-            self.ring.release(slot, None);
-        }
+        self.leave_borrowed();
         Vec::new()
     }
 
     fn rest(&mut self) -> Option<Box<dyn Steps>> {
+        if let Some(slot) = self.leave_borrowed() {
+            let (line, ring) = (self.line.clone(), Arc::clone(&self.ring));
+            return Some(Box::new(Returning { line, ring, slot }));
+        }
         (!self.is_over).then(|| -> Box<dyn Steps> {
             let left = self.elements.bytes - self.received;
             let (line, ring) = (self.line.clone(), Arc::clone(&self.ring));
@@ -192,6 +199,27 @@ impl Steps for Receiving {
 #[cold]
 fn not_of_this_message() -> Error {
     Error::new(ErrorKind::Mismatch, "a piece that is not of this message")
+}
+
+/// A message that nobody wants any more, whose lent elements a GPU still copies: its sender waits for them.
+struct Returning {
+    line: Line,
+    ring: Arc<Ring>,
+    slot: usize,
+}
+
+impl Steps for Returning {
+    fn advance(&mut self, _inner: &dyn Transport) -> Poll<Result<Delivery>> {
+        self.ring.tidy();
+        match self.ring.is_waited_for(self.slot) {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(self.line.delivery(0))),
+        }
+    }
+
+    fn abandon(&mut self, _inner: &dyn Transport) -> Vec<(Ticket, Memory)> {
+        Vec::new()
+    }
 }
 
 /// A message that nobody wants any more: its pieces must not be in the way of others.

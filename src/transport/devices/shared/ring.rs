@@ -26,8 +26,11 @@ enum Slot {
     Nothing,
     /// A message uses it.
     InUse,
-    /// A GPU still uses it up to here, and nothing else.
-    Until(Mark),
+    /// A GPU still uses it up to here, and nothing else; what it copies from, if that is to be closed afterwards.
+    Until {
+        mark: Mark,
+        _window: Option<Arc<OpenWindow>>,
+    },
     /// A GPU still copies from a window of a lent buffer, up to here.
     Copying {
         until: Arc<SharedEvent>,
@@ -41,7 +44,7 @@ impl Slot {
     fn is_passed(&self) -> bool {
         match self {
             Slot::Nothing | Slot::InUse => false,
-            Slot::Until(mark) => mark.is_over().unwrap_or(true),
+            Slot::Until { mark, .. } => mark.is_over().unwrap_or(true),
             Slot::Copying { until, .. } => until.is_over().unwrap_or(true),
         }
     }
@@ -68,8 +71,9 @@ impl Ring {
 
     /// The memory that was given with a number.
     pub(in super::super) fn take_given(listener: &Listener, number: u64) -> Result<Arc<Ring>, String> {
-        let segment = listener.take(number).and_then(|file| Segment::open(&file));
-        let segment = segment.map_err(|error| format!("the receiver cannot get shared memory: {error}"))?;
+        let file = listener.take(number).map_err(|error| error.to_string());
+        let segment = file.and_then(|file| Segment::open(&file));
+        let segment = segment.map_err(|reason| format!("the receiver cannot get shared memory: {reason}"))?;
         Ok(Arc::new(Ring::new(segment, End::Receiver)))
     }
 
@@ -124,8 +128,22 @@ impl Ring {
     /// Whether GPUs are done with all of it that no message uses, at the other end too.
     pub(in super::super) fn is_quiet(&self) -> bool {
         self.free_passed();
-        let is_waited_for = |slot: &Slot| matches!(slot, Slot::Until(_) | Slot::Copying { .. });
-        !self.slots().iter().any(is_waited_for) && self.is_copied()
+        let are_passed = {
+            let slots = self.slots();
+            let mut slots = slots.iter().enumerate();
+            slots.all(|(number, slot)| match slot {
+                // The receiver copies what a message has left there that is over at this end.
+                Slot::Nothing => self.end == End::Receiver || !self.segment.is_taken(number),
+                Slot::InUse => true,
+                Slot::Until { .. } | Slot::Copying { .. } => false,
+            })
+        };
+        are_passed && self.is_copied()
+    }
+
+    /// Whether a GPU of this end is still at a slot that no message uses.
+    pub(super) fn is_waited_for(&self, number: usize) -> bool {
+        matches!(self.slots()[number], Slot::Until { .. } | Slot::Copying { .. })
     }
 
     fn free(&self, number: usize, slot: &mut Slot) {
@@ -195,9 +213,17 @@ impl Ring {
     pub(super) fn release(&self, number: usize, until: Option<Mark>) {
         let slot = &mut self.slots()[number];
         match until {
-            Some(mark) => *slot = Slot::Until(mark),
+            Some(mark) => *slot = Slot::Until { mark, _window: None },
             None => self.free(number, slot),
         }
+    }
+
+    /// Frees the slot of a lent buffer when a GPU has copied from its window, which is closed before.
+    pub(super) fn release_behind(&self, number: usize, mark: Mark, window: Arc<OpenWindow>) {
+        self.slots()[number] = Slot::Until {
+            mark,
+            _window: Some(window),
+        };
     }
 }
 
@@ -207,9 +233,35 @@ impl Drop for Ring {
         for slot in self.slots().iter() {
             match slot {
                 Slot::Nothing | Slot::InUse => {}
-                Slot::Until(mark) => mark.wait(),
+                Slot::Until { mark, .. } => mark.wait(),
                 Slot::Copying { until, .. } => until.wait(),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_waits_for_what_the_receiver_copies_from() {
+        let (segment, file) = Segment::create().unwrap();
+        let ours = Ring::new(segment, End::Sender);
+        let theirs = Ring::new(Segment::open(&file).unwrap(), End::Receiver);
+        let piece = Piece {
+            number: 7,
+            first: 0,
+            bytes: 5,
+            content: Content::Bytes,
+        };
+        let slot = ours.claim().unwrap();
+        ours.publish(slot, piece);
+        // Nobody may ever want it.
+        assert!(ours.is_quiet());
+        assert_eq!(theirs.take(7), Some((slot, piece)));
+        assert!(!ours.is_quiet() && theirs.is_quiet());
+        theirs.release(slot, None);
+        assert!(ours.is_quiet());
     }
 }

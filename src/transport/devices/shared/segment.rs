@@ -9,10 +9,12 @@ use std::sync::{Mutex, PoisonError};
 
 use bytemuck::{Pod, Zeroable};
 use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::device::cuda::{Gpu, Handle, PageLock};
 use crate::error::Result;
+use crate::fingerprint::fingerprint;
 use crate::transport::WINDOW;
 use crate::transport::pieces::SHARED_PIECE_BYTES;
 
@@ -40,9 +42,14 @@ unsafe impl Sync for Segment {}
 /// How many windows the sender can ask the receiver to close at the same time.
 const CLOSINGS: usize = 16;
 
+/// One more whenever what is in the memory, or what the words in it mean, is another.
+const LAYOUT: u8 = 1;
+
 /// The words in front of the slots. New memory is all zeros.
 #[repr(C)]
 struct Head {
+    /// See [`layout`]. It stays in front.
+    layout: AtomicU64,
     /// Of which handshake the sender says what.
     sender: AtomicU64,
     /// How often the sender has asked the receiver to close a window.
@@ -54,6 +61,17 @@ struct Head {
 }
 
 const _: () = assert!(size_of::<Head>() <= HEAD_BYTES);
+
+/// Why memory is refused.
+const OTHER_LAYOUT: &str = "another build of the library has made it";
+
+/// What builds of the library have in common that take the memory for the same.
+fn layout() -> u64 {
+    let version = env!("CARGO_PKG_VERSION").bytes();
+    let sizes = [BYTES, size_of::<Head>(), size_of::<Words>()];
+    let sizes = sizes.into_iter().flat_map(usize::to_ne_bytes);
+    fingerprint(version.chain([LAYOUT]).chain(sizes)) as u64
+}
 
 /// The sender's window with as many slots as the segment.
 #[repr(C)]
@@ -173,14 +191,27 @@ impl Segment {
         rustix::fs::ftruncate(&file, BYTES as u64)?;
         // Nobody can take the memory away under the other.
         rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        Ok((Segment::map(&file)?, file))
+        let segment = Segment::map(&file)?;
+        segment.head().layout.store(layout(), Ordering::Release);
+        Ok((segment, file))
     }
 
-    /// The memory that another process has created.
-    pub(super) fn open(file: &impl AsFd) -> rustix::io::Result<Segment> {
+    /// The memory that another process has created, or why it cannot be used.
+    pub(super) fn open(file: &impl AsFd) -> Result<Segment, String> {
+        let segment = Segment::open_sealed(file).map_err(|error| match error {
+            Errno::INVAL => OTHER_LAYOUT.to_owned(),
+            error => error.to_string(),
+        })?;
+        match segment.head().layout.load(Ordering::Acquire) == layout() {
+            true => Ok(segment),
+            false => Err(OTHER_LAYOUT.to_owned()),
+        }
+    }
+
+    fn open_sealed(file: &impl AsFd) -> rustix::io::Result<Segment> {
         let is_sealed = rustix::fs::fcntl_get_seals(file)?.contains(SealFlags::SHRINK);
         if !is_sealed || rustix::fs::fstat(file)?.st_size != BYTES as i64 {
-            return Err(rustix::io::Errno::INVAL);
+            return Err(Errno::INVAL);
         }
         Segment::map(file)
     }
@@ -199,7 +230,7 @@ impl Segment {
         }?;
         Ok(Segment {
             lock: Mutex::new(None),
-            pointer: NonNull::new(mapped.cast()).ok_or(rustix::io::Errno::NOMEM)?,
+            pointer: NonNull::new(mapped.cast()).ok_or(Errno::NOMEM)?,
         })
     }
 
@@ -328,6 +359,11 @@ impl Segment {
     /// Whether the receiver's GPU copies what was lent in a slot, up to the slot's event.
     pub(super) fn is_copying(&self, slot: usize) -> bool {
         self.head().slots[slot].turn.load(Ordering::Acquire) == turn::COPYING
+    }
+
+    /// Whether the receiver has taken what is in a slot, and has not handed it back.
+    pub(super) fn is_taken(&self, slot: usize) -> bool {
+        self.head().slots[slot].turn.load(Ordering::Acquire) == turn::TAKEN
     }
 
     /// Whether the receiver is done with a slot.
@@ -535,5 +571,18 @@ mod tests {
         assert!(Segment::open(&file).is_err());
         let (_segment, file) = Segment::create().unwrap();
         assert!(rustix::fs::ftruncate(&file, 4096).is_err());
+    }
+
+    #[test]
+    fn memory_of_another_build_is_refused() {
+        let (ours, file) = Segment::create().unwrap();
+        assert!(Segment::open(&file).is_ok());
+        // Every build looks there.
+        assert_eq!(std::mem::offset_of!(Head, layout), 0);
+        for layout in [0, layout() ^ 1] {
+            ours.head().layout.store(layout, Ordering::Release);
+            let reason = Segment::open(&file).map(drop).unwrap_err();
+            assert_eq!(reason, "another build of the library has made it");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Whoever is to get it listens at an address in the kernel's own name space, which nothing is left of afterwards.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -18,12 +18,23 @@ use rustix::net::{
 /// As many as the system allows.
 const BACKLOG: i32 = 4096;
 
+/// How many connections are kept on which nothing has come yet: more than processes of a node are at that point at once.
+const MOST_SILENT: usize = 128;
+
 /// Where a process of this user gets memory.
 pub(in super::super) struct Listener {
     socket: OwnedFd,
     pub(in super::super) address: u64,
-    /// What has come, by the number that came with it.
-    arrived: Mutex<HashMap<u64, OwnedFd>>,
+    arrivals: Mutex<Arrivals>,
+}
+
+/// Who has come.
+#[derive(Default)]
+struct Arrivals {
+    /// Memory, by the number that came with it.
+    files: HashMap<u64, OwnedFd>,
+    /// Connections whose other end has not written yet, the latest last.
+    silent: VecDeque<OwnedFd>,
 }
 
 fn name(address: u64) -> Result<SocketAddrUnix> {
@@ -45,24 +56,43 @@ impl Listener {
         Ok(Listener {
             socket,
             address,
-            arrived: Mutex::default(),
+            arrivals: Mutex::default(),
         })
     }
 
     /// What was given with this number before the call.
     pub(super) fn take(&self, number: u64) -> Result<OwnedFd> {
-        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in std::mem::take(&mut arrivals.silent) {
+            arrivals.look_at(connection);
+        }
         loop {
-            if let Some(file) = arrived.remove(&number) {
+            if let Some(file) = arrivals.files.remove(&number) {
                 return Ok(file);
             }
             let connection = rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC)?;
             let user = rustix::net::sockopt::socket_peercred(&connection)?.uid;
-            if user == rustix::process::geteuid()
-                && let Ok(Some((number, file))) = receive(&connection)
-            {
-                arrived.insert(number, file);
+            if user == rustix::process::geteuid() {
+                arrivals.look_at(connection);
             }
+        }
+    }
+}
+
+impl Arrivals {
+    /// Takes what has come on a connection, or keeps it if something may still come.
+    fn look_at(&mut self, connection: OwnedFd) {
+        match receive(&connection) {
+            Ok(Some((number, file))) => drop(self.files.insert(number, file)),
+            // Another process is between its two calls, and must not be cut off.
+            Err(Errno::AGAIN) => {
+                if self.silent.len() == MOST_SILENT {
+                    self.silent.pop_front();
+                }
+                self.silent.push_back(connection);
+            }
+            // The other end has gone, or writes something else.
+            _ => {}
         }
     }
 }
@@ -88,8 +118,16 @@ fn receive(connection: &OwnedFd) -> Result<Option<(u64, OwnedFd)>> {
 
 /// Gives a process that listens at an address memory, which is there when this call ends.
 pub(super) fn give(address: u64, number: u64, file: &impl AsFd) -> Result<()> {
+    hand_over(&connect(address)?, number, file)
+}
+
+fn connect(address: u64) -> Result<OwnedFd> {
     let socket = socket()?;
     rustix::net::connect(&socket, &name(address)?)?;
+    Ok(socket)
+}
+
+fn hand_over(connection: &OwnedFd, number: u64, file: &impl AsFd) -> Result<()> {
     let files = [file.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -98,7 +136,7 @@ pub(super) fn give(address: u64, number: u64, file: &impl AsFd) -> Result<()> {
     }
     let number = number.to_ne_bytes();
     let sent = rustix::net::sendmsg(
-        &socket,
+        connection,
         &[IoSlice::new(&number)],
         &mut control,
         SendFlags::NOSIGNAL,
@@ -125,6 +163,37 @@ mod tests {
             assert!(Segment::open(&listener.take(number).unwrap()).is_ok());
         }
         assert_eq!(listener.take(3).unwrap_err(), Errno::AGAIN);
+    }
+
+    #[test]
+    fn who_has_not_written_yet_is_looked_at_again() {
+        let listener = Listener::new().unwrap();
+        let [slow, gone] = [(); 2].map(|()| connect(listener.address).unwrap());
+        let silent = || listener.arrivals.lock().unwrap().silent.len();
+        assert_eq!(listener.take(3).unwrap_err(), Errno::AGAIN);
+        assert_eq!(silent(), 2);
+        drop(gone);
+        assert_eq!(listener.take(3).unwrap_err(), Errno::AGAIN);
+        assert_eq!(silent(), 1);
+        let (_segment, file) = Segment::create().unwrap();
+        hand_over(&slow, 3, &file).unwrap();
+        assert!(Segment::open(&listener.take(3).unwrap()).is_ok());
+        assert_eq!(silent(), 0);
+    }
+
+    #[test]
+    fn few_are_kept_who_never_write() {
+        let listener = Listener::new().unwrap();
+        let mut connections = Vec::new();
+        for _ in 0..=MOST_SILENT {
+            connections.push(connect(listener.address).unwrap());
+            assert_eq!(listener.take(3).unwrap_err(), Errno::AGAIN);
+        }
+        let (_segment, file) = Segment::create().unwrap();
+        // The earliest is closed.
+        assert_eq!(hand_over(&connections[0], 3, &file), Err(Errno::PIPE));
+        hand_over(&connections[1], 3, &file).unwrap();
+        assert!(listener.take(3).is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ring::Ring;
 use super::segment::{Loan, Offer, SLOTS};
@@ -20,28 +20,49 @@ use crate::transport::pieces::SHARED_PIECE_BYTES;
 /// The bytes of a window with as many slots as a segment.
 const WINDOW_BYTES: usize = SLOTS * SHARED_PIECE_BYTES;
 
-/// How many windows of this process its peers have open, and may have: 1 GiB of them.
-static KEPT_WINDOWS: AtomicUsize = AtomicUsize::new(0);
+/// How many windows this process has for its peers, and may have: 1 GiB of them.
+static WINDOWS: AtomicUsize = AtomicUsize::new(0);
 const MOST_WINDOWS: usize = 64;
 
-/// Whether the process may have another window; an error otherwise.
-fn check_windows() -> Result<()> {
-    match KEPT_WINDOWS.load(Ordering::Relaxed) < MOST_WINDOWS {
-        true => Ok(()),
-        false => Err(Error::unsupported(format!(
-            "the process has {MOST_WINDOWS} windows for its peers"
-        ))),
+/// One of these windows. What is kept to the end of the process counts for ever.
+struct Counted;
+
+impl Counted {
+    fn new() -> Result<Counted> {
+        let one_more = |count| (count < MOST_WINDOWS).then_some(count + 1);
+        match WINDOWS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+            Ok(_) => Ok(Counted),
+            Err(_) => Err(Error::unsupported(format!(
+                "the process has {MOST_WINDOWS} windows for its peers"
+            ))),
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        WINDOWS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// How many windows of lent buffers a receiver keeps open for one sender.
 const MOST_OPEN: usize = 64;
 
+/// Windows that no other process has open, for the next handshakes: the driver may wait for GPUs where it gets memory back,
+/// which must not be while messages are driven.
+static IDLE: Mutex<Vec<Own>> = Mutex::new(Vec::new());
+
+fn idle() -> MutexGuard<'static, Vec<Own>> {
+    // Each change is one insertion or removal.
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The windows of one end of shared memory.
 #[derive(Default)]
 pub(super) struct Windows {
-    /// What a sender has. Kept to the end of the process: nobody knows when the other end has closed it.
-    own: OnceLock<ManuallyDrop<Own>>,
+    /// What a sender has offered, and in which handshake last. Where the other end may have it open it is kept to the end
+    /// of the process: nobody knows when that has closed it. So it is offered again in a later handshake.
+    own: Mutex<Option<(ManuallyDrop<Own>, u64)>>,
     /// The same as a receiver has it open.
     views: Mutex<Vec<View>>,
     /// Windows of lent buffers that this end has open, the latest used last.
@@ -51,23 +72,34 @@ pub(super) struct Windows {
 }
 
 /// Memory of the sender's GPU with as many slots as a segment, and an event for each; or why there is none.
-pub(super) struct Own {
+struct Own {
     window: Window,
     events: Result<[SharedEvent; SLOTS], String>,
+    _counted: Counted,
 }
 
 impl Own {
-    pub(super) fn new(gpu: &'static Gpu) -> Result<Own> {
-        check_windows()?;
+    /// One of this GPU that is idle, or a new one.
+    fn take(gpu: &'static Gpu) -> Result<Own> {
+        let mut idle = idle();
+        let known = idle.iter().position(|own| std::ptr::eq(own.window.gpu(), gpu));
+        let known = known.map(|at| idle.swap_remove(at));
+        drop(idle);
+        known.map_or_else(|| Own::new(gpu), Ok)
+    }
+
+    fn new(gpu: &'static Gpu) -> Result<Own> {
+        let counted = Counted::new()?;
         let made = || -> Result<Vec<SharedEvent>> { (0..SLOTS).map(|_| SharedEvent::new(gpu)).collect() };
         Ok(Own {
             window: Window::new(gpu, WINDOW_BYTES)?,
             events: all(made()),
+            _counted: counted,
         })
     }
 
     /// What the receiver is told of it. The window begins with the secret.
-    pub(super) fn offer(&mut self, secret: u64) -> Result<Offer> {
+    fn offer(&mut self, secret: u64) -> Result<Offer> {
         let gpu = self.window.gpu();
         let handle = self.window.handle()?;
         let exported = self.events.as_ref().ok().map(|events| {
@@ -81,7 +113,7 @@ impl Own {
                 None
             }
         };
-        // SAFETY: the window is longer, and nobody else knows it.
+        // SAFETY: the window is longer, and no message uses it before the other end has agreed to an offer of it.
         unsafe { gpu.write_now(self.window.address(), secret) }?;
         Ok(Offer {
             handle,
@@ -89,11 +121,6 @@ impl Own {
             events,
             secret,
         })
-    }
-
-    /// Why there are no events, if there are none.
-    pub(super) fn why_no_events(&self) -> Result<(), String> {
-        self.events.as_ref().map(drop).map_err(String::clone)
     }
 }
 
@@ -141,6 +168,11 @@ impl View {
 }
 
 impl Windows {
+    fn own(&self) -> MutexGuard<'_, Option<(ManuallyDrop<Own>, u64)>> {
+        // Each change is one assignment.
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn views(&self) -> MutexGuard<'_, Vec<View>> {
         // Each change is one.
         self.views.lock().unwrap_or_else(PoisonError::into_inner)
@@ -153,10 +185,39 @@ impl Windows {
 }
 
 impl Ring {
-    /// Keeps the window that the receiver has open.
-    pub(super) fn keep_window(&self, own: Own) {
-        KEPT_WINDOWS.fetch_add(1, Ordering::Relaxed);
-        let _ = self.windows.own.set(ManuallyDrop::new(own));
+    /// Says in the memory how to open a window of the sender's GPU: that of an earlier handshake, if there is one.
+    pub(super) fn offer_window(&self, gpu: &'static Gpu, handshake: u64, secret: u64) -> Result<()> {
+        let mut kept = self.windows.own();
+        let offer = match &mut *kept {
+            Some((own, latest)) => {
+                *latest = handshake;
+                own.offer(secret)
+            }
+            None => {
+                let mut own = Own::take(gpu)?;
+                let offer = own.offer(secret)?;
+                *kept = Some((ManuallyDrop::new(own), handshake));
+                Ok(offer)
+            }
+        }?;
+        self.segment().offer(&offer);
+        Ok(())
+    }
+
+    /// Takes back the window that was offered in a handshake, which the receiver says it has not open.
+    pub(super) fn take_window_back(&self, handshake: u64) {
+        let mut kept = self.windows.own();
+        if let Some((own, _)) = kept.take_if(|(_, latest)| *latest == handshake) {
+            idle().push(ManuallyDrop::into_inner(own));
+        }
+    }
+
+    /// Why the sender has no events, if it has none.
+    pub(super) fn why_no_own_events(&self) -> Result<(), String> {
+        match &*self.windows.own() {
+            Some((own, _)) => own.events.as_ref().map(drop).map_err(String::clone),
+            None => Ok(()),
+        }
     }
 
     /// Along which path a GPU of the receiver's has the sender's window, which is opened if it was not tried.
@@ -192,7 +253,7 @@ impl Ring {
 
     /// The address of the sender's window for a GPU of this end.
     pub(super) fn window_of(&self, gpu: &'static Gpu) -> Result<usize> {
-        if let Some(own) = self.windows.own.get() {
+        if let Some((own, _)) = &*self.windows.own() {
             return Ok(own.window.address());
         }
         let views = self.windows.views();
@@ -224,14 +285,16 @@ impl Ring {
 
     /// Has a lane of the sender's wait for the copy of which the receiver has told in a slot.
     pub(super) fn follow(&self, slot: usize, lane: &Lane) {
-        if let Some(Ok(events)) = self.windows.own.get().map(|own| &own.events) {
+        if let Some((own, _)) = &*self.windows.own()
+            && let Ok(events) = &own.events
+        {
             events[slot].hold(lane);
         }
     }
 
     /// Whether the receiver's GPU has done all copies of which it has told, or has failed.
     pub(super) fn is_copied(&self) -> bool {
-        match self.windows.own.get().map(|own| &own.events) {
+        match self.windows.own().as_ref().map(|(own, _)| &own.events) {
             Some(Ok(events)) => events.iter().all(|event| event.is_over().unwrap_or(true)),
             _ => true,
         }
@@ -285,5 +348,21 @@ impl Borrower for Ring {
 
     fn is_closing(&self, window: u64) -> bool {
         self.segment().is_closing(window)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_counts_until_it_is_freed() {
+        let mut counted: Vec<Counted> = (0..MOST_WINDOWS).map(|_| Counted::new().unwrap()).collect();
+        assert!(Counted::new().is_err());
+        counted.pop();
+        let forgotten = ManuallyDrop::new(Counted::new().unwrap());
+        assert!(Counted::new().is_err());
+        drop(ManuallyDrop::into_inner(forgotten));
+        assert!(Counted::new().is_ok());
     }
 }
