@@ -171,14 +171,22 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    fn of(own: Whereabouts, peers: impl Iterator<Item = Whereabouts>) -> Reach {
+    fn of(own: Whereabouts, peers: impl Iterator<Item = Whereabouts> + Clone) -> Reach {
         let (mut is_anybody, mut is_everybody) = (own.gpu != 0, own.gpu != 0);
         let (mut is_one_gpu, mut are_neighbours) = (true, own.neighbours != 0);
-        for peer in peers {
+        let mut must_be_apart = own.neighbours & Whereabouts::APART != 0;
+        for peer in peers.clone() {
             is_one_gpu &= peer.gpu == own.gpu;
             are_neighbours &= peer.neighbours == own.neighbours;
+            must_be_apart |= peer.neighbours & Whereabouts::APART != 0;
             is_anybody |= peer.gpu != 0;
             is_everybody &= peer.gpu != 0;
+        }
+        if must_be_apart && is_everybody {
+            let mut gpus: Vec<u16> = peers.map(|peer| peer.gpu).chain([own.gpu]).collect();
+            gpus.sort_unstable();
+            is_one_gpu = false;
+            are_neighbours &= gpus.windows(2).all(|pair| pair[0] != pair[1]);
         }
         match is_everybody {
             true if is_one_gpu => Reach::OneGpu,
@@ -663,6 +671,14 @@ mod tests {
         assert_eq!(of(&[(7, 3), (8, 3), (7, 3)]), Reach::Neighbours);
         assert_eq!(of(&[(7, 3), (7, 3)]), Reach::OneGpu);
         assert_eq!(of(&[(7, 1), (7, 0)]), Reach::OneGpu);
+        // Ranks of one GPU may not reach each other.
+        let apart = 3 | Whereabouts::APART;
+        assert_eq!(of(&[(7, apart), (8, apart), (9, apart)]), Reach::Neighbours);
+        assert_eq!(of(&[(7, apart), (8, apart), (8, apart)]), Reach::Apart);
+        assert_eq!(of(&[(7, apart), (7, apart)]), Reach::Apart);
+        for ranks in [[(7, apart), (7, 3)], [(7, 3), (7, apart)]] {
+            assert_eq!(of(&ranks), Reach::Apart);
+        }
     }
 
     #[test]

@@ -56,6 +56,9 @@ pub(crate) struct Whereabouts {
 }
 
 impl Whereabouts {
+    /// In `neighbours`, where kernels may reach the elements from other GPUs only: the program has ruled the rest out.
+    pub(crate) const APART: u16 = 1 << 15;
+
     pub(crate) const NOWHERE: Whereabouts = Whereabouts {
         gpu: 0,
         neighbours: 0,

@@ -72,7 +72,7 @@ fn assert_kernels(comm: &Communicator, [own, of_all]: [usize; 2], copied: usize,
     assert!(!is_near || counts.waits <= 2 * ranks as u64, "{counts:?}");
 }
 
-fn nothing_moves_but_by_a_kernel_of_each(comm: &Communicator) -> Outcome {
+pub fn nothing_moves_but_by_a_kernel_of_each(comm: &Communicator) -> Outcome {
     let stream = stream(comm)?;
     let (rank, size) = (comm.rank(), comm.size());
     for length in [SHORT, LONG] {

@@ -13,6 +13,7 @@ use super::common::still_works;
 use super::copies::expected_path;
 use super::device::Gate;
 use super::lifecycle::{rank_by_launcher, with_world};
+use super::neighbours::nothing_moves_but_by_a_kernel_of_each;
 use super::simulated::Simulated;
 use crate::harness::{Failure, NO_PEERS, Outcome, Solo, Start, expect_error, expect_text};
 use crate::oracle::{assert_same, vector};
@@ -161,6 +162,14 @@ pub const SOLOS: &[Solo] = &[
         start: Start::RanksWithGpus(2),
         environment: &[NO_PEERS, ("WARPCOMM_PATHS", "peer-gpu-ipc")],
         program: || with_world(ipc_that_is_forced_and_cannot_be_used),
+        release: None,
+        expect: |ended| ended.check(true, &[]),
+    },
+    Solo {
+        name: "folds_where_ipc_between_gpus_is_all_there_is",
+        start: Start::RanksWithGpus(2),
+        environment: &[("WARPCOMM_PATHS", "peer-gpu-ipc")],
+        program: || with_world(nothing_moves_but_by_a_kernel_of_each),
         release: None,
         expect: |ended| ended.check(true, &[]),
     },

@@ -303,11 +303,11 @@ impl Links {
         let is_here = |memory: &DeviceMemory<'_>| std::ptr::eq(memory.lane.gpu(), gpu);
         let is_lendable = |memory: &DeviceMemory<'_>| is_lendable(memory.address, memory.bytes);
         let are_lendable = elements.iter().all(is_lendable);
-        let path = match share_a_process {
-            true => Path::SameProcess,
-            false => Path::SameGpuIpc,
+        let is_allowed = match share_a_process {
+            true => self.allows(Path::SameProcess),
+            false => self.allows_ipc(),
         };
-        let is_out_of_reach = !self.allows(path)
+        let is_out_of_reach = !is_allowed
             || self.are_apart(group)
             || !elements.iter().all(is_here)
             || !(share_a_process || are_lendable);
@@ -333,9 +333,10 @@ impl Links {
         };
         place.map_or(Whereabouts::NOWHERE, |(node, [a, b])| Whereabouts {
             gpu: key(&[node, a, b]),
-            neighbours: match self.allows(Path::PeerGpuIpc) {
-                true => key(&[node]),
-                false => 0,
+            neighbours: match (self.allows(Path::PeerGpuIpc), self.allows(Path::SameGpuIpc)) {
+                (false, _) => 0,
+                (true, true) => (key(&[node]) & !Whereabouts::APART).max(1),
+                (true, false) => key(&[node]) | Whereabouts::APART,
             },
         })
     }
