@@ -1,23 +1,17 @@
-//! What only buffers on GPUs can do: views of one allocation, several GPUs, foreign memory, work that is still
-//! under way.
+//! What only buffers on GPUs can do: views of one allocation, several GPUs, work that is still under way.
 
 use std::ffi::c_void;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use warpcomm::cudarc::driver::{
-    CudaContext, CudaSlice, CudaStream, DevicePtr, DevicePtrMut, DeviceSlice, result, sys,
-};
-use warpcomm::{
-    Communicator, Config, DeviceBuffer, Dtype, ErrorKind, Fault, FaultAction, MemoryKind, Op, RawSlice, Tag,
-    pinned_usage, release_device,
-};
+use warpcomm::cudarc::driver::{CudaContext, CudaStream, result};
+use warpcomm::{Communicator, Config, ErrorKind, Fault, FaultAction, Op, Tag, pinned_usage};
 
 use super::common::{next, others, previous, still_works};
 use super::large::{GIBI_OF_ELEMENTS, GIBIBYTES, is_zero, mark, marks};
 use super::ops::Small;
-use crate::harness::{Failure, Outcome, expect_error, expect_text};
+use crate::harness::{Failure, Outcome, expect_error};
 use crate::oracle::{assert_same, folded, vector, vectors};
 
 cases! {
@@ -39,25 +33,17 @@ cases! {
     a_collective_in_use_holds_up_no_other: 2..=4;
     a_buffer_that_is_written_before_and_after: 2..=3;
     a_piece_that_cannot_be_sent: 1..=1, threads;
-    device_memory_of_others: 1..=3;
-    managed_memory: 1..=3;
-    pinned_memory_of_others: 1..=3;
-    memory_that_the_driver_does_not_know: 1..=3;
-    pointers_that_are_refused: 1..=1;
     between_two_groups: 2..=4;
     a_message_of_two_gibibytes: 2..=2;
     a_message_of_a_gibi_of_elements: 2..=2;
     two_gibibytes_beside_another_rank: 3..=3, mpi;
     a_gibi_of_elements_beside_another_rank: 3..=3, mpi;
-    a_buffer_of_the_library_is_used_again: 1..=3;
-    a_new_buffer_in_another_stream: 1..=3;
-    buffers_of_the_library: 1..=3;
     nothing_is_in_use_afterwards: 1..=4;
 }
 
-const LENGTHS: [usize; 4] = [1, 60, 1003, 6001];
+pub const LENGTHS: [usize; 4] = [1, 60, 1003, 6001];
 
-fn stream(comm: &Communicator) -> Result<Arc<CudaStream>, Failure> {
+pub fn stream(comm: &Communicator) -> Result<Arc<CudaStream>, Failure> {
     Ok(comm.device()?.new_stream()?)
 }
 
@@ -201,90 +187,6 @@ impl Gate {
     }
 }
 
-fn a_buffer_of_the_library_is_used_again(comm: &Communicator) -> Outcome {
-    // One rank after the other: memory that goes back to the driver meanwhile would wait for the gate.
-    for turn in 0..comm.size() {
-        if comm.rank() == turn {
-            release_device();
-            memory_is_used_again(comm)?;
-        }
-        comm.barrier()?;
-    }
-    Ok(())
-}
-
-fn memory_is_used_again(comm: &Communicator) -> Outcome {
-    const LENGTH: usize = 21 << 20;
-    let (first, second) = (stream(comm)?, stream(comm)?);
-    let earlier = DeviceBuffer::<u8>::zeros(&first, LENGTH)?;
-    let gate = Gate::default();
-    // SAFETY: the gate lives until the stream was waited for.
-    unsafe { gate.stop(&first) }?;
-    let address = earlier.device_ptr(&first).0;
-    // SAFETY: the buffer has as many bytes.
-    unsafe { result::memset_d8_async(address, 7, LENGTH, first.cu_stream()) }?;
-    drop(earlier);
-    let later = DeviceBuffer::<u8>::zeros(&second, LENGTH)?;
-    let is_same = later.device_ptr(&second).0 == address;
-    gate.open();
-    first.synchronize()?;
-    assert!(is_same);
-    assert!(later.to_vec()? == vec![0; LENGTH]);
-    Ok(())
-}
-
-fn a_new_buffer_in_another_stream(comm: &Communicator) -> Outcome {
-    const LENGTH: usize = 1000;
-    let (first, second) = (stream(comm)?, stream(comm)?);
-    let gate = Gate::default();
-    // SAFETY: the gate lives until the stream was waited for.
-    unsafe { gate.stop(&first) }?;
-    let mut buffer = DeviceBuffer::<u8>::zeros(&first, LENGTH)?;
-    // Behind the zeros, though they are in a stream that waits.
-    second.memcpy_htod(&[9; LENGTH], &mut buffer)?;
-    gate.open();
-    first.synchronize()?;
-    second.synchronize()?;
-    assert_eq!(buffer.to_vec()?, [9; LENGTH]);
-    assert_eq!(buffer.try_clone()?.to_vec()?, [9; LENGTH]);
-    Ok(())
-}
-
-fn buffers_of_the_library(comm: &Communicator) -> Outcome {
-    let stream = stream(comm)?;
-    let empty = DeviceBuffer::<f64>::zeros(&stream, 0)?;
-    assert_eq!((empty.to_vec()?.len(), empty.len()), (0, 0));
-    let bad = expect_error(
-        DeviceBuffer::<f64>::zeros(&stream, usize::MAX),
-        ErrorKind::InvalidArgument,
-    );
-    expect_text(&bad, &["f64"]);
-    // Parts of one window do not overlap.
-    let all: Vec<DeviceBuffer<u16>> = (0..100u16)
-        .map(|number| DeviceBuffer::from_slice(&stream, &vec![number; 1 + 37 * usize::from(number)]))
-        .collect::<Result<_, _>>()?;
-    for (number, buffer) in all.iter().enumerate() {
-        assert_eq!(buffer.to_vec()?, vec![number as u16; 1 + 37 * number]);
-    }
-    let mut buffer = DeviceBuffer::from_slice(&stream, &vector::<f32>(1, comm.rank(), 100))?;
-    stream.memcpy_htod(
-        &[5.0f32; 10],
-        &mut buffer.try_slice_mut(90..).expect("10 elements"),
-    )?;
-    assert!(buffer.try_slice_mut(90..101).is_none());
-    let request = comm.isend(buffer, next(comm), Tag(1));
-    let mut received = DeviceBuffer::<f32>::zeros(&stream, 100)?;
-    comm.recv(&mut received, previous(comm), Tag(1))?;
-    let mut expected = vector::<f32>(1, previous(comm), 100);
-    expected[90..].fill(5.0);
-    assert_same(&received.to_vec()?, &expected, || {
-        "a buffer of the library".to_owned()
-    });
-    let (sent, _) = request.wait()?;
-    assert_eq!(sent.len(), 100);
-    Ok(())
-}
-
 fn a_message_behind_one_that_is_copied_fails(_: &Communicator) -> Outcome {
     // The first message leaves when its copy is over, and the second behind it, long after the call that sends it.
     const FAILS: u64 = 2;
@@ -352,7 +254,7 @@ fn empty_slices(comm: &Communicator) -> Outcome {
 }
 
 /// A context of the GPU `steps` behind the rank's own.
-fn another_gpu(comm: &Communicator, steps: usize) -> Result<Arc<CudaContext>, Failure> {
+pub fn another_gpu(comm: &Communicator, steps: usize) -> Result<Arc<CudaContext>, Failure> {
     let gpus = CudaContext::device_count()? as usize;
     Ok(CudaContext::new((comm.device()?.ordinal() + steps) % gpus)?)
 }
@@ -437,7 +339,6 @@ fn host_and_device_messages_in_turn(comm: &Communicator) -> Outcome {
     Ok(())
 }
 
-/// A reduction and a message on foreign memory whose elements are `own`, and what is there afterwards.
 fn messages_in_pieces(comm: &Communicator) -> Outcome {
     // One piece, two, as many as are under way at once, and more, of which the last is short: between every two places.
     const MIB: usize = (1 << 20) / size_of::<u64>();
@@ -678,185 +579,6 @@ fn a_piece_that_cannot_be_sent(_: &Communicator) -> Outcome {
             outcomes.into_iter().collect::<Result<Vec<()>, Failure>>()?;
         }
     }
-    Ok(())
-}
-
-fn on_raw(
-    comm: &Communicator,
-    raw: &mut RawSlice<'_, f32>,
-    own: &[f32],
-    read: &dyn Fn() -> Vec<f32>,
-) -> Outcome {
-    let length = own.len();
-    comm.sendrecv(
-        raw,
-        next(comm),
-        Tag(0),
-        &mut vec![0f32; length],
-        previous(comm),
-        Tag(0),
-    )?;
-    assert_same(&read(), own, || "after a send".to_owned());
-    let mut other = vec![0f32; length];
-    comm.sendrecv(own, next(comm), Tag(0), raw, previous(comm), Tag(0))?;
-    assert_same(&read(), &vector(5, previous(comm), length), || {
-        "after a receive".to_owned()
-    });
-    comm.sendrecv(raw, previous(comm), Tag(0), &mut other, next(comm), Tag(0))?;
-    assert_same(&other, own, || "sent back".to_owned());
-    comm.allreduce_in_place(raw, Op::Sum)?;
-    // What each rank has is what its neighbour had at first.
-    let of_ranks: Vec<Vec<f32>> = (0..comm.size())
-        .map(|rank| vector(5, (rank + comm.size() - 1) % comm.size(), length))
-        .collect();
-    let result = folded(Op::Sum, &of_ranks).unwrap_or_default();
-    assert_same(&read(), &result, || "after a reduction".to_owned());
-    Ok(())
-}
-
-fn device_memory_of_others(comm: &Communicator) -> Outcome {
-    for length in LENGTHS {
-        let stream = stream(comm)?;
-        let own: Vec<f32> = vector(5, comm.rank(), length);
-        // From a pool where there are pools, and not.
-        let mut whole: CudaSlice<f32> = stream.clone_htod(&[&[0.0], &own[..]].concat())?;
-        let from_pool = whole.device_ptr_mut(&stream).0;
-        // SAFETY: freed below.
-        let direct = unsafe { result::malloc_sync((length + 1) * size_of::<f32>()) }?;
-        // SAFETY: as many bytes, and the memory of both lives.
-        unsafe {
-            result::memcpy_dtod_async(
-                direct,
-                from_pool,
-                (length + 1) * size_of::<f32>(),
-                stream.cu_stream(),
-            )
-        }?;
-        for address in [from_pool, direct] {
-            let pointer = (address + 4) as *mut f32;
-            // SAFETY: so many elements, used here alone.
-            let mut raw = unsafe { RawSlice::new(pointer, length, &stream) }?;
-            assert_eq!((raw.kind(), raw.len()), (MemoryKind::Device, length));
-            let read = || {
-                let mut found = vec![0f32; length];
-                // SAFETY: so many elements; pageable memory, so that the copy is over afterwards.
-                unsafe { result::memcpy_dtoh_async(&mut found, address + 4, stream.cu_stream()) }
-                    .expect("a copy");
-                found
-            };
-            on_raw(comm, &mut raw, &own, &read)?;
-        }
-        stream.synchronize()?;
-        // SAFETY: allocated above; nobody uses it any more.
-        unsafe { result::free_sync(direct) }?;
-    }
-    Ok(())
-}
-
-fn managed_memory(comm: &Communicator) -> Outcome {
-    for length in LENGTHS {
-        let stream = stream(comm)?;
-        let own: Vec<f32> = vector(5, comm.rank(), length);
-        // SAFETY: freed below.
-        let address = unsafe {
-            result::malloc_managed(
-                length * size_of::<f32>(),
-                sys::CUmemAttach_flags::CU_MEM_ATTACH_GLOBAL,
-            )
-        }?;
-        let pointer = address as *mut f32;
-        // SAFETY: as many bytes of both; no operation has it yet.
-        unsafe { result::memcpy_htod_async(address, &own, stream.cu_stream()) }?;
-        {
-            // SAFETY: so many elements, used here alone.
-            let mut raw = unsafe { RawSlice::new(pointer, length, &stream) }?;
-            assert_eq!(raw.kind(), MemoryKind::Managed);
-            let read = || {
-                stream.synchronize().expect("the stream works");
-                // SAFETY: nobody writes it now.
-                unsafe { std::slice::from_raw_parts(pointer, length) }.to_vec()
-            };
-            on_raw(comm, &mut raw, &own, &read)?;
-        }
-        // SAFETY: allocated above; nobody uses it any more.
-        unsafe { result::free_sync(address) }?;
-    }
-    Ok(())
-}
-
-fn pinned_memory_of_others(comm: &Communicator) -> Outcome {
-    for length in LENGTHS {
-        let stream = stream(comm)?;
-        let own: Vec<f32> = vector(5, comm.rank(), length);
-        let device = stream.clone_htod(&own)?;
-        // SAFETY: freed below.
-        let pointer = unsafe { result::malloc_host(length * size_of::<f32>(), 0) }?.cast::<f32>();
-        // SAFETY: as many elements of both. The copy may still be under way when the operation starts.
-        unsafe {
-            result::memcpy_dtoh_async(
-                std::slice::from_raw_parts_mut(pointer, length),
-                device.device_ptr(&stream).0,
-                stream.cu_stream(),
-            )
-        }?;
-        {
-            // SAFETY: so many elements, used here alone.
-            let mut raw = unsafe { RawSlice::new(pointer, length, &stream) }?;
-            assert_eq!(raw.kind(), MemoryKind::Pinned);
-            // SAFETY: nobody writes it between operations.
-            let read = || unsafe { std::slice::from_raw_parts(pointer, length) }.to_vec();
-            on_raw(comm, &mut raw, &own, &read)?;
-        }
-        // SAFETY: allocated above; nobody uses it any more.
-        unsafe { result::free_host(pointer.cast()) }?;
-    }
-    Ok(())
-}
-
-fn memory_that_the_driver_does_not_know(comm: &Communicator) -> Outcome {
-    for length in LENGTHS {
-        let stream = stream(comm)?;
-        let own: Vec<f32> = vector(5, comm.rank(), length);
-        let mut memory = own.clone();
-        let pointer = memory.as_mut_ptr();
-        // SAFETY: so many elements, used through it alone.
-        let mut raw = unsafe { RawSlice::new(pointer, length, &stream) }?;
-        assert_eq!(raw.kind(), MemoryKind::Host);
-        // SAFETY: nobody writes it between operations.
-        let read = || unsafe { std::slice::from_raw_parts(pointer, length) }.to_vec();
-        on_raw(comm, &mut raw, &own, &read)?;
-    }
-    Ok(())
-}
-
-fn pointers_that_are_refused(comm: &Communicator) -> Outcome {
-    let stream = stream(comm)?;
-    // SAFETY: freed below; no operation uses any of what follows.
-    let address = unsafe { result::malloc_sync(4096) }?;
-    let refused = |address: u64, elements, stream: &Arc<CudaStream>, text: &str| {
-        // SAFETY: as above.
-        let outcome = unsafe { RawSlice::new(address as *mut f64, elements, stream) };
-        let error = expect_error(outcome, ErrorKind::InvalidArgument);
-        expect_text(&error, &[text]);
-    };
-    refused(0, 1, &stream, "null");
-    refused(address + 4, 1, &stream, "aligned");
-    refused(address, usize::MAX / 4, &stream, "more than");
-    refused(address, 513, &stream, "where the allocation has 4096");
-    refused(address + 8, 512, &stream, "where the allocation has 4088");
-    if CudaContext::device_count()? > 1 {
-        let other = another_gpu(comm, 1)?.new_stream()?;
-        refused(address, 1, &other, "with a stream of GPU");
-    }
-    // SAFETY: a null pointer is as good as any for no elements.
-    let empty = unsafe { RawSlice::<f64>::new(std::ptr::null_mut(), 0, &stream) }?;
-    assert_eq!(
-        (empty.is_empty(), <f64 as warpcomm::Element>::DTYPE),
-        (true, Dtype::F64)
-    );
-    comm.device()?.bind_to_thread()?;
-    // SAFETY: allocated above.
-    unsafe { result::free_sync(address) }?;
     Ok(())
 }
 

@@ -20,11 +20,17 @@ mod copies;
 mod deadlock;
 #[cfg(feature = "cuda")]
 mod device;
+#[cfg(feature = "cuda")]
+mod device_buffers;
 mod errors;
 mod exscan;
 mod faults;
 #[cfg(feature = "cuda")]
 mod fold_notes;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+mod folds;
+#[cfg(feature = "cuda")]
+mod foreign_memory;
 mod futures;
 mod gather;
 mod gatherv;
@@ -39,6 +45,8 @@ mod leader;
 mod leader_of_parts;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 mod leaks;
+#[cfg(all(feature = "mpi", feature = "cuda"))]
+mod lent_buffers;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 mod levels;
 #[cfg(feature = "mpi")]
@@ -155,6 +163,10 @@ pub fn cases() -> Vec<Case> {
         #[cfg(feature = "cuda")]
         device::CASES,
         #[cfg(feature = "cuda")]
+        foreign_memory::CASES,
+        #[cfg(feature = "cuda")]
+        device_buffers::CASES,
+        #[cfg(feature = "cuda")]
         many_ranks::CASES,
         #[cfg(feature = "cuda")]
         copies::CASES,
@@ -185,6 +197,8 @@ pub fn solos() -> Vec<&'static Solo> {
         #[cfg(feature = "cuda")]
         let solos = solos
             .chain(paths::SOLOS)
+            .chain(lent_buffers::SOLOS)
+            .chain(folds::SOLOS)
             .chain(short::SOLOS)
             .chain(leaks::SOLOS)
             .chain(levels::SOLOS)

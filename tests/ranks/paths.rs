@@ -4,16 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use warpcomm::cudarc::driver::CudaStream;
-use warpcomm::{
-    Communicator, Config, DeviceBuffer, ErrorKind, Op, OwnedBufferMut, Path, Place, Runtime, Tag,
-    pinned_usage,
-};
+use warpcomm::{Communicator, Config, ErrorKind, OwnedBufferMut, Path, Place, Runtime, Tag, pinned_usage};
 
 use super::common::still_works;
-use super::copies::expected_path;
 use super::device::Gate;
 use super::lifecycle::{rank_by_launcher, with_world};
-use super::neighbours::nothing_moves_but_by_a_kernel_of_each;
 use super::simulated::Simulated;
 use crate::harness::{Failure, NO_PEERS, Outcome, Solo, Start, expect_error, expect_text};
 use crate::oracle::{assert_same, vector};
@@ -165,138 +160,6 @@ pub const SOLOS: &[Solo] = &[
         release: None,
         expect: |ended| ended.check(true, &[]),
     },
-    Solo {
-        name: "folds_where_ipc_between_gpus_is_all_there_is",
-        start: Start::RanksWithGpus(2),
-        environment: &[("WARPCOMM_PATHS", "peer-gpu-ipc")],
-        program: || with_world(nothing_moves_but_by_a_kernel_of_each),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "buffers_of_the_library_are_lent",
-        start: Start::RanksWithGpus(3),
-        environment: &[],
-        program: || with_world(buffers_of_the_library_are_lent),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "a_lent_buffer_that_cannot_be_opened",
-        start: Start::RanksWithGpus(2),
-        environment: &[],
-        program: || with_world(a_lent_buffer_that_cannot_be_opened),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "events_that_cannot_be_exported",
-        start: Start::RanksWithGpus(3),
-        environment: &[],
-        program: || {
-            with_world(|world| copies_without_events(world, 0, "ipc_get:3=2", "cannot export an event"))
-        },
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "events_that_cannot_be_opened",
-        start: Start::RanksWithGpus(3),
-        environment: &[],
-        program: || {
-            with_world(|world| copies_without_events(world, 1, "ipc_open:3=2", "cannot open an event"))
-        },
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "a_lent_buffer_that_nobody_wants",
-        start: Start::RanksWithGpus(2),
-        environment: &[],
-        program: || with_world(a_lent_buffer_that_nobody_wants),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "a_copy_of_a_lent_buffer_that_is_given_up",
-        start: Start::RanksWithGpus(2),
-        environment: &[],
-        program: || with_world(a_copy_of_a_lent_buffer_that_is_given_up),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "memory_that_was_lent_is_closed_and_freed",
-        start: Start::RanksWithGpus(2),
-        environment: &[],
-        program: || with_world(memory_that_was_lent_is_closed_and_freed),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "a_leader_that_cannot_open_what_is_lent",
-        start: Start::RanksWithGpus(3),
-        environment: &[],
-        program: || with_world(|world| a_fold_without_a_leader(world, 0, "ipc_open:1=2")),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "a_leader_that_lacks_what_is_shared",
-        start: Start::RanksWithGpus(3),
-        environment: &[],
-        program: || with_world(a_leader_that_lacks_what_is_shared),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "a_rank_that_cannot_lend_to_its_leader",
-        start: Start::RanksWithGpus(3),
-        environment: &[],
-        program: || with_world(|world| a_fold_without_a_leader(world, 1, "ipc_get:1=2")),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "memory_that_was_lent_to_a_leader_is_closed_and_freed",
-        start: Start::RanksWithGpus(3),
-        environment: &[],
-        program: || with_world(memory_that_was_lent_to_a_leader_is_closed_and_freed),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "a_fold_that_is_given_up",
-        start: Start::RanksWithGpus(3),
-        environment: &[],
-        program: || with_world(a_fold_that_is_given_up),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "a_rank_that_has_lent_nothing_gives_up",
-        start: Start::RanksWithGpus(3),
-        environment: &[],
-        program: || with_world(a_rank_that_has_lent_nothing_gives_up),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "a_fold_of_all_that_is_given_up",
-        start: Start::RanksWithGpus(2),
-        environment: &[],
-        program: || with_world(a_fold_of_all_that_is_given_up),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
-    Solo {
-        name: "a_leader_on_another_node",
-        start: Start::RanksWithGpus(3),
-        environment: &[],
-        program: || on_nodes(&["left", "right", "left"], a_leader_on_another_node),
-        release: None,
-        expect: |ended| ended.check(true, &[]),
-    },
 ];
 
 /// Leaves CUDA IPC out.
@@ -305,7 +168,7 @@ const NO_IPC: (&str, &str) = ("WARPCOMM_PATHS", "^peer-gpu-ipc,same-gpu-ipc");
 /// The first message in which two processes find out how, with its envelope.
 const FOUND_OUT: &str = "both ranks are on one node";
 
-const LENGTH: usize = 100_000;
+pub const LENGTH: usize = 100_000;
 
 /// Runs a case in a world whose ranks are on these nodes.
 pub fn on_nodes(nodes: &[&str], case: fn(&Communicator) -> Outcome) -> Outcome {
@@ -316,12 +179,12 @@ pub fn on_nodes(nodes: &[&str], case: fn(&Communicator) -> Outcome) -> Outcome {
     Ok(())
 }
 
-fn stream(comm: &Communicator) -> Result<Arc<CudaStream>, Failure> {
+pub fn stream(comm: &Communicator) -> Result<Arc<CudaStream>, Failure> {
     Ok(comm.device()?.new_stream()?)
 }
 
 /// Sends a message from rank `from`, where it is at the first of `places`, to rank `to`.
-fn message(comm: &Communicator, [from, to]: [usize; 2], places: [Place; 2]) -> Outcome {
+pub fn message(comm: &Communicator, [from, to]: [usize; 2], places: [Place; 2]) -> Outcome {
     let sent = vector::<f32>(1, from, LENGTH);
     let stream = stream(comm)?;
     if comm.rank() == from {
@@ -345,7 +208,7 @@ fn message(comm: &Communicator, [from, to]: [usize; 2], places: [Place; 2]) -> O
     Ok(())
 }
 
-fn expect_path(comm: &Communicator, peer: usize, path: Path, reason: &str) {
+pub fn expect_path(comm: &Communicator, peer: usize, path: Path, reason: &str) {
     match comm.path(peer) {
         Ok(Some(chosen)) => {
             assert_eq!(chosen.path(), path, "{chosen}");
@@ -546,7 +409,7 @@ fn a_first_message_that_is_withdrawn(comm: &Communicator) -> Outcome {
 }
 
 /// A message from rank 0 whose receiver is ready for it, and gives up while what is in the stream keeps it back.
-fn given_up_by_its_receiver(
+pub fn given_up_by_its_receiver(
     comm: &Communicator,
     stream: &CudaStream,
     mut buffer: impl OwnedBufferMut,
@@ -658,388 +521,6 @@ fn ipc_that_is_forced_and_cannot_be_used(comm: &Communicator) -> Outcome {
         if kind == ErrorKind::Unsupported {
             expect_text(&error, &["no CUDA IPC", "WARPCOMM_PATHS leaves it out"]);
         }
-    }
-    still_works(comm)
-}
-
-/// Sends a buffer of the library's from rank 0 to rank 1.
-fn lent_message(comm: &Communicator, stream: &Arc<CudaStream>, length: usize) -> Outcome {
-    let sent = vector::<f32>(4, 0, length);
-    match comm.rank() {
-        0 => comm.send(&DeviceBuffer::from_slice(stream, &sent)?, 1, Tag(5))?,
-        1 => {
-            let mut found = DeviceBuffer::<f32>::zeros(stream, length)?;
-            let status = comm.recv(&mut found, 0, Tag(5))?;
-            assert_eq!(status.count(), length as u64);
-            assert_same(&found.to_vec()?, &sent, || format!("{length} lent elements"));
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-fn buffers_of_the_library_are_lent(comm: &Communicator) -> Outcome {
-    let stream = stream(comm)?;
-    // Small ones share windows, large ones have their own; some are used again.
-    for length in [0, 1, 1_500, LENGTH, 300_000, 3_000_000, LENGTH, 300_000] {
-        lent_message(comm, &stream, length)?;
-    }
-    // A part of one, from a kernel's stream to another's, and back by a request.
-    let mut own = DeviceBuffer::from_slice(&stream, &vector::<f32>(6, comm.rank(), LENGTH))?;
-    let (next, previous) = (
-        (comm.rank() + 1) % comm.size(),
-        (comm.rank() + comm.size() - 1) % comm.size(),
-    );
-    let mut found = DeviceBuffer::<f32>::zeros(&stream, LENGTH)?;
-    comm.sendrecv(&own.slice(7..50_007), next, Tag(1), &mut found, previous, Tag(1))?;
-    assert_same(
-        &found.to_vec()?[..50_000],
-        &vector::<f32>(6, previous, LENGTH)[7..50_007],
-        || "a part of a lent buffer".to_owned(),
-    );
-    let request = comm.irecv(found, next, Tag(2));
-    comm.send(&own.slice(..), previous, Tag(2))?;
-    let (found, _) = request.wait()?;
-    assert_same(&found.to_vec()?, &vector::<f32>(6, next, LENGTH), || {
-        "a whole lent buffer".to_owned()
-    });
-    for round in 0..4 {
-        what_is_written_later_does_not_travel(comm, &stream, round)?;
-    }
-    stream.memset_zeros(&mut own)?;
-    assert_eq!(own.to_vec()?, vec![0.0; LENGTH]);
-    let mut sums = DeviceBuffer::from_slice(&stream, &vec![1.0f32; LENGTH])?;
-    comm.allreduce_in_place(&mut sums, Op::Sum)?;
-    assert_eq!(sums.to_vec()?, vec![comm.size() as f32; LENGTH]);
-    still_works(comm)
-}
-
-/// What is written after a send has returned does not travel: not even at the end, which is copied last. How often the
-/// send of this rank has had a stream wait for something.
-fn what_is_written_later_does_not_travel(
-    comm: &Communicator,
-    stream: &Arc<CudaStream>,
-    round: u8,
-) -> Result<u64, Failure> {
-    const LONG: usize = 24 << 20;
-    let driver = Simulated::load()?;
-    let mut waits = 0;
-    for from in 0..comm.size() {
-        let to = (from + 1) % comm.size();
-        if comm.rank() == from {
-            let mut bytes = DeviceBuffer::from_slice(stream, &vec![round; LONG])?;
-            let before = driver.count("wait");
-            comm.send(&bytes, to, Tag(3))?;
-            waits = driver.count("wait") - before;
-            stream.memset_zeros(&mut bytes.try_slice_mut(LONG - 4096..).expect("as many"))?;
-            stream.synchronize()?;
-        } else if comm.rank() == to {
-            let mut received = DeviceBuffer::<u8>::zeros(stream, LONG)?;
-            comm.recv(&mut received, from, Tag(3))?;
-            assert!(received.to_vec()? == vec![round; LONG], "round {round}");
-        }
-        comm.barrier()?;
-    }
-    Ok(waits)
-}
-
-fn copies_without_events(comm: &Communicator, rank: usize, fault: &str, reason: &str) -> Outcome {
-    let stream = stream(comm)?;
-    let driver = Simulated::load()?;
-    if comm.rank() == rank {
-        driver.set(fault);
-    }
-    message(comm, [0, 1], [Place::Device; 2])?;
-    assert_eq!(driver.fired(), u64::from(comm.rank() == rank));
-    if comm.rank() == 0 {
-        expect_path(comm, 1, expected_path(comm), reason);
-    }
-    let mut waits = 0;
-    for round in 0..3 {
-        waits = what_is_written_later_does_not_travel(comm, &stream, round)?;
-    }
-    // Other pairs have events: one stream more waits, that of the lent elements for their copy.
-    let mut all = vec![0; comm.size()];
-    comm.allgather(&[waits], &mut all)?;
-    assert!(
-        all[1..].iter().all(|&with_event| with_event == all[0] + 1),
-        "{all:?}"
-    );
-    lent_message(comm, &stream, LENGTH)?;
-    still_works(comm)
-}
-
-fn a_lent_buffer_that_cannot_be_opened(comm: &Communicator) -> Outcome {
-    let stream = stream(comm)?;
-    message(comm, [0, 1], [Place::Device; 2])?;
-    let driver = Simulated::load()?;
-    if comm.rank() == 1 {
-        driver.set("ipc_open:1=2");
-    }
-    lent_message(comm, &stream, LENGTH)?;
-    assert_eq!(driver.fired(), u64::from(comm.rank() == 1));
-    lent_message(comm, &stream, LENGTH)?;
-    if comm.rank() == 0 {
-        driver.set("ipc_get:1=2");
-    }
-    lent_message(comm, &stream, 3 * LENGTH)?;
-    lent_message(comm, &stream, 3 * LENGTH)?;
-    still_works(comm)
-}
-
-fn a_lent_buffer_that_nobody_wants(comm: &Communicator) -> Outcome {
-    let stream = stream(comm)?;
-    message(comm, [0, 1], [Place::Device; 2])?;
-    let buffer = DeviceBuffer::<f32>::zeros(&stream, LENGTH)?;
-    given_up_by_its_receiver(comm, &stream, buffer)?;
-    for length in [LENGTH, 2 * LENGTH] {
-        lent_message(comm, &stream, length)?;
-    }
-    message(comm, [0, 1], [Place::Device; 2])?;
-    still_works(comm)
-}
-
-/// A message is given up whose copy takes longer than the deadline; the sender has its buffer again afterwards.
-fn a_copy_of_a_lent_buffer_that_is_given_up(comm: &Communicator) -> Outcome {
-    const LONG: usize = 256 << 20;
-    let (stream, driver) = (stream(comm)?, Simulated::load()?);
-    message(comm, [0, 1], [Place::Device; 2])?;
-    let doomed = comm.duplicate()?;
-    let mut buffer = DeviceBuffer::<u8>::zeros(&stream, LONG)?;
-    stream.synchronize()?;
-    if comm.rank() == 0 {
-        doomed.send(&buffer, 1, Tag(0))?;
-        comm.barrier()?;
-    } else {
-        let impatient = doomed.with_timeout(Some(Duration::from_millis(1)));
-        let before = driver.count("copy");
-        let outcome = impatient.scope(|scope| {
-            let receive = scope.irecv(&mut buffer, 0, Tag(0))?;
-            while driver.count("copy") == before {
-                assert!(!receive.is_done());
-            }
-            Ok(())
-        });
-        expect_error(outcome, ErrorKind::Timeout);
-        comm.barrier()?;
-    }
-    stream.synchronize()?;
-    lent_message(comm, &stream, LENGTH)?;
-    still_works(comm)
-}
-
-fn memory_that_was_lent_is_closed_and_freed(comm: &Communicator) -> Outcome {
-    const WINDOWS: usize = 40;
-    let stream = stream(comm)?;
-    message(comm, [0, 1], [Place::Device; 2])?;
-    let driver = Simulated::load()?;
-    let before = driver.count("device_allocations");
-    // No two are of one size, so that none is used again.
-    for megabytes in (1..=WINDOWS).map(|window| 2 * window) {
-        let mut buffer = DeviceBuffer::<u8>::zeros(&stream, megabytes << 20)?;
-        match comm.rank() {
-            0 => comm.send(&buffer, 1, Tag(0))?,
-            _ => drop(comm.recv(&mut buffer, 0, Tag(0))?),
-        }
-        drop(buffer);
-        comm.barrier()?;
-    }
-    // At most 64 MiB are kept, beside what the receiver has not closed yet.
-    let live = [
-        driver.count("device_allocations").saturating_sub(before),
-        driver.count("ipc_handles"),
-    ];
-    assert!(live.iter().all(|&count| count < 10), "{live:?}");
-    still_works(comm)
-}
-
-/// The sum over the ranks of buffers that one kernel could reach, and how many kernels this rank has started.
-fn summed(comm: &Communicator, length: usize) -> Result<u64, Failure> {
-    let (stream, driver) = (stream(comm)?, Simulated::load()?);
-    let mut sums = DeviceBuffer::from_slice(&stream, &vec![1 + comm.rank() as u32; length])?;
-    let before = driver.count("launch");
-    comm.allreduce_in_place(&mut sums, Op::Sum)?;
-    let launches = driver.count("launch") - before;
-    let ranks = comm.size() as u32;
-    assert_eq!(sums.to_vec()?, vec![ranks * (ranks + 1) / 2; length]);
-    Ok(launches)
-}
-
-/// Whether one kernel, of rank 0, has folded for all.
-fn is_led(comm: &Communicator, launches: u64) -> bool {
-    launches == u64::from(comm.rank() == 0)
-}
-
-fn a_fold_without_a_leader(comm: &Communicator, rank: usize, fault: &str) -> Outcome {
-    comm.device()?.bind_to_thread()?;
-    let driver = Simulated::load()?;
-    if comm.rank() == rank {
-        driver.set(fault);
-    }
-    // All of them take another way, and each folds a block.
-    assert_eq!(summed(comm, LENGTH)?, 1);
-    assert_eq!(driver.fired(), u64::from(comm.rank() == rank));
-    driver.set("");
-    for length in [LENGTH, 2 * LENGTH, LENGTH] {
-        let launches = summed(comm, length)?;
-        // Who could not open something tries no more.
-        assert_eq!(
-            is_led(comm, launches),
-            comm.rank() == 0 || rank == 1,
-            "{launches}"
-        );
-    }
-    // It was rank 1 whose memory rank 0 could not open.
-    let without = comm.split(Some((comm.rank() % 2) as u32), 0)?;
-    let without = without.ok_or_else(|| Failure("no part".to_owned()))?;
-    if without.size() > 1 {
-        let launches = summed(&without, LENGTH)?;
-        assert!(is_led(&without, launches), "{launches}");
-    }
-    still_works(comm)
-}
-
-fn a_leader_that_lacks_what_is_shared(comm: &Communicator) -> Outcome {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    let launches = summed(comm, LENGTH)?;
-    assert!(is_led(comm, launches), "{launches}");
-    // The leader cannot take a file, which is how it gets the memory that the others share with it.
-    let limit = getrlimit(Resource::Nofile);
-    let few = Rlimit {
-        current: Some(0),
-        maximum: limit.maximum,
-    };
-    let limited = |limit| match comm.rank() {
-        0 => setrlimit(Resource::Nofile, limit).map_err(|error| Failure(error.to_string())),
-        _ => Ok(()),
-    };
-    limited(few)?;
-    let launches = summed(comm, LENGTH);
-    limited(limit)?;
-    // Each folds a block.
-    assert_eq!(launches?, 1);
-    // They share other memory from now on.
-    for _ in 0..3 {
-        let launches = summed(comm, LENGTH)?;
-        assert!(is_led(comm, launches), "{launches}");
-    }
-    still_works(comm)
-}
-
-fn a_leader_on_another_node(comm: &Communicator) -> Outcome {
-    assert_eq!(summed(comm, LENGTH)?, 1);
-    // The leader is rank 0 of a communicator, and the others of its node are led.
-    let node = comm.split(Some((comm.rank() % 2) as u32), 0)?;
-    let node = node.ok_or_else(|| Failure("no part".to_owned()))?;
-    if node.size() > 1 {
-        let launches = summed(&node, LENGTH)?;
-        assert!(is_led(&node, launches), "{launches}");
-    }
-    still_works(comm)
-}
-
-fn memory_that_was_lent_to_a_leader_is_closed_and_freed(comm: &Communicator) -> Outcome {
-    const WINDOWS: usize = 20;
-    let stream = stream(comm)?;
-    let driver = Simulated::load()?;
-    // Finds out how, and shares memory.
-    for _ in 0..2 {
-        summed(comm, LENGTH)?;
-    }
-    let before = driver.count("device_allocations");
-    // No two are of one size, so that none is used again.
-    for megabytes in (1..=WINDOWS).map(|window| 4 * window) {
-        let mut buffer = DeviceBuffer::<u8>::zeros(&stream, megabytes << 20)?;
-        let mut part = buffer
-            .try_slice_mut(..LENGTH)
-            .ok_or_else(|| Failure("no part".to_owned()))?;
-        comm.allreduce_in_place(&mut part, Op::Max)?;
-        drop(buffer);
-        comm.barrier()?;
-    }
-    // At most 64 MiB are kept, beside what the leader has not closed yet, of two ranks.
-    let live = [
-        driver.count("device_allocations").saturating_sub(before),
-        driver.count("ipc_handles"),
-    ];
-    assert!(live[0] < 10 && live[1] < 20, "{live:?}");
-    still_works(comm)
-}
-
-fn a_fold_that_is_given_up(comm: &Communicator) -> Outcome {
-    is_given_up(comm, is_led)
-}
-
-fn a_fold_of_all_that_is_given_up(comm: &Communicator) -> Outcome {
-    // Each rank has a kernel, and there are no copies.
-    is_given_up(comm, |_, launches| launches == 1)?;
-    let driver = Simulated::load()?;
-    let before = driver.count("bytes_to_host");
-    summed(comm, LENGTH)?;
-    assert_eq!(driver.count("bytes_to_host") - before, 4 * LENGTH as u64);
-    Ok(())
-}
-
-/// Gives up folds for which a rank is late, and goes on as `is_folded` says of the kernels that were started.
-fn is_given_up(comm: &Communicator, is_folded: fn(&Communicator, u64) -> bool) -> Outcome {
-    let stream = stream(comm)?;
-    summed(comm, LENGTH)?;
-    for late in 0..2 {
-        let doomed = comm.duplicate()?.with_timeout(Some(Duration::from_secs(2)));
-        let mut buffer = DeviceBuffer::<f32>::zeros(&stream, LENGTH)?;
-        let gate = Gate::default();
-        if comm.rank() == late {
-            // SAFETY: the gate lives until the stream was waited for.
-            unsafe { gate.stop(&stream) }?;
-        }
-        // The first whose time is up fails the others.
-        let outcome = doomed.allreduce_in_place(&mut buffer, Op::Sum);
-        gate.open();
-        stream.synchronize()?;
-        match outcome {
-            Err(error) if [ErrorKind::Timeout, ErrorKind::PeerFailed].contains(&error.kind()) => {}
-            other => panic!("{other:?}"),
-        }
-        comm.barrier()?;
-        let launches = summed(comm, LENGTH)?;
-        assert!(is_folded(comm, launches), "{launches}");
-    }
-    still_works(comm)
-}
-
-fn a_rank_that_has_lent_nothing_gives_up(comm: &Communicator) -> Outcome {
-    let (stream, driver) = (stream(comm)?, Simulated::load()?);
-    let doomed = comm.duplicate()?.with_timeout(Some(Duration::from_secs(2)));
-    let mut buffer = DeviceBuffer::<f32>::zeros(&stream, LENGTH)?;
-    let gate = Gate::default();
-    stream.synchronize()?;
-    comm.barrier()?;
-    let request = match comm.rank() {
-        1 => {
-            driver.set("ipc_get:1=2");
-            // The leader does not answer, but it has nothing of this rank: nobody has to wait for it, and no memory is held.
-            let outcome = doomed.allreduce_in_place(&mut buffer, Op::Sum);
-            driver.set("");
-            assert_eq!(outcome.map_err(|error| error.kind()), Err(ErrorKind::Timeout));
-            None
-        }
-        rank => {
-            if rank == 0 {
-                // SAFETY: the gate lives until the stream was waited for.
-                unsafe { gate.stop(&stream) }?;
-            }
-            Some(doomed.iallreduce_in_place(buffer, Op::Sum))
-        }
-    };
-    let together = comm.barrier();
-    gate.open();
-    stream.synchronize()?;
-    together?;
-    if let Some(request) = request {
-        // Rank 1 has left.
-        let kind = request.wait().map(drop).map_err(|failed| failed.error().kind());
-        assert_eq!(kind, Err(ErrorKind::Timeout));
     }
     still_works(comm)
 }

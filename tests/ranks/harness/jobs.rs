@@ -100,7 +100,13 @@ const ALSO_OF_EVERY_PLACE: &[&str] = &[
 const MODULES_OF_EVERY_FORM: &[&str] = &["communicators", "blocks", "refusals", "mismatch"];
 
 /// The modules, and single cases of others, whose cases make device buffers themselves.
-const MODULES_OF_DEVICES: &[&str] = &["device", "many_ranks", "overlap::beside_a_kernel_that_goes_on"];
+const MODULES_OF_DEVICES: &[&str] = &[
+    "device",
+    "foreign_memory",
+    "device_buffers",
+    "many_ranks",
+    "overlap::beside_a_kernel_that_goes_on",
+];
 
 /// A sample of modules: messages, and each way in which collectives copy and fold. They run where GPUs cannot reach each
 /// other's memory, and on one rank with a GPU.
