@@ -64,6 +64,11 @@ fn run_proves_what_is_unknown_once() {
         printed(command(cache.path(), &run).env("WARPCOMM_CUDA_AWARE", "no")),
         unknown
     );
+    // It would be for nothing.
+    assert_eq!(
+        printed(command(cache.path(), &run).env("WARPCOMM_PATHS", "^cuda-aware")),
+        unknown
+    );
     assert_eq!(files(cache.path()).len(), 0);
     let known = "plain = no: it says that it is not\npool = no: it says that it is not\n";
     assert_eq!(printed(&mut command(cache.path(), &run)), known);

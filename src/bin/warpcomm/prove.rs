@@ -21,6 +21,12 @@ use crate::sim::Driver;
 /// The variable that says what would be proved.
 const OVERRIDE_VARIABLE: &str = "WARPCOMM_CUDA_AWARE";
 
+/// The variable that says which paths messages may take.
+const PATHS_VARIABLE: &str = "WARPCOMM_PATHS";
+
+/// The name of the path that is proved.
+const PATH: &str = "cuda-aware";
+
 /// The variable with which messages do not go straight to MPI.
 const FAULT_VARIABLE: &str = "WARPCOMM_FAULT";
 
@@ -68,8 +74,12 @@ impl<'a> Proof<'a> {
         })
     }
 
-    /// Proves what nobody has proved.
+    /// Proves what nobody has proved, if messages of the job may take the path.
     pub fn prove_unknown(&self) {
+        let said = self.environment.iter().rfind(|(name, _)| name == PATHS_VARIABLE);
+        if said.is_some_and(|(_, paths)| leaves_out(&paths.to_string_lossy())) {
+            return;
+        }
         let mut tried = Vec::new();
         let is_new =
             |(kind, known): &(String, String), tried: &[String]| known == "unknown" && !tried.contains(kind);
@@ -133,6 +143,16 @@ impl<'a> Proof<'a> {
     }
 }
 
+/// Whether messages may not take the path where the variable has such a value.
+fn leaves_out(paths: &str) -> bool {
+    let (names, are_excluded) = match paths.strip_prefix('^') {
+        Some(names) => (names, true),
+        None => (paths, false),
+    };
+    let is_named = names.split(',').any(|name| name.trim() == PATH);
+    is_named == are_excluded
+}
+
 /// Waits for a launcher, and ends it where it takes too long.
 fn wait(mut child: Child) {
     let id = Pid::from_child(&child);
@@ -153,4 +173,22 @@ fn wait(mut child: Child) {
 fn is_on_several_nodes() -> bool {
     let nodes = std::env::var("SLURM_JOB_NUM_NODES").ok();
     nodes.and_then(|nodes| nodes.parse().ok()).unwrap_or(1_u32) > 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_left_out_by_others_or_behind_a_sign() {
+        for (paths, expected) in [
+            ("cuda-aware", false),
+            ("staged, cuda-aware", false),
+            ("staged,shared-pinned", true),
+            ("^staged", false),
+            ("^staged,cuda-aware", true),
+        ] {
+            assert_eq!(leaves_out(paths), expected, "{paths}");
+        }
+    }
 }

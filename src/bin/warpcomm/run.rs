@@ -27,7 +27,8 @@ cores, it is told to share cores. The ranks on every host get the variables WARP
 and RUST_LOG. srun starts MPI programs by the site's default method; SLURM_MPI_TYPE chooses another.
 
 Where there is a GPU and nobody has tried yet whether this MPI takes addresses of its memory, two ranks try it
-first, which takes some seconds, once; WARPCOMM_CUDA_AWARE=yes or no says it instead.
+first, which takes some seconds, once; WARPCOMM_CUDA_AWARE=yes or no says it instead, and WARPCOMM_PATHS can leave
+that path out.
 
 With --sim the ranks, which must all run on this host, load libsimgpu.so in place of the CUDA driver: GPU
 programs run on the CPU. The library is built by `cargo build --release -p simgpu`; it is looked for beside
