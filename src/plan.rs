@@ -10,6 +10,7 @@ mod chosen;
     allow(dead_code, reason = "ranks that are threads have one table")
 )]
 mod encode;
+mod host_fold;
 mod lengths;
 mod levels;
 mod table;
@@ -20,12 +21,13 @@ pub use chosen::ChosenAlgorithm;
 use choice::Candidate;
 pub(crate) use choice::Choice;
 pub(crate) use chosen::{Planned, Reason};
-pub(crate) use lengths::{HOST_FOLD_BYTES, UNOFFERED_BYTES, chunk_bytes, fold_chunk_bytes};
+pub(crate) use host_fold::HostFold;
+pub(crate) use lengths::{UNOFFERED_BYTES, chunk_bytes, fold_chunk_bytes};
 pub(crate) use levels::Levels;
-use table::Source;
 #[cfg(all(test, feature = "serde"))]
 pub(crate) use table::tests::rows;
 pub(crate) use table::{Ladder, Ladders, Row, Step, Table};
+use table::{Rung, Source};
 
 /// Stamps the table of the operations into an enum. A row is the variant, the name of the method, and what
 /// ranks do in it.
@@ -114,8 +116,8 @@ impl Operation {
         self.kind() == Kind::Data
     }
 
-    /// Whether ranks fold elements that all of them have on GPUs.
-    fn folds(self) -> bool {
+    /// Whether ranks fold elements.
+    pub(crate) fn folds(self) -> bool {
         matches!(
             self,
             Operation::Reduce
@@ -153,10 +155,6 @@ pub(crate) const DIRECT_FRAME_RANKS: usize = 64;
 
 /// The most ranks whose elements one kernel reads, and whose results it writes.
 pub(crate) const LEADER_RANKS: usize = 16;
-
-/// How many bytes of each rank up to 4 ranks, and up to how many more, fold whole where their GPUs reach each other's memory;
-/// 2 ranks fold any number so.
-const ONE_SHOT_BYTES: [usize; 2] = [512 << 10, 256 << 10];
 
 /// How kernels of ranks reach the elements of others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,9 +207,12 @@ pub(crate) fn plan(question: Question, ladders: &Ladders) -> Planned {
                 algorithm: Algorithm::Leader,
                 reason: Reason::OneGpu,
             },
-            Together::Neighbours => Planned {
-                algorithm: among_neighbours(operation, ranks, bytes),
-                reason: Reason::Neighbours,
+            Together::Neighbours => match Choice::of_neighbours(operation) {
+                Some(choice) => by_length(choice, ladders.rung(choice, on_device), question),
+                None => Planned {
+                    algorithm: Algorithm::OneShot,
+                    reason: Reason::Neighbours,
+                },
             },
         };
     }
@@ -221,13 +222,19 @@ pub(crate) fn plan(question: Question, ladders: &Ladders) -> Planned {
             reason: Reason::Only,
         };
     };
-    let (step, below) = rung.ladder.at(bytes);
-    if step.algorithm == Algorithm::Levels && ladders.levels().is_none() {
+    if rung.ladder.at(bytes).0.algorithm == Algorithm::Levels && ladders.levels().is_none() {
         return Planned {
             algorithm: choice.first(),
             reason: Reason::OneLevel,
         };
     }
+    by_length(choice, rung, question)
+}
+
+/// What the steps of a choice say for a length, if there are enough ranks.
+#[inline]
+fn by_length(choice: Choice, rung: &Rung, Question { ranks, bytes, .. }: Question) -> Planned {
+    let (step, below) = rung.ladder.at(bytes);
     match choice.candidate(step.algorithm) {
         Some(&Candidate {
             algorithm,
@@ -248,20 +255,6 @@ pub(crate) fn plan(question: Question, ladders: &Ladders) -> Planned {
                 source: rung.source,
             },
         },
-    }
-}
-
-/// How ranks fold whose GPUs reach each other's memory.
-fn among_neighbours(operation: Operation, ranks: usize, bytes: usize) -> Algorithm {
-    let most = match ranks {
-        0..=2 => usize::MAX,
-        3..=4 => ONE_SHOT_BYTES[0],
-        _ => ONE_SHOT_BYTES[1],
-    };
-    match operation {
-        // Every element is read by all, or sent to one.
-        Operation::Allreduce | Operation::Reduce if bytes > most => Algorithm::TwoShot,
-        _ => Algorithm::OneShot,
     }
 }
 
@@ -390,12 +383,8 @@ mod tests {
     #[test]
     fn ranks_of_several_gpus_fold_whole_what_is_short() {
         let planned = |operation, ranks, bytes| {
-            let question = Question {
-                on_device: true,
-                together: Some(Together::Neighbours),
-                ..question(operation, ranks, bytes)
-            };
-            plan(question, Ladders::by_default()).algorithm
+            let ladders = Ladders::new(&Arc::new(Table::empty("there is no file")), ranks);
+            plan(among_neighbours(operation, ranks, bytes), &ladders).algorithm
         };
         for operation in [Operation::Allreduce, Operation::Reduce] {
             assert_eq!(planned(operation, 2, 256), Algorithm::Frames);
@@ -408,6 +397,116 @@ mod tests {
         }
         assert_eq!(planned(Operation::Scan, 8, 1 << 30), Algorithm::OneShot);
         assert_eq!(planned(Operation::ReduceScatter, 8, 1 << 30), Algorithm::OneShot);
+    }
+
+    /// Of reductions among ranks whose GPUs reach each other's memory.
+    fn among_neighbours(operation: Operation, ranks: usize, bytes: usize) -> Question {
+        Question {
+            on_device: true,
+            together: Some(Together::Neighbours),
+            ..question(operation, ranks, bytes)
+        }
+    }
+
+    #[test]
+    fn ranks_of_several_gpus_fold_whole_what_was_measured_so() {
+        let steps = [(0, Algorithm::OneShot), (1000, Algorithm::TwoShot)];
+        let steps = steps.map(|(from, algorithm)| Step { from, algorithm });
+        let row = Row {
+            choice: Choice::NeighboursAllreduce,
+            place: Place::Device,
+            ranks: 4,
+            has_levels: false,
+            ladder: Ladder::new(Choice::NeighboursAllreduce, steps.to_vec()).unwrap(),
+        };
+        let table = Table::new(vec![row], Vec::new(), "/a/file");
+        let explained = |table: &Table, operation, ranks, bytes| {
+            let ladders = Ladders::new(&Arc::new(table.clone()), ranks);
+            let question = among_neighbours(operation, ranks, bytes);
+            ChosenAlgorithm::new(question, plan(question, &ladders), &ladders).to_string()
+        };
+        let of = |operation, ranks, bytes| explained(&table, operation, ranks, bytes);
+        let reach = "the ranks' GPUs reach each other's memory";
+        assert_eq!(
+            of(Operation::Allreduce, 4, 999),
+            format!("one-shot: {reach}, and 999 bytes are below 1000, as measured with 4 ranks: /a/file")
+        );
+        assert_eq!(
+            of(Operation::Allreduce, 5, 1000),
+            format!("two-shot: {reach}, and 1000 bytes are at least 1000, as measured with 4 ranks: /a/file")
+        );
+        assert_eq!(
+            of(Operation::Allreduce, 2, 1000),
+            format!("one-shot: {reach}, and two-shot is for 3 ranks or more, and there are 2")
+        );
+        assert_eq!(
+            of(Operation::Reduce, 5, 1000),
+            format!(
+                "one-shot: {reach}, and 1000 bytes are below 262145, the default: /a/file has nothing for this"
+            )
+        );
+        assert_eq!(of(Operation::Scan, 4, 1000), format!("one-shot: {reach}"));
+        // What it says of other elements is another matter.
+        let host = Question {
+            together: None,
+            on_device: false,
+            ..among_neighbours(Operation::Allreduce, 4, 1000)
+        };
+        let ladders = Ladders::new(&Arc::new(table.clone()), 4);
+        assert_eq!(plan(host, &ladders).algorithm, Algorithm::Direct);
+        let said = table.with(Choice::NeighboursAllreduce, Algorithm::TwoShot);
+        assert_eq!(
+            explained(&said, Operation::Allreduce, 4, 300),
+            format!("two-shot: {reach}, and at all lengths, as the program says")
+        );
+        let said = said.with(Choice::Allreduce, Algorithm::Direct);
+        assert_eq!(
+            explained(&said, Operation::Allreduce, 4, 300),
+            "direct: at all lengths, as the program says; the host folds 300 bytes, at most 65536, the default: /a/file has \
+             nothing for this"
+        );
+    }
+
+    #[test]
+    fn the_host_folds_as_many_bytes_as_measured() {
+        let fold = HostFold { ranks: 2, most: 1000 };
+        let measured = Table::new(Vec::new(), vec![fold], "/a/file");
+        let folds = |table: &Table, operation, bytes, on_device| {
+            let ladders = Ladders::new(&Arc::new(table.clone()), 3);
+            let question = Question {
+                on_device,
+                ..question(operation, 3, bytes)
+            };
+            let chosen = ChosenAlgorithm::new(question, plan(question, &ladders), &ladders);
+            chosen
+                .to_string()
+                .split_once("; ")
+                .map(|(_, folds)| folds.to_owned())
+        };
+        let of = |table: &Table, bytes| folds(table, Operation::Scan, bytes, true).unwrap();
+        assert_eq!(
+            of(&measured, 1000),
+            "the host folds 1000 bytes, at most 1000, as measured with 2 ranks: /a/file"
+        );
+        assert_eq!(
+            of(&measured, 1001),
+            "kernels fold 1001 bytes, more than 1000, as measured with 2 ranks: /a/file"
+        );
+        assert_eq!(
+            of(&measured.with_host_fold(0), 1000),
+            "kernels fold 1000 bytes, more than 0, as the program says"
+        );
+        assert_eq!(
+            of(&Table::empty("there is no file"), 65536),
+            "the host folds 65536 bytes, at most 65536, the default: there is no file"
+        );
+        for (operation, bytes, on_device) in [
+            (Operation::Scan, 1000, false),
+            (Operation::Scan, 256, true),
+            (Operation::Gather, 1000, true),
+        ] {
+            assert_eq!(folds(&measured, operation, bytes, on_device), None);
+        }
     }
 
     #[test]
@@ -456,9 +555,10 @@ mod tests {
             choice: Choice::Allreduce,
             place: Place::Host,
             ranks: 2,
+            has_levels: false,
             ladder: Ladder::new(Choice::Allreduce, steps.to_vec()).unwrap(),
         };
-        Table::new(vec![row], "/a/file")
+        Table::new(vec![row], Vec::new(), "/a/file")
     }
 
     #[test]
@@ -519,7 +619,8 @@ mod tests {
         };
         assert_eq!(
             explained(on_device),
-            "blocks: 16384 bytes are at least 16384, the default: /a/file has nothing for this"
+            "blocks: 16384 bytes are at least 16384, the default: /a/file has nothing for this; the host folds 16384 bytes, \
+             at most 65536, the default: /a/file has nothing for this"
         );
         let nothing = Ladders::new(&Arc::new(Table::empty("there is no file")), 2);
         let question = question(Operation::Allreduce, 2, 300);

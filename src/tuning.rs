@@ -2,6 +2,7 @@
 
 #[cfg(feature = "serde")]
 mod file;
+mod left_out;
 mod machine;
 #[cfg(all(test, feature = "serde"))]
 mod properties;
@@ -15,7 +16,8 @@ pub use machine::Machine;
 use crate::config::{Config, TuningFile};
 use crate::device::Place;
 use crate::error::{Error, Result};
-use crate::plan::{Algorithm, Choice, Ladder, Row, Step, Table};
+use crate::plan::{Algorithm, Choice, HostFold, Ladder, Row, Step, Table};
+use left_out::LeftOut;
 
 /// Measured crossovers of one machine: from which lengths on its collectives take which algorithm.
 ///
@@ -54,6 +56,8 @@ use crate::plan::{Algorithm, Choice, Ladder, Row, Step, Table};
 pub struct Tuning {
     machine: Machine,
     rows: Vec<Row>,
+    host_folds: Vec<HostFold>,
+    left_out: Vec<LeftOut>,
 }
 
 impl Tuning {
@@ -62,6 +66,8 @@ impl Tuning {
         Tuning {
             machine,
             rows: Vec::new(),
+            host_folds: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -73,6 +79,9 @@ impl Tuning {
     /// Adds what was measured of an operation with `ranks` ranks and with the elements at `place`: from how many bytes on
     /// it takes which algorithm. The first is from 0 bytes on, and the lengths go up.
     ///
+    /// What was measured of elements in `DeviceBuffer`s on GPUs that reach each other's memory
+    /// ([`Algorithm::of_neighbours`]) is added beside what was measured of others on GPUs.
+    ///
     /// # Errors
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the operation has no choice, or not of these algorithms
     /// (see [`Algorithm::of`]), if the steps are not as above, or if it was added already for so many ranks and this place.
@@ -83,9 +92,8 @@ impl Tuning {
         ranks: usize,
         steps: &[(usize, Algorithm)],
     ) -> Result<()> {
-        let choice = Choice::of_name(operation).ok_or_else(|| {
-            Error::invalid(format!("{operation:?} is no operation with several algorithms"))
-        })?;
+        let first = steps.first().map(|&(_, algorithm)| algorithm);
+        let choice = choice(operation, place, first)?;
         let is_same = |row: &Row| (row.choice, row.place, row.ranks) == (choice, place, ranks);
         if self.rows.iter().any(is_same) {
             return Err(Error::invalid(format!(
@@ -98,9 +106,62 @@ impl Tuning {
             choice,
             place,
             ranks,
+            has_levels: true,
             ladder,
         });
         Ok(())
+    }
+
+    /// Adds why an algorithm was not measured of an operation with `ranks` ranks and with the elements at `place`.
+    ///
+    /// Where ranks are on several nodes, what was measured without [`Algorithm::Levels`] does not count.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the operation cannot take it.
+    pub fn leave_out(
+        &mut self,
+        operation: &str,
+        place: Place,
+        ranks: usize,
+        algorithm: Algorithm,
+        reason: impl Into<String>,
+    ) -> Result<()> {
+        self.left_out.push(LeftOut {
+            choice: choice(operation, place, Some(algorithm))?,
+            place,
+            ranks,
+            algorithm,
+            reason: reason.into(),
+        });
+        Ok(())
+    }
+
+    /// Adds up to how many bytes of each of `ranks` ranks' elements on a GPU the host folds faster than kernels, where no
+    /// kernel reaches the elements of all.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it was added already for so many ranks.
+    pub fn add_host_fold(&mut self, ranks: usize, most: usize) -> Result<()> {
+        if self.host_folds.iter().any(|fold| fold.ranks == ranks) {
+            return Err(Error::invalid(format!(
+                "what the host folds with {ranks} ranks is there twice"
+            )));
+        }
+        self.host_folds.push(HostFold { ranks, most });
+        Ok(())
+    }
+
+    /// The table that collectives plan by.
+    #[cfg(feature = "serde")]
+    fn into_table(self, origin: String) -> Table {
+        let left_out = self.left_out;
+        let mut rows = self.rows;
+        for row in &mut rows {
+            row.has_levels = !left_out
+                .iter()
+                .any(|left_out| left_out.is_of(row) && left_out.algorithm == Algorithm::Levels);
+        }
+        Table::new(rows, self.host_folds, origin)
     }
 
     /// The file for a machine in the directory that [`Config::cache`](crate::Config::cache) says; none where neither that
@@ -108,6 +169,20 @@ impl Tuning {
     pub fn cached(config: &Config, machine: &Machine) -> Option<PathBuf> {
         let name = format!("{}.json", machine.file_name());
         Some(config.cache_directory()?.join("tuning").join(name))
+    }
+}
+
+/// The choice of an operation that has an algorithm; or its first, whatever that is.
+fn choice(operation: &str, place: Place, algorithm: Option<Algorithm>) -> Result<Choice> {
+    let first = Algorithm::of(operation).first().copied();
+    let first = first
+        .ok_or_else(|| Error::invalid(format!("{operation:?} is no operation with several algorithms")))?;
+    let algorithm = algorithm.unwrap_or(first);
+    let choice = Choice::with(operation, algorithm)
+        .ok_or_else(|| Error::invalid(format!("{operation} cannot take {algorithm}")))?;
+    match choice.is_of_neighbours() && place == Place::Host {
+        true => Err(Error::invalid(format!("{algorithm} is not for {place} buffers"))),
+        false => Ok(choice),
     }
 }
 
@@ -125,8 +200,7 @@ pub(crate) fn load(config: &Config, here: Option<Machine>) -> Result<Table> {
 
 #[cfg(feature = "serde")]
 fn named(file: &Path) -> Result<Table> {
-    let Tuning { rows, .. } = Tuning::read(file)?;
-    Ok(Table::new(rows, file.display().to_string()))
+    Ok(Tuning::read(file)?.into_table(file.display().to_string()))
 }
 
 #[cfg(not(feature = "serde"))]
@@ -159,11 +233,12 @@ fn cached(file: &Path, here: &Machine) -> Result<Table> {
             )));
         }
     };
-    let Tuning { machine, rows } = file::read(&text).map_err(|error| file::named(file, error))?;
-    match machine == *here {
-        true => Ok(Table::new(rows, shown.to_string())),
+    let tuning = file::read(&text).map_err(|error| file::named(file, error))?;
+    match tuning.machine == *here {
+        true => Ok(tuning.into_table(shown.to_string())),
         false => Ok(Table::empty(format!(
-            "{shown} is of {machine}, and this is {here}"
+            "{shown} is of {}, and this is {here}",
+            tuning.machine
         ))),
     }
 }
@@ -188,6 +263,17 @@ mod tests {
         assert!(tuning.add("reduce", Place::Host, 3, &blocks).is_ok());
         assert!(tuning.add("reduce", Place::Host, 2, &blocks).is_err());
         assert!(tuning.add("gather", Place::Host, 2, &blocks).is_err());
+        let one_shot = [(0, Algorithm::OneShot)];
+        assert!(tuning.add("reduce", Place::Device, 2, &one_shot).is_ok());
+        assert!(tuning.add("reduce", Place::Device, 2, &one_shot).is_err());
+        assert!(tuning.add("reduce", Place::Host, 2, &one_shot).is_err());
+        assert!(tuning.add("bcast", Place::Device, 2, &one_shot).is_err());
+        let mixed = [(0, Algorithm::OneShot), (1, Algorithm::Blocks)];
+        assert!(tuning.add("allreduce", Place::Device, 2, &mixed).is_err());
+        assert!(tuning.add_host_fold(2, 0).is_ok());
+        assert!(tuning.add_host_fold(2, 1).is_err());
+        let unknown = tuning.leave_out("bcast", Place::Host, 2, Algorithm::Levels, "it has none");
+        assert!(unknown.is_err());
         assert!(
             tuning
                 .add("bcast", Place::Host, 2, &[(0, Algorithm::Frames)])
@@ -250,7 +336,7 @@ mod tests {
             // One that is named is used.
             let config = Config::default().tuning(Some(file.clone()));
             let table = load(&config, Some(here.clone())).unwrap();
-            assert_eq!(table, Table::new(tuning.rows.clone(), file.display().to_string()));
+            assert_eq!(table, tuning.clone().into_table(file.display().to_string()));
         }
         fs::write(&file, "{}").unwrap();
         assert!(origin().unwrap_err().to_string().contains("cached.json"));

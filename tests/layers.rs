@@ -52,7 +52,14 @@ const FENCES: &[(&str, &[&str])] = &[
     ("serde_json", &["src/tuning/file.rs"]),
     ("rustix", &["src/transport/devices/shared/", "src/bin/warpcomm/"]),
     ("libloading", &["src/engine/trace/nvtx.rs", "src/transport/mpi/"]),
-    ("tracing", &["src/engine/trace.rs", "src/engine/activity.rs"]),
+    (
+        "tracing",
+        &[
+            "src/bin/warpcomm-rank/tune/taken.rs",
+            "src/engine/activity.rs",
+            "src/engine/trace.rs",
+        ],
+    ),
     ("signal_hook", &["src/engine/reporter.rs"]),
     (
         "loom",

@@ -1,11 +1,10 @@
 //! Elements on a GPU that are so few that the host folds them: one copy down, one copy up, and no kernel.
 
 use super::agreement::Agreed;
-use super::copy;
 use super::temporary::Temporary;
+use super::{Call, copy};
 use crate::buffer::Span;
 use crate::error::Result;
-use crate::plan::HOST_FOLD_BYTES;
 
 /// Host memory in the place of a reduction's buffers, as far as these are on a GPU.
 pub(super) struct Fetched {
@@ -15,8 +14,9 @@ pub(super) struct Fetched {
 
 impl Fetched {
     /// Memory for this rank's elements and its result, if the elements are few; otherwise none.
-    pub(super) fn new(own: &Span<'_>, result: Option<&Span<'_>>) -> Result<Fetched> {
-        let memory = |span: &Span<'_>| match span.lane().is_some() && own.bytes() <= HOST_FOLD_BYTES {
+    pub(super) fn new(call: &Call<'_>, own: &Span<'_>, result: Option<&Span<'_>>) -> Result<Fetched> {
+        let most = call.endpoint().ladders().host_fold().most;
+        let memory = |span: &Span<'_>| match span.lane().is_some() && own.bytes() <= most {
             // What a result has behind as many elements is left alone.
             true => Temporary::on_host(span, own.elements().min(span.elements()))
                 .map(|memory| Some(Box::new(memory))),

@@ -292,7 +292,7 @@ impl Inputs {
         result: Option<&Span<'_>>,
         elements: usize,
     ) -> Result<Inputs> {
-        let fetched = Fetched::new(own, result)?;
+        let fetched = Fetched::new(call, own, result)?;
         let (own, result) = (fetched.own(own), result.map(|result| fetched.result(result)));
         let home = [Some(&own), result.as_ref()]
             .into_iter()

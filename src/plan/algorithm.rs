@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Operation;
 use super::choice::Choice;
 use crate::error::{Error, Result};
 
@@ -37,10 +38,10 @@ pub enum Algorithm {
     Leader,
     /// Kernels of every rank read the elements of the ranks whose GPUs it reaches, and write its own result (all
     /// reductions): it is taken wherever that is possible, for `reduce` and `allreduce` of more than 2 ranks with short data
-    /// only, and cannot be chosen.
+    /// only.
     OneShot,
     /// Each rank's kernel folds one block of what ranks have whose GPUs it reaches, and writes it into the results of all
-    /// that get one (reduce, allreduce): it is taken where `OneShot` would be, for longer data, and cannot be chosen.
+    /// that get one (reduce, allreduce): it is taken where `OneShot` would be, for longer data.
     TwoShot,
     /// Each node combines what its ranks have, as far as they are a whole subtree of the canonical order, before it sends
     /// it to the ranks of others that fold blocks; each folded block goes to every node once (reduce, allreduce).
@@ -69,13 +70,34 @@ impl Algorithm {
     /// assert_eq!(Algorithm::of("gather"), []);
     /// ```
     pub fn of(operation: &str) -> Vec<Algorithm> {
-        let candidates = Choice::of_name(operation).map_or(&[][..], Choice::candidates);
-        candidates.iter().map(|candidate| candidate.algorithm).collect()
+        candidates(
+            Operation::of_name(operation)
+                .and_then(Choice::of)
+                .filter(|choice| choice.name() == operation),
+        )
+    }
+
+    /// What an operation can choose from where the elements of all ranks are in `DeviceBuffer`s on GPUs that reach each
+    /// other's memory, the one for the shortest first; empty for operations that have no choice there.
+    ///
+    /// ```
+    /// use warpcomm::Algorithm;
+    ///
+    /// assert_eq!(Algorithm::of_neighbours("allreduce"), [Algorithm::OneShot, Algorithm::TwoShot]);
+    /// assert_eq!(Algorithm::of_neighbours("scan"), []);
+    /// ```
+    pub fn of_neighbours(operation: &str) -> Vec<Algorithm> {
+        candidates(Operation::of_name(operation).and_then(Choice::of_neighbours))
     }
 
     pub(crate) fn from_code(code: u8) -> Option<Algorithm> {
         Algorithm::ALL.get(usize::from(code)).copied()
     }
+}
+
+fn candidates(choice: Option<Choice>) -> Vec<Algorithm> {
+    let candidates = choice.map_or(&[][..], Choice::candidates);
+    candidates.iter().map(|candidate| candidate.algorithm).collect()
 }
 
 impl fmt::Display for Algorithm {

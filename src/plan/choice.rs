@@ -7,17 +7,28 @@ use super::{Algorithm, Operation};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
     pub algorithm: Algorithm,
-    /// The bytes from which on it is taken where nothing was measured.
-    pub from: usize,
+    /// The bytes from which on it is taken where nothing was measured: by up to [`FEW_RANKS`], and by more.
+    from: [usize; 2],
     /// Among fewer ranks it would do what the first does, with more messages.
     pub least_ranks: usize,
 }
 
+/// So many ranks may have another default than more of them.
+const FEW_RANKS: usize = 4;
+
+impl Candidate {
+    /// The bytes from which on so many ranks take it where nothing was measured.
+    pub(crate) fn from(&self, ranks: usize) -> usize {
+        self.from[usize::from(ranks > FEW_RANKS)]
+    }
+}
+
 /// Stamps the table of the choices into an enum. A row is the operation, the algorithm that any number of ranks can take
-/// for any length, and those that follow it: from how many bytes on by default, and among how many ranks at least.
+/// for any length, and those that follow it: from how many bytes on by default, of up to 4 ranks and of more, and among how
+/// many ranks at least.
 macro_rules! choices {
-    ($($variant:ident: $first:ident $(, $next:ident from $from:literal KiB among $ranks:literal)+;)*) => {
-        /// An operation that can take several algorithms.
+    ($($variant:ident of $operation:ident: $first:ident $(, $next:ident from $few:expr, $many:expr, among $ranks:literal)+;)*) => {
+        /// An operation that can take several algorithms, under some circumstances.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub(crate) enum Choice {
@@ -31,10 +42,10 @@ macro_rules! choices {
             pub(crate) fn candidates(self) -> &'static [Candidate] {
                 match self {
                     $(Choice::$variant => &[
-                        Candidate { algorithm: Algorithm::$first, from: 0, least_ranks: 0 },
+                        Candidate { algorithm: Algorithm::$first, from: [0; 2], least_ranks: 0 },
                         $(Candidate {
                             algorithm: Algorithm::$next,
-                            from: $from << 10,
+                            from: [$few, $many],
                             least_ranks: $ranks,
                         },)+
                     ],)*
@@ -44,17 +55,22 @@ macro_rules! choices {
             /// The name of the operation.
             pub(crate) fn name(self) -> &'static str {
                 match self {
-                    $(Choice::$variant => Operation::$variant.name(),)*
+                    $(Choice::$variant => Operation::$operation.name(),)*
                 }
             }
         }
     };
 }
 
+const KIB: usize = 1 << 10;
+
 choices! {
-    Bcast: Tree, Blocks from 256 KiB among 3;
-    Reduce: Direct, Blocks from 16 KiB among 2, Levels from 64 KiB among 3;
-    Allreduce: Direct, Blocks from 16 KiB among 2, Levels from 64 KiB among 3;
+    Bcast of Bcast: Tree, Blocks from 256 * KIB, 256 * KIB, among 3;
+    Reduce of Reduce: Direct, Blocks from 16 * KIB, 16 * KIB, among 2, Levels from 64 * KIB, 64 * KIB, among 3;
+    Allreduce of Allreduce: Direct, Blocks from 16 * KIB, 16 * KIB, among 2, Levels from 64 * KIB, 64 * KIB, among 3;
+    // Where GPUs reach each other's memory.
+    NeighboursReduce of Reduce: OneShot, TwoShot from 512 * KIB + 1, 256 * KIB + 1, among 3;
+    NeighboursAllreduce of Allreduce: OneShot, TwoShot from 512 * KIB + 1, 256 * KIB + 1, among 3;
 }
 
 impl Choice {
@@ -72,8 +88,30 @@ impl Choice {
         }
     }
 
-    pub(crate) fn of_name(name: &str) -> Option<Choice> {
-        Choice::ALL.iter().copied().find(|choice| choice.name() == name)
+    /// The choice that an operation has among ranks whose GPUs reach each other's memory, if it has one there: the others
+    /// read every element once, and write it to one rank.
+    pub(crate) fn of_neighbours(operation: Operation) -> Option<Choice> {
+        match operation {
+            Operation::Reduce => Some(Choice::NeighboursReduce),
+            Operation::Allreduce => Some(Choice::NeighboursAllreduce),
+            _ => None,
+        }
+    }
+
+    /// The choice of the operation of this name that has such an algorithm.
+    pub(crate) fn with(name: &str, algorithm: Algorithm) -> Option<Choice> {
+        let has_it = |choice: &Choice| choice.name() == name && choice.candidate(algorithm).is_some();
+        Choice::ALL.iter().copied().find(has_it)
+    }
+
+    /// Whether ranks that have two levels have more to choose from, if they do.
+    pub(crate) fn with_levels(self, has_levels: bool) -> bool {
+        has_levels && self.candidate(Algorithm::Levels).is_some()
+    }
+
+    /// Whether it is one of ranks whose GPUs reach each other's memory.
+    pub(crate) fn is_of_neighbours(self) -> bool {
+        self.candidate(Algorithm::OneShot).is_some()
     }
 
     pub(crate) fn from_code(code: u8) -> Option<Choice> {
@@ -102,17 +140,28 @@ mod tests {
         for (position, choice) in Choice::ALL.iter().copied().enumerate() {
             assert_eq!(choice as usize, position);
             assert_eq!(Choice::from_code(position as u8), Some(choice));
-            assert_eq!(Choice::of_name(choice.name()), Some(choice));
+            for candidate in choice.candidates() {
+                assert_eq!(Choice::with(choice.name(), candidate.algorithm), Some(choice));
+            }
         }
-        assert_eq!((Choice::from_code(99), Choice::of_name("gather")), (None, None));
+        assert_eq!(Choice::from_code(99), None);
+        assert_eq!(Choice::with("gather", Algorithm::Direct), None);
+        assert_eq!(Choice::with("bcast", Algorithm::OneShot), None);
     }
 
     #[test]
     fn the_first_works_always_and_the_others_come_later() {
         for choice in Choice::ALL {
             let candidates = choice.candidates();
-            assert_eq!((candidates[0].from, candidates[0].least_ranks), (0, 0));
-            assert!(candidates.windows(2).all(|pair| pair[0].from < pair[1].from));
+            assert_eq!(candidates[0].least_ranks, 0);
+            for ranks in [2, FEW_RANKS, FEW_RANKS + 1] {
+                assert_eq!(candidates[0].from(ranks), 0);
+                assert!(
+                    candidates
+                        .windows(2)
+                        .all(|pair| pair[0].from(ranks) < pair[1].from(ranks))
+                );
+            }
         }
     }
 }

@@ -28,6 +28,33 @@ pub(crate) enum Reason {
     },
 }
 
+const NEIGHBOURS: &str = "the ranks' GPUs reach each other's memory";
+
+/// Who says so.
+fn says(source: Source, ladders: &Ladders) -> String {
+    let origin = ladders.table().origin();
+    match source {
+        Source::Default => format!("the default: {origin}"),
+        Source::NotMeasured => format!("the default: {origin} has nothing for this"),
+        Source::Measured { ranks } => format!("as measured with {ranks} ranks: {origin}"),
+        Source::Program => "as the program says".to_owned(),
+    }
+}
+
+/// Who folds so many bytes of elements on a GPU, and why.
+fn folds(bytes: usize, ladders: &Ladders) -> String {
+    let limit = ladders.host_fold();
+    let (who, are) = match bytes <= limit.most {
+        true => ("the host folds", "at most"),
+        false => ("kernels fold", "more than"),
+    };
+    format!(
+        "{who} {bytes} bytes, {are} {}, {}",
+        limit.most,
+        says(limit.source, ladders)
+    )
+}
+
 /// An algorithm, and why it is this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Planned {
@@ -49,6 +76,7 @@ impl ChosenAlgorithm {
             operation,
             ranks,
             bytes,
+            on_device,
             ..
         } = question;
         let reason = match planned.reason {
@@ -58,7 +86,7 @@ impl ChosenAlgorithm {
             ),
             Reason::Only => format!("{} has no other", operation.name()),
             Reason::OneGpu => "the elements of all ranks are on one GPU".to_owned(),
-            Reason::Neighbours => "the ranks' GPUs reach each other's memory".to_owned(),
+            Reason::Neighbours => NEIGHBOURS.to_owned(),
             Reason::OneLevel => format!(
                 "{} is for several nodes of which one has all ranks of a subtree of several",
                 Algorithm::Levels
@@ -73,16 +101,19 @@ impl ChosenAlgorithm {
                     (from, None) => format!("{bytes} bytes are at least {from}"),
                     (from, Some(below)) => format!("{bytes} bytes are at least {from} and below {below}"),
                 };
-                let origin = ladders.table().origin();
-                match source {
-                    Source::Default => format!("{length}, the default: {origin}"),
-                    Source::NotMeasured => format!("{length}, the default: {origin} has nothing for this"),
-                    Source::Measured { ranks } => {
-                        format!("{length}, as measured with {ranks} ranks: {origin}")
-                    }
-                    Source::Program => format!("{length}, as the program says"),
-                }
+                format!("{length}, {}", says(source, ladders))
             }
+        };
+        let reason = match (planned.algorithm, planned.reason) {
+            (Algorithm::OneShot | Algorithm::TwoShot, Reason::Length { .. } | Reason::TooFew { .. }) => {
+                format!("{NEIGHBOURS}, and {reason}")
+            }
+            (Algorithm::Direct | Algorithm::Blocks | Algorithm::Levels, _)
+                if on_device && operation.folds() =>
+            {
+                format!("{reason}; {}", folds(bytes, ladders))
+            }
+            _ => reason,
         };
         ChosenAlgorithm {
             algorithm: planned.algorithm,

@@ -2,28 +2,35 @@
 
 use super::Algorithm;
 use super::choice::Choice;
+use super::host_fold::HostFold;
 use super::table::{Ladder, Row, Step, Table};
 use crate::device::Place;
 use crate::error::{Error, Result};
 
-/// A step on the wire: what row it is of, for how many ranks, and from how many bytes on.
+/// A step on the wire: what row it is of, for how many ranks, and from how many bytes on; or up to how many bytes the host
+/// folds.
 type Words = [u64; 3];
+
+/// What is no row, but of the host.
+const OF_HOST: u64 = u64::MAX;
 
 impl Table {
     /// The rows and where they are from, for others to [`read`](Self::read).
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let steps = self.rows.iter().flat_map(|row| {
             let (choice, place, ranks) = (row.choice as u64, u64::from(row.place.code()), row.ranks as u64);
+            let levels = u64::from(row.has_levels);
             let words = move |step: &Step| {
                 [
-                    choice | place << 8 | (step.algorithm as u64) << 16,
+                    choice | place << 8 | (step.algorithm as u64) << 16 | levels << 24,
                     ranks,
                     step.from as u64,
                 ]
             };
             row.ladder.steps().iter().map(words)
         });
-        let steps: Vec<Words> = steps.collect();
+        let of_host = |fold: &HostFold| [OF_HOST, fold.ranks as u64, fold.most as u64];
+        let steps: Vec<Words> = steps.chain(self.host_folds.iter().map(of_host)).collect();
         let mut bytes = (steps.len() as u64).to_le_bytes().to_vec();
         bytes.extend(steps.as_flattened().iter().flat_map(|word| word.to_le_bytes()));
         bytes.extend(self.origin.as_bytes());
@@ -42,11 +49,18 @@ impl Table {
             .and_then(|length| words.get(..length))
             .ok_or_else(malformed)?;
         let mut rows: Vec<Row> = Vec::new();
+        let mut host_folds = Vec::new();
         for step in words.as_chunks::<LENGTH>().0 {
             let [of_row, ranks, from] = step.map(u64::from_le_bytes);
+            if of_row == OF_HOST {
+                let (ranks, most) = (ranks as usize, from as usize);
+                host_folds.push(HostFold { ranks, most });
+                continue;
+            }
             let choice = Choice::from_code(of_row as u8).ok_or_else(malformed)?;
             let place = Place::from_code((of_row >> 8) as u8);
             let algorithm = Algorithm::from_code((of_row >> 16) as u8).ok_or_else(malformed)?;
+            let has_levels = of_row >> 24 == 1;
             let (ranks, from) = (ranks as usize, from as usize);
             let step = Step { from, algorithm };
             match rows.last_mut() {
@@ -59,12 +73,13 @@ impl Table {
                     choice,
                     place,
                     ranks,
+                    has_levels,
                     ladder: Ladder::new(choice, vec![step])?,
                 }),
             }
         }
         let origin = String::from_utf8_lossy(&bytes[size_of::<u64>() + size_of::<Words>() * count..]);
-        Ok(Table::new(rows, origin))
+        Ok(Table::new(rows, host_folds, origin))
     }
 }
 
@@ -76,8 +91,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tables_arrive_as_they_are_sent(rows in rows()) {
-            let table = Table::new(rows, "at random");
+        fn tables_arrive_as_they_are_sent(rows in rows(), folds in prop::collection::vec((1usize..9, 0usize..1 << 20), 0..3)) {
+            let host_folds = folds.into_iter().map(|(ranks, most)| HostFold { ranks, most });
+            let table = Table::new(rows, host_folds.collect(), "at random");
             prop_assert_eq!(Table::read(&table.to_bytes()).unwrap(), table);
         }
 

@@ -3,10 +3,6 @@
 /// The longest message in bytes that goes without an offer wherever its elements are, if pieces are not shorter.
 pub(crate) const UNOFFERED_BYTES: usize = 16 << 10;
 
-/// The most bytes of a rank's elements on a GPU that the host folds in a reduction, instead of a kernel: a copy down and one up
-/// are over before a kernel would have had the elements of all ranks, each of which is a copy.
-pub(crate) const HOST_FOLD_BYTES: usize = 64 << 10;
-
 /// The length in bytes of the pieces in which elements go through pinned memory, by the length of their message, unless
 /// `WARPCOMM_CHUNK` sets it.
 ///

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::choice::Choice;
+use super::host_fold::{HOST_FOLD_BYTES, HostFold, HostFoldLimit};
 use super::{Algorithm, Levels};
 use crate::device::Place;
 use crate::error::{Error, Result};
@@ -40,10 +41,10 @@ impl Ladder {
         Ok(Ladder(steps))
     }
 
-    /// What an operation takes where nothing was measured.
-    fn by_default(choice: Choice) -> Ladder {
+    /// What so many ranks take where nothing was measured.
+    fn by_default(choice: Choice, ranks: usize) -> Ladder {
         let step = |candidate: &super::choice::Candidate| Step {
-            from: candidate.from,
+            from: candidate.from(ranks),
             algorithm: candidate.algorithm,
         };
         Ladder(choice.candidates().iter().map(step).collect())
@@ -87,6 +88,8 @@ pub(crate) struct Row {
     pub place: Place,
     /// How many ranks took part.
     pub ranks: usize,
+    /// Whether [`Algorithm::Levels`], if it is one to choose from, was.
+    pub has_levels: bool,
     pub ladder: Ladder,
 }
 
@@ -94,24 +97,29 @@ pub(crate) struct Row {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
     pub(super) rows: Vec<Row>,
+    pub(super) host_folds: Vec<HostFold>,
     /// What the program says, which counts before all else.
     forced: [Option<Algorithm>; Choice::COUNT],
+    /// The most bytes that the host folds, if the program says it.
+    forced_host_fold: Option<usize>,
     /// Which file the rows are from, or why there are none.
     pub(super) origin: String,
 }
 
 impl Table {
-    pub(crate) fn new(rows: Vec<Row>, origin: impl Into<String>) -> Table {
+    pub(crate) fn new(rows: Vec<Row>, host_folds: Vec<HostFold>, origin: impl Into<String>) -> Table {
         Table {
             rows,
+            host_folds,
             forced: [None; Choice::COUNT],
+            forced_host_fold: None,
             origin: origin.into(),
         }
     }
 
     /// A table of nothing, and why there is nothing.
     pub(crate) fn empty(reason: impl Into<String>) -> Table {
-        Table::new(Vec::new(), reason)
+        Table::new(Vec::new(), Vec::new(), reason)
     }
 
     /// The same with one algorithm for all lengths of an operation.
@@ -121,34 +129,76 @@ impl Table {
         table
     }
 
+    /// The same with so many bytes that the host folds at most.
+    pub(crate) fn with_host_fold(&self, most: usize) -> Table {
+        Table {
+            forced_host_fold: Some(most),
+            ..self.clone()
+        }
+    }
+
     /// Which file the rows are from, or why there are none.
     pub(crate) fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// The row for so many ranks: what was measured with fewer is nearer than what was measured with more, since it has
-    /// not waited for ranks that are not there.
-    fn row(&self, choice: Choice, place: Place, ranks: usize) -> Option<&Row> {
-        let rows = || {
-            let is_it = move |row: &&Row| row.choice == choice && row.place == place;
-            self.rows.iter().filter(is_it)
+    /// The row for so many ranks, in two levels or in one. What was measured without levels says nothing about ranks that
+    /// have them; the other way round it is better than nothing.
+    fn row(&self, choice: Choice, place: Place, ranks: usize, has_levels: bool) -> Option<&Row> {
+        let rows = |with: bool| {
+            let is_it = move |row: &&Row| {
+                (row.choice, row.place) == (choice, place) && choice.with_levels(row.has_levels) == with
+            };
+            nearest(self.rows.iter().filter(is_it), ranks, |row| row.ranks)
         };
-        let below = rows()
-            .filter(|row| row.ranks <= ranks)
-            .max_by_key(|row| row.ranks);
-        below.or_else(|| rows().min_by_key(|row| row.ranks))
+        match choice.with_levels(has_levels) {
+            true => rows(true),
+            false => rows(false).or_else(|| rows(true)),
+        }
     }
 
     /// What the program says, or was measured, or else the default.
-    fn rung(&self, choice: Choice, place: Place, ranks: usize) -> Rung {
+    fn rung(&self, choice: Choice, place: Place, ranks: usize, has_levels: bool) -> Rung {
         let rung = |ladder, source| Rung { ladder, source };
-        match (self.forced[choice as usize], self.row(choice, place, ranks)) {
+        let row = self.row(choice, place, ranks, has_levels);
+        match (self.forced[choice as usize], row) {
             (Some(algorithm), _) => rung(Ladder::only(algorithm), Source::Program),
             (None, Some(row)) => rung(row.ladder.clone(), Source::Measured { ranks: row.ranks }),
-            (None, None) if self.rows.is_empty() => rung(Ladder::by_default(choice), Source::Default),
-            (None, None) => rung(Ladder::by_default(choice), Source::NotMeasured),
+            (None, None) => rung(Ladder::by_default(choice, ranks), self.without_a_row()),
         }
     }
+
+    /// The same for what the host folds.
+    fn host_fold(&self, ranks: usize) -> HostFoldLimit {
+        let limit = |most, source| HostFoldLimit { most, source };
+        let row = nearest(self.host_folds.iter(), ranks, |row| row.ranks);
+        match (self.forced_host_fold, row) {
+            (Some(most), _) => limit(most, Source::Program),
+            (None, Some(row)) => limit(row.most, Source::Measured { ranks: row.ranks }),
+            (None, None) => limit(HOST_FOLD_BYTES, self.without_a_row()),
+        }
+    }
+
+    /// Who says what was not measured.
+    fn without_a_row(&self) -> Source {
+        match self.rows.is_empty() && self.host_folds.is_empty() {
+            true => Source::Default,
+            false => Source::NotMeasured,
+        }
+    }
+}
+
+/// What is nearest to so many ranks: what was measured with fewer is nearer than what was measured with more, since it has
+/// not waited for ranks that are not there.
+fn nearest<'a, T>(
+    rows: impl Iterator<Item = &'a T> + Clone,
+    ranks: usize,
+    of: impl Fn(&T) -> usize,
+) -> Option<&'a T> {
+    let below = rows.clone().filter(|row| of(row) <= ranks);
+    below
+        .max_by_key(|row| of(row))
+        .or_else(|| rows.min_by_key(|row| of(row)))
 }
 
 /// Who says which algorithm is taken.
@@ -176,6 +226,7 @@ pub(crate) struct Ladders {
     table: Arc<Table>,
     /// By choice, of elements on hosts and on GPUs.
     rungs: [[Rung; 2]; Choice::COUNT],
+    host_fold: HostFoldLimit,
     /// Where the ranks are on several nodes of which one has whole subtrees.
     levels: Option<Arc<Levels>>,
 }
@@ -193,7 +244,7 @@ impl Ladders {
 
     fn with(table: &Arc<Table>, ranks: usize, levels: Option<Arc<Levels>>) -> Ladders {
         let rung = |choice, place| {
-            let rung = table.rung(choice, place, ranks);
+            let rung = table.rung(choice, place, ranks, levels.is_some());
             match (&levels, rung.source) {
                 (Some(_), _) | (None, Source::Program) => rung,
                 (None, _) => Rung {
@@ -208,6 +259,7 @@ impl Ladders {
         Ladders {
             table: Arc::clone(table),
             rungs,
+            host_fold: table.host_fold(ranks),
             levels,
         }
     }
@@ -215,6 +267,12 @@ impl Ladders {
     /// The levels of the ranks, where there are two.
     pub(crate) fn levels(&self) -> Option<&Arc<Levels>> {
         self.levels.as_ref()
+    }
+
+    /// How many bytes of a rank's elements on a GPU the host folds.
+    #[inline]
+    pub(crate) fn host_fold(&self) -> HostFoldLimit {
+        self.host_fold
     }
 
     /// Those of ranks that have compared nothing.
@@ -244,7 +302,8 @@ pub(crate) mod tests {
 
     /// Any measured rows that can be.
     pub(crate) fn rows() -> impl Strategy<Value = Vec<Row>> {
-        let row = (0..Choice::COUNT, any::<bool>(), 1usize..9).prop_flat_map(|(choice, on_device, ranks)| {
+        let key = (0..Choice::COUNT, any::<bool>(), 1usize..9, any::<bool>());
+        let row = key.prop_flat_map(|(choice, on_device, ranks, has_levels)| {
             let choice = Choice::ALL[choice];
             let candidates: Vec<_> = choice.candidates().iter().map(|one| one.algorithm).collect();
             let step = (1usize..1 << 16, prop::sample::select(candidates.clone()));
@@ -256,8 +315,13 @@ pub(crate) mod tests {
                 let steps = steps.map(|(from, algorithm)| Step { from, algorithm });
                 Row {
                     choice,
-                    place: if on_device { Place::Device } else { Place::Host },
+                    place: if on_device || choice.is_of_neighbours() {
+                        Place::Device
+                    } else {
+                        Place::Host
+                    },
                     ranks,
+                    has_levels,
                     ladder: Ladder::new(choice, steps.collect()).unwrap(),
                 }
             })
@@ -301,15 +365,58 @@ pub(crate) mod tests {
             choice: Choice::Reduce,
             place: Place::Host,
             ranks,
+            has_levels: false,
             ladder: Ladder::only(Algorithm::Blocks),
         };
-        let table = Table::new(vec![row(4), row(2), row(8)], "");
-        let nearest = |ranks| table.row(Choice::Reduce, Place::Host, ranks).map(|row| row.ranks);
+        let host_fold = |ranks| HostFold { ranks, most: ranks };
+        let table = Table::new(
+            vec![row(4), row(2), row(8)],
+            vec![host_fold(4), host_fold(2), host_fold(8)],
+            "",
+        );
+        let nearest = |ranks| {
+            let row = table.row(Choice::Reduce, Place::Host, ranks, false);
+            row.map(|row| [row.ranks, table.host_fold(ranks).most])
+        };
         assert_eq!(
             [1, 2, 3, 4, 7, 8, 100].map(nearest),
-            [2, 2, 2, 4, 4, 8, 8].map(Some)
+            [2, 2, 2, 4, 4, 8, 8].map(|ranks| Some([ranks; 2]))
         );
-        assert_eq!(table.row(Choice::Reduce, Place::Device, 4), None);
-        assert_eq!(table.row(Choice::Bcast, Place::Host, 4), None);
+        assert_eq!(table.row(Choice::Reduce, Place::Device, 4, false), None);
+        assert_eq!(table.row(Choice::Bcast, Place::Host, 4, false), None);
+    }
+
+    #[test]
+    fn what_was_measured_in_one_level_says_nothing_about_two() {
+        let row = |choice, ranks, has_levels| Row {
+            choice,
+            place: Place::Host,
+            ranks,
+            has_levels,
+            ladder: Ladder::only(Algorithm::Blocks),
+        };
+        let rows = vec![
+            row(Choice::Reduce, 2, false),
+            row(Choice::Reduce, 6, true),
+            row(Choice::Allreduce, 2, false),
+            row(Choice::Bcast, 2, false),
+        ];
+        let table = Table::new(rows, Vec::new(), "");
+        let found = |choice, ranks, has_levels| {
+            let row = table.row(choice, Place::Host, ranks, has_levels);
+            row.map(|row| row.ranks)
+        };
+        assert_eq!(
+            [4, 8].map(|ranks| found(Choice::Reduce, ranks, false)),
+            [Some(2); 2]
+        );
+        assert_eq!(
+            [4, 8].map(|ranks| found(Choice::Reduce, ranks, true)),
+            [Some(6); 2]
+        );
+        assert_eq!(found(Choice::Allreduce, 4, true), None);
+        assert_eq!(found(Choice::Bcast, 4, true), Some(2));
+        let only_two = Table::new(vec![row(Choice::Reduce, 6, true)], Vec::new(), "");
+        assert!(only_two.row(Choice::Reduce, Place::Host, 4, false).is_some());
     }
 }

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Machine, Tuning};
+use super::{LeftOut, Machine, Tuning};
 use crate::error::{Error, Result};
-use crate::plan::Row;
+use crate::plan::{HostFold, Row};
 use crate::replace::replace;
 
 /// The number of the form that is written here; another is not understood.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +20,9 @@ struct File {
     format: u32,
     machine: Machine,
     choices: Vec<Entry>,
+    /// Empty where no elements on GPUs were measured.
+    host_folds: Vec<UpTo>,
+    not_measured: Vec<Missing>,
 }
 
 /// What files of all forms say.
@@ -44,6 +47,43 @@ struct Rung {
     /// In bytes.
     from: usize,
     algorithm: String,
+}
+
+/// What the host folds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpTo {
+    ranks: usize,
+    /// In bytes.
+    most: usize,
+}
+
+/// What could not be measured.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Missing {
+    operation: String,
+    place: String,
+    ranks: usize,
+    algorithm: String,
+    reason: String,
+}
+
+impl Missing {
+    fn of(left_out: &LeftOut) -> Missing {
+        Missing {
+            operation: left_out.choice.name().to_owned(),
+            place: left_out.place.to_string(),
+            ranks: left_out.ranks,
+            algorithm: left_out.algorithm.to_string(),
+            reason: left_out.reason.clone(),
+        }
+    }
+
+    fn add_to(&self, tuning: &mut Tuning) -> Result<()> {
+        let (place, algorithm) = (self.place.parse()?, self.algorithm.parse()?);
+        tuning.leave_out(&self.operation, place, self.ranks, algorithm, &*self.reason)
+    }
 }
 
 impl Entry {
@@ -89,6 +129,8 @@ impl Tuning {
             format: FORMAT,
             machine: self.machine.clone(),
             choices: self.rows.iter().map(Entry::of).collect(),
+            host_folds: self.host_folds.iter().map(up_to).collect(),
+            not_measured: self.left_out.iter().map(Missing::of).collect(),
         };
         let mut text = serde_json::to_string_pretty(&content)
             .map_err(|error| named(file, Error::invalid(error.to_string())))?;
@@ -103,16 +145,31 @@ pub(super) fn read(text: &str) -> Result<Tuning> {
     let Format { format } = serde_json::from_str(text).map_err(broken)?;
     if format != FORMAT {
         return Err(Error::invalid(format!(
-            "its format is {format}, and {FORMAT} is known"
+            "its format is {format}, and {FORMAT} is known: `warpcomm tune` makes it anew"
         )));
     }
-    let File { machine, choices, .. } = serde_json::from_str(text).map_err(broken)?;
-    let mut tuning = Tuning::new(machine);
-    for (position, entry) in choices.iter().enumerate() {
+    let file: File = serde_json::from_str(text).map_err(broken)?;
+    let mut tuning = Tuning::new(file.machine);
+    let at = |list: &str, position: usize, error: Error| {
+        Error::invalid(format!("{list}[{position}]: {}", error.message()))
+    };
+    for (position, entry) in file.choices.iter().enumerate() {
         let added = entry.add_to(&mut tuning);
-        added.map_err(|error| Error::invalid(format!("choices[{position}]: {}", error.message())))?;
+        added.map_err(|error| at("choices", position, error))?;
+    }
+    for (position, fold) in file.host_folds.iter().enumerate() {
+        let added = tuning.add_host_fold(fold.ranks, fold.most);
+        added.map_err(|error| at("host_folds", position, error))?;
+    }
+    for (position, missing) in file.not_measured.iter().enumerate() {
+        let added = missing.add_to(&mut tuning);
+        added.map_err(|error| at("not_measured", position, error))?;
     }
     Ok(tuning)
+}
+
+fn up_to(&HostFold { ranks, most }: &HostFold) -> UpTo {
+    UpTo { ranks, most }
 }
 
 /// Names the file in an error of its content.
@@ -141,6 +198,12 @@ mod tests {
         tuning
             .add("reduce", Place::Host, 2, &[(0, Algorithm::Direct)])
             .unwrap();
+        let shots = [(0, Algorithm::OneShot), (9000, Algorithm::TwoShot)];
+        tuning.add("reduce", Place::Device, 2, &shots).unwrap();
+        tuning.add_host_fold(2, 5000).unwrap();
+        tuning
+            .leave_out("reduce", Place::Host, 2, Algorithm::Levels, "there is one node")
+            .unwrap();
         tuning
     }
 
@@ -164,8 +227,11 @@ mod tests {
         let whole = fs::read_to_string(&file).unwrap();
         let mut broken: Vec<(String, &str)> = vec![
             (String::new(), "EOF"),
-            (whole.replace("\"format\": 2", "\"format\": 3"), "format is 3"),
-            ("{\"format\": 1, \"machine\": {}}".to_owned(), "format is 1"),
+            (whole.replace("\"format\": 3", "\"format\": 4"), "format is 4"),
+            (
+                "{\"format\": 2, \"machine\": {}, \"choices\": []}".to_owned(),
+                "format is 2, and 3 is known: `warpcomm tune` makes it anew",
+            ),
             (whole.replace("\"tree\"", "\"ring\""), "choices[0]: \"ring\""),
             (
                 whole.replace("\"tree\"", "\"direct\""),
@@ -175,6 +241,15 @@ mod tests {
             (whole.replace("\"from\": 0", "\"from\": 1"), "from 0 bytes on"),
             (whole.replace("\"from\": 0", "\"from\": -1"), "line"),
             (whole.replace("\"reduce\"", "\"scan\""), "choices[1]: \"scan\""),
+            (
+                whole.replace("\"two-shot\"", "\"blocks\""),
+                "choices[2]: reduce cannot take blocks",
+            ),
+            (
+                whole.replace("\"levels\"", "\"tree\""),
+                "not_measured[0]: reduce cannot take tree",
+            ),
+            (whole.replace("\"most\": 5000", "\"most\": \"few\""), "line"),
             (whole.replace("\"steps\"", "\"stairs\""), "stairs"),
         ];
         broken.push((whole[..whole.len() / 2].to_owned(), "line"));

@@ -34,7 +34,11 @@ fn results_of(config: &Config, ranks: usize, elements: usize, root: usize) -> Ve
 fn with_rows(rows: Vec<Row>, directory: &tempfile::TempDir) -> Config {
     let file = directory.path().join("rows.json");
     let machine = Machine::here("at random", 1);
-    Tuning { machine, rows }.write(&file).unwrap();
+    let tuning = Tuning {
+        rows,
+        ..Tuning::new(machine)
+    };
+    tuning.write(&file).unwrap();
     Config::default().tuning(Some(file))
 }
 
@@ -67,12 +71,15 @@ fn every_algorithm_at_every_length() {
     let plain = Config::default().tuning(None);
     for blocks in [false, true] {
         let row = |choice: &Choice| {
-            let candidates = Algorithm::of(choice.name());
-            let algorithm = if blocks { candidates[1] } else { candidates[0] };
+            let candidates = choice.candidates();
+            let algorithm = candidates[usize::from(blocks)].algorithm;
+            let place = if choice.is_of_neighbours() {
+                Place::Device
+            } else {
+                Place::Host
+            };
             let mut tuning = Tuning::new(Machine::here("none", 1));
-            tuning
-                .add(choice.name(), Place::Host, 1, &[(0, algorithm)])
-                .unwrap();
+            tuning.add(choice.name(), place, 1, &[(0, algorithm)]).unwrap();
             tuning.rows
         };
         let tuned = with_rows(Choice::ALL.iter().flat_map(row).collect(), &directory).check(false);

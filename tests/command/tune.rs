@@ -45,9 +45,9 @@ fn without_its_ranks_it_says_how_to_build_them() {
     assert!(message.contains("cargo build"), "{message}");
 }
 
-/// The explanations of a job's ranks, which a test below gives.
+/// A job whose ranks explain what they take, which a test below does.
 #[cfg(all(feature = "mpi", feature = "serde"))]
-fn explained(ranks: &str, cache: &Path) -> Output {
+fn explaining(ranks: &str) -> Command {
     let own = std::env::current_exe().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_warpcomm"));
     command
@@ -59,9 +59,33 @@ fn explained(ranks: &str, cache: &Path) -> Output {
             "--nocapture",
             "tune::a_rank_that_explains",
         ])
-        .env("WARPCOMM_CACHE", cache)
         .env_remove("WARPCOMM_TUNING");
-    output(&mut command)
+    command
+}
+
+#[cfg(all(feature = "mpi", feature = "serde"))]
+fn explained(ranks: &str, cache: &Path) -> Output {
+    output(explaining(ranks).env("WARPCOMM_CACHE", cache))
+}
+
+/// What all ranks of such a job say alike of each question.
+#[cfg(all(feature = "mpi", feature = "serde"))]
+fn said_alike(ranks: usize, job: &mut Command) -> [String; 3] {
+    let done = output(job);
+    let stdout = text(&done.stdout);
+    assert!(done.status.success(), "{stdout}{}", text(&done.stderr));
+    ["explained: ", "on GPUs: ", "of neighbours: "].map(|start| {
+        let said: Vec<&str> = stdout
+            .lines()
+            .filter_map(|line| line.split_once(start))
+            .map(|(_, said)| said)
+            .collect();
+        assert!(
+            said.len() == ranks && said.iter().all(|other| *other == said[0]),
+            "{start}{stdout}"
+        );
+        said[0].to_owned()
+    })
 }
 
 #[cfg(all(feature = "mpi", feature = "serde"))]
@@ -69,11 +93,19 @@ fn explained(ranks: &str, cache: &Path) -> Output {
 #[ignore = "a rank of a job of the test below"]
 fn a_rank_that_explains() {
     let runtime = warpcomm::Runtime::init().unwrap();
-    let chosen = runtime
-        .world()
-        .and_then(|world| world.explain("allreduce", 5000, warpcomm::Place::Host));
-    match chosen {
-        Ok(chosen) => println!("explained: {chosen}"),
+    let explained = |world: warpcomm::Communicator| {
+        let explain = |place| world.explain("allreduce", 5000, place);
+        Ok([
+            explain(warpcomm::Place::Host)?,
+            explain(warpcomm::Place::Device)?,
+            world.explain_neighbours("allreduce", 5000)?,
+        ])
+    };
+    // In one write each, that of other ranks does not come between.
+    match runtime.world().and_then(explained) {
+        Ok([host, device, neighbours]) => {
+            print!("explained: {host}\non GPUs: {device}\nof neighbours: {neighbours}\n");
+        }
         Err(error) => println!("refused: {error}"),
     }
     runtime.finalize().unwrap();
@@ -138,7 +170,8 @@ fn what_is_measured_is_printed_and_written_and_used_by_as_many_ranks() {
         let done = explained(ranks, cache);
         let stdout = text(&done.stdout);
         assert!(done.status.success(), "{stdout}{}", text(&done.stderr));
-        let each = stdout.matches(part).count();
+        let lines = stdout.lines().filter(|line| line.contains("explained: "));
+        let each = lines.filter(|line| line.contains(part)).count();
         assert_eq!(each, ranks.parse::<usize>().unwrap(), "{part:?} in {stdout}");
     };
     let origin = format!("as measured with 2 ranks: {}", file.display());
@@ -155,6 +188,145 @@ fn what_is_measured_is_printed_and_written_and_used_by_as_many_ranks() {
     let refused = text(&explained("2", cache).stdout);
     assert_eq!(refused.matches("refused: ").count(), 2, "{refused}");
     assert!(refused.contains(&file.display().to_string()), "{refused}");
+}
+
+/// Measures 4 ranks at two lengths, into a file.
+#[cfg(all(feature = "mpi", feature = "serde"))]
+fn measured_into(file: &Path, place: &str, others: &[&str]) -> Command {
+    let arguments = [
+        "-n",
+        "4",
+        "--sizes",
+        "1000,20000",
+        "--rounds",
+        "1",
+        "--place",
+        place,
+    ];
+    let mut command = tune(&arguments);
+    command.args(others).arg("--output").arg(file);
+    command
+}
+
+#[cfg(all(feature = "mpi", feature = "serde", feature = "cuda"))]
+#[test]
+fn gpus_that_reach_each_others_memory_are_measured_in_shots() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("measured.json");
+    let shown = file.display();
+    let explained = || said_alike(4, explaining("4").env("WARPCOMM_TUNING", &file));
+
+    let printed = output(&mut measured_into(&file, "device", &["--sim=4"]));
+    let stdout = text(&printed.stdout);
+    assert!(printed.status.success(), "{}", text(&printed.stderr));
+    let tables = |ranks: &str| {
+        let lines = stdout.lines().filter(|line| line.ends_with(ranks));
+        lines
+            .map(|line| line.trim_end_matches(ranks).to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        tables(", 4 ranks"),
+        [
+            "bcast, device",
+            "reduce, device",
+            "allreduce, device",
+            "who folds in allreduce, device",
+            "reduce, DeviceBuffer",
+            "allreduce, DeviceBuffer",
+        ],
+        "{stdout}"
+    );
+    // Two ranks have one way to fold, and all are on one node.
+    assert_eq!(
+        tables(", 2 ranks"),
+        [
+            "reduce, device",
+            "allreduce, device",
+            "who folds in allreduce, device"
+        ],
+        "{stdout}"
+    );
+    let [_, on_gpus, of_neighbours] = explained();
+    let origin = format!(", as measured with 4 ranks: {shown}");
+    assert!(of_neighbours.ends_with(&origin), "{of_neighbours}");
+    assert!(
+        on_gpus.ends_with(&origin) && on_gpus.matches(&origin).count() == 2,
+        "{on_gpus}"
+    );
+
+    // Without access to each other's memory there is no choice.
+    let printed = output(measured_into(&file, "device", &["--sim=4"]).env("SIMGPU_PEER", "0"));
+    let stdout = text(&printed.stdout);
+    assert!(printed.status.success(), "{}", text(&printed.stderr));
+    let left_out = "allreduce, DeviceBuffer, 4 ranks: one-shot is not measured: the ranks take ";
+    assert!(stdout.contains(left_out), "{stdout}");
+    let written = fs::read_to_string(&file).unwrap();
+    assert!(written.contains("\"reason\": \"the ranks take "), "{written}");
+    let [_, _, of_neighbours] = explained();
+    let default = format!(
+        "one-shot: the ranks' GPUs reach each other's memory, and 5000 bytes are below 524289, the default: {shown} has nothing for this"
+    );
+    assert_eq!(of_neighbours, default);
+}
+
+/// A launcher that has two ranks on each of some made-up nodes.
+#[cfg(all(feature = "mpi", feature = "serde"))]
+fn launcher_of_nodes(machine: &Machine) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warpcomm"));
+    command.args(["run", "--dry-run", "-n", "4"]).arg(own);
+    let line = text(&output(&mut command).stdout);
+    let real = line.split_whitespace().next().expect("a launcher");
+    let rank = "#!/bin/sh\nWARPCOMM_NODE_ID=node-$((${OMPI_COMM_WORLD_RANK:-$PMI_RANK} / 2)) exec \"$@\"\n";
+    machine.program("rank", rank.as_bytes());
+    // The program is the first word that is one of this library's.
+    let launcher = format!(
+        "#!/bin/sh\nfor word; do shift; case $word in */warpcomm-rank|*/command-*) set -- \"$@\" {} \"$word\";; \
+         *) set -- \"$@\" \"$word\";; esac; done; exec {real} \"$@\"\n",
+        machine.path("bin/rank").display()
+    );
+    machine.program("launcher", launcher.as_bytes());
+    machine.path("bin/launcher")
+}
+
+#[cfg(all(feature = "mpi", feature = "serde"))]
+#[test]
+fn ranks_on_several_nodes_are_measured_in_levels() {
+    let machine = Machine::new();
+    let launcher = launcher_of_nodes(&machine);
+    let file = machine.path("measured.json");
+    let printed = output(measured_into(&file, "host", &[]).arg("--launcher").arg(&launcher));
+    let stdout = text(&printed.stdout);
+    assert!(printed.status.success(), "{stdout}{}", text(&printed.stderr));
+    for operation in ["reduce", "allreduce"] {
+        let mut lines = stdout
+            .lines()
+            .skip_while(|line| *line != format!("{operation}, host, 4 ranks"));
+        let heading: Vec<&str> = lines.nth(1).expect("a table").split_whitespace().collect();
+        assert_eq!(
+            heading,
+            ["bytes", "direct", "blocks", "levels", "choice"],
+            "{stdout}"
+        );
+        // They are on one node.
+        let left_out =
+            format!("{operation}, host, 2 ranks: levels is not measured: levels is for several nodes ");
+        assert!(stdout.contains(&left_out), "{stdout}");
+    }
+    let tuning = warpcomm::Tuning::read(&file).unwrap();
+    assert_eq!(tuning.machine().nodes, 2);
+    // On two nodes what was measured there is nearer than 2 ranks on one; on one node it is not.
+    for (launcher, ranks, measured) in [(Some(&launcher), 3, 4), (Some(&launcher), 2, 2), (None, 3, 2)] {
+        let mut job = explaining(&ranks.to_string());
+        job.env("WARPCOMM_TUNING", &file);
+        if let Some(launcher) = launcher {
+            job.env(crate::launcher::LAUNCHER_VARIABLE, launcher);
+        }
+        let [on_hosts, ..] = said_alike(ranks, &mut job);
+        let origin = format!(", as measured with {measured} ranks: {}", file.display());
+        assert!(on_hosts.ends_with(&origin), "{on_hosts}");
+    }
 }
 
 #[cfg(all(feature = "mpi", feature = "serde"))]

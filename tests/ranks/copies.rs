@@ -2,10 +2,10 @@
 
 use std::sync::{Barrier, PoisonError, RwLock};
 
-use warpcomm::{Algorithm, Buffer, Communicator, Config, DeviceBuffer, Op, Path, Tag};
+use warpcomm::{Algorithm, Buffer, Communicator, Config, DeviceBuffer, ErrorKind, Op, Path, Tag};
 
 use super::simulated::Simulated;
-use crate::harness::{Failure, Outcome};
+use crate::harness::{Failure, Outcome, expect_error};
 use crate::oracle::{assert_same, folded, vector};
 
 cases! {
@@ -14,6 +14,7 @@ cases! {
     between_processes_from_a_buffer_of_the_library: 2..=3, mpi;
     of_a_rank_to_itself: 2..=3, mpi;
     reductions_of_few_elements: 2..=3, mpi;
+    the_host_folds_what_the_program_says: 2..=3, mpi;
     long_blocks_are_folded_as_they_come: 2..=3, mpi;
     chunks_of_any_length: 1..=1, threads;
 }
@@ -280,6 +281,35 @@ fn reductions_of_few_elements(comm: &Communicator) -> Outcome {
             assert_eq!(counts.launches, 1);
         }
     }
+    Ok(())
+}
+
+fn the_host_folds_what_the_program_says(comm: &Communicator) -> Outcome {
+    let stream = comm.device()?.new_stream()?;
+    let (rank, size) = (comm.rank(), comm.size());
+    let length = 2_500 * size;
+    let bytes = length * size_of::<f32>();
+    let of_ranks: Vec<Vec<f32>> = (0..size).map(|rank| vector(6, rank, length)).collect();
+    let own = stream.clone_htod(&of_ranks[rank])?;
+    let mut result = stream.alloc_zeros::<f32>(length)?;
+    for (most, is_on_host) in [(0, false), (bytes - 1, false), (bytes, true), (usize::MAX, true)] {
+        let comm = comm.with_host_fold(most)?;
+        // What is made of it does the same.
+        for comm in [comm.duplicate()?, comm] {
+            stream.memset_zeros(&mut result)?;
+            let counts = counted(&comm, || comm.allreduce(&own, &mut result, Op::Sum))?;
+            assert_eq!(
+                counts.launches,
+                u64::from(!is_on_host),
+                "up to {most} of {bytes}: {counts:?}"
+            );
+            let expected = folded(Op::Sum, &of_ranks).unwrap_or_default();
+            assert_same(&stream.clone_dtoh(&result)?, &expected, || {
+                format!("up to {most}")
+            });
+        }
+    }
+    expect_error(comm.with_host_fold(rank.min(1)), ErrorKind::Mismatch);
     Ok(())
 }
 

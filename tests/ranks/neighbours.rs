@@ -1,7 +1,7 @@
 //! Reductions by kernels of all ranks, whose GPUs reach each other's memory.
 
 use warpcomm::cudarc::driver::DeviceRepr;
-use warpcomm::{Blocks, Communicator, DeviceBuffer, Op};
+use warpcomm::{Algorithm, Blocks, Communicator, DeviceBuffer, Op};
 
 use super::common::still_works;
 use super::copies::Counts;
@@ -21,6 +21,7 @@ cases! {
     a_rank_that_is_late: 2..=4;
     results_are_there_for_who_comes_next: 2..=4;
     requests_and_persistent_requests: 2..=4;
+    shots_that_the_program_says: 2..=4;
     memory_that_cannot_be_reached: 2..=4;
     every_call_that_fails: 2..=4;
 }
@@ -128,6 +129,45 @@ pub fn nothing_moves_but_by_a_kernel_of_each(comm: &Communicator) -> Outcome {
         let mut expected = sum(&all[..ranks]);
         expected.resize(size * SHORT, 0.0);
         assert_same(&result.to_vec()?, &expected, || format!("of {ranks} ranks"));
+    }
+    still_works(comm)
+}
+
+fn shots_that_the_program_says(comm: &Communicator) -> Outcome {
+    let stream = stream(comm)?;
+    let (rank, size) = (comm.rank(), comm.size());
+    let root = size - 1;
+    for algorithm in Algorithm::of_neighbours("reduce") {
+        let comm = comm
+            .with_algorithm("reduce", algorithm)?
+            .with_algorithm("allreduce", algorithm)?;
+        let is_divided = algorithm == Algorithm::TwoShot && size > 2;
+        for length in [SHORT, LONG] {
+            let chosen = comm.explain_neighbours("reduce", length * size_of::<f32>())?;
+            assert_eq!(chosen.algorithm() == Algorithm::TwoShot, is_divided, "{chosen}");
+            let all = of_ranks(size, 9, length);
+            let what = || format!("{algorithm} of {length}");
+            let own = DeviceBuffer::from_slice(&stream, &all[rank])?;
+            let mut result = DeviceBuffer::zeros(&stream, length)?;
+            // The first makes memory that both share.
+            for round in 0..2 {
+                stream.memset_zeros(&mut result)?;
+                stream.synchronize()?;
+                let counts = counted(&comm, || comm.reduce(&own, &mut result, Op::Sum, root))?;
+                let kernels = match is_divided {
+                    true => [1, size],
+                    false => [usize::from(rank == root), 1],
+                };
+                if round > 0 {
+                    assert_kernels(&comm, kernels, 0, counts);
+                }
+                if rank == root {
+                    assert_same(&result.to_vec()?, &sum(&all), what);
+                }
+            }
+            comm.allreduce(&own, &mut result, Op::Sum)?;
+            assert_same(&result.to_vec()?, &sum(&all), what);
+        }
     }
     still_works(comm)
 }

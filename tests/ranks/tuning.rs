@@ -117,6 +117,12 @@ mod of_files {
         };
         let mut table = tuning();
         table.add("allreduce", Place::Host, 2, &steps)?;
+        let shots = match rank {
+            0 => [(0, Algorithm::OneShot), (1000, Algorithm::TwoShot)],
+            _ => [(0, Algorithm::TwoShot), (1000, Algorithm::OneShot)],
+        };
+        table.add("allreduce", Place::Device, 2, &shots)?;
+        table.add_host_fold(2, if rank == 0 { 999 } else { 0 })?;
         // Rank 2 has none.
         if rank < 2 {
             table.write(file_of(rank))?;
@@ -130,6 +136,15 @@ mod of_files {
                     chosen.starts_with(part) && chosen.contains("rank-0.json"),
                     "{chosen}"
                 );
+            }
+            for (bytes, part, folded) in [(999, "one-shot: ", "the host"), (1000, "two-shot: ", "kernels")] {
+                let of_neighbours = comm.explain_neighbours("allreduce", bytes)?.to_string();
+                assert!(
+                    of_neighbours.starts_with(part) && of_neighbours.contains("rank-0.json"),
+                    "{of_neighbours}"
+                );
+                let on_gpus = comm.explain("scan", bytes, Place::Device)?.to_string();
+                assert!(on_gpus.contains(&format!("; {folded} fold")), "{on_gpus}");
             }
             let mut sums = vec![0.1f32; 5000];
             comm.allreduce_in_place(&mut sums, Op::Sum)?;

@@ -2,8 +2,10 @@
 
 mod buffers;
 mod crossover;
+mod host_fold;
 mod measure;
 mod report;
+mod taken;
 
 use std::path::PathBuf;
 
@@ -11,10 +13,14 @@ use clap::Args;
 use warpcomm::{Algorithm, Communicator, Config, Machine, Op, Place, Runtime, Tuning};
 
 use crate::Failure;
+use buffers::Memory;
 use measure::Case;
 
 /// The operations that have a choice.
 const OPERATIONS: [&str; 3] = ["bcast", "reduce", "allreduce"];
+
+/// Those that have one among ranks whose GPUs reach each other's memory.
+const OPERATIONS_OF_NEIGHBOURS: [&str; 2] = ["reduce", "allreduce"];
 
 /// The variable that names the file where the caller does not.
 const FILE_VARIABLE: &str = "WARPCOMM_TUNING";
@@ -64,17 +70,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         report::heading(&tuning, &places);
     }
     for ranks in numbers_of_ranks(world.size()) {
-        let part = world.split((world.rank() < ranks).then_some(0), 0)?;
-        for &place in &places {
-            for operation in OPERATIONS {
-                let Some(part) = &part else { continue };
-                let case = Case {
-                    operation,
-                    place,
-                    sizes: &arguments.sizes,
-                    rounds: arguments.rounds,
-                };
-                measured(part, &case, &mut tuning)?;
+        if let Some(part) = world.split((world.rank() < ranks).then_some(0), 0)? {
+            for &place in &places {
+                measure_at(&part, place, arguments, &mut tuning)?;
             }
         }
     }
@@ -91,28 +89,77 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Measures everything that there is to choose for buffers at a place.
+fn measure_at(
+    comm: &Communicator,
+    place: Place,
+    arguments: &Arguments,
+    tuning: &mut Tuning,
+) -> Result<(), Failure> {
+    let case = |operation, memory| Case {
+        operation,
+        memory,
+        sizes: &arguments.sizes,
+        rounds: arguments.rounds,
+    };
+    for operation in OPERATIONS {
+        measured(comm, &case(operation, Memory::at(place)), tuning)?;
+    }
+    if place == Place::Device {
+        host_fold::measured(comm, &arguments.sizes, arguments.rounds, tuning)?;
+        for operation in OPERATIONS_OF_NEIGHBOURS {
+            measured(comm, &case(operation, Memory::Exportable), tuning)?;
+        }
+    }
+    Ok(())
+}
+
 /// Measures a case, prints it, and adds what it says.
 fn measured(comm: &Communicator, case: &Case<'_>, tuning: &mut Tuning) -> Result<(), Failure> {
-    let Case { operation, place, .. } = *case;
-    let mut candidates = Vec::new();
-    for algorithm in Algorithm::of(operation) {
+    let (operation, place, ranks) = (case.operation, case.memory.place(), comm.size());
+    let title = format!("{operation}, {}, {ranks} ranks", case.memory);
+    let is_of_neighbours = case.memory == Memory::Exportable;
+    let all = match is_of_neighbours {
+        true => Algorithm::of_neighbours(operation),
+        false => Algorithm::of(operation),
+    };
+    let (mut algorithms, mut candidates) = (Vec::new(), Vec::new());
+    for algorithm in all {
         let candidate = comm.with_algorithm(operation, algorithm)?;
         // Among few ranks, or on one node, some are not taken.
         let longest = case.sizes.iter().copied().max().unwrap_or(0);
-        if candidate.explain(operation, longest, place)?.algorithm() == algorithm {
-            candidates.push((algorithm, candidate));
+        let chosen = match is_of_neighbours {
+            true => candidate.explain_neighbours(operation, longest)?,
+            // Places do not matter where the program says what is taken.
+            false => candidate.explain(operation, longest, Place::Host)?,
+        };
+        let offered = match chosen.algorithm() == algorithm {
+            false => Err(chosen.reason().to_owned()),
+            true if is_of_neighbours => taken::takes(&candidate, case, longest, algorithm)?,
+            true => Ok(()),
+        };
+        match offered {
+            Ok(()) => {
+                algorithms.push(algorithm);
+                candidates.push(candidate);
+            }
+            Err(reason) => {
+                if comm.rank() == 0 {
+                    report::left_out(&title, algorithm, &reason);
+                }
+                tuning.leave_out(operation, place, ranks, algorithm, reason)?;
+            }
         }
     }
     if candidates.len() < 2 {
         return Ok(());
     }
-    let algorithms: Vec<Algorithm> = candidates.iter().map(|(algorithm, _)| *algorithm).collect();
     let times = measure::times(comm, case, &candidates)?;
     let steps = crossover::steps(&algorithms, case.sizes, &times);
     if comm.rank() == 0 {
-        report::measured(case, comm.size(), &algorithms, &times, &steps);
+        report::measured(&title, &algorithms, case.sizes, &times, &steps);
     }
-    tuning.add(operation, place, comm.size(), &steps)?;
+    tuning.add(operation, place, ranks, &steps)?;
     Ok(())
 }
 
@@ -167,6 +214,9 @@ mod tests {
     fn every_operation_here_has_a_choice() {
         for operation in OPERATIONS {
             assert!(Algorithm::of(operation).len() > 1, "{operation}");
+        }
+        for operation in OPERATIONS_OF_NEIGHBOURS {
+            assert!(Algorithm::of_neighbours(operation).len() > 1, "{operation}");
         }
     }
 }

@@ -14,6 +14,8 @@ const PROGRAM: &str = "warpcomm-rank";
 /// What the ranks are told to do, and where.
 pub struct Ranks<'a> {
     pub number: NonZeroUsize,
+    /// What [`rank_program`] has found.
+    pub program: &'a Path,
     pub launcher: &'a Launcher,
     /// The simulated driver, if there is one.
     pub driver: Option<Driver>,
@@ -24,11 +26,12 @@ pub struct Ranks<'a> {
 pub fn become_launcher(ranks: Ranks<'_>) -> Result<(), String> {
     let Ranks {
         number,
+        program,
         launcher,
         driver,
         words,
     } = ranks;
-    let mut job = Job::new(number, rank_program()?);
+    let mut job = Job::new(number, program);
     job.args = words;
     if let Some(driver) = driver {
         driver.put_before(&mut job);

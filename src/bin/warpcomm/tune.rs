@@ -19,9 +19,11 @@ Examples:
   warpcomm tune -n 2 --place host --sizes 4096,65536 --output crossovers.json
 
 Measures every algorithm that bcast, reduce and allreduce can choose, with 2, 4, ... and all ranks, prints the
-times, and writes from which lengths on which is the fastest. Programs with as many ranks on this host, with
-its GPUs and with this MPI library, read that file when they start. It is in the directory WARPCOMM_CACHE, unless
---output or the variable WARPCOMM_TUNING says another; with WARPCOMM_TUNING=none it is not written.
+times, and writes from which lengths on which is the fastest: levels where the ranks are on several nodes, one-shot and
+two-shot where they are on GPUs that reach each other's memory; and up to which lengths the host folds elements on GPUs.
+What this machine does not offer is in the file, too, with the reason, and has the default. Programs with as many ranks
+on this host, with its GPUs and with this MPI library, read that file when they start. It is in the directory
+WARPCOMM_CACHE, unless --output or the variable WARPCOMM_TUNING says another; with WARPCOMM_TUNING=none it is not written.
 
 Where there is a GPU, two ranks try first whether MPI takes addresses of its memory, allocated by cuMemAlloc (plain) and
 in the order of a stream (pool); what becomes of it is kept in the directory WARPCOMM_CACHE, for this host, GPU, MPI
@@ -107,6 +109,7 @@ fn start(arguments: &Arguments) -> Result<(), String> {
     }
     become_launcher(Ranks {
         number: arguments.ranks,
+        program: &program,
         launcher: &launcher,
         driver,
         words: words(arguments)?,

@@ -1,35 +1,98 @@
 //! The buffers of a measurement, on the host or on this rank's GPU.
 
+use std::fmt;
+
 use warpcomm::{Buffer, BufferMut, Communicator, Op, Place};
 
 use crate::Failure;
+
+/// What buffers are made of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    Host,
+    /// Of cudarc, which other ranks do not reach.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "there are no GPUs"))]
+    Device,
+    /// Of `DeviceBuffer`s.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "there are no GPUs"))]
+    Exportable,
+}
+
+impl Memory {
+    pub fn at(place: Place) -> Memory {
+        match place {
+            Place::Device => Memory::Device,
+            _ => Memory::Host,
+        }
+    }
+
+    pub fn place(self) -> Place {
+        match self {
+            Memory::Host => Place::Host,
+            Memory::Device | Memory::Exportable => Place::Device,
+        }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Memory::Host | Memory::Device => write!(f, "{}", self.place()),
+            Memory::Exportable => f.write_str("DeviceBuffer"),
+        }
+    }
+}
 
 /// What a rank sends and what it receives.
 pub enum Buffers {
     Host(Vec<f32>, Vec<f32>),
     #[cfg(feature = "cuda")]
-    Device(Device),
+    Device(OnGpu<warpcomm::cudarc::driver::CudaSlice<f32>>),
+    #[cfg(feature = "cuda")]
+    Exportable(OnGpu<warpcomm::DeviceBuffer<f32>>),
 }
 
 #[cfg(feature = "cuda")]
-pub struct Device {
+pub struct OnGpu<B> {
     stream: std::sync::Arc<warpcomm::cudarc::driver::CudaStream>,
-    send: warpcomm::cudarc::driver::CudaSlice<f32>,
-    recv: warpcomm::cudarc::driver::CudaSlice<f32>,
+    send: B,
+    recv: B,
+}
+
+#[cfg(feature = "cuda")]
+impl<B: Buffer<Element = f32> + BufferMut<Element = f32>> OnGpu<B> {
+    fn new(
+        comm: &Communicator,
+        zeros: impl Fn(&std::sync::Arc<warpcomm::cudarc::driver::CudaStream>) -> Result<B, Failure>,
+    ) -> Result<OnGpu<B>, Failure> {
+        let stream = comm.device()?.new_stream()?;
+        let (send, recv) = (zeros(&stream)?, zeros(&stream)?);
+        stream.synchronize()?;
+        Ok(OnGpu { stream, send, recv })
+    }
+
+    fn run(&mut self, comm: &Communicator, operation: &str) -> Result<(), Failure> {
+        run(comm, operation, &self.send, &mut self.recv)?;
+        Ok(self.stream.synchronize()?)
+    }
 }
 
 impl Buffers {
     /// Buffers of so many bytes.
-    pub fn new(comm: &Communicator, place: Place, bytes: usize) -> Result<Buffers, Failure> {
+    pub fn new(comm: &Communicator, memory: Memory, bytes: usize) -> Result<Buffers, Failure> {
         let elements = bytes.div_ceil(size_of::<f32>());
-        match place {
+        match memory {
             #[cfg(feature = "cuda")]
-            Place::Device => {
-                let stream = comm.device()?.new_stream()?;
-                let send = stream.alloc_zeros(elements)?;
-                let recv = stream.alloc_zeros(elements)?;
-                stream.synchronize()?;
-                Ok(Buffers::Device(Device { stream, send, recv }))
+            Memory::Device => {
+                let zeros = OnGpu::new(comm, |stream| Ok(stream.alloc_zeros(elements)?));
+                zeros.map(Buffers::Device)
+            }
+            #[cfg(feature = "cuda")]
+            Memory::Exportable => {
+                let zeros = OnGpu::new(comm, |stream| {
+                    Ok(warpcomm::DeviceBuffer::zeros(stream, elements)?)
+                });
+                zeros.map(Buffers::Exportable)
             }
             _ => {
                 // Without GPUs nobody asks for one.
@@ -44,10 +107,9 @@ impl Buffers {
         match self {
             Buffers::Host(send, recv) => run(comm, operation, send, recv),
             #[cfg(feature = "cuda")]
-            Buffers::Device(Device { stream, send, recv }) => {
-                run(comm, operation, send, recv)?;
-                Ok(stream.synchronize()?)
-            }
+            Buffers::Device(buffers) => buffers.run(comm, operation),
+            #[cfg(feature = "cuda")]
+            Buffers::Exportable(buffers) => buffers.run(comm, operation),
         }
     }
 }

@@ -1,15 +1,13 @@
 //! From which lengths on which algorithm is the fastest.
 
-use warpcomm::Algorithm;
-
-/// The steps of the fastest: `times` has a row for each of `sizes`, of the times of each of `algorithms`.
+/// The steps of the fastest: `times` has a row for each of `sizes`, of the times of each of `candidates`.
 ///
 /// Between two sizes of which one algorithm is the fastest at the one and another at the other, the one takes over where
 /// their times would be equal, if the logarithm of their ratio changed evenly with the logarithm of the size.
-pub fn steps(algorithms: &[Algorithm], sizes: &[usize], times: &[Vec<f64>]) -> Vec<(usize, Algorithm)> {
+pub fn steps<T: Copy>(candidates: &[T], sizes: &[usize], times: &[Vec<f64>]) -> Vec<(usize, T)> {
     let fastest: Vec<usize> = times.iter().map(|row| fastest(row)).collect();
     let first = fastest.first().map_or(0, |&first| first);
-    let mut steps = vec![(0, algorithms[first])];
+    let mut steps = vec![(0, candidates[first])];
     for (place, pair) in fastest.windows(2).enumerate() {
         let [before, after] = *pair else { continue };
         if before != after {
@@ -18,7 +16,7 @@ pub fn steps(algorithms: &[Algorithm], sizes: &[usize], times: &[Vec<f64>]) -> V
                 (sizes[place], ratio(&times[place])),
                 (sizes[place + 1], ratio(&times[place + 1])),
             );
-            steps.push((from, algorithms[after]));
+            steps.push((from, candidates[after]));
         }
     }
     steps
@@ -44,6 +42,8 @@ fn crossing((low, below): (usize, f64), (high, above): (usize, f64)) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use warpcomm::Algorithm;
+
     use super::*;
 
     const BOTH: [Algorithm; 2] = [Algorithm::Direct, Algorithm::Blocks];

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use warpcomm::{Algorithm, Communicator, Op, Place};
+use warpcomm::{Communicator, Op};
 
-use super::buffers::Buffers;
+use super::buffers::{Buffers, Memory};
 use crate::Failure;
 
 /// A round repeats an operation until it lasts about so long, because clocks and barriers have their errors.
@@ -19,7 +19,7 @@ const LEAST_ROUNDS: usize = 3;
 /// What is measured.
 pub struct Case<'a> {
     pub operation: &'static str,
-    pub place: Place,
+    pub memory: Memory,
     /// In bytes, going up.
     pub sizes: &'a [usize],
     /// Most rounds.
@@ -32,13 +32,13 @@ pub struct Case<'a> {
 pub fn times(
     comm: &Communicator,
     case: &Case<'_>,
-    candidates: &[(Algorithm, Communicator)],
+    candidates: &[Communicator],
 ) -> Result<Vec<Vec<f64>>, Failure> {
     let mut times = Vec::new();
     for &bytes in case.sizes {
-        let mut buffers = Buffers::new(comm, case.place, bytes)?;
+        let mut buffers = Buffers::new(comm, case.memory, bytes)?;
         let mut slowest = 0.0f64;
-        for (_, candidate) in candidates {
+        for candidate in candidates {
             // The first makes what later ones use again.
             round(candidate, case, &mut buffers, 1)?;
             slowest = slowest.max(round(candidate, case, &mut buffers, 1)?);
@@ -46,7 +46,7 @@ pub fn times(
         let (rounds, repeats) = effort(slowest, case.rounds);
         let mut of_candidates = vec![Vec::new(); candidates.len()];
         for _ in 0..rounds {
-            for ((_, candidate), times) in candidates.iter().zip(&mut of_candidates) {
+            for (candidate, times) in candidates.iter().zip(&mut of_candidates) {
                 times.push(round(candidate, case, &mut buffers, repeats)?);
             }
         }

@@ -1,8 +1,8 @@
 //! What `warpcomm tune` prints.
 
-use warpcomm::{Algorithm, Place, Tuning};
+use std::fmt::Display;
 
-use super::measure::Case;
+use warpcomm::{Algorithm, Place, Tuning};
 
 /// What is measured, and of what.
 pub fn heading(tuning: &Tuning, places: &[Place]) {
@@ -11,22 +11,21 @@ pub fn heading(tuning: &Tuning, places: &[Place]) {
     println!("microseconds of the slowest rank, medians");
 }
 
-/// The times of a case, a line for each length, and what follows from them.
-pub fn measured(
-    case: &Case<'_>,
-    ranks: usize,
-    algorithms: &[Algorithm],
+/// The times of the candidates, a line for each length, and what follows from them.
+pub fn measured<T: Display>(
+    title: &str,
+    candidates: &[T],
+    sizes: &[usize],
     times: &[Vec<f64>],
-    steps: &[(usize, Algorithm)],
+    steps: &[(usize, T)],
 ) {
-    let Case { operation, place, .. } = case;
-    println!("\n{operation}, {place}, {ranks} ranks");
-    let names: String = algorithms
+    println!("\n{title}");
+    let names: String = candidates
         .iter()
         .map(|name| format!("{:>14}", name.to_string()))
         .collect();
     println!("{:>12}{names}  choice", "bytes");
-    for (&bytes, row) in case.sizes.iter().zip(times) {
+    for (&bytes, row) in sizes.iter().zip(times) {
         let figures: String = row.iter().map(|time| format!("{time:>14.2}")).collect();
         println!("{bytes:>12}{figures}  {}", taken(steps, bytes));
     }
@@ -37,8 +36,13 @@ pub fn measured(
     println!("{:>12}{}", "", steps.join(", "));
 }
 
-/// The algorithm that the steps say for a length.
-fn taken(steps: &[(usize, Algorithm)], bytes: usize) -> String {
+/// What is not measured, and why.
+pub fn left_out(title: &str, algorithm: Algorithm, reason: &str) {
+    println!("\n{title}: {algorithm} is not measured: {reason}");
+}
+
+/// What the steps say for a length.
+fn taken<T: Display>(steps: &[(usize, T)], bytes: usize) -> String {
     let last = steps.iter().rfind(|(from, _)| *from <= bytes);
-    last.map_or_else(String::new, |(_, algorithm)| algorithm.to_string())
+    last.map_or_else(String::new, |(_, name)| name.to_string())
 }
