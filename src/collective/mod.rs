@@ -29,6 +29,7 @@ mod forms;
 mod found;
 mod gather;
 mod gatherv;
+mod inputs;
 mod levels;
 mod library;
 mod meeting;

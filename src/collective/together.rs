@@ -6,7 +6,8 @@
 
 use super::agreement::{Agreed, Reach, Terms};
 use super::fold_plan::FoldPlan;
-use super::reduce::{Inputs, own_or_note};
+use super::inputs::Inputs;
+use super::reduce::own_or_note;
 use super::temporary::Temporary;
 use super::{Call, copy};
 use crate::buffer::Span;
