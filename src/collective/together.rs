@@ -15,7 +15,7 @@ use crate::device::Fold;
 use crate::engine::{Phase, Transfer, on_gpu};
 use crate::error::Result;
 use crate::path::Path;
-use crate::plan::{Algorithm, Together};
+use crate::plan::{Algorithm, Operation, Together};
 use crate::transport::{DeviceMemory, Share, Whereabouts};
 
 /// Whether kernels have folded the elements where they are.
@@ -73,8 +73,14 @@ impl Call<'_> {
         {
             return agreed.over().map(|()| Outcome::Folded);
         }
-        if matches!(agreed.reach, Reach::Neighbours | Reach::Apart) {
-            // It will be so with the next buffers.
+        let is_for_good = match agreed.reach {
+            Reach::Neighbours => true,
+            // In place, the result of some ranks may be in memory beside, which says nothing about their buffers.
+            Reach::Apart => self.operation != Operation::ReduceScatter,
+            _ => false,
+        };
+        if is_for_good {
+            // It will be so with the next buffers, as all ranks know.
             self.endpoint().note_out_of_reach();
         }
         let mut local = agreed.failure.take().map_or(Ok(()), Err);

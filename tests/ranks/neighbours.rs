@@ -17,6 +17,7 @@ cases! {
     in_place_one_copy_at_most: 2..=4;
     every_type_and_op: 2..=4;
     blocks_that_lie_anyhow: 2..=4;
+    a_result_beside_says_nothing_of_others: 2..=4;
     a_rank_with_another_buffer: 2..=4;
     a_rank_that_is_late: 2..=4;
     results_are_there_for_who_comes_next: 2..=4;
@@ -272,6 +273,34 @@ fn blocks_that_lie_anyhow(comm: &Communicator) -> Outcome {
         comm.reduce_scatter_in_place(&mut buffer, &blocks, Op::Sum)?;
         let expected = [expected, &all[rank][expected.len()..]].concat();
         assert_same(&buffer.to_vec()?, &expected, || format!("{blocks:?} in place"));
+    }
+    still_works(comm)
+}
+
+fn a_result_beside_says_nothing_of_others(comm: &Communicator) -> Outcome {
+    let stream = stream(comm)?;
+    let (rank, size) = (comm.rank(), comm.size());
+    // The first result would be where the second block is, in place.
+    let blocks = Blocks::new(
+        vec![SHORT; size],
+        (0..size).map(|rank| rank.min(1)).collect::<Vec<_>>(),
+    );
+    let all = of_ranks(size, 10, SHORT + 1);
+    let mut buffer = DeviceBuffer::from_slice(&stream, &all[rank])?;
+    comm.reduce_scatter_in_place(&mut buffer, &blocks, Op::Sum)?;
+    let expected = &sum(&all)[blocks.displacement(rank)..][..SHORT];
+    assert_same(&buffer.to_vec()?[..SHORT], expected, || "in place".to_owned());
+
+    let own = DeviceBuffer::from_slice(&stream, &all[rank])?;
+    let mut result = DeviceBuffer::zeros(&stream, SHORT + 1)?;
+    // The first makes memory that both share.
+    for round in 0..2 {
+        stream.synchronize()?;
+        let counts = counted(comm, || comm.allreduce(&own, &mut result, Op::Sum))?;
+        assert_same(&result.to_vec()?, &sum(&all), || "by kernels".to_owned());
+        if round > 0 {
+            assert_kernels(comm, [1, size], 0, counts);
+        }
     }
     still_works(comm)
 }
