@@ -494,7 +494,7 @@ pub(crate) trait Transport: Send + Sync {
 
 /// Who drives what a transport does for the sake of peers after an operation was given up, while nobody calls.
 #[cfg_attr(
-    not(feature = "cuda"),
+    not(any(feature = "cuda", test)),
     expect(dead_code, reason = "nothing goes on without GPUs")
 )]
 pub(crate) trait Driver: Send + Sync {
