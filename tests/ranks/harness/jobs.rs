@@ -202,6 +202,8 @@ fn placed_jobs(world: World, placed: &Placed) -> Vec<(usize, Variables)> {
             true => [IPC, SHARED_PINNED, STAGED]
                 .into_iter()
                 .flat_map(|path| ALL_NUMBERS.iter().map(move |&ranks| (ranks, path)))
+                // Nothing but staging takes what a rank sends itself between memory of the host and of a GPU.
+                .filter(|&(ranks, path)| ranks > 1 || path == STAGED)
                 .collect(),
             false => PATHS.to_vec(),
         };
