@@ -1,7 +1,7 @@
 //! What a measurement writes down: records, one a line, each an object of JSON.
 //!
-//! A file holds one run or several, one after the other: a [`Run`], its [`Row`]s in the order in which they were measured,
-//! and an [`End`]. A run without an end was killed. `docs/measurements.md` describes every field.
+//! A file holds one run or several, one after the other: a [`Run`], its [`Row`]s and what was [left out](LeftOut) in the order
+//! in which they were measured, and an [`End`]. A run without an end was killed. `docs/measurements.md` describes every field.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,7 @@ pub const FORMAT: u32 = 1;
 pub enum Record {
     Run(Run),
     Row(Row),
+    LeftOut(LeftOut),
     End(End),
 }
 
@@ -124,6 +125,18 @@ pub struct Row {
     pub message_rate: Option<f64>,
     /// Which part of the communication a computation hides, from 0 to 1.
     pub overlap: Option<f64>,
+}
+
+/// What was wanted and could not be measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub operation: String,
+    pub by: String,
+    pub place: String,
+    pub path: Option<String>,
+    pub dtype: String,
+    pub op: Option<String>,
+    pub reason: String,
 }
 
 /// How a run ended.
