@@ -7,16 +7,26 @@
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
 
+#[path = "command/binding.rs"]
+mod binding;
+#[path = "command/hosts.rs"]
+mod hosts;
 #[path = "command/machine.rs"]
 mod machine;
 #[path = "command/parts.rs"]
 mod parts;
+#[path = "command/programs.rs"]
+mod programs;
 #[path = "command/prove.rs"]
 mod prove;
 #[path = "command/real.rs"]
 mod real;
 #[path = "command/sim.rs"]
 mod sim;
+#[path = "command/slurm.rs"]
+mod slurm;
+#[path = "command/time_limit.rs"]
+mod time_limit;
 #[path = "command/tune.rs"]
 mod tune;
 
@@ -169,13 +179,13 @@ fn a_dry_run_prints_what_a_run_does() {
 }
 
 #[test]
-fn a_lone_colon_does_not_end_the_program() {
+fn a_lone_colon_behind_two_hyphens_does_not_end_the_program() {
     let machine = Machine::new().launcher("mpiexec", MPICH, r#"shift 2; exec "$@""#);
     machine.program("program", b"#!/bin/sh\nprintf '<%s>' \"$@\"\n");
     machine.program("sh", b"#!/bin/sh\nexec /bin/sh \"$@\"\n");
-    let done = machine.run(&["-n", "2", "program", "a b", ":", "it's"]);
+    let done = machine.run(&["-n", "2", "--", "program", "a b", ":", "it's"]);
     assert_eq!(text(&done.stdout), "<a b><:><it's>");
-    let line = machine.run(&["-n", "2", "--dry-run", "program", ":"]);
+    let line = machine.run(&["-n", "2", "--dry-run", "--", "program", ":"]);
     assert_eq!(text(&line.stdout), "mpiexec -n 2 sh -c 'exec program :'\n");
 }
 
@@ -364,7 +374,19 @@ fn wrong_arguments_exit_with_2() {
 fn help_shows_an_example_and_goes_to_the_standard_output() {
     let done = Machine::new().run(&["--help"]);
     assert!(done.status.success());
-    assert!(text(&done.stdout).contains("\n  warpcomm run -n 4 "));
+    let help = text(&done.stdout);
+    for example in [
+        "-n 4 target",
+        "-n 6 --host ",
+        "-n 6 --hostfile ",
+        "-n 4 --bind numa ",
+        "-n 4 --tag-output --time-limit 10m ",
+        "-n 1 ./server : -n 3 ./worker",
+        "-n 2 -- ./calculator 6 : 3",
+    ] {
+        assert!(help.contains(&format!("\n  warpcomm run {example}")), "{example}");
+    }
+    assert!(!help.contains("bind-rank"));
     let version = output(Command::new(env!("CARGO_BIN_EXE_warpcomm")).arg("--version"));
     assert_eq!(
         text(&version.stdout),

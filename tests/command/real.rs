@@ -9,17 +9,17 @@ use crate::launcher::{LAUNCHER_VARIABLE, on_path};
 use crate::machine::{output, text};
 
 /// The launchers of this machine that fit each compiler wrapper of Debian.
-const REAL: [(&str, &str); 2] = [
+pub const REAL: [(&str, &str); 2] = [
     ("mpirun.openmpi", "mpicc.openmpi"),
     ("mpiexec.mpich", "mpicc.mpich"),
 ];
 
 /// A run with the real launchers on `PATH`.
-fn real_run(arguments: &[&OsStr]) -> Output {
+pub fn real_run(arguments: &[&OsStr]) -> Output {
     output(&mut real_command(arguments))
 }
 
-fn real_command(arguments: &[&OsStr]) -> Command {
+pub fn real_command(arguments: &[&OsStr]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warpcomm"));
     command
         .arg("run")
@@ -31,7 +31,7 @@ fn real_command(arguments: &[&OsStr]) -> Command {
 
 /// A script that goes on when so many ranks run it, each of which leaves a file in a directory: Hydra dies of a closed
 /// pipe where one ends before all have started.
-fn when_all_run(ranks: usize, directory: &Path, then: &str) -> String {
+pub fn when_all_run(ranks: usize, directory: &Path, then: &str) -> String {
     let directory = directory.display();
     format!(": >{directory}/$$; while [ $(ls {directory} | wc -l) -lt {ranks} ]; do :; done; {then}")
 }
@@ -52,6 +52,7 @@ fn real_launchers_start_ranks_and_pass_on_their_status() {
                 name,
                 "--env",
                 variable,
+                "--",
                 "sh",
                 "-c",
                 script,

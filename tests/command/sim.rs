@@ -79,7 +79,7 @@ fn launchers_hand_the_number_of_gpus_on() {
         let machine = machine("").launcher(name, version, r#"echo "$@""#);
         let mut command = command(
             &machine,
-            &["-n", "1", "--launcher", name, "--sim", "program", ":"],
+            &["-n", "1", "--launcher", name, "--sim", "--", "program", ":"],
         );
         let done = output(
             command

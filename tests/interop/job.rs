@@ -122,10 +122,8 @@ impl Layout {
         let launcher = Launcher::find(&own, None).map_err(|error| error.to_string())?;
         let ranks = self.ranks.len().try_into().map_err(|_| "a job without ranks")?;
         let whole = launcher.command(&launcher::Job {
-            ranks,
-            program: "".into(),
-            args: Vec::new(),
             environment: Vec::new(),
+            ..launcher::Job::new(ranks, "")
         });
         // The number of ranks stands first, and the program last; between them is what is said for all.
         let said: Vec<OsString> = whole.get_args().map(OsString::from).collect();

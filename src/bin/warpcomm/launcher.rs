@@ -5,8 +5,16 @@
 //! with. This file needs nothing but the standard library and `object`, so that programs which start jobs
 //! (the test harness, the benches) can include it as it is.
 
+#[path = "launcher/binding.rs"]
+pub mod binding;
+#[path = "launcher/command_line.rs"]
+mod command_line;
 #[path = "launcher/error.rs"]
 pub mod error;
+#[path = "launcher/hosts.rs"]
+pub mod hosts;
+#[path = "launcher/job.rs"]
+mod job;
 #[path = "launcher/library.rs"]
 pub mod library;
 #[path = "launcher/shell.rs"]
@@ -14,9 +22,8 @@ pub mod shell;
 #[path = "launcher/surroundings.rs"]
 pub mod surroundings;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -24,7 +31,13 @@ use std::process::{Command, Stdio};
 
 use error::LaunchError;
 use library::MpiLibrary;
-use surroundings::{Surroundings, in_slurm_allocation};
+use surroundings::in_slurm_allocation;
+
+#[allow(
+    unused_imports,
+    reason = "not every program that includes this file uses all of it"
+)]
+pub use job::{Job, Part, passed_on};
 
 /// Names under which launchers are installed, in the order in which they are tried.
 const CANDIDATES: [&str; 10] = [
@@ -108,43 +121,6 @@ impl fmt::Display for Flavour {
             Self::Slurm => "Slurm",
         })
     }
-}
-
-/// What to start.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// How many ranks.
-    pub ranks: NonZeroUsize,
-    /// The program that each rank runs, a path or a name on `PATH`.
-    pub program: OsString,
-    /// The program's own arguments, passed on unchanged.
-    pub args: Vec<OsString>,
-    /// Variables that every rank gets, on every host; where a name occurs twice, the last one counts.
-    pub environment: Vec<(OsString, OsString)>,
-}
-
-impl Job {
-    /// A job without arguments, whose ranks get the variables of [`passed_on`].
-    pub fn new(ranks: NonZeroUsize, program: impl Into<OsString>) -> Self {
-        Self {
-            ranks,
-            program: program.into(),
-            args: Vec::new(),
-            environment: passed_on(),
-        }
-    }
-}
-
-/// The variables of this process that ranks on other hosts need too, in the order of their names: `WARPCOMM_*`,
-/// `RUST_BACKTRACE` and `RUST_LOG`. Launchers copy the whole environment only on the host where they run.
-pub fn passed_on() -> Vec<(OsString, OsString)> {
-    let mut variables: Vec<_> = std::env::vars_os()
-        .filter(|(name, _)| {
-            name.as_bytes().starts_with(b"WARPCOMM_") || name == "RUST_BACKTRACE" || name == "RUST_LOG"
-        })
-        .collect();
-    variables.sort();
-    variables
 }
 
 /// A launcher that is installed, and what it said about itself.
@@ -237,113 +213,12 @@ impl Launcher {
             version,
         })
     }
-
-    /// The command that starts `job` from this process.
-    pub fn command(&self, job: &Job) -> Command {
-        self.command_in(job, &Surroundings::of_this_process())
-    }
-
-    /// The command that starts `job` in given surroundings.
-    pub fn command_in(&self, job: &Job, surroundings: &Surroundings) -> Command {
-        let mut command = Command::new(&self.program);
-        command.arg("-n").arg(job.ranks.to_string());
-        let crowded = surroundings.slots.is_some_and(|slots| job.ranks > slots);
-        match self.flavour {
-            Flavour::OpenMpi4 | Flavour::OpenMpi5 => {
-                if surroundings.root {
-                    command.arg("--allow-run-as-root");
-                }
-                if crowded {
-                    self.crowd_open_mpi(&mut command);
-                }
-            }
-            // Neither counts slots, and neither needs a setting to share cores: MPICH binds nothing by default
-            // and has no documented one (MPIR_CVAR_POLLS_BEFORE_YIELD is not read by its device ch4); Intel
-            // MPI yields by default.
-            Flavour::Mpich | Flavour::IntelMpi => {}
-            Flavour::Slurm => {
-                // Inside `sbatch --export=NONE` a step would get none of the variables otherwise.
-                command.arg("--export=ALL");
-                // Outside an allocation srun asks the cluster for cores, and this host's do not count.
-                if crowded && surroundings.in_slurm_allocation {
-                    command.arg("--overcommit");
-                }
-            }
-        }
-        for (name, value) in last_of_each(&job.environment) {
-            match self.flavour {
-                Flavour::OpenMpi4 | Flavour::OpenMpi5 => command.arg("-x").arg(assignment(name, value)),
-                Flavour::Mpich | Flavour::IntelMpi => command.arg("-genv").arg(name).arg(value),
-                // `--export=ALL,NAME=VALUE` loses to a variable of the caller, and ends a value at a comma.
-                Flavour::Slurm => command.env(name, value),
-            };
-        }
-        append_program(&mut command, job);
-        command
-    }
-
-    /// Lets Open MPI start more ranks than it has slots, unbound, which give up their core while they wait.
-    ///
-    /// Options: mpirun(1) of versions 4.1 and 5.0; `mpi_yield_when_idle`: `ompi_info --all` of both.
-    fn crowd_open_mpi(&self, command: &mut Command) {
-        if self.flavour == Flavour::OpenMpi4 {
-            command.args([
-                "--oversubscribe",
-                "--bind-to",
-                "none",
-                "--mca",
-                "mpi_yield_when_idle",
-                "1",
-            ]);
-        } else {
-            // As a variable, because `prterun` does not give MPI's parameters to the ranks as `mpirun` does.
-            command.args(["--map-by", ":OVERSUBSCRIBE", "--bind-to", "none"]);
-            command.args(["-x", "OMPI_MCA_mpi_yield_when_idle=1"]);
-        }
-    }
 }
 
 impl fmt::Display for Launcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.flavour, self.version)
     }
-}
-
-/// Appends the program and its arguments.
-fn append_program(command: &mut Command, job: &Job) {
-    if job.args.iter().any(|argument| argument == ":") {
-        // All launchers take a lone colon, even behind the program, for the start of a second program.
-        let words = std::iter::once(&job.program)
-            .chain(&job.args)
-            .map(|word| shell::quoted(word));
-        let mut script = OsString::from("exec");
-        for word in words {
-            script.push(" ");
-            script.push(word);
-        }
-        command.args(["sh", "-c"]).arg(script);
-    } else {
-        command.arg(&job.program).args(&job.args);
-    }
-}
-
-/// The variables without those that a later one of the same name replaces.
-fn last_of_each(variables: &[(OsString, OsString)]) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-    variables
-        .iter()
-        .enumerate()
-        .filter_map(|(position, (name, value))| {
-            let replaced = variables[position + 1..].iter().any(|(later, _)| later == name);
-            (!replaced).then_some((name.as_os_str(), value.as_os_str()))
-        })
-}
-
-/// `NAME=VALUE` as one word.
-fn assignment(name: &OsStr, value: &OsStr) -> OsString {
-    let mut word = name.to_owned();
-    word.push("=");
-    word.push(value);
-    word
 }
 
 /// The first executable file of that name in the directories of `PATH`, as a shell finds it.

@@ -22,12 +22,15 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     Run(run::Arguments),
+    #[command(hide = true)]
+    BindRank(run::rank::Arguments),
     Tune(tune::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Action::Run(arguments) => run::run(&arguments),
+        Action::BindRank(arguments) => run::rank::run(&arguments),
         Action::Tune(arguments) => tune::run(&arguments),
     }
 }

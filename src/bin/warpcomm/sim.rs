@@ -66,13 +66,11 @@ impl Driver {
 
     /// Has the ranks of a job use it.
     pub fn put_before(&self, job: &mut Job) {
-        let words = [
-            "-c".into(),
-            WITH_DRIVER.into(),
-            self.directory.0.as_os_str().to_owned(),
-            std::mem::replace(&mut job.program, "sh".into()),
-        ];
-        job.args.splice(0..0, words);
+        let directory = self.directory.0.as_os_str();
+        job.run_by(
+            "sh".as_ref(),
+            &["-c".into(), WITH_DRIVER.into(), directory.to_owned()],
+        );
         job.environment
             .push((GPUS_VARIABLE.into(), self.gpus.to_string().into()));
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
+use super::Job;
+
 /// Variables that say that a batch system or a host file gives the hosts, in a form not read here.
 const HOSTS_FROM_ELSEWHERE: [&str; 5] = [
     "PBS_NODEFILE",
@@ -37,6 +39,17 @@ impl Surroundings {
             in_slurm_allocation,
             root: effective_user_is_root(),
         }
+    }
+
+    /// How many ranks of `job` can run without sharing a core, where it is known.
+    pub fn slots_for(&self, job: &Job) -> Option<NonZeroUsize> {
+        let is_elsewhere = job.hosts.as_ref().is_some_and(|hosts| !hosts.are_here());
+        self.slots.filter(|_| self.in_slurm_allocation || !is_elsewhere)
+    }
+
+    /// Whether ranks of `job` have to share cores, as far as it is known.
+    pub fn are_crowded_by(&self, job: &Job) -> bool {
+        self.slots_for(job).is_some_and(|slots| job.size() > slots)
     }
 }
 
