@@ -14,7 +14,7 @@
 # One rank for each GPU of a node, and the cores that its share of the node is.
 #SBATCH --ntasks-per-node=4
 #SBATCH --cpus-per-task=8
-# Not --gpus-per-task, which shows each rank its own GPU alone: GPUs reach each other's memory only where ranks see both.
+# Not --gpus-per-task: where Slurm keeps ranks from the GPUs of others, they cannot copy from each other's memory either.
 #SBATCH --gpus-per-node=4
 
 set -eu

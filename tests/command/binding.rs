@@ -125,9 +125,9 @@ fn ranks_bind_themselves_where_launchers_cannot() {
             "{options}"
         );
         let machine = Machine::new().launcher(name, version, "exit 9");
-        let elsewhere = machine.line(&["-n", "1", "--bind", "exclusive", "--host", "elsewhere"]);
+        let elsewhere = machine.line(&["-n", "1000000", "--bind", "exclusive", "--host", "a:1000000"]);
         assert!(
-            elsewhere.ends_with(&format!("{own} bind-rank exclusive -- program")),
+            elsewhere.contains(&format!("{own} bind-rank exclusive -- program")),
             "{elsewhere}"
         );
     }
@@ -150,7 +150,30 @@ fn gpus_of_ones_own_must_suffice() {
             message.starts_with("error: --bind exclusive: 2 ranks on one host, which has 1 GPU "),
             "{message}"
         );
+        let started = run("2", "--sim=2");
+        assert!(started.status.success(), "{}", text(&started.stderr));
     }
+}
+
+#[test]
+fn a_rank_sees_only_a_gpu_of_its_own() {
+    let seen = |gpus: &str, visible: Option<&str>| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_warpcomm"));
+        command
+            .args(["bind-rank", "exclusive", gpus, "--", "sh", "-c"])
+            .arg("echo ${CUDA_VISIBLE_DEVICES-all}")
+            .env("OMPI_COMM_WORLD_LOCAL_RANK", "0")
+            .env_remove("CUDA_VISIBLE_DEVICES");
+        if let Some(visible) = visible {
+            command.env("CUDA_VISIBLE_DEVICES", visible);
+        }
+        let done = output(&mut command);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        text(&done.stdout).trim().to_owned()
+    };
+    assert_eq!(seen("--simulated=2", None), "0");
+    assert_eq!(seen("--simulated=2", Some("1,0")), "1");
+    assert_eq!(seen("--simulated=0", None), "all");
 }
 
 #[test]

@@ -54,11 +54,11 @@ the same place on all hosts.
   none         all; also what ranks have that share cores
   round-robin  one; the next rank has the next core of the host, and from the first on again. srun binds to as many
                cores as the allocation has for a task, and refuses to where there are more ranks than tasks
-  exclusive    one of its own, and where its host has GPUs, a GPU of its own; an error where they do not suffice
+  exclusive    one of its own, and where its host has GPUs, a GPU of its own, the only one that it sees; an error
+               where they do not suffice
   numa         those of the NUMA node of its GPU; without a GPU, those of one node, the next rank of the next node
-Whatever it says, ranks use the GPUs of their host (those in CUDA_VISIBLE_DEVICES) round robin, and see all of them,
-because GPUs reach each other's memory only where they are seen. Those of NUMA nodes and for exclusive are counted as
-in /proc/driver/nvidia/gpus, in the order of the PCI bus.
+Whatever it says, ranks use the GPUs of their host (those in CUDA_VISIBLE_DEVICES) round robin. For numa and exclusive
+they are counted as in /proc/driver/nvidia/gpus, in the order of the PCI bus.
 
 When the time limit is over, the launcher is told to end the job, and is killed after 5 s more; nothing that it has
 started on this host is left. The exit status is 124 then, as of timeout(1), which --dry-run shows in its place.
@@ -193,7 +193,7 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
     check(&job, arguments, &launcher)?;
     let environment = job.environment.clone();
     let is_here = job.hosts.as_ref().is_none_or(Hosts::are_here);
-    bind(&mut job, arguments, &launcher)?;
+    bind(&mut job, arguments)?;
     let driver = arguments.sim.map(Driver::new).transpose()?;
     if let Some(driver) = &driver {
         driver.put_before(&mut job);
@@ -331,7 +331,7 @@ fn check(job: &Job, arguments: &Arguments, launcher: &Launcher) -> Result<(), Fa
 }
 
 /// Has launcher and ranks bind as the policy says.
-fn bind(job: &mut Job, arguments: &Arguments, launcher: &Launcher) -> Result<(), String> {
+fn bind(job: &mut Job, arguments: &Arguments) -> Result<(), String> {
     let Some(policy) = arguments.bind else {
         return Ok(());
     };
@@ -340,13 +340,10 @@ fn bind(job: &mut Job, arguments: &Arguments, launcher: &Launcher) -> Result<(),
         Bind::RoundRobin => Binding::RoundRobin,
         Bind::Exclusive => Binding::Exclusive,
     });
-    let is_simulated = arguments.sim.is_some();
     match policy {
-        Bind::Numa => rank::put_before(job, rank::Policy::Numa, is_simulated),
-        Bind::Exclusive if !runs_here(job, launcher) => {
-            rank::put_before(job, rank::Policy::Exclusive, is_simulated)
-        }
-        _ => Ok(()),
+        Bind::Numa => rank::put_before(job, rank::Policy::Numa, arguments.sim),
+        Bind::Exclusive => rank::put_before(job, rank::Policy::Exclusive, arguments.sim),
+        Bind::None | Bind::RoundRobin => Ok(()),
     }
 }
 

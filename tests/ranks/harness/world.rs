@@ -72,10 +72,9 @@ pub fn command(
                 .map(|(name, value)| (name.into(), value))
                 .collect();
             launcher.command(&Job {
-                ranks,
-                program,
                 args,
                 environment,
+                ..Job::new(ranks, program)
             })
         }
     };

@@ -31,7 +31,7 @@ const LOCAL_RANK_VARIABLES: [&str; 6] = [
 pub enum Policy {
     /// It binds itself to its NUMA node.
     Numa,
-    /// It makes sure that the host has a core and a GPU for it.
+    /// It makes sure that the host has a core and a GPU for it, and sees no other GPU.
     Exclusive,
 }
 
@@ -40,9 +40,9 @@ pub enum Policy {
 pub struct Arguments {
     policy: Policy,
 
-    /// Do not look for GPUs, since those of the rank are simulated
+    /// Do not look for GPUs, since those of the rank are simulated, and how many there are
     #[arg(long)]
-    simulated: bool,
+    simulated: Option<u8>,
 
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true)]
@@ -50,15 +50,15 @@ pub struct Arguments {
 }
 
 /// Has every rank of a job begin with this.
-pub fn put_before(job: &mut Job, policy: Policy, is_simulated: bool) -> Result<(), String> {
+pub fn put_before(job: &mut Job, policy: Policy, simulated: Option<u8>) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let name = match policy {
         Policy::Numa => "numa",
         Policy::Exclusive => "exclusive",
     };
     let mut words: Vec<OsString> = [COMMAND, name].map(OsString::from).to_vec();
-    if is_simulated {
-        words.push("--simulated".into());
+    if let Some(gpus) = simulated {
+        words.push(format!("--simulated={gpus}").into());
     }
     words.push("--".into());
     job.run_by(own.as_os_str(), &words);
@@ -79,13 +79,16 @@ fn become_program(arguments: &Arguments) -> Result<std::convert::Infallible, Str
         .ok_or("the launcher does not tell a rank its number on its node, which --bind needs")?;
     let root = Path::new("/");
     let visible = std::env::var(VISIBLE_GPUS).ok();
-    let gpus = match arguments.simulated {
-        true => Vec::new(),
-        false => visible_gpus(visible.as_deref()),
+    let gpu_nodes: Vec<Option<usize>> = match arguments.simulated {
+        Some(gpus) => vec![None; usize::from(gpus)],
+        None => visible_gpus(visible.as_deref())
+            .iter()
+            .map(|gpu| gpu.numa_node)
+            .collect(),
     };
+    let mut own_gpu = None;
     match arguments.policy {
         Policy::Numa => {
-            let gpu_nodes: Vec<_> = gpus.iter().map(|gpu| gpu.numa_node).collect();
             let allowed =
                 sched_getaffinity(None).map_err(|error| format!("cannot ask for the cores: {error}"))?;
             let allowed: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect();
@@ -97,12 +100,18 @@ fn become_program(arguments: &Arguments) -> Result<std::convert::Infallible, Str
                 .map_err(|error| format!("cannot bind a rank to its cores: {error}"))?;
         }
         Policy::Exclusive => {
-            let gpus = (!gpus.is_empty()).then_some(gpus.len());
+            let gpus = Some(gpu_nodes.len()).filter(|&gpus| gpus > 0);
             enough_for(local_rank + 1, cores(root), gpus)?;
+            own_gpu = gpus.map(|_| word_of_gpu(local_rank, visible.as_deref()));
         }
     }
     let (program, program_arguments) = arguments.command.split_first().ok_or("no program is given")?;
-    let error = Command::new(program).args(program_arguments).exec();
+    let mut command = Command::new(program);
+    command.args(program_arguments);
+    if let Some(own_gpu) = own_gpu {
+        command.env(VISIBLE_GPUS, own_gpu);
+    }
+    let error = command.exec();
     Err(format!("cannot start `{}`: {error}", program.to_string_lossy()))
 }
 
@@ -138,6 +147,12 @@ fn cpus_of_node(
         Some(at) => usable[at].1.clone(),
         None => allowed.to_vec(),
     })
+}
+
+/// How [`VISIBLE_GPUS`] calls the rank's GPU, where the program sees those of such a value.
+fn word_of_gpu(local_rank: usize, visible: Option<&str>) -> String {
+    let word = visible.and_then(|visible| visible.split(',').nth(local_rank));
+    word.map_or_else(|| local_rank.to_string(), |word| word.trim().to_owned())
 }
 
 /// Whether so many ranks of one host have a core and, where it has GPUs, a GPU of their own each.
@@ -203,6 +218,13 @@ mod tests {
         assert_eq!(of(1, &[], &[0, 1]), [0, 1]);
         assert_eq!(of(1, &[Some(0), None], &[0, 1, 2, 3]), [2, 3]);
         assert_eq!(cpus_of_node(5, &[], &[], &[7, 8]).unwrap(), [7, 8]);
+    }
+
+    #[test]
+    fn a_gpu_is_called_as_among_those_that_are_seen() {
+        assert_eq!(word_of_gpu(1, None), "1");
+        assert_eq!(word_of_gpu(1, Some("4, 6")), "6");
+        assert_eq!(word_of_gpu(0, Some("GPU-1c,GPU-0a")), "GPU-1c");
     }
 
     #[test]
