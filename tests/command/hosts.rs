@@ -101,6 +101,22 @@ fn each_launcher_gets_hosts_in_its_form() {
     assert!(srun.ends_with(options), "{srun}");
 }
 
+#[test]
+fn names_of_this_host_are_one_host() {
+    let own = own_name();
+    let read = |list: &str| Hosts::of_list(list).unwrap().to_string();
+    assert_eq!(read(&format!("localhost,a,{own}:2")), "localhost:3,a:1");
+    assert_eq!(
+        read(&format!("{own}:2,127.0.0.1,localhost:4")),
+        format!("{own}:7")
+    );
+}
+
+fn own_name() -> String {
+    let own = text(&output(&mut std::process::Command::new("hostname")).stdout);
+    own.trim().to_owned()
+}
+
 /// The cores of this host say nothing about another.
 #[test]
 fn other_hosts_are_not_crowded() {
@@ -153,8 +169,7 @@ fn what_is_wrong_in_a_host_file_is_named() {
 
 #[test]
 fn real_launchers_take_hosts() {
-    let own = text(&output(&mut std::process::Command::new("hostname")).stdout);
-    let hosts = format!("localhost:2,{}:2", own.trim());
+    let hosts = format!("localhost:2,{}:2", own_name());
     for (name, _) in REAL {
         if on_path(OsStr::new(name)).is_none() {
             eprintln!("not tested, since it is not installed: {name}");

@@ -69,9 +69,14 @@ impl Hosts {
     }
 
     fn joined(hosts: Vec<Host>) -> Self {
+        let own = own_names();
         let mut joined: Vec<Host> = Vec::new();
         for host in hosts {
-            match joined.iter_mut().find(|earlier| earlier.name == host.name) {
+            // Hydra takes two names for two hosts, each of which begins with its first core.
+            let is_same = |earlier: &&mut Host| {
+                earlier.name == host.name || own.contains(&earlier.name) && own.contains(&host.name)
+            };
+            match joined.iter_mut().find(is_same) {
                 Some(earlier) => earlier.slots = earlier.slots.saturating_add(host.slots.get()),
                 None => joined.push(host),
             }
@@ -114,13 +119,17 @@ impl Hosts {
 
     /// Whether all of them are the host of this process.
     pub fn are_here(&self) -> bool {
-        let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let own = own.trim();
-        let short = own.split('.').next();
-        self.0.iter().all(|Host { name, .. }| {
-            ["localhost", "127.0.0.1", own].contains(&name.as_str()) || Some(name.as_str()) == short
-        })
+        let own = own_names();
+        self.0.iter().all(|host| own.contains(&host.name))
     }
+}
+
+/// What the host of this process is called, as far as it says so itself.
+fn own_names() -> Vec<String> {
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let own = own.trim();
+    let short = own.split('.').next().unwrap_or_default();
+    ["localhost", "127.0.0.1", own, short].map(str::to_owned).to_vec()
 }
 
 impl fmt::Display for Hosts {
