@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use crate::launcher::hosts::Hosts;
 use crate::launcher::on_path;
-use crate::machine::{INTEL_MPI, MPICH, Machine, OPEN_MPI_4, OPEN_MPI_5, SLURM, output, text};
+use crate::machine::{INTEL_MPI, MPICH, Machine, OPEN_MPI_4, OPEN_MPI_5, SLURM, text};
 use crate::real::{REAL, real_run, when_all_run};
 
 /// What is wrong with arguments, where that is all that is said.
@@ -113,7 +113,7 @@ fn names_of_this_host_are_one_host() {
 }
 
 fn own_name() -> String {
-    let own = text(&output(&mut std::process::Command::new("hostname")).stdout);
+    let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     own.trim().to_owned()
 }
 

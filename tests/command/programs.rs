@@ -58,16 +58,24 @@ fn each_launcher_gets_programs_in_its_form() {
 
 #[test]
 fn ranks_that_share_cores_are_counted_over_all_programs() {
-    let machine = Machine::new().launcher("mpirun", OPEN_MPI_5, "exit 9");
-    let words = ["--dry-run", "-n", "1", "program", ":", "-n", "999999", "program"];
-    let line = text(&machine.run(&words).stdout);
-    let yielding = "-x OMPI_MCA_mpi_yield_when_idle=1";
-    assert_eq!(line.matches(yielding).count(), 2, "{line}");
-    assert_eq!(
-        line.matches("--map-by :OVERSUBSCRIBE --bind-to none").count(),
-        1,
-        "{line}"
-    );
+    for (version, mapping, yielding) in [
+        (
+            OPEN_MPI_4,
+            "--oversubscribe --bind-to none",
+            "--mca mpi_yield_when_idle 1",
+        ),
+        (
+            OPEN_MPI_5,
+            "--map-by :OVERSUBSCRIBE --bind-to none",
+            "-x OMPI_MCA_mpi_yield_when_idle=1",
+        ),
+    ] {
+        let machine = Machine::new().launcher("mpirun", version, "exit 9");
+        let words = ["--dry-run", "-n", "1", "program", ":", "-n", "999999", "program"];
+        let line = text(&machine.run(&words).stdout);
+        assert_eq!(line.matches(mapping).count(), 1, "{line}");
+        assert_eq!(line.matches(yielding).count(), 2, "{line}");
+    }
 }
 
 #[test]

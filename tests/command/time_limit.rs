@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -19,6 +19,12 @@ fn sleeps(directory: &Path) -> bool {
     })
 }
 
+/// Tries longer and longer limits, until one is long enough for a job to start.
+fn with_a_limit(job_with_limit: impl Fn(&str) -> bool) {
+    let limits = ["1", "4", "16", "64"];
+    assert!(limits.into_iter().any(job_with_limit), "the job does not start");
+}
+
 #[test]
 fn real_jobs_end_in_time() {
     for (name, _) in REAL {
@@ -26,24 +32,27 @@ fn real_jobs_end_in_time() {
             eprintln!("not tested, since it is not installed: {name}");
             continue;
         }
-        let started = tempfile::tempdir().unwrap();
-        let script = when_all_run(3, started.path(), "exec sleep 600");
-        let words = [
-            "-n",
-            "3",
-            "--launcher",
-            name,
-            "--time-limit",
-            "3",
-            "sh",
-            "-c",
-            &script,
-        ];
-        let done = real_run(&words.map(OsStr::new));
-        assert_eq!(done.status.code(), Some(124), "{name}: {}", text(&done.stderr));
-        assert!(text(&done.stderr).contains("warpcomm run: the time limit of 3 s is over"));
-        assert_eq!(fs::read_dir(started.path()).unwrap().count(), 3, "{name}");
-        assert!(!sleeps(started.path()), "{name} has left a rank");
+        with_a_limit(|limit| {
+            let started = tempfile::tempdir().unwrap();
+            let script = when_all_run(3, started.path(), "exec sleep 600");
+            let words = [
+                "-n",
+                "3",
+                "--launcher",
+                name,
+                "--time-limit",
+                limit,
+                "sh",
+                "-c",
+                &script,
+            ];
+            let done = real_run(&words.map(OsStr::new));
+            assert_eq!(done.status.code(), Some(124), "{name}: {}", text(&done.stderr));
+            let said = format!("warpcomm run: the time limit of {limit} s is over");
+            assert!(text(&done.stderr).contains(&said));
+            assert!(!sleeps(started.path()), "{name} has left a rank");
+            fs::read_dir(started.path()).unwrap().count() == 3
+        });
     }
 }
 
@@ -51,16 +60,43 @@ fn real_jobs_end_in_time() {
 #[test]
 fn nothing_is_left_of_a_stubborn_job() {
     let stubborn = "(trap '' TERM; exec sleep 600 >/dev/null 2>&1) & : >pids/$!; wait";
-    for (body, ends) in [("", true), ("trap '' TERM; ", false)] {
-        let machine = Machine::new()
-            .launcher("mpiexec", MPICH, &format!("{body}{stubborn}"))
-            .tools(&["sleep"]);
-        fs::create_dir(machine.path("pids")).unwrap();
-        let done = machine.run(&["-n", "1", "--time-limit", "1", "program"]);
-        assert_eq!(done.status.code(), Some(124), "the launcher ends: {ends}");
-        assert_eq!(fs::read_dir(machine.path("pids")).unwrap().count(), 1);
-        assert!(!sleeps(&machine.path("pids")), "the launcher ends: {ends}");
+    for body in ["", "trap '' TERM; "] {
+        with_a_limit(|limit| {
+            let machine = Machine::new()
+                .launcher("mpiexec", MPICH, &format!("{body}{stubborn}"))
+                .tools(&["sleep"]);
+            fs::create_dir(machine.path("pids")).unwrap();
+            let done = machine.run(&["-n", "1", "--time-limit", limit, "program"]);
+            assert_eq!(done.status.code(), Some(124), "{body}");
+            assert!(!sleeps(&machine.path("pids")), "{body}");
+            fs::read_dir(machine.path("pids")).unwrap().count() == 1
+        });
     }
+}
+
+#[test]
+fn others_that_the_callers_shell_has_started_go_on() {
+    let machine = Machine::new()
+        .launcher("mpiexec", MPICH, "exec sleep 600")
+        .tools(&["sleep"]);
+    let script =
+        r#"exec 3<&0; { read -r line <&3; echo "$line"; } & exec "$0" run -n 1 --time-limit 1 program 3<&-"#;
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .args(["-c", script, env!("CARGO_BIN_EXE_warpcomm")])
+        .env_clear()
+        .env("PATH", machine.path("bin"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = start(&mut shell);
+    let mut input = child.stdin.take().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(124));
+    input.write_all(b"still there\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "still there\n");
 }
 
 #[test]
@@ -107,8 +143,8 @@ fn signals_reach_the_launcher() {
             .read_line(&mut line)
             .unwrap();
         assert_eq!(line, "ready\n");
-        let sent = Command::new("/bin/kill")
-            .args(["-s", signal, &child.id().to_string()])
+        let sent = Command::new("/bin/sh")
+            .args(["-c", "kill -s \"$0\" \"$1\"", signal, &child.id().to_string()])
             .status();
         assert!(sent.unwrap().success());
         assert_eq!(child.wait().unwrap().code(), Some(code), "{signal}");

@@ -159,9 +159,9 @@ impl Launcher {
             if position > 0 {
                 command.args([":", "-n"]).arg(set.ranks.to_string());
                 if matches!(self.flavour, Flavour::OpenMpi4 | Flavour::OpenMpi5) {
-                    // Its variables and hosts are of one program each.
+                    // Hosts, parameters and variables are of one program each, not in all versions alike.
                     self.append_hosts(command, job);
-                    if is_crowded && self.flavour == Flavour::OpenMpi5 {
+                    if is_crowded {
                         self.let_ranks_yield(command);
                     }
                     self.append_environment(command, job);

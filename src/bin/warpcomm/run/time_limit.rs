@@ -86,6 +86,8 @@ pub fn run(command: &mut Command, limit: Duration) -> io::Result<ExitCode> {
     set_child_subreaper(Some(getpid()))?;
     let (sender, events) = mpsc::channel();
     forward_signals(sender.clone())?;
+    // Of whoever has become this process.
+    let others = children();
     let mut child = command.spawn()?;
     let id = Pid::from_child(&child);
     thread::spawn(move || {
@@ -107,7 +109,7 @@ pub fn run(command: &mut Command, limit: Duration) -> io::Result<ExitCode> {
             break;
         }
     }
-    end_the_rest(child);
+    end_the_rest(child, &others);
     Ok(ExitCode::from(IS_OVER))
 }
 
@@ -153,12 +155,13 @@ fn is_in_the_foreground() -> bool {
     terminal.is_ok_and(|terminal| tcgetpgrp(terminal.as_fd()) == Ok(getpgrp()))
 }
 
-/// Kills what is left of the job: orphans are children of this process.
-fn end_the_rest(mut launcher: Child) {
+/// Kills what is left of the job, but no others: orphans are children of this process.
+fn end_the_rest(mut launcher: Child, others: &[Pid]) {
     let until = Instant::now() + TO_END;
     while Instant::now() < until {
         let _ = launcher.try_wait();
-        let left = children();
+        let mut left = children();
+        left.retain(|id| !others.contains(id));
         if left.is_empty() {
             return;
         }
