@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use crate::launcher::hosts::Hosts;
 use crate::launcher::on_path;
-use crate::machine::{INTEL_MPI, MPICH, Machine, OPEN_MPI_4, OPEN_MPI_5, SLURM, text};
+use crate::machine::{INTEL_MPI, MPICH, Machine, OPEN_MPI_4, OPEN_MPI_5, SLURM, output, text};
 use crate::real::{REAL, real_run, when_all_run};
 
 /// What is wrong with arguments, where that is all that is said.
@@ -165,6 +165,11 @@ fn what_is_wrong_in_a_host_file_is_named() {
         sim,
         "with --sim all ranks run on this host, and a:1 names another"
     );
+    let mut allocation = machine.command(&["-n", "1", "--sim", "program"]);
+    allocation.envs([("SLURM_JOB_ID", "1"), ("SLURM_JOB_NUM_NODES", "2")]);
+    let done = output(&mut allocation);
+    assert_eq!(done.status.code(), Some(2));
+    assert!(text(&done.stderr).contains("name this one by --host"));
 }
 
 #[test]

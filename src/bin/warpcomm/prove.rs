@@ -170,7 +170,7 @@ fn wait(mut child: Child) {
 }
 
 /// Whether the ranks of a job here may be on several nodes, as far as the batch system says.
-fn is_on_several_nodes() -> bool {
+pub fn is_on_several_nodes() -> bool {
     let nodes = std::env::var("SLURM_JOB_NUM_NODES").ok();
     nodes.and_then(|nodes| nodes.parse().ok()).unwrap_or(1_u32) > 1
 }

@@ -22,7 +22,7 @@ use crate::launcher::hosts::Hosts;
 use crate::launcher::library::MpiLibrary;
 use crate::launcher::surroundings::Surroundings;
 use crate::launcher::{Flavour, Job, Launcher, Part, is_executable, on_path, shell};
-use crate::prove::Proof;
+use crate::prove::{Proof, is_on_several_nodes};
 use crate::sim::Driver;
 
 const MORE_HELP: &str = "\
@@ -51,14 +51,15 @@ of a host file are NAME, NAME:SLOTS or NAME slots=SLOTS, whatever the launcher; 
 the same place on all hosts.
 
 --bind says which cores a rank may use:
-  none         all; also what ranks have that share cores
-  round-robin  one; the next rank has the next core of the host, and from the first on again. srun binds to as many
-               cores as the allocation has for a task, and refuses to where there are more ranks than tasks
+  none         all
+  round-robin  one; the next rank has the next core of the host, and from the first on again. With srun as many cores
+               as the allocation has for a task, and an error where there are more ranks than tasks
   exclusive    one of its own, and where its host has GPUs, a GPU of its own, the only one that it sees; an error
                where they do not suffice
   numa         those of the NUMA node of its GPU; without a GPU, those of one node, the next rank of the next node
 Whatever it says, ranks use the GPUs of their host (those in CUDA_VISIBLE_DEVICES) round robin. For numa and exclusive
-they are counted as in /proc/driver/nvidia/gpus, in the order of the PCI bus.
+they are counted as in /proc/driver/nvidia/gpus, in the order of the PCI bus. Without --bind the launcher chooses; ranks
+that share cores are bound to none.
 
 When the time limit is over, the launcher is told to end the job, and is killed after 5 s more; nothing that it has
 started on this host is left. The exit status is 124 then, as of timeout(1), which --dry-run shows in its place.
@@ -305,6 +306,12 @@ fn check(job: &Job, arguments: &Arguments, launcher: &Launcher) -> Result<(), Fa
                 "with --sim all ranks run on this host, and {hosts} names another"
             )));
         }
+    } else if arguments.sim.is_some() && is_on_several_nodes() {
+        // Ranks elsewhere would not find the simulated driver, and take a real one.
+        return Err(Failure::Usage(
+            "with --sim all ranks run on this host, and the allocation has several; name this one by --host"
+                .to_owned(),
+        ));
     }
     let surroundings = Surroundings::of_this_process();
     let slots = surroundings.slots_for(job);
