@@ -58,8 +58,8 @@ the same place on all hosts.
                where they do not suffice
   numa         those of the NUMA node of its GPU; without a GPU, those of one node, the next rank of the next node
 Whatever it says, ranks use the GPUs of their host (those in CUDA_VISIBLE_DEVICES) round robin. For numa and exclusive
-they are counted as in /proc/driver/nvidia/gpus, in the order of the PCI bus. Without --bind the launcher chooses; ranks
-that share cores are bound to none.
+they are counted as in /proc/driver/nvidia/gpus, in the order of the PCI bus. Without --bind the launcher chooses;
+Open MPI is told to bind to none where ranks share cores.
 
 When the time limit is over, the launcher is told to end the job, and is killed after 5 s more; nothing that it has
 started on this host is left. The exit status is 124 then, as of timeout(1), which --dry-run shows in its place.
