@@ -7,6 +7,8 @@
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
 
+#[path = "command/info.rs"]
+mod info;
 #[path = "command/machine.rs"]
 mod machine;
 #[path = "command/parts.rs"]
@@ -15,6 +17,8 @@ mod parts;
 mod prove;
 #[path = "command/real.rs"]
 mod real;
+#[path = "command/schema.rs"]
+mod schema;
 #[path = "command/sim.rs"]
 mod sim;
 #[path = "command/tune.rs"]

@@ -1,11 +1,25 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
+mod gpu_files;
+mod info;
+#[path = "../shared/launched.rs"]
+mod launched;
 mod launcher;
+#[path = "../shared/nvidia.rs"]
+mod nvidia;
+#[path = "../shared/overview/mod.rs"]
+mod overview;
+#[path = "../shared/plan.rs"]
+mod plan;
 mod prove;
 mod rank_program;
 mod run;
+#[path = "../../config/settings.rs"]
+mod settings;
 mod sim;
 mod tune;
+#[path = "../shared/variables.rs"]
+mod variables;
 
 use std::process::ExitCode;
 
@@ -21,12 +35,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    Info(info::Arguments),
     Run(run::Arguments),
     Tune(tune::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Action::Info(arguments) => info::run(&arguments),
         Action::Run(arguments) => run::run(&arguments),
         Action::Tune(arguments) => tune::run(&arguments),
     }
