@@ -7,6 +7,8 @@
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
 
+#[path = "command/doctor.rs"]
+mod doctor;
 #[path = "command/info.rs"]
 mod info;
 #[path = "command/machine.rs"]

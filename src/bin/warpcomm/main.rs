@@ -1,5 +1,6 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
+mod doctor;
 mod gpu_files;
 mod info;
 #[path = "../shared/launched.rs"]
@@ -35,6 +36,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    Doctor(doctor::Arguments),
     Info(info::Arguments),
     Run(run::Arguments),
     Tune(tune::Arguments),
@@ -42,6 +44,7 @@ enum Action {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Action::Doctor(arguments) => doctor::run(&arguments),
         Action::Info(arguments) => info::run(&arguments),
         Action::Run(arguments) => run::run(&arguments),
         Action::Tune(arguments) => tune::run(&arguments),
