@@ -12,8 +12,12 @@ pub struct Launched {
 
 /// Launchers by what they call a rank's number, with what they call the number of all.
 const LAUNCHERS: [[&str; 3]; 7] = [
-    ["OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "Open MPI's"],
-    ["MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MVAPICH's"],
+    [
+        "OMPI_COMM_WORLD_RANK",
+        "OMPI_COMM_WORLD_SIZE",
+        "mpirun of Open MPI",
+    ],
+    ["MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "mpirun of MVAPICH"],
     ["PALS_RANKID", "PALS_SIZE", "PALS"],
     ["FLUX_TASK_RANK", "FLUX_JOB_SIZE", "Flux"],
     // A process manager's interface, which Slurm and others have too.
@@ -63,7 +67,7 @@ mod tests {
             ("OMPI_COMM_WORLD_SIZE", "4"),
             ("PMIX_RANK", "1"),
         ];
-        assert_eq!(by(&open_mpi), Some(("Open MPI's", Some(4))));
+        assert_eq!(by(&open_mpi), Some(("mpirun of Open MPI", Some(4))));
         let hydra = [("PMI_RANK", "0"), ("PMI_SIZE", "2")];
         assert_eq!(by(&hydra), Some(("Hydra, of MPICH or Intel MPI", Some(2))));
     }

@@ -6,11 +6,12 @@ mod here;
 mod routes;
 
 use std::env;
+use std::io::Write;
 use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use warpcomm::{Communicator, Config, Place, Runtime, ThreadLevel};
+use warpcomm::{Communicator, Config, Place, Runtime};
 
 use crate::Failure;
 use crate::launched::launched;
@@ -92,10 +93,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             unknown_variables: variables::unknown(),
             plan,
         };
-        match arguments.json {
-            true => println!("{}", serde_json::to_string_pretty(&overview)?),
-            false => print!("{overview}"),
-        }
+        let text = match arguments.json {
+            true => serde_json::to_string_pretty(&overview)? + "\n",
+            false => overview.to_string(),
+        };
+        std::io::stdout().write_all(text.as_bytes())?;
     }
     runtime.finalize()?;
     Ok(())
@@ -168,7 +170,7 @@ fn job(runtime: &Runtime, config: &Config, arguments: &Arguments, told: Vec<Told
     let nodes = firsts.len();
     let gpu = told.first().and_then(own_gpu).map(|gpu| gpu.name.clone());
     let cuda_awareness = cuda_awareness(runtime, config, gpu.as_deref(), nodes > 1);
-    let warnings = warnings(runtime, told.len());
+    let warnings = warnings(told.len());
     let mut paths = Vec::new();
     let mut ranks = Vec::new();
     for (rank, mut told) in told.into_iter().enumerate() {
@@ -240,22 +242,15 @@ fn cuda_awareness(_: &Runtime, _: &Config, _: Option<&str>, _: bool) -> CudaAwar
     }
 }
 
-fn warnings(runtime: &Runtime, ranks: usize) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if let Some(started) = launched().and_then(|launched| launched.ranks)
-        && started != ranks
-    {
-        warnings.push(format!(
+fn warnings(ranks: usize) -> Vec<String> {
+    let started = launched().and_then(|launched| launched.ranks);
+    let warning = |started: usize| {
+        format!(
             "the launcher has started {started} ranks, and MPI knows of {ranks}: it is not the launcher of this MPI"
-        ));
-    }
-    if runtime.thread_level() < ThreadLevel::Multiple {
-        warnings.push(format!(
-            "MPI grants the thread level {}, so that operations go on inside calls only",
-            runtime.thread_level()
-        ));
-    }
-    warnings
+        )
+    };
+    let different = started.filter(|&started| started != ranks);
+    different.map(warning).into_iter().collect()
 }
 
 /// What is taken for elements at each place.

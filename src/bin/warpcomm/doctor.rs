@@ -10,6 +10,7 @@ mod surroundings;
 mod system;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,8 +32,8 @@ Examples:
 
 Looks at what building needs (an MPI's compiler, libclang), what starting ranks needs (warpcomm-rank, a launcher of the MPI
 that the program is linked with), the CUDA driver and the GPUs, limits of the system and of control groups, and WARPCOMM_*
-variables; then, where it can, two ranks, or as many as -n says, find out for a moment whether they know of each other and
-how their GPUs reach each other. Each error or warning is followed by what to do. It changes nothing.
+variables; then, where it can, two ranks, or as many as -n says if there are as many cores, find out whether they know of each
+other and how their GPUs reach each other. Each error or warning is followed by what to do. It changes nothing.
 
 The exit status is 1 if there is an error: something does not work. Warnings alone give 0: it works, and worse than it could.
 It is 2 where the arguments are wrong.";
@@ -74,12 +75,15 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let report = Report::new(findings(arguments));
-    match arguments.json {
-        true => match serde_json::to_string_pretty(&report) {
-            Ok(text) => println!("{text}"),
-            Err(error) => eprintln!("warpcomm doctor: {error}"),
-        },
-        false => print!("{report}"),
+    let text = match arguments.json {
+        true => serde_json::to_string_pretty(&report)
+            .map_err(std::io::Error::from)
+            .map(|text| text + "\n"),
+        false => Ok(report.to_string()),
+    };
+    if let Err(error) = text.and_then(|text| std::io::stdout().write_all(text.as_bytes())) {
+        eprintln!("warpcomm doctor: cannot write to the standard output: {error}");
+        return ExitCode::FAILURE;
     }
     match report.has_errors() {
         true => ExitCode::FAILURE,

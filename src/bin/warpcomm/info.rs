@@ -4,6 +4,7 @@ mod size;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -199,12 +200,10 @@ fn print(arguments: &Arguments, why: &str) -> Result<(), String> {
         unknown_variables: variables::unknown(),
         plan: None,
     };
-    match arguments.json {
-        true => println!(
-            "{}",
-            serde_json::to_string_pretty(&overview).map_err(|error| error.to_string())?
-        ),
-        false => print!("{overview}"),
-    }
-    Ok(())
+    let text = match arguments.json {
+        true => serde_json::to_string_pretty(&overview).map_err(|error| error.to_string())? + "\n",
+        false => overview.to_string(),
+    };
+    let printed = std::io::stdout().write_all(text.as_bytes());
+    printed.map_err(|error| format!("cannot write to the standard output: {error}"))
 }

@@ -29,7 +29,16 @@ pub fn routes(comm: &Communicator, has_gpu: bool) -> Result<Vec<Route>, Failure>
             (false, _) => (Some("host".to_owned()), "neither rank has a GPU".to_owned()),
             (true, Ok(Some(chosen))) => (Some(chosen.path().to_string()), chosen.reason().to_owned()),
             (true, Ok(None)) => (None, "no message has found one".to_owned()),
-            (true, Err(error)) => (None, error.to_string()),
+            // In front of the colon stand the ranks, which are told anyway.
+            (true, Err(error)) => {
+                let text = error.to_string();
+                (
+                    None,
+                    text.split_once(": ")
+                        .map_or(text.as_str(), |(_, why)| why)
+                        .to_owned(),
+                )
+            }
         };
         Route {
             from: rank,

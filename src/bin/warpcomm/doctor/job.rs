@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::report::Finding;
-use crate::launcher::surroundings::in_slurm_allocation;
+use crate::launcher::surroundings::{Surroundings, in_slurm_allocation};
 use crate::launcher::{Flavour, Job, Launcher};
 use crate::overview::{self, Overview};
 use crate::sim::Driver;
@@ -39,7 +39,7 @@ pub fn findings(
             "none was tried: this is outside of a Slurm allocation",
         )];
     }
-    let number = ranks.unwrap_or(NonZeroUsize::MIN.saturating_add(1));
+    let number = number(ranks, Surroundings::of_this_process().slots);
     match overview_of(program, launcher, number, gpus) {
         Ok(overview) => judged(&overview, number.get(), ranks.is_some()),
         Err(message) => vec![Finding::error(
@@ -47,6 +47,15 @@ pub fn findings(
             format!("ranks that {launcher} was to start have failed: {message}"),
             format!("`warpcomm info -n {number}` shows all that they say"),
         )],
+    }
+}
+
+/// How many ranks are started: as many as are wanted, if each has a core, and two otherwise.
+fn number(wanted: Option<NonZeroUsize>, cores: Option<NonZeroUsize>) -> NonZeroUsize {
+    let two = NonZeroUsize::MIN.saturating_add(1);
+    match (wanted, cores) {
+        (Some(wanted), Some(cores)) => wanted.min(cores.max(two)),
+        _ => two,
     }
 }
 
@@ -306,6 +315,16 @@ mod tests {
         found
             .map(|finding| format!("{}: {}", finding.check, finding.message))
             .collect()
+    }
+
+    #[test]
+    fn ranks_without_cores_are_not_tried() {
+        let number = |wanted, cores| number(NonZeroUsize::new(wanted), NonZeroUsize::new(cores)).get();
+        assert_eq!(number(0, 4), 2);
+        assert_eq!(number(3, 4), 3);
+        assert_eq!(number(1_000_000, 4), 4);
+        assert_eq!(number(3, 1), 2);
+        assert_eq!(number(1_000_000, 0), 2);
     }
 
     #[test]
