@@ -42,6 +42,7 @@ cargo test --no-default-features --test layers --test random_programs
 cargo test --no-default-features --test ranks -- 'threads np=3'
 cargo build --no-default-features --examples
 cargo test --no-default-features --test examples
+cargo build --no-default-features --features cli --bin warpcomm
 
 step "--no-default-features --features cuda"
 cargo test --no-default-features --features cuda --lib
