@@ -15,7 +15,7 @@ use warpcomm::{Communicator, Config, Place, Runtime};
 
 use crate::Failure;
 use crate::launched::launched;
-use crate::overview::{Choice, CudaAwareness, FORMAT, Gpu, Job, Overview, Plan, Proved, Rank, Route};
+use crate::overview::{Choice, CudaAwareness, FORMAT, Gpu, Job, Overview, Plan, Rank, Route};
 use crate::variables;
 
 /// How long a call may take where the user has not said it: a machine on which it takes longer has something wrong that
@@ -218,7 +218,7 @@ fn cuda_awareness(
     let proved = |gpu: &str| {
         let proved = warpcomm::Allocation::ALL.map(|allocation| {
             let known = Runtime::cuda_awareness(config, gpu, several_nodes, allocation);
-            Proved {
+            crate::overview::Proved {
                 memory: allocation.to_string(),
                 works: known.as_ref().map(Result::is_ok),
                 reason: known.and_then(Result::err),

@@ -57,10 +57,7 @@ fn heading(f: &mut Formatter<'_>, job: &Job) -> fmt::Result {
     };
     let unknown = "unknown".to_owned();
     let rows = [
-        [
-            "MPI".to_owned(),
-            job.mpi.lines().next().unwrap_or_default().to_owned(),
-        ],
+        ["MPI".to_owned(), first_line(&job.mpi)],
         [
             "thread level".to_owned(),
             format!("{}{progress}", job.thread_level),
@@ -291,6 +288,12 @@ impl Display for Plan {
         }
         Ok(())
     }
+}
+
+/// The first line of what a library says of itself, without the tabulators that MPICH puts into it.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// `1 rank`, `2 ranks`.

@@ -61,17 +61,25 @@ enum Buffers {
 }
 
 impl Buffers {
+    #[cfg(feature = "cuda")]
     fn new(comm: &Communicator, has_gpu: bool) -> Result<Buffers, Failure> {
-        #[cfg(feature = "cuda")]
-        if has_gpu {
-            let stream = comm.device()?.new_stream()?;
-            return Ok(Buffers::Device(
-                stream.alloc_zeros(BYTES)?,
-                stream.alloc_zeros(BYTES)?,
-            ));
+        if !has_gpu {
+            return Ok(Buffers::on_host());
         }
-        let _ = (comm, has_gpu);
-        Ok(Buffers::Host(vec![0; BYTES], vec![0; BYTES]))
+        let stream = comm.device()?.new_stream()?;
+        Ok(Buffers::Device(
+            stream.alloc_zeros(BYTES)?,
+            stream.alloc_zeros(BYTES)?,
+        ))
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn new(_comm: &Communicator, _has_gpu: bool) -> Result<Buffers, Failure> {
+        Ok(Buffers::on_host())
+    }
+
+    fn on_host() -> Buffers {
+        Buffers::Host(vec![0; BYTES], vec![0; BYTES])
     }
 
     fn exchange(&mut self, comm: &Communicator, to: usize, from: usize) -> warpcomm::Result<()> {

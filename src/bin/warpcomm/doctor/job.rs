@@ -134,6 +134,7 @@ fn judged(overview: &Overview, started: usize, is_wanted: bool) -> Vec<Finding> 
     };
     let mut findings = Vec::new();
     let mpi = job.mpi.split([',', '\n']).next().unwrap_or_default();
+    let mpi = mpi.split_whitespace().collect::<Vec<_>>().join(" ");
     let ranks = job.ranks.len();
     findings.push(match ranks == started {
         true => Finding::ok(

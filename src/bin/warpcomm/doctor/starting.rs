@@ -66,6 +66,7 @@ pub fn launcher(program: &Path, found: &Result<Launcher, LaunchError>) -> Vec<Fi
         check,
         format!("{launcher}, `{}`", launcher.program.display()),
     )];
+    let mut others: Vec<(Launcher, MpiLibrary, Vec<&str>)> = Vec::new();
     for name in ["mpirun", "mpiexec"] {
         if on_path(OsStr::new(name)).is_none() {
             continue;
@@ -76,17 +77,35 @@ pub fn launcher(program: &Path, found: &Result<Launcher, LaunchError>) -> Vec<Fi
             ..
         }) = Launcher::find(program, Some(OsStr::new(name)))
         {
-            findings.push(Finding::warning(
-                check,
-                format!(
-                    "`{name}` on PATH is of {other}, and `{}` is linked with {library}: started by it, each rank would \
-                     believe that it is alone",
-                    program.display()
-                ),
-                format!("use `warpcomm run`, which takes `{}`, or that one", launcher.program.display()),
-            ));
+            let known = others
+                .iter_mut()
+                .find(|(known, ..)| known.to_string() == other.to_string());
+            match known {
+                Some((.., names)) => names.push(name),
+                None => others.push((other, library, vec![name])),
+            }
         }
     }
+    let warning = |(other, library, names): (Launcher, MpiLibrary, Vec<&str>)| {
+        Finding::warning(
+            check,
+            format!(
+                "{} on PATH is of {other}, and `{}` is linked with {library}: started by it, each rank would believe that \
+                 it is alone",
+                names
+                    .iter()
+                    .map(|name| format!("`{name}`"))
+                    .collect::<Vec<_>>()
+                    .join(" and "),
+                program.display()
+            ),
+            format!(
+                "use `warpcomm run`, which takes `{}`, or that one",
+                launcher.program.display()
+            ),
+        )
+    };
+    findings.extend(others.into_iter().map(warning));
     findings
 }
 
