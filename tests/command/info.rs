@@ -95,6 +95,18 @@ fn ranks_that_are_asked_for_and_missing_are_a_failure() {
 }
 
 #[test]
+fn without_ranks_one_process_of_a_launcher_tells_the_rest() {
+    let machine = Machine::new();
+    for (rank, tells) in [("0", true), ("1", false)] {
+        let mut command = alone(&machine, &[]);
+        command.envs([("OMPI_COMM_WORLD_RANK", rank), ("OMPI_COMM_WORLD_SIZE", "2")]);
+        let done = output(&mut command);
+        assert!(done.status.success());
+        assert_eq!(text(&done.stdout).contains("\nSettings\n"), tells);
+    }
+}
+
+#[test]
 fn ranks_are_not_started_with_a_variable_that_cannot_be_used() {
     let machine = Machine::new().launcher("mpirun", OPEN_MPI_4, "echo started");
     machine.program("warpcomm-rank", b"#!/bin/sh\n");

@@ -6,6 +6,8 @@ use std::env;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Launched {
     pub launcher: &'static str,
+    /// The number of this rank.
+    pub rank: Option<usize>,
     /// How many ranks it has started, where it tells that.
     pub ranks: Option<usize>,
 }
@@ -39,11 +41,13 @@ fn launched_by(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
     let is_of = |[rank, _, launcher]: &&[&'static str; 3]| {
         variable(rank).is_some() && (*launcher != SLURM || is_in_step)
     };
-    let [_, size, launcher] = LAUNCHERS.iter().find(is_of)?;
+    let [rank, size, launcher] = LAUNCHERS.iter().find(is_of)?;
+    let number = |name: &str| variable(name).and_then(|number| number.trim().parse().ok());
     let is_slurm = launcher.starts_with("Hydra") && is_in_step;
     Some(Launched {
         launcher: if is_slurm { SLURM } else { launcher },
-        ranks: variable(size).and_then(|ranks| ranks.trim().parse().ok()),
+        rank: number(rank),
+        ranks: number(size),
     })
 }
 
@@ -51,12 +55,12 @@ fn launched_by(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
 mod tests {
     use super::*;
 
-    fn by(variables: &[(&str, &str)]) -> Option<(&'static str, Option<usize>)> {
+    fn by(variables: &[(&str, &str)]) -> Option<(&'static str, [Option<usize>; 2])> {
         let launched = launched_by(|name| {
             let found = variables.iter().find(|(key, _)| *key == name);
             found.map(|(_, value)| (*value).to_owned())
         });
-        launched.map(|launched| (launched.launcher, launched.ranks))
+        launched.map(|launched| (launched.launcher, [launched.rank, launched.ranks]))
     }
 
     #[test]
@@ -67,9 +71,12 @@ mod tests {
             ("OMPI_COMM_WORLD_SIZE", "4"),
             ("PMIX_RANK", "1"),
         ];
-        assert_eq!(by(&open_mpi), Some(("mpirun of Open MPI", Some(4))));
+        assert_eq!(by(&open_mpi), Some(("mpirun of Open MPI", [Some(1), Some(4)])));
         let hydra = [("PMI_RANK", "0"), ("PMI_SIZE", "2")];
-        assert_eq!(by(&hydra), Some(("Hydra, of MPICH or Intel MPI", Some(2))));
+        assert_eq!(
+            by(&hydra),
+            Some(("Hydra, of MPICH or Intel MPI", [Some(0), Some(2)]))
+        );
     }
 
     #[test]
@@ -81,8 +88,8 @@ mod tests {
             ("SLURM_STEP_ID", "1"),
             ("SLURM_STEP_NUM_TASKS", "8"),
         ];
-        assert_eq!(by(&step), Some((SLURM, Some(8))));
+        assert_eq!(by(&step), Some((SLURM, [Some(0), Some(8)])));
         let with_manager = [("PMI_RANK", "0"), ("PMI_SIZE", "8"), ("SLURM_STEP_ID", "1")];
-        assert_eq!(by(&with_manager), Some((SLURM, Some(8))));
+        assert_eq!(by(&with_manager), Some((SLURM, [Some(0), Some(8)])));
     }
 }

@@ -110,7 +110,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         eprintln!("warpcomm info: {why}");
         return ExitCode::FAILURE;
     }
-    if let Err(message) = print(arguments, &why) {
+    // The first rank tells what all would tell.
+    let is_first = launched().is_none_or(|launched| launched.rank.unwrap_or(0) == 0);
+    if is_first && let Err(message) = print(arguments, &why) {
         eprintln!("warpcomm info: {message}");
         return ExitCode::FAILURE;
     }

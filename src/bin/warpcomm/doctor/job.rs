@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::report::Finding;
+use crate::launched::launched;
 use crate::launcher::surroundings::{Surroundings, in_slurm_allocation};
 use crate::launcher::{Flavour, Job, Launcher};
 use crate::overview::{self, Overview};
@@ -39,9 +40,16 @@ pub fn findings(
             "none was tried: this is outside of a Slurm allocation",
         )];
     }
+    if launched().is_some() {
+        return vec![Finding::note(CHECK, "none was tried: this is a rank of one")];
+    }
     let number = number(ranks, Surroundings::of_this_process().slots);
     match overview_of(program, launcher, number, gpus) {
-        Ok(overview) => judged(&overview, number.get(), ranks.is_some()),
+        Ok(overview) => {
+            let mut findings = judged(&overview, number.get(), ranks.is_some());
+            findings.extend(overview.job.and_then(|job| versions(launcher, &job.mpi)));
+            findings
+        }
         Err(message) => vec![Finding::error(
             CHECK,
             format!("ranks that {launcher} was to start have failed: {message}"),
@@ -121,6 +129,30 @@ fn wait(mut child: Child) -> Result<(bool, String, String), String> {
         let _ = kill_process(id, Signal::KILL);
     }
     Err(format!("they did not end within {} seconds", PATIENCE.as_secs()))
+}
+
+/// Whether the library that the ranks have loaded is of another version than the launcher.
+fn versions(launcher: &Launcher, mpi: &str) -> Option<Finding> {
+    let name = match launcher.flavour {
+        Flavour::OpenMpi4 | Flavour::OpenMpi5 => "Open MPI v",
+        Flavour::Mpich => "MPICH Version:",
+        Flavour::IntelMpi | Flavour::Slurm => return None,
+    };
+    let version = mpi
+        .strip_prefix(name)?
+        .split_whitespace()
+        .next()?
+        .trim_end_matches(',');
+    // A launcher without its library has a version of its own.
+    let is_known =
+        launcher.version.starts_with(|c: char| c.is_ascii_digit()) && !launcher.version.contains(' ');
+    (is_known && version != launcher.version).then(|| {
+        Finding::warning(
+            CHECK,
+            format!("the launcher is {launcher}, and the ranks load version {version} of that MPI"),
+            "put both of one installation first: its bin into PATH, its lib into LD_LIBRARY_PATH",
+        )
+    })
 }
 
 /// What is suspicious about a job of so many ranks.
@@ -326,6 +358,26 @@ mod tests {
         assert_eq!(number(1_000_000, 4), 4);
         assert_eq!(number(3, 1), 2);
         assert_eq!(number(1_000_000, 0), 2);
+    }
+
+    #[test]
+    fn a_launcher_of_another_version_is_a_warning() {
+        let warns = |flavour, version: &str, mpi: &str| {
+            let launcher = Launcher {
+                program: "mpirun".into(),
+                flavour,
+                version: version.to_owned(),
+            };
+            versions(&launcher, mpi).is_some()
+        };
+        let open_mpi = "Open MPI v5.0.11, package: Open MPI, ident: 5.0.11";
+        assert!(warns(Flavour::OpenMpi4, "4.1.4", open_mpi));
+        assert!(!warns(Flavour::OpenMpi5, "5.0.11", open_mpi));
+        assert!(!warns(Flavour::OpenMpi5, "5 (PRRTE 3.0.14)", open_mpi));
+        let mpich = "MPICH Version:\t4.0.2\nMPICH Release date:\tThu";
+        assert!(warns(Flavour::Mpich, "5.0.2", mpich));
+        assert!(!warns(Flavour::Mpich, "4.0.2", mpich));
+        assert!(!warns(Flavour::Mpich, "4.0.2", "Intel(R) MPI Library 2021.18"));
     }
 
     #[test]
