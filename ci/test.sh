@@ -42,6 +42,7 @@ cargo test --no-default-features --test layers --test random_programs
 cargo test --no-default-features --test ranks -- 'threads np=3'
 cargo build --no-default-features --examples
 cargo test --no-default-features --test examples
+cargo build --no-default-features --features cli --bin warpcomm
 
 step "--no-default-features --features cuda"
 cargo test --no-default-features --features cuda --lib
@@ -57,7 +58,7 @@ mpich cargo build --features cli --bins --examples
 mpich cargo test --features cli --lib --test examples
 mpich cargo test --features cli --test ranks -- --skip 'threads np=' --skip harness::
 mpich cargo test --features cli --test interop
-mpich cargo test --features cli --test command -- prove:: tune::
+mpich cargo test --features cli --test command -- prove:: tune:: info::ranks
 
 step "benches, as a smoke test"
 open_mpi cargo bench --features cli -- --test

@@ -1,24 +1,18 @@
 //! Every setting of the library: the builder [`Config`] and the `WARPCOMM_*` variables it reads.
 
+mod settings;
+
 use std::env;
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::path::{Path, Paths};
-
-/// The most bytes of payload that travel inside an envelope.
-///
-/// Just above 4,032 bytes in all, Open MPI changes its protocol and a message costs four times as
-/// much; an envelope's header takes the rest.
-pub(crate) const LARGEST_EAGER_LIMIT: usize = 4000;
-
-/// How many bytes a piece of a staged message may have: from a page to what four of which GPUs, messages and the pool
-/// can bear.
-const CHUNK_BYTES: RangeInclusive<usize> = 4096..=64 << 20;
+use settings::CHUNK_BYTES;
+pub(crate) use settings::LARGEST_EAGER_LIMIT;
+pub use settings::Setting;
 
 /// How an MPI library lets threads call it.
 ///
@@ -270,26 +264,19 @@ impl Config {
         };
         let mut config = Config::default();
         read("WARPCOMM_TIMEOUT", &mut |value| {
-            config.timeout = Some(seconds(value)?);
+            config.timeout = Some(plain(settings::seconds(value))?);
             Ok(())
         })?;
         read("WARPCOMM_HANG_REPORT", &mut |value| {
-            config.hang_report = seconds(value)?;
+            config.hang_report = plain(settings::seconds(value))?;
             Ok(())
         })?;
         read("WARPCOMM_EAGER_LIMIT", &mut |value| {
-            let bytes = value.parse().ok().filter(|&bytes| bytes <= LARGEST_EAGER_LIMIT);
-            config.eager_limit = bytes.ok_or_else(|| {
-                Error::invalid(format!("not a number of bytes from 0 to {LARGEST_EAGER_LIMIT}"))
-            })?;
+            config.eager_limit = plain(settings::bytes_within(value, 0..=LARGEST_EAGER_LIMIT))?;
             Ok(())
         })?;
         read("WARPCOMM_CHUNK", &mut |value| {
-            let bytes = value.parse().ok().filter(|bytes| CHUNK_BYTES.contains(bytes));
-            config.chunk = Some(bytes.ok_or_else(|| {
-                let (least, most) = (CHUNK_BYTES.start(), CHUNK_BYTES.end());
-                Error::invalid(format!("not a number of bytes from {least} to {most}"))
-            })?);
+            config.chunk = Some(plain(settings::bytes_within(value, CHUNK_BYTES))?);
             Ok(())
         })?;
         read("WARPCOMM_PATHS", &mut |value| {
@@ -297,43 +284,28 @@ impl Config {
             Ok(())
         })?;
         read("WARPCOMM_CUDA_AWARE", &mut |value| {
-            config.cuda_aware = Some(match value {
-                "no" => false,
-                "yes" => true,
-                _ => return Err(Error::invalid("neither yes nor no")),
-            });
+            config.cuda_aware = Some(plain(settings::one_of(value, ["no", "yes"]))?);
             Ok(())
         })?;
         read("WARPCOMM_CACHE", &mut |value| {
-            config.cache = Some(PathBuf::from(value)).filter(|path| path.is_absolute());
-            match config.cache {
-                Some(_) => Ok(()),
-                None => Err(Error::invalid("not the absolute path of a directory")),
-            }
+            config.cache = Some(plain(settings::absolute(value))?);
+            Ok(())
         })?;
         read("WARPCOMM_NODE_ID", &mut |value| {
             config.node_id = Some(value.to_owned());
             Ok(())
         })?;
         read("WARPCOMM_BUFFERED_LIMIT", &mut |value| {
-            let bytes = value.parse().ok();
-            config.buffered_limit = bytes.ok_or_else(|| Error::invalid("not a number of bytes"))?;
+            config.buffered_limit = plain(settings::bytes(value))?;
             Ok(())
         })?;
         read("WARPCOMM_CHECK", &mut |value| {
-            config.check = match value {
-                "0" => false,
-                "1" => true,
-                _ => return Err(Error::invalid("neither 0 nor 1")),
-            };
+            config.check = plain(settings::one_of(value, ["0", "1"]))?;
             Ok(())
         })?;
         read("WARPCOMM_TUNING", &mut |value| {
-            config.tuning = match value {
-                "" => return Err(Error::invalid("neither a file nor none")),
-                "none" => TuningFile::None,
-                file => TuningFile::Named(file.into()),
-            };
+            let file = plain(settings::file(value))?;
+            config.tuning = file.map_or(TuningFile::None, TuningFile::Named);
             Ok(())
         })?;
         read("WARPCOMM_THREAD_LEVEL", &mut |value| {
@@ -348,6 +320,17 @@ impl Config {
             Ok(())
         })?;
         Ok(config)
+    }
+
+    /// Every variable that [`from_env`](Self::from_env) reads.
+    ///
+    /// ```
+    /// for setting in warpcomm::Config::settings() {
+    ///     println!("{} ({}): {}", setting.name(), setting.default(), setting.meaning());
+    /// }
+    /// ```
+    pub fn settings() -> &'static [Setting] {
+        Setting::ALL
     }
 
     /// Sets the time after which a waiting call gives [`Timeout`](crate::ErrorKind::Timeout) and
@@ -506,11 +489,8 @@ impl Config {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration> {
-    let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds > 0.0);
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| Error::invalid("not a number of seconds above 0"))
+fn plain<T>(read: std::result::Result<T, String>) -> Result<T> {
+    read.map_err(Error::invalid)
 }
 
 #[cfg(test)]
@@ -588,6 +568,107 @@ mod tests {
                 error.to_string().starts_with(&format!("{name}={value}: ")),
                 "{error}"
             );
+        }
+    }
+
+    /// The rows of the table in the documentation of [`Config`], as plain text: without links, and without where more is
+    /// said.
+    fn documented() -> Vec<[String; 3]> {
+        let plain = |cell: &str| {
+            let cell = cell.split("; see ").next().unwrap_or_default();
+            let mut text = String::new();
+            let mut rest = cell;
+            while let Some((before, link)) = rest.split_once("](") {
+                text += before;
+                rest = link.split_once(')').map_or("", |(_, after)| after);
+            }
+            (text + rest).replace(['`', '['], "").trim().to_owned()
+        };
+        let row = |line: &str| {
+            let cells: Vec<String> = line
+                .strip_prefix("/// | `WARPCOMM_")?
+                .split('|')
+                .map(plain)
+                .collect();
+            let [name, meaning, default, _] = &cells[..] else {
+                panic!("{line}");
+            };
+            Some([format!("WARPCOMM_{name}"), meaning.clone(), default.clone()])
+        };
+        include_str!("config.rs").lines().filter_map(row).collect()
+    }
+
+    #[test]
+    fn the_documented_settings_are_those_that_are_listed_and_read() {
+        let listed: Vec<[String; 3]> = Config::settings()
+            .iter()
+            .map(|setting| [setting.name(), setting.meaning(), setting.default()].map(str::to_owned))
+            .collect();
+        assert_eq!(documented(), listed);
+        let read = std::cell::RefCell::new(Vec::new());
+        Config::from_variables(|name| {
+            read.borrow_mut().push(name.to_owned());
+            None
+        })
+        .unwrap();
+        let names: Vec<&str> = Config::settings().iter().map(Setting::name).collect();
+        assert_eq!(*read.borrow(), names);
+    }
+
+    #[test]
+    fn a_value_is_checked_as_it_is_read() {
+        let values = [
+            "",
+            " ",
+            "0",
+            "1",
+            "1.5",
+            " 2 ",
+            "-1",
+            "1e300",
+            "nan",
+            "4000",
+            "4001",
+            "4095",
+            "4096",
+            "67108864",
+            "67108865",
+            "yes",
+            "no",
+            "Yes",
+            "none",
+            "relative",
+            "/absolute",
+            "staged",
+            "^staged",
+            "staged, cuda-aware",
+            "staged,",
+            "host",
+            "^",
+            "shared pinned",
+            "^staged,cuda-aware,shared-pinned,peer-gpu-ipc,same-gpu-ipc,same-process",
+            "staged,cuda-aware,shared-pinned,peer-gpu-ipc,same-gpu-ipc,same-process",
+            "single",
+            "funneled",
+            "serialized",
+            "multiple",
+            "MULTIPLE",
+            "fail:1",
+            "delay:2@0",
+            "drop:3, reorder:4@1",
+            "fail:0",
+            "burn:1",
+            "fail:1@x",
+            "fail",
+        ];
+        for setting in Config::settings() {
+            for value in values {
+                let read = config(&[(setting.name(), value)]).map(drop);
+                let read = read.map_err(|error| error.message().to_owned());
+                let checked = setting.check(value);
+                let checked = checked.map_err(|reason| format!("{}={value}: {reason}", setting.name()));
+                assert_eq!(checked, read);
+            }
         }
     }
 }

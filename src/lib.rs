@@ -80,7 +80,7 @@ pub use awareness::Allocation;
 pub use buffer::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut};
 pub use buffer::{Blocks, Buffer, BufferMut, OwnedBuffer, OwnedBufferMut};
 pub use comm::Communicator;
-pub use config::{Config, Fault, FaultAction, ThreadLevel};
+pub use config::{Config, Fault, FaultAction, Setting, ThreadLevel};
 pub use device::Place;
 #[cfg(feature = "cuda")]
 pub use device::cuda::{

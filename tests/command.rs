@@ -9,8 +9,12 @@ mod launcher;
 
 #[path = "command/binding.rs"]
 mod binding;
+#[path = "command/doctor.rs"]
+mod doctor;
 #[path = "command/hosts.rs"]
 mod hosts;
+#[path = "command/info.rs"]
+mod info;
 #[path = "command/machine.rs"]
 mod machine;
 #[path = "command/parts.rs"]
@@ -21,6 +25,8 @@ mod programs;
 mod prove;
 #[path = "command/real.rs"]
 mod real;
+#[path = "command/schema.rs"]
+mod schema;
 #[path = "command/sim.rs"]
 mod sim;
 #[path = "command/slurm.rs"]

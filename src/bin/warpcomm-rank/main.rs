@@ -1,8 +1,23 @@
 //! The program whose ranks the command `warpcomm` starts where something needs MPI: the command itself links none.
 
+mod info;
+#[path = "../shared/launched.rs"]
+mod launched;
+#[cfg(feature = "cuda")]
+#[path = "../shared/nvidia.rs"]
+mod nvidia;
+#[path = "../shared/overview/mod.rs"]
+mod overview;
+#[cfg(test)]
+#[path = "../shared/plan.rs"]
+mod plan;
 #[cfg(feature = "cuda")]
 mod proof;
+#[path = "../../config/settings.rs"]
+mod settings;
 mod tune;
+#[path = "../shared/variables.rs"]
+mod variables;
 
 use std::process::ExitCode;
 
@@ -19,6 +34,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    Info(info::Arguments),
     Tune(tune::Arguments),
     #[cfg(feature = "cuda")]
     Proved(proof::Known),
@@ -31,6 +47,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let (name, outcome) = match Arguments::parse().command {
+        Action::Info(arguments) => ("info", info::run(&arguments)),
         Action::Tune(arguments) => ("tune", tune::run(&arguments)),
         #[cfg(feature = "cuda")]
         Action::Proved(arguments) => ("proved", proof::proved(&arguments)),

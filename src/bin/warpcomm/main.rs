@@ -1,11 +1,26 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
+mod doctor;
+mod gpu_files;
+mod info;
+#[path = "../shared/launched.rs"]
+mod launched;
 mod launcher;
+#[path = "../shared/nvidia.rs"]
+mod nvidia;
+#[path = "../shared/overview/mod.rs"]
+mod overview;
+#[path = "../shared/plan.rs"]
+mod plan;
 mod prove;
 mod rank_program;
 mod run;
+#[path = "../../config/settings.rs"]
+mod settings;
 mod sim;
 mod tune;
+#[path = "../shared/variables.rs"]
+mod variables;
 
 use std::process::ExitCode;
 
@@ -21,6 +36,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    Doctor(doctor::Arguments),
+    Info(info::Arguments),
     Run(run::Arguments),
     #[command(hide = true)]
     BindRank(run::rank::Arguments),
@@ -29,6 +46,8 @@ enum Action {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Action::Doctor(arguments) => doctor::run(&arguments),
+        Action::Info(arguments) => info::run(&arguments),
         Action::Run(arguments) => run::run(&arguments),
         Action::BindRank(arguments) => run::rank::run(&arguments),
         Action::Tune(arguments) => tune::run(&arguments),

@@ -84,7 +84,7 @@ impl Driver {
 }
 
 /// The library, which cargo builds beside this command or, as a dependency of tests, one level below.
-fn find_library() -> Result<PathBuf, String> {
+pub fn find_library() -> Result<PathBuf, String> {
     if let Some(named) = std::env::var_os(LIBRARY_VARIABLE).filter(|name| !name.is_empty()) {
         let file = PathBuf::from(named);
         return match fs::canonicalize(&file) {
