@@ -1,10 +1,20 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
 mod launcher;
+#[path = "../shared/operation.rs"]
+mod operation;
 mod prove;
 mod rank_program;
+#[path = "../shared/reading.rs"]
+mod reading;
+#[path = "../shared/record.rs"]
+mod record;
 mod run;
 mod sim;
+#[path = "../shared/statistics.rs"]
+mod statistics;
+#[path = "../shared/task.rs"]
+mod task;
 mod tune;
 
 use std::process::ExitCode;
