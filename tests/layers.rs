@@ -60,7 +60,10 @@ const FENCES: &[(&str, &[&str])] = &[
             "src/engine/trace.rs",
         ],
     ),
-    ("signal_hook", &["src/engine/reporter.rs"]),
+    (
+        "signal_hook",
+        &["src/engine/reporter.rs", "src/bin/warpcomm/bench/signals.rs"],
+    ),
     (
         "loom",
         &[

@@ -1,16 +1,24 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
+mod bench;
+mod completions;
 mod launcher;
+mod man;
+#[allow(dead_code, reason = "the ranks need more of it")]
 #[path = "../shared/operation.rs"]
 mod operation;
 mod prove;
+#[path = "../shared/provenance.rs"]
+mod provenance;
 mod rank_program;
+#[allow(dead_code, reason = "its callers read files of measurements")]
 #[path = "../shared/reading.rs"]
 mod reading;
 #[path = "../shared/record.rs"]
 mod record;
 mod run;
 mod sim;
+#[allow(dead_code, reason = "the ranks need more of it")]
 #[path = "../shared/statistics.rs"]
 mod statistics;
 #[path = "../shared/task.rs"]
@@ -19,7 +27,7 @@ mod tune;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// GPU-accelerated message passing for Rust.
 #[derive(Parser)]
@@ -31,12 +39,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    Bench(bench::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
     Run(run::Arguments),
     Tune(tune::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Action::Bench(arguments) => bench::run(arguments),
+        Action::Completions(arguments) => completions::run(&arguments, Arguments::command()),
+        Action::Man(arguments) => man::run(&arguments, Arguments::command()),
         Action::Run(arguments) => run::run(&arguments),
         Action::Tune(arguments) => tune::run(&arguments),
     }
