@@ -90,11 +90,6 @@ impl Operation {
     }
 }
 
-/// The operation of a name.
-pub fn named(name: &str) -> Option<Operation> {
-    Operation::from_str(name, false).ok()
-}
-
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())

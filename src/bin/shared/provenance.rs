@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::record::Machine;
 
 /// What could not be found out.
-const UNKNOWN: &str = "unknown";
+pub const UNKNOWN: &str = "unknown";
 
 /// This machine as it is now.
 pub fn machine() -> Machine {

@@ -89,7 +89,7 @@ impl Drop for Output {
     }
 }
 
-/// A row as its line, behind that with the names of the columns if `has_names`.
+/// A row as its line, which comes behind one with the names of the columns if `has_names`.
 fn comma_separated(row: &Row, has_names: bool) -> Result<Vec<u8>, String> {
     let mut writer = csv::WriterBuilder::new()
         .has_headers(has_names)
@@ -112,6 +112,7 @@ struct Columns<'a> {
     ranks: usize,
     bytes: u64,
     algorithm: Option<&'a str>,
+    carried: Option<&'a str>,
     checked: bool,
     repeats: u64,
     samples: usize,
@@ -138,6 +139,7 @@ impl<'a> Columns<'a> {
             ranks: key.ranks,
             bytes: key.bytes,
             algorithm: row.algorithm.as_deref(),
+            carried: row.carried.as_deref(),
             checked: row.checked,
             repeats: row.repeats,
             samples: row.samples.len(),

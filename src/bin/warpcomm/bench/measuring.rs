@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::mpsc;
 
+use clap::ValueEnum;
+
 use super::files::Files;
 use super::heading;
 use super::job::{self, Ending, Listener, interruption};
@@ -15,12 +17,13 @@ use super::screen::Screen;
 use super::signals;
 use super::view::View;
 use crate::launcher::{Job, Launcher, passed_on};
+use crate::operation::Operation;
 use crate::prove::{PATHS_VARIABLE, Proof};
+use crate::provenance;
 use crate::rank_program::rank_program;
-use crate::record::{self, End, FORMAT, LeftOut, Record, Row, Run};
+use crate::record::{self, End, FORMAT, Key, LeftOut, Machine, Record, Row, Run};
 use crate::sim::Driver;
 use crate::task::{Answer, Effort, JobAnswer, Series, Task};
-use crate::{operation, provenance};
 
 /// The path that is proved before it is taken.
 const PROVED_PATH: &str = "cuda-aware";
@@ -61,7 +64,7 @@ pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String
     let rows = request
         .series
         .iter()
-        .map(|series| rows_of(series, &request.lengths))
+        .map(|series| rows_of(&series.operation, &request.lengths))
         .sum();
     let mut session = Session {
         request: &request,
@@ -75,6 +78,7 @@ pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String
         view,
         is_begun: false,
         has_gpus: true,
+        latest: None,
     };
     let mut outcome = Ok(Ending::Done);
     for (number, (plan, (command, _))) in plans.iter().zip(started).enumerate() {
@@ -136,14 +140,28 @@ fn prepared(
     Ok((command, arguments))
 }
 
+/// The machine of rank 0, of which only the name is known if this is another one.
+fn machine(host: String) -> Machine {
+    let here = provenance::machine();
+    match here.host == host {
+        true => here,
+        false => Machine {
+            host,
+            processor: provenance::UNKNOWN.to_owned(),
+            processors: 0,
+            kernel: provenance::UNKNOWN.to_owned(),
+            load_average: [0.0; 3],
+        },
+    }
+}
+
 fn text(text: &OsStr) -> String {
     text.to_string_lossy().into_owned()
 }
 
-/// How many rows a series has.
-fn rows_of(series: &Series, lengths: &[u64]) -> u64 {
-    let operation = operation::named(&series.operation);
-    match operation.is_some_and(|operation| operation.has_elements()) {
+/// How many rows a series of an operation has.
+fn rows_of(operation: &str, lengths: &[u64]) -> u64 {
+    match Operation::from_str(operation, false).is_ok_and(|operation| operation.has_elements()) {
         true => lengths.len() as u64,
         false => 1,
     }
@@ -162,6 +180,8 @@ struct Session<'a> {
     is_begun: bool,
     /// Whether some rank has a GPU, as far as is known.
     has_gpus: bool,
+    /// What was measured last but for its length, and how many rows it has.
+    latest: Option<(Key, u64)>,
 }
 
 impl Session<'_> {
@@ -190,7 +210,7 @@ impl Session<'_> {
             command: own
                 .chain(std::env::args_os().skip(1).map(|word| text(&word)))
                 .collect(),
-            machine: provenance::machine(),
+            machine: machine(answer.host),
             job: Some(record::Job {
                 mpi: answer.mpi,
                 thread_level: answer.thread_level,
@@ -211,6 +231,12 @@ impl Session<'_> {
     fn row(&mut self, row: Row) -> Result<(), String> {
         let lines = self.view.row(&row);
         let key = &row.key;
+        let series = Key {
+            bytes: 0,
+            ..key.clone()
+        };
+        let before = self.latest.take().filter(|(latest, _)| *latest == series);
+        self.latest = Some((series, before.map_or(1, |(_, rows)| rows + 1)));
         let what = format!(
             "{}, {}, {} bytes: {:.2} us",
             key.operation,
@@ -223,7 +249,14 @@ impl Session<'_> {
         self.screen.print(&lines)
     }
 
-    fn left_out(&mut self, left_out: LeftOut, rows: u64) -> Result<(), String> {
+    fn left_out(&mut self, left_out: LeftOut) -> Result<(), String> {
+        // Of a series that has rows, what is longer is left out.
+        let measured = self.latest.take().filter(|(latest, _)| {
+            (&latest.operation, &latest.by, &latest.place, &latest.path)
+                == (&left_out.operation, &left_out.by, &left_out.place, &left_out.path)
+        });
+        let rows = rows_of(&left_out.operation, &self.request.lengths);
+        let rows = rows.saturating_sub(measured.map_or(0, |(_, rows)| rows));
         let lines = self.view.left_out(&left_out);
         let what = format!(
             "{}, {}: left out",
@@ -247,7 +280,7 @@ impl Session<'_> {
                 op: series.op.clone(),
                 reason: "no rank has a GPU".to_owned(),
             };
-            self.left_out(left_out, rows_of(series, &self.request.lengths))
+            self.left_out(left_out)
         })
     }
 
@@ -303,14 +336,7 @@ impl Listener for Session<'_> {
             Answer::Job(answer) => self.begin(answer),
             _ if !self.is_begun => Err("the ranks did not say where they run".to_owned()),
             Answer::Row(row) => self.row(row),
-            Answer::LeftOut(left_out) => {
-                let series = self.request.series.iter().find(|series| {
-                    (&series.operation, &series.by, &series.path)
-                        == (&left_out.operation, &left_out.by, &left_out.path)
-                });
-                let rows = series.map_or(1, |series| rows_of(series, &self.request.lengths));
-                self.left_out(left_out, rows)
-            }
+            Answer::LeftOut(left_out) => self.left_out(left_out),
             Answer::Done => Ok(()),
         }
     }

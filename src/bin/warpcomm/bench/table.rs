@@ -9,6 +9,9 @@ use crate::record::{Key, LeftOut, Row};
 /// Characters of a column.
 const WIDTH: usize = 11;
 
+/// Of one with the name of an algorithm or a path.
+const WIDTH_OF_NAMES: usize = 14;
+
 /// The tables.
 pub struct Tables {
     baseline: Option<Way>,
@@ -34,6 +37,7 @@ enum Column {
     Overlap,
     SpeedUp,
     Algorithm,
+    Carried,
 }
 
 /// Those that every table has.
@@ -71,6 +75,9 @@ impl Tables {
         add(Column::Overlap, row.overlap.is_some());
         add(Column::SpeedUp, self.baseline.is_some());
         add(Column::Algorithm, row.algorithm.is_some());
+        // Who is forced to a path takes it.
+        let is_chosen = row.key.place == "device" && row.key.by == "warpcomm" && row.key.path.is_none();
+        add(Column::Carried, is_chosen);
         let key = &row.key;
         let way = match Way::of_key(key) {
             Some(way) => way.meaning.to_owned(),
@@ -85,10 +92,23 @@ impl Tables {
             ranks => format!("{ranks} ranks"),
         };
         let title = format!("# {}: {way}, {ranks}, {checked}", elements_of(key));
-        let name = |column: &Column| column.name(self.baseline);
-        let names = self.columns.iter().map(|column| name(column).0);
-        let units = self.columns.iter().map(|column| name(column).1);
+        let names = self.line(|column| column.name(self.baseline).0.to_owned());
+        let units = self.line(|column| column.name(self.baseline).1.to_owned());
+        // The first column is wide enough for the sign of what is no row.
+        let commented = |line: String| format!("#{}", line.get(1..).unwrap_or_default());
         vec![String::new(), title, commented(names), commented(units)]
+    }
+
+    /// What there is in each column, to the right.
+    fn line(&self, cell: impl Fn(Column) -> String) -> String {
+        let cells = self.columns.iter().map(|&column| {
+            let width = match column {
+                Column::Algorithm | Column::Carried => WIDTH_OF_NAMES,
+                _ => WIDTH,
+            };
+            format!(" {:>width$}", cell(column), width = width - 1)
+        });
+        cells.collect::<String>().trim_end().to_owned()
     }
 
     fn cell(&self, row: &Row, column: Column) -> String {
@@ -110,6 +130,7 @@ impl Tables {
                 shown(of_baseline.map(|baseline| times_as_fast(baseline / seconds.median)))
             }
             Column::Algorithm => shown(row.algorithm.clone()),
+            Column::Carried => shown(row.carried.clone()),
         }
     }
 }
@@ -129,7 +150,7 @@ impl View for Tables {
             self.of_baseline
                 .insert(place_in_baseline(&row.key), row.seconds.median);
         }
-        lines.push(columns(self.columns.iter().map(|&column| self.cell(row, column))));
+        lines.push(self.line(|column| self.cell(row, column)));
         lines
     }
 
@@ -165,12 +186,13 @@ impl Column {
             Column::Median => ("median", "us"),
             Column::P99 => ("p99", "us"),
             Column::Maximum => ("maximum", "us"),
-            Column::AlgorithmBandwidth => ("algorithm", "GB/s"),
+            Column::AlgorithmBandwidth => ("alg", "GB/s"),
             Column::BusBandwidth => ("bus", "GB/s"),
             Column::MessageRate => ("messages", "1/s"),
             Column::Overlap => ("overlap", "%"),
             Column::SpeedUp => ("as fast as", baseline.map_or("", |way| way.name)),
-            Column::Algorithm => ("by", ""),
+            Column::Algorithm => ("algorithm", ""),
+            Column::Carried => ("path", ""),
         }
     }
 }
@@ -182,16 +204,4 @@ fn place_in_baseline(key: &Key) -> (String, u64) {
 
 fn shown(cell: Option<String>) -> String {
     cell.unwrap_or_else(|| "-".to_owned())
-}
-
-/// Cells below each other, to the right.
-fn columns(cells: impl Iterator<Item = impl AsRef<str>>) -> String {
-    let cells = cells.map(|cell| format!(" {:>width$}", cell.as_ref(), width = WIDTH - 1));
-    cells.collect::<String>().trim_end().to_owned()
-}
-
-/// The same behind the sign of what is no row.
-fn commented<'a>(cells: impl Iterator<Item = &'a str>) -> String {
-    let line = columns(cells);
-    format!("#{}", line.get(1..).unwrap_or_default())
 }
