@@ -308,8 +308,14 @@ fn ways_stand_side_by_side_with_their_crossovers() {
     let done = output(&mut machine.installed(&["bench", "compare", "allreduce", "--sizes", "8,1K,64K"]));
     let stdout = text(&done.stdout);
     assert!(done.status.success(), "{stdout}{}", text(&done.stderr));
-    let names = stdout.lines().find(|line| line.contains(" bytes ")).unwrap();
-    let names: Vec<&str> = names.split_whitespace().skip(2).collect();
+    let names = stdout
+        .lines()
+        .find(|line| line.trim_start_matches('#').trim_start().starts_with("bytes "))
+        .unwrap();
+    let names: Vec<&str> = names
+        .split_whitespace()
+        .skip_while(|name| *name != "mpi")
+        .collect();
     assert_eq!(
         names,
         [
@@ -326,6 +332,7 @@ fn ways_stand_side_by_side_with_their_crossovers() {
     let cells = cells(&stdout, "# allreduce, f32, sum, 2 ranks", "1024");
     assert_eq!(cells[..6], ["1024", "4.00", "2.00", "2.00x", "3.00", "1.33x"]);
     for line in [
+        "# allreduce, f32, sum, 2 ranks: medians in us, and how many times as fast as mpi",
         "# mpi: host buffers through MPI; the baseline",
         "# host: host buffers by warpcomm; faster at all lengths",
         "# staged: GPU buffers by warpcomm, through page-locked memory and MPI; faster from 1024 bytes on",

@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::crossover::crossover;
-use super::view::{View, elements, elements_of, microseconds, times_as_fast};
+use super::view::{SIMULATED, View, elements, elements_of, times_as_fast};
 use super::way::Way;
 use super::{BASELINES, Common};
 use crate::operation::Operation;
-use crate::record::{LeftOut, Row};
+use crate::record::{LeftOut, Row, Run};
 
 const MORE_HELP: &str = "\
 Examples:
@@ -52,12 +52,13 @@ pub fn ways() -> Vec<Way> {
 pub struct Comparison {
     baseline: Option<Way>,
     operations: Vec<Compared>,
+    ranks: usize,
+    is_simulated: bool,
 }
 
 /// An operation with its elements, and its ways in the order of [`ways`].
 struct Compared {
     elements: String,
-    ranks: usize,
     measured: Vec<Measured>,
 }
 
@@ -76,6 +77,8 @@ impl Comparison {
         Comparison {
             baseline,
             operations: Vec::new(),
+            ranks: 0,
+            is_simulated: false,
         }
     }
 
@@ -89,7 +92,6 @@ impl Comparison {
             None => {
                 self.operations.push(Compared {
                     elements,
-                    ranks: 0,
                     measured: Vec::new(),
                 });
                 self.operations.len() - 1
@@ -116,18 +118,15 @@ impl Comparison {
 }
 
 impl View for Comparison {
+    fn begin(&mut self, run: &Run) {
+        self.ranks = run.ranks;
+        self.is_simulated = run.simulated;
+    }
+
     fn row(&mut self, row: &Row) -> Vec<String> {
         if let Some(way) = Way::of_key(&row.key) {
-            let elements = elements_of(&row.key);
-            let measured = self.measured(elements.clone(), way);
+            let measured = self.measured(elements_of(&row.key), way);
             measured.medians.push((row.key.bytes, row.seconds.median));
-            for compared in self
-                .operations
-                .iter_mut()
-                .filter(|compared| compared.elements == elements)
-            {
-                compared.ranks = row.key.ranks;
-            }
         }
         Vec::new()
     }
@@ -141,10 +140,9 @@ impl View for Comparison {
     }
 
     fn end(&mut self) -> Vec<String> {
-        let baseline = self.baseline;
         self.operations
             .iter()
-            .flat_map(|compared| compared.lines(baseline))
+            .flat_map(|compared| self.lines(compared))
             .collect()
     }
 
@@ -153,35 +151,39 @@ impl View for Comparison {
     }
 }
 
-impl Compared {
-    fn lines(&self, baseline: Option<Way>) -> Vec<String> {
-        let shown: Vec<&Measured> = self
-            .measured
-            .iter()
-            .filter(|measured| !measured.medians.is_empty())
-            .collect();
-        let of_baseline = shown.iter().find(|measured| Some(measured.way) == baseline);
+impl Comparison {
+    /// The table of an operation, and below it what its columns are.
+    fn lines(&self, compared: &Compared) -> Vec<String> {
+        let shown = || {
+            compared
+                .measured
+                .iter()
+                .filter(|measured| !measured.medians.is_empty())
+        };
+        let baseline = shown().find(|measured| Some(measured.way) == self.baseline);
         let mut lines = vec![String::new()];
-        if !shown.is_empty() {
-            let mut title = format!("# {}, {} ranks: medians in us", self.elements, self.ranks);
-            if let Some(baseline) = of_baseline {
+        if shown().next().is_some() {
+            let mut title = format!("# {}, {} ranks: medians in us", compared.elements, self.ranks);
+            if let Some(baseline) = baseline {
                 title += &format!(", and how many times as fast as {}", baseline.way.name);
             }
             lines.push(title);
-            let names = shown.iter().map(|measured| format!(" {:>18}", measured.way.name));
-            lines.push(format!("#{:>10}{}", "bytes", names.collect::<String>()));
-            for bytes in lengths(&shown) {
-                let cells = shown
-                    .iter()
-                    .map(|measured| measured.cell(bytes, of_baseline.copied()));
-                lines.push(format!("{bytes:>11}{}", cells.collect::<String>()));
+            let row = |first: String, cell: &dyn Fn(&Measured) -> String| -> Vec<String> {
+                [first].into_iter().chain(shown().map(cell)).collect()
+            };
+            let mut rows = vec![row("bytes".to_owned(), &|measured| measured.way.name.to_owned())];
+            for bytes in lengths(shown()) {
+                rows.push(row(bytes.to_string(), &|measured| measured.cell(bytes, baseline)));
             }
+            lines.extend(below_each_other(&rows));
         }
-        lines.extend(
-            self.measured
-                .iter()
-                .map(|measured| measured.legend(of_baseline.copied())),
-        );
+        for measured in &compared.measured {
+            let mut line = measured.legend(baseline);
+            if self.is_simulated && measured.way.place == "device" {
+                line += &format!("; {SIMULATED}");
+            }
+            lines.push(line);
+        }
         lines
     }
 }
@@ -195,34 +197,31 @@ impl Measured {
     /// The time for a length, and how many times as fast as the baseline that is.
     fn cell(&self, bytes: u64, baseline: Option<&Measured>) -> String {
         let Some(seconds) = self.median(bytes) else {
-            return format!(" {:>18}", "-");
+            return "-".to_owned();
         };
-        let factor = match baseline.filter(|baseline| baseline.way != self.way) {
-            Some(baseline) => baseline
-                .median(bytes)
-                .map(|of_baseline| times_as_fast(of_baseline / seconds)),
-            None => None,
-        };
-        format!(" {:>11}{:>7}", microseconds(seconds), factor.unwrap_or_default())
+        let baseline = baseline.filter(|baseline| baseline.way != self.way);
+        let of_baseline = baseline.and_then(|baseline| baseline.median(bytes));
+        match of_baseline {
+            Some(of_baseline) => format!("{} {:>6}", short(seconds), times_as_fast(of_baseline / seconds)),
+            None => short(seconds),
+        }
     }
 
     /// What it is, and where it is faster than the baseline.
     fn legend(&self, baseline: Option<&Measured>) -> String {
         let mut line = format!("# {}: {}", self.way.name, self.way.meaning);
-        if let Some(reason) = &self.left_out {
-            line += &format!("; left out: {reason}");
-        }
-        if !self.medians.is_empty()
-            && let Some(baseline) = baseline
-        {
-            line += &match baseline.way == self.way {
-                true => "; the baseline".to_owned(),
-                false => format!(
+        line += &match (&self.left_out, baseline) {
+            // What there is of it says nothing about greater lengths.
+            (Some(reason), _) => format!("; left out: {reason}"),
+            (None, Some(baseline)) if baseline.way == self.way => "; the baseline".to_owned(),
+            (None, Some(baseline)) => {
+                format!(
                     "; {}",
                     crossover(&in_order(&baseline.medians), &in_order(&self.medians))
-                ),
-            };
-        }
+                )
+            }
+            (None, None) => String::new(),
+        };
         line
     }
 }
@@ -234,10 +233,39 @@ fn in_order(medians: &[(u64, f64)]) -> Vec<(u64, f64)> {
 }
 
 /// All lengths, going up.
-fn lengths(measured: &[&Measured]) -> Vec<u64> {
-    let all = measured.iter().flat_map(|measured| &measured.medians);
-    let mut lengths: Vec<u64> = all.map(|(bytes, _)| *bytes).collect();
+fn lengths<'a>(measured: impl Iterator<Item = &'a Measured>) -> Vec<u64> {
+    let mut lengths: Vec<u64> = measured
+        .flat_map(|measured| &measured.medians)
+        .map(|(bytes, _)| *bytes)
+        .collect();
     lengths.sort_unstable();
     lengths.dedup();
     lengths
+}
+
+/// A time in microseconds, with about as many digits as are worth comparing.
+fn short(seconds: f64) -> String {
+    let microseconds = seconds * 1e6;
+    match microseconds {
+        ..100.0 => format!("{microseconds:.2}"),
+        100.0..1000.0 => format!("{microseconds:.1}"),
+        _ => format!("{microseconds:.0}"),
+    }
+}
+
+/// The rows as lines, the first of which is commented out.
+fn below_each_other(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0) + 2)
+        .collect();
+    let line = |row: &Vec<String>| -> String {
+        let cells = row.iter().zip(&widths);
+        cells.map(|(cell, &width)| format!("{cell:>width$}")).collect()
+    };
+    let mut lines: Vec<String> = rows.iter().map(line).collect();
+    if let Some(first) = lines.first_mut() {
+        first.replace_range(..1, "#");
+    }
+    lines
 }

@@ -44,8 +44,7 @@ pub fn heading(run: &Run) -> Vec<String> {
         ));
     }
     if run.simulated {
-        lines.push("#".to_owned());
-        lines.push("# SIMULATED GPUs: times with buffers on GPUs say nothing about any GPU.".to_owned());
+        lines.push("# SIMULATED GPUs: times with buffers on GPUs mean nothing".to_owned());
     }
     lines
 }
@@ -55,7 +54,7 @@ pub fn crowd(ranks: usize) -> Option<String> {
     let slots = Surroundings::of_this_process().slots?.get();
     (ranks > slots).then(|| {
         format!(
-            "# CROWDED: {} share {}: times are those of waiting for a core.",
+            "# CROWDED: {} share {}: times are those of waiting for a core",
             number(ranks, "rank"),
             number(slots, "core")
         )

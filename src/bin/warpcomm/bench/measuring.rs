@@ -191,6 +191,7 @@ impl Session<'_> {
             return Ok(());
         }
         let run = self.described(answer);
+        self.view.begin(&run);
         let mut lines = heading::heading(&run);
         lines.extend(heading::crowd(run.ranks));
         self.files.write(&Record::Run(run))?;

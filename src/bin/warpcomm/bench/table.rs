@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::view::{View, elements, elements_of, microseconds, times_as_fast};
+use super::view::{SIMULATED, View, elements, elements_of, microseconds, times_as_fast};
 use super::way::Way;
-use crate::record::{Key, LeftOut, Row};
+use crate::record::{Key, LeftOut, Row, Run};
 
 /// Characters of a column.
 const WIDTH: usize = 11;
@@ -20,6 +20,7 @@ pub struct Tables {
     /// The key of the last row but for its length.
     series: Option<Key>,
     columns: Vec<Column>,
+    is_simulated: bool,
 }
 
 /// What stands in a column.
@@ -58,6 +59,7 @@ impl Tables {
             of_baseline: BTreeMap::new(),
             series: None,
             columns: Vec::new(),
+            is_simulated: false,
         }
     }
 
@@ -91,7 +93,10 @@ impl Tables {
             1 => "1 rank".to_owned(),
             ranks => format!("{ranks} ranks"),
         };
-        let title = format!("# {}: {way}, {ranks}, {checked}", elements_of(key));
+        let mut title = format!("# {}: {way}, {ranks}, {checked}", elements_of(key));
+        if self.is_simulated && key.place == "device" {
+            title += &format!(", {SIMULATED}");
+        }
         let names = self.line(|column| column.name(self.baseline).0.to_owned());
         let units = self.line(|column| column.name(self.baseline).1.to_owned());
         // The first column is wide enough for the sign of what is no row.
@@ -136,6 +141,10 @@ impl Tables {
 }
 
 impl View for Tables {
+    fn begin(&mut self, run: &Run) {
+        self.is_simulated = run.simulated;
+    }
+
     fn row(&mut self, row: &Row) -> Vec<String> {
         let series = Key {
             bytes: 0,

@@ -1,9 +1,11 @@
 //! What is printed of what is measured.
 
-use crate::record::{Key, LeftOut, Row};
+use crate::record::{Key, LeftOut, Row, Run};
 
 /// Who makes lines of records.
 pub trait View {
+    /// Says with what is measured.
+    fn begin(&mut self, run: &Run);
     /// The lines for a row, at once.
     fn row(&mut self, row: &Row) -> Vec<String>;
     /// The lines for what cannot be measured.
@@ -30,10 +32,14 @@ pub fn microseconds(seconds: f64) -> String {
     format!("{:.2}", seconds * 1e6)
 }
 
+/// What stands beside times that say nothing.
+pub const SIMULATED: &str = "SIMULATED GPUs: these times mean nothing";
+
 /// How many times as fast: `1.25x`.
 pub fn times_as_fast(factor: f64) -> String {
-    match factor < 10.0 {
-        true => format!("{factor:.2}x"),
-        false => format!("{factor:.1}x"),
+    match factor {
+        ..0.1 => format!("{factor:.3}x"),
+        0.1..10.0 => format!("{factor:.2}x"),
+        _ => format!("{factor:.1}x"),
     }
 }
