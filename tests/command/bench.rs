@@ -281,7 +281,7 @@ fn ways_stand_side_by_side_with_their_crossovers() {
     let chosen = [
         vec![job(1)],
         rows("mpi", "host", None, [1.0, 4.0, 40.0]),
-        rows("warpcomm", "host", None, [0.5, 2.0, 30.0]),
+        rows("warpcomm", "host", None, [0.5, 5.0, 30.0]),
         rows("staging", "device", None, [9.0, 9.0, 50.0]),
         vec![left_out, done()],
     ]
@@ -330,11 +330,11 @@ fn ways_stand_side_by_side_with_their_crossovers() {
         ]
     );
     let cells = cells(&stdout, "# allreduce, f32, sum, 2 ranks", "1024");
-    assert_eq!(cells[..6], ["1024", "4.00", "2.00", "2.00x", "3.00", "1.33x"]);
+    assert_eq!(cells[..6], ["1024", "4.00", "5.00", "0.80x", "3.00", "1.33x"]);
     for line in [
         "# allreduce, f32, sum, 2 ranks: medians in us, and how many times as fast as mpi",
         "# mpi: host buffers through MPI; the baseline",
-        "# host: host buffers by warpcomm; faster at all lengths",
+        "# host: host buffers by warpcomm; faster from 65536 bytes on",
         "# staged: GPU buffers by warpcomm, through page-locked memory and MPI; faster from 1024 bytes on",
         "# staging: GPU buffers copied to the host, through MPI, and back; not faster at the greatest length",
         "# nccl: GPU buffers through NCCL; left out: NCCL is not installed",

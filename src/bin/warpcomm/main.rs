@@ -39,7 +39,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    Bench(bench::Arguments),
+    Bench(Box<bench::Arguments>),
     Completions(completions::Arguments),
     Man(man::Arguments),
     Run(run::Arguments),
@@ -48,7 +48,7 @@ enum Action {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Action::Bench(arguments) => bench::run(arguments),
+        Action::Bench(arguments) => bench::run(*arguments),
         Action::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         Action::Man(arguments) => man::run(&arguments, Arguments::command()),
         Action::Run(arguments) => run::run(&arguments),

@@ -55,16 +55,19 @@ mod tests {
 
     use super::*;
 
+    /// Lengths in bytes and times.
+    type Times = Vec<(u64, f64)>;
+
     /// Lengths that go up, with times of the baseline and the series.
     fn measured() -> impl Strategy<Value = Vec<(f64, f64)>> {
         prop::collection::vec((1e-7..1e-3f64, 1e-7..1e-3f64), 1..12)
     }
 
-    fn at_lengths(times: impl Iterator<Item = f64>) -> Vec<(u64, f64)> {
+    fn at_lengths(times: impl Iterator<Item = f64>) -> Times {
         times.enumerate().map(|(at, time)| (8 << at, time)).collect()
     }
 
-    fn split(times: &[(f64, f64)]) -> (Vec<(u64, f64)>, Vec<(u64, f64)>) {
+    fn split(times: &[(f64, f64)]) -> (Times, Times) {
         (
             at_lengths(times.iter().map(|(baseline, _)| *baseline)),
             at_lengths(times.iter().map(|(_, series)| *series)),
@@ -108,7 +111,7 @@ mod tests {
         fn units_do_not_matter(times in measured(), power in -8..8i32) {
             let (baseline, series) = split(&times);
             // A power of two, so that no product is rounded.
-            let scaled = |times: &[(u64, f64)]| -> Vec<(u64, f64)> {
+            let scaled = |times: &[(u64, f64)]| -> Times {
                 times.iter().map(|&(bytes, time)| (bytes, time * 2f64.powi(power))).collect()
             };
             prop_assert_eq!(crossover(&baseline, &series), crossover(&scaled(&baseline), &scaled(&series)));

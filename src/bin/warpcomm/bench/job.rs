@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -160,10 +160,7 @@ impl Job {
     fn next(&mut self, events: &Receiver<Event>) -> Option<Event> {
         let is_ending = self.status.is_some() || !matches!(self.end, End::Open);
         let patience = if is_ending { TO_END } else { Duration::MAX };
-        match events.recv_timeout(patience) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        events.recv_timeout(patience).ok()
     }
 
     fn take(&mut self, event: Event, listener: &mut dyn Listener) {
