@@ -137,19 +137,17 @@ fn what_ranks_answer_becomes_tables_and_files() {
         "# ranks: 2 on 1 node",
         "# GPUs: none",
         "# variables: WARPCOMM_CHECK=0",
-        "# latency, u8: host buffers through MPI, 2 ranks, each element checked",
-        "# latency, u8: GPU buffers by warpcomm: left out: no CUDA driver",
+        "# latency, u8, mpi: host buffers through MPI, 2 ranks, each element checked",
+        "# latency, u8, device: GPU buffers by warpcomm: left out: no CUDA driver",
     ] {
         assert!(stdout.lines().any(|other| other == line), "{line}\n{stdout}");
     }
     assert_eq!(
-        cells(&stdout, "# latency, u8: host buffers by warpcomm", "8"),
-        [
-            "8", "3", "0.50", "1.00", "2.00", "3.00", "0.008", "0.008", "2.00x"
-        ]
+        cells(&stdout, "# latency, u8, host: host buffers by warpcomm", "8"),
+        ["8", "3", "0.50", "1.00", "2.00", "3.00", "0.008", "2.00x"]
     );
     assert_eq!(
-        cells(&stdout, "# latency, u8: host buffers by warpcomm", "64")[8],
+        cells(&stdout, "# latency, u8, host: host buffers by warpcomm", "64")[7],
         "0.50x"
     );
 

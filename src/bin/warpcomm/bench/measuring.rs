@@ -7,17 +7,14 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::mpsc;
 
-use clap::ValueEnum;
-
 use super::files::Files;
 use super::heading;
 use super::job::{self, Ending, Listener, interruption};
 use super::plan::{JobPlan, jobs};
 use super::screen::Screen;
 use super::signals;
-use super::view::View;
+use super::view::{View, has_elements};
 use crate::launcher::{Job, Launcher, passed_on};
-use crate::operation::Operation;
 use crate::prove::{PATHS_VARIABLE, Proof};
 use crate::provenance;
 use crate::rank_program::rank_program;
@@ -161,7 +158,7 @@ fn text(text: &OsStr) -> String {
 
 /// How many rows a series of an operation has.
 fn rows_of(operation: &str, lengths: &[u64]) -> u64 {
-    match Operation::from_str(operation, false).is_ok_and(|operation| operation.has_elements()) {
+    match has_elements(operation) {
         true => lengths.len() as u64,
         false => 1,
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::view::{SIMULATED, View, elements, elements_of, microseconds, times_as_fast};
+use super::view::{
+    SIMULATED, View, elements, elements_of, has_elements, is_point_to_point, microseconds, times_as_fast,
+};
 use super::way::Way;
 use crate::record::{Key, LeftOut, Row, Run};
 
@@ -72,7 +74,9 @@ impl Tables {
             }
         };
         add(Column::AlgorithmBandwidth, row.algorithm_bandwidth.is_some());
-        add(Column::BusBandwidth, row.bus_bandwidth.is_some());
+        // Between two ranks both are the same.
+        let is_collective = !is_point_to_point(&row.key.operation);
+        add(Column::BusBandwidth, row.bus_bandwidth.is_some() && is_collective);
         add(Column::MessageRate, row.message_rate.is_some());
         add(Column::Overlap, row.overlap.is_some());
         add(Column::SpeedUp, self.baseline.is_some());
@@ -81,19 +85,20 @@ impl Tables {
         let is_chosen = row.key.place == "device" && row.key.by == "warpcomm" && row.key.path.is_none();
         add(Column::Carried, is_chosen);
         let key = &row.key;
-        let way = match Way::of_key(key) {
-            Some(way) => way.meaning.to_owned(),
-            None => format!("{} by {}", key.place, key.by),
-        };
         let checked = match row.checked {
-            true => "each element checked",
-            false => "not checked",
+            _ if !has_elements(&key.operation) => "",
+            true => ", each element checked",
+            false => ", not checked",
         };
         let ranks = match key.ranks {
             1 => "1 rank".to_owned(),
             ranks => format!("{ranks} ranks"),
         };
-        let mut title = format!("# {}: {way}, {ranks}, {checked}", elements_of(key));
+        let mut title = format!(
+            "# {}, {}, {ranks}{checked}",
+            elements_of(key),
+            shown_way(Way::of_key(key), &key.by, &key.place)
+        );
         if self.is_simulated && key.place == "device" {
             title += &format!(", {SIMULATED}");
         }
@@ -166,13 +171,11 @@ impl View for Tables {
     fn left_out(&mut self, left_out: &LeftOut) -> Vec<String> {
         self.series = None;
         let elements = elements(&left_out.operation, &left_out.dtype, left_out.op.as_deref());
-        let way = match Way::of(&left_out.by, &left_out.place, left_out.path.as_deref()) {
-            Some(way) => way.meaning.to_owned(),
-            None => format!("{} by {}", left_out.place, left_out.by),
-        };
+        let way = Way::of(&left_out.by, &left_out.place, left_out.path.as_deref());
+        let way = shown_way(way, &left_out.by, &left_out.place);
         vec![
             String::new(),
-            format!("# {elements}: {way}: left out: {}", left_out.reason),
+            format!("# {elements}, {way}: left out: {}", left_out.reason),
         ]
     }
 
@@ -203,6 +206,14 @@ impl Column {
             Column::Algorithm => ("algorithm", ""),
             Column::Carried => ("path", ""),
         }
+    }
+}
+
+/// The name of a way, and what it is.
+fn shown_way(way: Option<Way>, by: &str, place: &str) -> String {
+    match way {
+        Some(way) => format!("{}: {}", way.name, way.meaning),
+        None => format!("{place} by {by}"),
     }
 }
 

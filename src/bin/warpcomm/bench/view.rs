@@ -1,5 +1,8 @@
 //! What is printed of what is measured.
 
+use clap::ValueEnum;
+
+use crate::operation::Operation;
 use crate::record::{Key, LeftOut, Row, Run};
 
 /// Who makes lines of records.
@@ -18,13 +21,24 @@ pub trait View {
 
 /// What an operation works on: `allreduce, f32, sum`.
 pub fn elements(operation: &str, dtype: &str, op: Option<&str>) -> String {
-    let words = [Some(operation), Some(dtype), op];
+    let dtype = has_elements(operation).then_some(dtype);
+    let words = [Some(operation), dtype, op];
     words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The elements of a row.
 pub fn elements_of(key: &Key) -> String {
     elements(&key.operation, &key.dtype, key.op.as_deref())
+}
+
+/// Whether an operation has elements; what is not known here has.
+pub fn has_elements(operation: &str) -> bool {
+    Operation::from_str(operation, false).map_or(true, Operation::has_elements)
+}
+
+/// Whether an operation is between pairs of ranks.
+pub fn is_point_to_point(operation: &str) -> bool {
+    Operation::from_str(operation, false).is_ok_and(Operation::is_point_to_point)
 }
 
 /// A time in microseconds.
