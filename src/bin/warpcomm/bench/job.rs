@@ -53,6 +53,14 @@ pub trait Listener {
     fn line(&mut self, line: &str);
 }
 
+/// The signal that has come while no job ran, if one has.
+pub fn signal_before(events: &Receiver<Event>) -> Option<i32> {
+    events.try_iter().find_map(|event| match event {
+        Event::Signal(signal) => Some(signal),
+        _ => None,
+    })
+}
+
 /// Runs a job to its end. `number` is not that of an earlier one.
 pub fn run(
     mut command: Command,
@@ -184,8 +192,9 @@ impl Job {
             Stream::Error => None,
         };
         match answer {
+            // Launchers complain of ranks that were ended.
+            _ if !matches!(self.end, End::Open) => {}
             None => listener.line(line),
-            Some(_) if !matches!(self.end, End::Open) => {}
             Some(Answer::Done) => self.is_done = true,
             Some(answer) => {
                 if let Err(message) = listener.answer(answer) {

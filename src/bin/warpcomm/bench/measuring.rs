@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::mpsc;
 
@@ -79,7 +79,9 @@ pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String
     };
     let mut outcome = Ok(Ending::Done);
     for (number, (plan, (command, _))) in plans.iter().zip(started).enumerate() {
-        if plan.path.is_some() && !session.has_gpus {
+        if let Some(signal) = job::signal_before(&events) {
+            outcome = Ok(Ending::Interrupted(signal));
+        } else if plan.path.is_some() && !session.has_gpus {
             outcome = session.leave_out(plan).map(|()| Ending::Done);
         } else {
             outcome = job::run(command, number, (&sender, &events), &mut session);
@@ -92,7 +94,7 @@ pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String
 }
 
 /// Finds out whether MPI takes addresses of GPU memory, where that matters and nobody has.
-fn prove(plans: &[JobPlan], program: &std::path::Path, launcher: &Launcher, driver: Option<&Driver>) {
+fn prove(plans: &[JobPlan], program: &Path, launcher: &Launcher, driver: Option<&Driver>) {
     let mut on_gpus = plans
         .iter()
         .flat_map(|plan| &plan.series)
@@ -113,7 +115,7 @@ fn prove(plans: &[JobPlan], program: &std::path::Path, launcher: &Launcher, driv
 fn prepared(
     plan: &JobPlan,
     request: &Request,
-    program: &std::path::Path,
+    program: &Path,
     launcher: &Launcher,
     driver: Option<&Driver>,
 ) -> Result<(Command, Vec<String>), String> {
