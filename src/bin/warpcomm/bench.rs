@@ -43,9 +43,9 @@ Examples:
 
 It starts its own jobs, so that it needs no launcher in front: one, and one more for each --path. Times are of one operation
 on the slowest rank. A length is that of a message; of the block for each rank of scatter, gather, allgather and alltoall
-with their variants; and of the whole vector of bcast and reductions. The bandwidths are those of nccl-tests: algorithm is
-what the caller sees, bus what the busiest link carries. The last column says how many times as fast as the baseline it is:
-as host buffers through MPI, unless --baseline says another way. What this machine does not offer is named with the reason.
+with their variants; and of the whole vector of bcast and reductions. The bandwidths are those of nccl-tests: alg is what
+the caller sees, bus what the busiest link carries. `as fast as` says how many times as fast as the baseline it is, which is
+host buffers through MPI (mpi) unless --baseline says another way. What this machine does not offer is named with the reason.
 
 --json and --csv overwrite their files, and write each row when it is measured: what is interrupted by Ctrl-C keeps what it
 has. docs/measurements.md describes the files, which `warpcomm plot` and `warpcomm diff` read. What the ranks and the
