@@ -179,7 +179,7 @@ impl Comparison {
         }
         for measured in &compared.measured {
             let mut line = measured.legend(baseline);
-            if self.is_simulated && measured.way.place == "device" {
+            if self.is_simulated && measured.way.place == "device" && !measured.medians.is_empty() {
                 line += &format!("; {SIMULATED}");
             }
             lines.push(line);
