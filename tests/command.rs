@@ -7,10 +7,16 @@
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
 
+#[path = "command/bench.rs"]
+mod bench;
 #[path = "command/binding.rs"]
 mod binding;
 #[path = "command/doctor.rs"]
 mod doctor;
+#[path = "../src/bin/warpcomm/bench/elements.rs"]
+mod elements;
+#[path = "command/generated.rs"]
+mod generated;
 #[path = "command/hosts.rs"]
 mod hosts;
 #[path = "command/info.rs"]
@@ -23,14 +29,24 @@ mod parts;
 mod programs;
 #[path = "command/prove.rs"]
 mod prove;
+#[path = "../src/bin/shared/reading.rs"]
+mod reading;
 #[path = "command/real.rs"]
 mod real;
+#[allow(dead_code, reason = "the command writes more of it than these tests read")]
+#[path = "../src/bin/shared/record.rs"]
+mod record;
+#[path = "command/schema.rs"]
+mod schema;
 #[path = "command/schema.rs"]
 mod schema;
 #[path = "command/sim.rs"]
 mod sim;
 #[path = "command/slurm.rs"]
 mod slurm;
+#[allow(dead_code, reason = "records need it")]
+#[path = "../src/bin/shared/statistics.rs"]
+mod statistics;
 #[path = "command/time_limit.rs"]
 mod time_limit;
 #[path = "command/tune.rs"]

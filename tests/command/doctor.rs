@@ -137,7 +137,7 @@ impl Patient {
 fn findings(done: &Output) -> Vec<String> {
     let report: Value = serde_json::from_slice(&done.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}{}", text(&done.stdout), text(&done.stderr)));
-    assert_eq!(complaints("docs/doctor.schema.json", &report), [""; 0]);
+    assert_eq!(complaints("doctor.schema.json", &report), [""; 0]);
     let mut found = Vec::new();
     for finding in report["findings"].as_array().unwrap() {
         let word = |name: &str| finding[name].as_str();

@@ -10,7 +10,7 @@ use crate::launcher::library::needed_libraries;
 use crate::machine::{Machine, OPEN_MPI_4, output, text};
 use crate::schema::complaints;
 
-const SCHEMA: &str = "docs/info.schema.json";
+const SCHEMA: &str = "info.schema.json";
 
 /// The command alone, without the program of its ranks.
 fn alone(machine: &Machine, arguments: &[&str]) -> Command {

@@ -1,117 +1,104 @@
-//! Holds JSON against a JSON schema, as far as the schemas here go: a keyword that is not known here is a failure.
+//! JSON held against the schemas in `docs/`.
 
-use serde_json::{Map, Value};
+use std::fs;
+use std::path::Path;
 
-/// What the schema in a file says of a value; empty where it fits.
-pub fn complaints(file: &str, value: &Value) -> Vec<String> {
-    let text = std::fs::read_to_string(file).unwrap();
-    let root: Value = serde_json::from_str(&text).unwrap();
-    let mut found = Vec::new();
-    check(&root, &root, value, "", &mut found);
-    found
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+const MEASUREMENTS: &str = "measurements.schema.json";
+
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
 }
 
-fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
-    let schema = schema.as_object().unwrap();
-    let complain = |found: &mut Vec<String>, what: String| found.push(format!("{at}: {what}"));
-    for (keyword, said) in schema {
-        match keyword.as_str() {
-            "$schema" | "title" | "description" | "$defs" => {}
-            "type" if !types(said).any(|name| is_of(name, value)) => {
-                complain(found, format!("{value} is no {said}"))
-            }
-            "const" if said != value => complain(found, format!("{value} is not {said}")),
-            "enum" if !said.as_array().unwrap().contains(value) => {
-                complain(found, format!("{value} is not in {said}"))
-            }
-            "minimum" if value.as_f64().is_some_and(|value| value < said.as_f64().unwrap()) => {
-                complain(found, format!("{value} is below {said}"));
-            }
-            "type" | "const" | "enum" | "minimum" => {}
-            "required" => {
-                let names = said.as_array().unwrap().iter().map(|name| name.as_str().unwrap());
-                for name in names.filter(|name| {
-                    value
-                        .as_object()
-                        .is_some_and(|object| !object.contains_key(*name))
-                }) {
-                    complain(found, format!("{name} is missing"));
-                }
-            }
-            "additionalProperties" => {
-                assert_eq!(*said, Value::Bool(false));
-                let known = schema["properties"].as_object().unwrap();
-                for name in fields(value).keys().filter(|name| !known.contains_key(*name)) {
-                    complain(found, format!("{name} is not known"));
-                }
-            }
-            "properties" => {
-                for (name, schema) in said.as_object().unwrap() {
-                    if let Some(value) = value.get(name) {
-                        check(root, schema, value, &format!("{at}/{name}"), found);
-                    }
-                }
-            }
-            "items" => {
-                for (position, value) in value.as_array().into_iter().flatten().enumerate() {
-                    check(root, said, value, &format!("{at}/{position}"), found);
-                }
-            }
-            "$ref" => {
-                let target = said.as_str().unwrap().strip_prefix('#').unwrap();
-                check(root, root.pointer(target).unwrap(), value, at, found);
-            }
-            "anyOf" => {
-                let fits = said.as_array().unwrap().iter().any(|schema| {
-                    let mut found = Vec::new();
-                    check(root, schema, value, at, &mut found);
-                    found.is_empty()
-                });
-                if !fits {
-                    complain(found, format!("{value} fits none of {said}"));
-                }
-            }
-            _ => panic!("the keyword {keyword}"),
+fn schema(name: &str) -> Validator {
+    let schema: Value = serde_json::from_str(&page(name)).unwrap();
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+/// What a schema says of a value; empty where it fits.
+pub fn complaints(name: &str, value: &Value) -> Vec<String> {
+    let errors = schema(name);
+    let errors = errors.iter_errors(value);
+    errors
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect()
+}
+
+/// Holds each line of a file of measurements against the schema.
+pub fn check(text: &str) {
+    let schema = schema(MEASUREMENTS);
+    for line in text.lines() {
+        let value: Value = serde_json::from_str(line).unwrap();
+        let wrong: Vec<String> = schema
+            .iter_errors(&value)
+            .map(|error| error.to_string())
+            .collect();
+        assert!(wrong.is_empty(), "{line}: {wrong:#?}");
+    }
+}
+
+/// The examples of the page.
+fn examples() -> Vec<Value> {
+    let page = page("measurements.md");
+    let blocks = page.split("```json\n").skip(1);
+    let text = |block: &str| serde_json::from_str(block.split("```").next().unwrap()).unwrap();
+    blocks.map(text).collect()
+}
+
+#[test]
+fn the_examples_of_the_page_are_a_file_of_the_schema() {
+    let examples = examples();
+    let kinds: Vec<_> = examples.iter().map(|example| &example["record"]).collect();
+    assert_eq!(kinds, ["run", "row", "left_out", "end"]);
+    let lines: String = examples.iter().map(|example| format!("{example}\n")).collect();
+    check(&lines);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("examples.json");
+    fs::write(&file, lines).unwrap();
+    let runs = crate::reading::read(&file).unwrap();
+    assert_eq!(
+        (runs.len(), runs[0].rows.len(), runs[0].is_complete()),
+        (1, 1, false)
+    );
+}
+
+#[test]
+fn the_page_describes_each_field_of_the_schema() {
+    let page = page("measurements.md");
+    let schema: Value = serde_json::from_str(&self::page(MEASUREMENTS)).unwrap();
+    for kind in ["run", "row", "end"] {
+        for field in schema["$defs"][kind]["properties"].as_object().unwrap().keys() {
+            assert!(page.contains(&format!("`{field}`")), "{kind}: {field}");
         }
     }
 }
 
-fn fields(value: &Value) -> Map<String, Value> {
-    value.as_object().cloned().unwrap_or_default()
-}
-
-fn types(said: &Value) -> Box<dyn Iterator<Item = &str> + '_> {
-    match said {
-        Value::Array(names) => Box::new(names.iter().filter_map(Value::as_str)),
-        name => Box::new(name.as_str().into_iter()),
-    }
-}
-
-fn is_of(name: &str, value: &Value) -> bool {
-    match name {
-        "null" => value.is_null(),
-        "boolean" => value.is_boolean(),
-        "integer" => value.is_u64() || value.is_i64(),
-        "string" => value.is_string(),
-        "array" => value.is_array(),
-        "object" => value.is_object(),
-        _ => panic!("the type {name}"),
-    }
-}
-
 #[test]
-fn what_does_not_fit_is_told() {
-    let file = "docs/doctor.schema.json";
-    let finding = serde_json::json!({"check": "a", "level": "ok", "message": "b", "remedy": null});
-    let report = |findings: Value| serde_json::json!({"format": 1, "program": "c", "errors": 0, "warnings": 0, "findings": findings});
-    assert_eq!(complaints(file, &report(serde_json::json!([finding]))), [""; 0]);
-    let with = |field: &str, value: Value| {
-        let mut finding = finding.clone();
-        finding[field] = value;
-        complaints(file, &report(serde_json::json!([finding]))).len()
-    };
-    assert_eq!(with("level", "bad".into()), 1);
-    assert_eq!(with("message", Value::Null), 1);
-    assert_eq!(with("extra", 1.into()), 1);
-    assert_eq!(complaints(file, &serde_json::json!({"format": 2})).len(), 5);
+fn the_schema_refuses_what_is_no_record() {
+    let schema = schema(MEASUREMENTS);
+    for (example, changes) in examples().into_iter().zip([
+        json!({"format": 2, "ranks": 0, "simulated": null, "variables": {"HOME": "/root"}, "date": "today"}),
+        json!({"bytes": -1, "place": "gpu", "path": "host", "samples": [], "overlap": 1.5, "seconds": 1.0}),
+        json!({"reason": null, "path": "nowhere"}),
+        json!({"complete": "yes", "samples": 1}),
+    ]) {
+        assert!(schema.is_valid(&example));
+        for (field, value) in changes.as_object().unwrap() {
+            let mut changed = example.clone();
+            changed[field] = value.clone();
+            assert!(!schema.is_valid(&changed), "{field}: {value}");
+        }
+        for field in example
+            .as_object()
+            .unwrap()
+            .keys()
+            .filter(|field| *field != "carried")
+        {
+            let mut changed = example.clone();
+            changed.as_object_mut().unwrap().remove(field);
+            assert!(!schema.is_valid(&changed), "without {field}");
+        }
+    }
 }

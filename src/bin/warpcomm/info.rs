@@ -1,7 +1,5 @@
 //! `warpcomm info`: what this machine, its MPI and its GPUs are, and how ranks reach each other.
 
-mod size;
-
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
@@ -93,7 +91,7 @@ impl<'a> Question<'a> {
                 "invalid value '{operation}' for '--plan <OPERATION> <SIZE>'\n\n  tip: {tip}\n"
             ));
         }
-        let bytes = size::bytes(size)
+        let bytes = sizes::size(size)
             .map_err(|error| format!("invalid value '{size}' for '--plan <OPERATION> <SIZE>': {error}\n"))?;
         Ok(Some(Question { operation, bytes }))
     }

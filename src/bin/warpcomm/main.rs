@@ -1,30 +1,49 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
+mod bench;
+mod completions;
 mod doctor;
 mod gpu_files;
 mod info;
 #[path = "../shared/launched.rs"]
 mod launched;
 mod launcher;
+mod man;
 #[path = "../shared/nvidia.rs"]
 mod nvidia;
+#[allow(dead_code, reason = "the ranks need more of it")]
+#[path = "../shared/operation.rs"]
+mod operation;
 #[path = "../shared/overview/mod.rs"]
 mod overview;
 #[path = "../shared/plan.rs"]
 mod plan;
 mod prove;
+#[path = "../shared/provenance.rs"]
+mod provenance;
 mod rank_program;
+#[allow(dead_code, reason = "its callers read files of measurements")]
+#[path = "../shared/reading.rs"]
+mod reading;
+#[path = "../shared/record.rs"]
+mod record;
 mod run;
 #[path = "../../config/settings.rs"]
 mod settings;
 mod sim;
+mod sizes;
+#[allow(dead_code, reason = "the ranks need more of it")]
+#[path = "../shared/statistics.rs"]
+mod statistics;
+#[path = "../shared/task.rs"]
+mod task;
 mod tune;
 #[path = "../shared/variables.rs"]
 mod variables;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// GPU-accelerated message passing for Rust.
 #[derive(Parser)]
@@ -41,7 +60,10 @@ enum Action {
     Run(run::Arguments),
     #[command(hide = true)]
     BindRank(run::rank::Arguments),
+    Bench(Box<bench::Arguments>),
     Tune(tune::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +72,9 @@ fn main() -> ExitCode {
         Action::Info(arguments) => info::run(&arguments),
         Action::Run(arguments) => run::run(&arguments),
         Action::BindRank(arguments) => run::rank::run(&arguments),
+        Action::Bench(arguments) => bench::run(*arguments),
         Action::Tune(arguments) => tune::run(&arguments),
+        Action::Completions(arguments) => completions::run(&arguments, Arguments::command()),
+        Action::Man(arguments) => man::run(&arguments, Arguments::command()),
     }
 }

@@ -12,11 +12,12 @@ use crate::prove::Proof;
 use crate::rank_program::{Ranks, become_launcher, rank_program};
 use crate::run::ranks;
 use crate::sim::Driver;
+use crate::sizes::{self, Sizes};
 
 const MORE_HELP: &str = "\
 Examples:
   warpcomm tune -n 4
-  warpcomm tune -n 2 --place host --sizes 4096,65536 --output crossovers.json
+  warpcomm tune -n 2 --place host --sizes 4K:1M:4 --output crossovers.json
 
 Measures every algorithm that bcast, reduce and allreduce can choose, with 2, 4, ... and all ranks, prints the
 times, and writes from which lengths on which is the fastest: levels where the ranks are on several nodes, one-shot and
@@ -57,7 +58,7 @@ pub struct Arguments {
     places: Vec<String>,
 
     /// The lengths to measure, in bytes, separated by commas
-    #[arg(long, value_name = "BYTES", default_value = "4096,65536,1048576,16777216", value_parser = sizes)]
+    #[arg(long, value_name = "SIZES", default_value = "4K,64K,1M,16M", value_parser = lengths)]
     sizes: String,
 
     /// The most rounds of each measurement; slow ones have fewer
@@ -73,17 +74,13 @@ pub struct Arguments {
     output: Option<PathBuf>,
 }
 
-/// Lengths that go up, all of them too long for frames.
-fn sizes(text: &str) -> Result<String, String> {
-    let sizes: Result<Vec<usize>, _> = text.split(',').map(|size| size.trim().parse()).collect();
-    let sizes = sizes.map_err(|error| format!("{error}"))?;
+/// Lengths, all of them too long for frames.
+fn lengths(text: &str) -> Result<String, String> {
+    let Sizes(sizes) = sizes::sizes(text)?;
     if sizes.first().is_none_or(|&first| first <= 256) {
         return Err("up to 256 bytes there is no choice".to_owned());
     }
-    if sizes.windows(2).any(|pair| pair[0] >= pair[1]) {
-        return Err("they must go up".to_owned());
-    }
-    let words: Vec<String> = sizes.iter().map(usize::to_string).collect();
+    let words: Vec<String> = sizes.iter().map(u64::to_string).collect();
     Ok(words.join(","))
 }
 
