@@ -38,8 +38,6 @@ mod real;
 mod record;
 #[path = "command/schema.rs"]
 mod schema;
-#[path = "command/schema.rs"]
-mod schema;
 #[path = "command/sim.rs"]
 mod sim;
 #[path = "command/slurm.rs"]

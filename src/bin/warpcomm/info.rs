@@ -19,6 +19,7 @@ use crate::plan::OPERATIONS;
 use crate::rank_program::{Ranks, become_launcher, rank_program};
 use crate::run::ranks;
 use crate::sim::Driver;
+use crate::sizes;
 use crate::variables::{self, nearest};
 
 const MORE_HELP: &str = "\

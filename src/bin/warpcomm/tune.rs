@@ -57,7 +57,7 @@ pub struct Arguments {
     #[arg(long = "place", value_name = "PLACE", value_parser = ["host", "device"])]
     places: Vec<String>,
 
-    /// The lengths to measure, in bytes, separated by commas
+    /// The lengths to measure: bytes, or 64K and 1M; several behind commas, ranges as 4K:16M:4
     #[arg(long, value_name = "SIZES", default_value = "4K,64K,1M,16M", value_parser = lengths)]
     sizes: String,
 
