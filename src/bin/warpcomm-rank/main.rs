@@ -1,7 +1,17 @@
 //! The program whose ranks the command `warpcomm` starts where something needs MPI: the command itself links none.
 
+mod bench;
+#[path = "../shared/operation.rs"]
+mod operation;
 #[cfg(feature = "cuda")]
 mod proof;
+#[allow(dead_code, reason = "files are the command's")]
+#[path = "../shared/record.rs"]
+mod record;
+#[path = "../shared/statistics.rs"]
+mod statistics;
+#[path = "../shared/task.rs"]
+mod task;
 mod tune;
 
 use std::process::ExitCode;
@@ -19,6 +29,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    Bench(bench::Arguments),
     Tune(tune::Arguments),
     #[cfg(feature = "cuda")]
     Proved(proof::Known),
@@ -31,6 +42,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let (name, outcome) = match Arguments::parse().command {
+        Action::Bench(arguments) => ("bench", bench::run(&arguments)),
         Action::Tune(arguments) => ("tune", tune::run(&arguments)),
         #[cfg(feature = "cuda")]
         Action::Proved(arguments) => ("proved", proof::proved(&arguments)),
@@ -42,7 +54,8 @@ fn main() -> ExitCode {
     };
     // The rank that has failed says why.
     let error = failure.downcast_ref::<warpcomm::Error>();
-    if error.is_none_or(|error| error.kind() != ErrorKind::PeerFailed) {
+    let is_elsewhere = failure.is::<bench::Elsewhere>();
+    if !is_elsewhere && error.is_none_or(|error| error.kind() != ErrorKind::PeerFailed) {
         eprintln!("warpcomm {name}: {failure}");
     }
     ExitCode::FAILURE
