@@ -7,6 +7,9 @@
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
 
+#[cfg(all(feature = "mpi", feature = "serde"))]
+#[path = "command/bench_rank.rs"]
+mod bench_rank;
 #[path = "command/machine.rs"]
 mod machine;
 #[path = "command/parts.rs"]
