@@ -9,6 +9,9 @@ mod launcher;
 
 #[path = "command/bench.rs"]
 mod bench;
+#[cfg(all(feature = "mpi", feature = "serde"))]
+#[path = "command/bench_rank.rs"]
+mod bench_rank;
 #[path = "command/binding.rs"]
 mod binding;
 #[path = "command/doctor.rs"]

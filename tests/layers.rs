@@ -42,24 +42,44 @@ const FLOORS: &[(&str, u32)] = &[
 /// Where a foreign library may be named.
 const FENCES: &[(&str, &[&str])] = &[
     // Users share communicators of its bindings.
-    ("mpi::", &["src/transport/mpi/", "src/interop.rs"]),
+    (
+        "mpi::",
+        &[
+            "src/transport/mpi/",
+            "src/interop.rs",
+            "src/bin/warpcomm-rank/bench/library.rs",
+        ],
+    ),
     // The crate's root gives it to users.
     (
         "cudarc",
         &[
             "src/device/",
             "src/lib.rs",
-            "src/bin/warpcomm-rank/proof.rs",
+            "src/bin/warpcomm-rank/bench/element.rs",
+            "src/bin/warpcomm-rank/bench/memory.rs",
+            "src/bin/warpcomm-rank/bench/nccl.rs",
+            "src/bin/warpcomm-rank/bench/pinned.rs",
+            "src/bin/warpcomm-rank/bench/staging.rs",
             "src/bin/warpcomm-rank/info/",
+            "src/bin/warpcomm-rank/proof.rs",
         ],
     ),
     ("cbor4ii", &["src/object/"]),
     ("serde_json", &["src/tuning/file.rs", "src/bin/"]),
     ("rustix", &["src/transport/devices/shared/", "src/bin/warpcomm/"]),
-    ("libloading", &["src/engine/trace/nvtx.rs", "src/transport/mpi/"]),
+    (
+        "libloading",
+        &[
+            "src/bin/warpcomm-rank/bench/nccl.rs",
+            "src/engine/trace/nvtx.rs",
+            "src/transport/mpi/",
+        ],
+    ),
     (
         "tracing",
         &[
+            "src/bin/warpcomm-rank/bench/carried.rs",
             "src/bin/warpcomm-rank/tune/taken.rs",
             "src/engine/activity.rs",
             "src/engine/trace.rs",
@@ -87,6 +107,11 @@ const FENCES: &[(&str, &[&str])] = &[
 const UNSAFE: &[&str] = &[
     // What the driver says of GPUs that are not in use.
     "src/bin/warpcomm-rank/info/gpus.rs",
+    // MPI's own functions, and NCCL's, beside which the library is measured.
+    "src/bin/warpcomm-rank/bench/library.rs",
+    "src/bin/warpcomm-rank/bench/nccl.rs",
+    // Memory that the driver has locked.
+    "src/bin/warpcomm-rank/bench/pinned.rs",
     // Memory that is allocated in every way that there is.
     "src/bin/warpcomm-rank/proof.rs",
     "src/buffer/",

@@ -1,11 +1,14 @@
 //! The program whose ranks the command `warpcomm` starts where something needs MPI: the command itself links none.
 
+mod bench;
 mod info;
 #[path = "../shared/launched.rs"]
 mod launched;
 #[cfg(feature = "cuda")]
 #[path = "../shared/nvidia.rs"]
 mod nvidia;
+#[path = "../shared/operation.rs"]
+mod operation;
 #[path = "../shared/overview/mod.rs"]
 mod overview;
 #[cfg(test)]
@@ -13,8 +16,15 @@ mod overview;
 mod plan;
 #[cfg(feature = "cuda")]
 mod proof;
+#[allow(dead_code, reason = "files are the command's")]
+#[path = "../shared/record.rs"]
+mod record;
 #[path = "../../config/settings.rs"]
 mod settings;
+#[path = "../shared/statistics.rs"]
+mod statistics;
+#[path = "../shared/task.rs"]
+mod task;
 mod tune;
 #[path = "../shared/variables.rs"]
 mod variables;
@@ -35,6 +45,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Action {
     Info(info::Arguments),
+    Bench(bench::Arguments),
     Tune(tune::Arguments),
     #[cfg(feature = "cuda")]
     Proved(proof::Known),
@@ -48,6 +59,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 fn main() -> ExitCode {
     let (name, outcome) = match Arguments::parse().command {
         Action::Info(arguments) => ("info", info::run(&arguments)),
+        Action::Bench(arguments) => ("bench", bench::run(&arguments)),
         Action::Tune(arguments) => ("tune", tune::run(&arguments)),
         #[cfg(feature = "cuda")]
         Action::Proved(arguments) => ("proved", proof::proved(&arguments)),
@@ -59,7 +71,8 @@ fn main() -> ExitCode {
     };
     // The rank that has failed says why.
     let error = failure.downcast_ref::<warpcomm::Error>();
-    if error.is_none_or(|error| error.kind() != ErrorKind::PeerFailed) {
+    let is_elsewhere = failure.is::<bench::Elsewhere>();
+    if !is_elsewhere && error.is_none_or(|error| error.kind() != ErrorKind::PeerFailed) {
         eprintln!("warpcomm {name}: {failure}");
     }
     ExitCode::FAILURE
