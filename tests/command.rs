@@ -15,6 +15,9 @@ mod elements;
 mod generated;
 #[path = "command/machine.rs"]
 mod machine;
+#[cfg(all(feature = "mpi", feature = "serde"))]
+#[path = "command/measured.rs"]
+mod measured;
 #[path = "command/parts.rs"]
 mod parts;
 #[path = "command/prove.rs"]
