@@ -58,7 +58,7 @@ mpich cargo build --features cli --bins --examples
 mpich cargo test --features cli --lib --test examples
 mpich cargo test --features cli --test ranks -- --skip 'threads np=' --skip harness::
 mpich cargo test --features cli --test interop
-mpich cargo test --features cli --test command -- prove:: tune:: info::ranks
+mpich cargo test --features cli --test command -- prove:: tune:: info::ranks measured::
 
 step "benches, as a smoke test"
 open_mpi cargo bench --features cli -- --test

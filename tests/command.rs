@@ -26,6 +26,9 @@ mod hosts;
 mod info;
 #[path = "command/machine.rs"]
 mod machine;
+#[cfg(all(feature = "mpi", feature = "serde"))]
+#[path = "command/measured.rs"]
+mod measured;
 #[path = "command/parts.rs"]
 mod parts;
 #[path = "command/programs.rs"]
