@@ -11,12 +11,20 @@ mod launcher;
 mod machine;
 #[path = "command/parts.rs"]
 mod parts;
+#[path = "command/peers.rs"]
+mod peers;
 #[path = "command/prove.rs"]
 mod prove;
 #[path = "command/real.rs"]
 mod real;
+#[allow(dead_code, reason = "the command writes more of it than these tests read")]
+#[path = "../src/bin/shared/record.rs"]
+mod record;
 #[path = "command/sim.rs"]
 mod sim;
+#[allow(dead_code, reason = "records need it")]
+#[path = "../src/bin/shared/statistics.rs"]
+mod statistics;
 #[path = "command/tune.rs"]
 mod tune;
 
