@@ -59,9 +59,12 @@ const RANKS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 /// Without arguments, as `cargo test --benches` starts it, it only checks that what arrives is right.
 #[derive(Parser)]
 struct Arguments {
-    /// Measure roughly, in less than 10 seconds.
-    #[arg(long)]
+    /// Measure roughly, in less than 10 seconds, as without --json.
+    #[arg(long, conflicts_with = "full")]
     quick: bool,
+    /// Take the time that good figures need, as with --json.
+    #[arg(long, conflicts_with = "test")]
+    full: bool,
     /// Also write the figures and what they were measured with to a file.
     #[arg(long, value_name = "FILE", conflicts_with = "test")]
     json: Option<PathBuf>,
@@ -81,14 +84,13 @@ struct Arguments {
 
 impl Arguments {
     fn effort(&self) -> Effort {
-        if self.test {
-            Effort::Check
-        } else if self.quick {
-            Effort::Quick
-        } else if self.bench || self.json.is_some() {
-            Effort::Full
-        } else {
-            Effort::Check
+        match () {
+            () if self.test => Effort::Check,
+            () if self.full => Effort::Full,
+            () if self.quick => Effort::Quick,
+            () if self.json.is_some() => Effort::Full,
+            () if self.bench => Effort::Quick,
+            () => Effort::Check,
         }
     }
 }

@@ -1,6 +1,11 @@
-//! What the engine and the folds cost where ranks are threads of one process: no MPI, no launcher.
+//! What the engine with its envelopes and slabs, and reductions with their folds cost where ranks are threads of one process:
+//! no MPI, no launcher.
 //!
 //! Times are those of the slower rank, taken inside the threads, so that starting these is not counted.
+
+#[path = "../src/engine/slab.rs"]
+#[allow(dead_code, reason = "the engine needs more of it")]
+mod slab;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -8,9 +13,16 @@ use std::time::{Duration, Instant};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use half::f16;
+use slab::Slab;
 use warpcomm::{Communicator, Element, Op, Result, Tag};
 
 const MIB: usize = 1 << 20;
+
+/// The longest message that rides in its envelope.
+const LONGEST_INLINE: usize = 4000;
+
+/// More slabs than a thread keeps.
+const MANY_SLABS: usize = 100;
 
 /// Runs a rank's loop on so many threads; returns how long the slower one took.
 fn slowest(ranks: usize, body: impl Fn(Communicator) -> Result<Duration> + Sync) -> Duration {
@@ -40,15 +52,39 @@ fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, Wal
     let mut group = criterion.benchmark_group(name);
     group
         .sample_size(20)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(2));
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1));
     group
+}
+
+/// A message to oneself: an envelope that is written, matched and read, without another thread to wait for.
+fn to_oneself(criterion: &mut Criterion) {
+    let mut group = group(criterion, "to_oneself");
+    for bytes in [8, LONGEST_INLINE] {
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(BenchmarkId::from_parameter(bytes), |bencher| {
+            bencher.iter_custom(|repetitions| {
+                slowest(1, |comm| {
+                    let mut out = vec![7u8; bytes];
+                    let mut into = vec![0u8; bytes];
+                    let time = timed(&comm, repetitions, || {
+                        let send = comm.isend(std::mem::take(&mut out), 0, Tag(0));
+                        comm.recv(&mut into, 0, Tag(0))?;
+                        (out, _) = send.wait()?;
+                        Ok(())
+                    })?;
+                    assert!(into.iter().all(|&byte| byte == 7));
+                    Ok(time)
+                })
+            });
+        });
+    }
 }
 
 /// A message there and one back: two latencies.
 fn round_trip(criterion: &mut Criterion) {
     let mut group = group(criterion, "round_trip");
-    for bytes in [8, 64 << 10] {
+    for bytes in [8, LONGEST_INLINE, 64 << 10] {
         group.throughput(Throughput::Bytes(2 * bytes as u64));
         group.bench_function(BenchmarkId::from_parameter(bytes), |bencher| {
             bencher.iter_custom(|repetitions| {
@@ -150,5 +186,25 @@ fn folds(criterion: &mut Criterion) {
     fold(&mut group, Op::LogicalAnd, true, true);
 }
 
-criterion_group!(benches, round_trip, requests, allreduce, folds);
+/// Slabs are taken, written and given back: one that the thread has kept, and so many that some have to be allocated.
+fn slabs(criterion: &mut Criterion) {
+    let mut group = group(criterion, "slab");
+    for slabs in [1, MANY_SLABS] {
+        let mut taken = Vec::with_capacity(slabs);
+        group.throughput(Throughput::Elements(slabs as u64));
+        group.bench_function(BenchmarkId::from_parameter(slabs), |bencher| {
+            bencher.iter(|| {
+                for number in 0..slabs {
+                    let mut slab = Slab::take();
+                    slab.bytes_mut()[0] = number as u8;
+                    taken.push(slab);
+                }
+                black_box(&taken);
+                taken.clear();
+            });
+        });
+    }
+}
+
+criterion_group!(benches, slabs, to_oneself, round_trip, requests, allreduce, folds);
 criterion_main!(benches);

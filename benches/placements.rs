@@ -46,6 +46,15 @@ enum Way {
 }
 
 impl Way {
+    /// Those of this machine.
+    fn available() -> &'static [Way] {
+        #[cfg(feature = "cuda")]
+        if Place::Device.check().is_ok() {
+            return &[Way::Host, Way::Device, Way::ByHand];
+        }
+        &[Way::Host]
+    }
+
     fn name(self) -> &'static str {
         match self {
             Way::Host => "host",
@@ -68,11 +77,7 @@ struct Case {
 impl Case {
     /// Every case, in the same order on all ranks.
     fn all() -> Vec<Case> {
-        let mut ways = vec![Way::Host];
-        #[cfg(feature = "cuda")]
-        if Place::Device.check().is_ok() {
-            ways.extend([Way::Device, Way::ByHand]);
-        }
+        let ways = Way::available();
         let sizes: Vec<usize> = (3..=26)
             .step_by(3)
             .map(|power| 1 << power)

@@ -90,9 +90,12 @@ type Failure = Box<dyn Error>;
 /// Without arguments, as `cargo test --benches` starts it, it only checks that what arrives is right.
 #[derive(Parser)]
 struct Arguments {
-    /// Measure roughly, in about a minute.
-    #[arg(long)]
+    /// Measure roughly, in about a minute, as without --json.
+    #[arg(long, conflicts_with = "full")]
     quick: bool,
+    /// Take the time that good figures need, as with --json.
+    #[arg(long, conflicts_with_all = ["test", "sim"])]
+    full: bool,
     /// Also write the figures and what they were measured with to a file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["test", "sim"])]
     json: Option<PathBuf>,
@@ -120,8 +123,10 @@ impl Arguments {
     fn effort(&self) -> Effort {
         match () {
             () if self.test || self.sim => Effort::Check,
+            () if self.full => Effort::Full,
             () if self.quick => Effort::Quick,
-            () if self.bench || self.json.is_some() => Effort::Full,
+            () if self.json.is_some() => Effort::Full,
+            () if self.bench => Effort::Quick,
             () => Effort::Check,
         }
     }

@@ -31,6 +31,8 @@ mod machine;
 mod measured;
 #[path = "command/parts.rs"]
 mod parts;
+#[path = "command/peers.rs"]
+mod peers;
 #[path = "command/programs.rs"]
 mod programs;
 #[path = "command/prove.rs"]

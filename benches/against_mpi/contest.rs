@@ -41,7 +41,7 @@ impl Effort {
         match self {
             Effort::Check => "--test",
             Effort::Quick => "--quick",
-            Effort::Full => "--bench",
+            Effort::Full => "--full",
         }
     }
 }
