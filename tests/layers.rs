@@ -49,7 +49,7 @@ const FENCES: &[(&str, &[&str])] = &[
         &["src/device/", "src/lib.rs", "src/bin/warpcomm-rank/proof.rs"],
     ),
     ("cbor4ii", &["src/object/"]),
-    ("serde_json", &["src/tuning/file.rs"]),
+    ("serde_json", &["src/bin/", "src/tuning/file.rs"]),
     ("rustix", &["src/transport/devices/shared/", "src/bin/warpcomm/"]),
     ("libloading", &["src/engine/trace/nvtx.rs", "src/transport/mpi/"]),
     (
