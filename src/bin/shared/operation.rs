@@ -40,7 +40,8 @@ pub enum Operation {
 impl Operation {
     /// The name on the command line and in files.
     pub fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+        self.to_possible_value()
+            .map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
     /// Whether it is between pairs of ranks.

@@ -1,8 +1,10 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
+mod diff;
 mod launcher;
 #[path = "../shared/operation.rs"]
 mod operation;
+mod plot;
 mod prove;
 mod rank_program;
 #[path = "../shared/reading.rs"]
@@ -16,6 +18,7 @@ mod statistics;
 #[path = "../shared/task.rs"]
 mod task;
 mod tune;
+mod units;
 
 use std::process::ExitCode;
 
@@ -31,12 +34,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    Diff(diff::Arguments),
+    Plot(plot::Arguments),
     Run(run::Arguments),
     Tune(tune::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Action::Diff(arguments) => diff::run(&arguments),
+        Action::Plot(arguments) => plot::run(&arguments),
         Action::Run(arguments) => run::run(&arguments),
         Action::Tune(arguments) => tune::run(&arguments),
     }
