@@ -7,10 +7,16 @@
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
 
+#[path = "command/diff.rs"]
+mod diff;
 #[path = "command/machine.rs"]
 mod machine;
+#[path = "command/measured.rs"]
+mod measured;
 #[path = "command/parts.rs"]
 mod parts;
+#[path = "command/plot.rs"]
+mod plot;
 #[path = "command/prove.rs"]
 mod prove;
 #[path = "command/real.rs"]

@@ -18,6 +18,9 @@ const DEALINGS: usize = 2000;
 /// The least constant beside standard deviations: half a percent of time.
 const LEAST: f64 = 0.005;
 
+/// Statistics that differ by less are equal but for rounding.
+const EQUAL: f64 = 1e-9;
+
 /// Which part of the difference between the files must not be one that all rows of a launch share.
 const OWN: f64 = 0.2;
 
@@ -210,8 +213,18 @@ fn evidence(rows: &[Values], dealings: &[Vec<bool>]) -> Vec<Option<Evidence>> {
             let (change, statistic) = row.statistic(&dealings[0], constant)?;
             Some(Evidence {
                 change,
-                slower: part(extremes.iter().filter(|(_, most)| *most >= statistic).count()),
-                faster: part(extremes.iter().filter(|(least, _)| *least <= statistic).count()),
+                slower: part(
+                    extremes
+                        .iter()
+                        .filter(|(_, most)| *most >= statistic - EQUAL)
+                        .count(),
+                ),
+                faster: part(
+                    extremes
+                        .iter()
+                        .filter(|(least, _)| *least <= statistic + EQUAL)
+                        .count(),
+                ),
             })
         })
         .collect()
