@@ -19,13 +19,21 @@ mod latency;
 #[allow(dead_code)]
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
+#[path = "../src/bin/shared/provenance.rs"]
+mod provenance;
 #[path = "against_mpi/rank.rs"]
 mod rank;
 #[allow(dead_code, reason = "another bench needs the rest of it")]
 #[path = "against_mpi/raw.rs"]
 mod raw;
+#[allow(dead_code, reason = "only the machine is described with it")]
+#[path = "../src/bin/shared/record.rs"]
+mod record;
 #[path = "against_mpi/row.rs"]
 mod row;
+#[allow(dead_code, reason = "records need it")]
+#[path = "../src/bin/shared/statistics.rs"]
+mod statistics;
 
 use std::error::Error;
 use std::ffi::OsString;

@@ -39,17 +39,25 @@ mod model;
 mod modelled;
 #[path = "targets/overlap.rs"]
 mod overlap;
+#[path = "../src/bin/shared/provenance.rs"]
+mod provenance;
 #[path = "targets/rank.rs"]
 mod rank;
 #[allow(dead_code, reason = "only messages are compared here")]
 #[path = "against_mpi/raw.rs"]
 mod raw;
+#[allow(dead_code, reason = "only the machine is described with it")]
+#[path = "../src/bin/shared/record.rs"]
+mod record;
 #[allow(dead_code, reason = "of its rows only the times are needed")]
 #[path = "against_mpi/row.rs"]
 mod row;
 #[allow(dead_code, reason = "the command needs more of it")]
 #[path = "../src/bin/warpcomm/sim.rs"]
 mod sim;
+#[allow(dead_code, reason = "records need it")]
+#[path = "../src/bin/shared/statistics.rs"]
+mod statistics;
 #[path = "targets/timing.rs"]
 mod timing;
 #[path = "targets/verdict.rs"]

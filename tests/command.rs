@@ -7,8 +7,14 @@
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
 
+#[path = "command/bench.rs"]
+mod bench;
 #[path = "command/diff.rs"]
 mod diff;
+#[path = "../src/bin/warpcomm/bench/elements.rs"]
+mod elements;
+#[path = "command/generated.rs"]
+mod generated;
 #[path = "command/machine.rs"]
 mod machine;
 #[path = "command/measured.rs"]
@@ -19,10 +25,20 @@ mod parts;
 mod plot;
 #[path = "command/prove.rs"]
 mod prove;
+#[path = "../src/bin/shared/reading.rs"]
+mod reading;
 #[path = "command/real.rs"]
 mod real;
+#[allow(dead_code, reason = "the command writes more of it than these tests read")]
+#[path = "../src/bin/shared/record.rs"]
+mod record;
+#[path = "command/schema.rs"]
+mod schema;
 #[path = "command/sim.rs"]
 mod sim;
+#[allow(dead_code, reason = "records need it")]
+#[path = "../src/bin/shared/statistics.rs"]
+mod statistics;
 #[path = "command/tune.rs"]
 mod tune;
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde::Serialize;
 
-use crate::Failure;
 use crate::launcher::{Job, Launcher};
+use crate::{Failure, provenance, record};
 
 /// Everything but the figures and how the ranks were started.
 #[derive(Serialize)]
@@ -84,8 +84,8 @@ impl Document {
             .collect::<Vec<_>>();
         Document {
             warpcomm: env!("CARGO_PKG_VERSION"),
-            commit: commit(),
-            date: known(printed(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]))),
+            commit: provenance::commit().unwrap_or_else(|| provenance::UNKNOWN.to_owned()),
+            date: provenance::date(),
             command: command.join(" ").trim_end_matches(" --").to_owned(),
             machine: Machine::this(),
         }
@@ -105,45 +105,20 @@ impl Document {
 
 impl Machine {
     fn this() -> Machine {
-        let line = |file: &str| Some(std::fs::read_to_string(file).ok()?.trim().to_owned());
-        let load = line("/proc/loadavg");
+        let record::Machine {
+            processor,
+            processors,
+            kernel,
+            load_average,
+            host: _,
+        } = provenance::machine();
         Machine {
-            processor: known(processor()),
-            processors: std::thread::available_parallelism().map_or(0, usize::from),
-            kernel: known(line("/proc/sys/kernel/osrelease")),
-            load_average_before: known(load.map(|load| {
-                let averages: Vec<&str> = load.split(' ').take(3).collect();
-                averages.join(" ")
-            })),
+            processor,
+            processors,
+            kernel,
+            load_average_before: load_average.map(|average| format!("{average:.2}")).join(" "),
         }
     }
-}
-
-/// The processor's model, which Linux tells on x86.
-fn processor() -> Option<String> {
-    let processors = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = processors.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
-}
-
-/// The commit that was built, with a mark if files have changed since.
-fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        printed(command.args(["-C", env!("CARGO_MANIFEST_DIR")]).args(arguments))
-    };
-    let changed = git(&["status", "--porcelain"]).is_some_and(|files| !files.is_empty());
-    match git(&["rev-parse", "HEAD"]) {
-        Some(commit) if changed => commit + " and changes",
-        commit => known(commit),
-    }
-}
-
-/// What a command prints, if it succeeds.
-fn printed(command: &mut Command) -> Option<String> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    output.status.success().then_some(text)
 }
 
 /// Whether a file can be written where it is to be: better asked before the measurement.
@@ -155,8 +130,4 @@ pub fn check_directory(file: &Path) -> Result<(), Failure> {
         true => Err(format!("{} is in no directory that exists", file.display()).into()),
         false => Ok(()),
     }
-}
-
-fn known(text: Option<String>) -> String {
-    text.unwrap_or_else(|| "unknown".to_owned())
 }

@@ -94,17 +94,12 @@ fn json_has_what_the_table_has() {
     assert_eq!(status, 1);
     let document: Value = serde_json::from_str(&stdout).unwrap();
     let fields: Vec<&String> = document.as_object().unwrap().keys().collect();
-    let mut described = fs::read_to_string("docs/measurements.md").unwrap();
-    described = described
-        .split("## What `warpcomm diff --json` prints")
-        .nth(1)
-        .unwrap()
-        .to_owned();
+    let described = fs::read_to_string("docs/diff.md").unwrap();
     let change = &document["changes"][0];
     for field in fields.into_iter().chain(change.as_object().unwrap().keys()) {
         assert!(
             described.contains(&format!("`{field}`")),
-            "docs/measurements.md lacks {field}"
+            "docs/diff.md lacks {field}"
         );
     }
     assert_eq!(document["format"], 1);

@@ -96,6 +96,24 @@ impl Machine {
         command
     }
 
+    /// The command in the directory of its programs, where it finds `warpcomm-rank`, in the directory of the machine.
+    pub fn installed(&self, arguments: &[&str]) -> Command {
+        let file = self.path("bin/warpcomm");
+        if !file.exists() {
+            let built = env!("CARGO_BIN_EXE_warpcomm");
+            if fs::hard_link(built, &file).is_err() {
+                self.program("warpcomm", &fs::read(built).unwrap());
+            }
+        }
+        let mut command = Command::new(file);
+        command
+            .env_clear()
+            .env("PATH", self.path("bin"))
+            .current_dir(self.directory.path())
+            .args(arguments);
+        command
+    }
+
     pub fn run(&self, arguments: &[&str]) -> Output {
         output(&mut self.command(arguments))
     }

@@ -109,6 +109,9 @@ pub struct Row {
     pub key: Key,
     /// By which algorithm, where the operation has a choice.
     pub algorithm: Option<String>,
+    /// The path that elements on GPUs really went by, by its name; none where they rode in frames or envelopes.
+    #[serde(default)]
+    pub carried: Option<String>,
     /// Whether each element of the result was compared with what it should be.
     pub checked: bool,
     /// How many operations make a sample.

@@ -1,11 +1,17 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
+mod bench;
+mod completions;
 mod diff;
 mod launcher;
+mod man;
+#[allow(dead_code, reason = "the ranks need more of it")]
 #[path = "../shared/operation.rs"]
 mod operation;
 mod plot;
 mod prove;
+#[path = "../shared/provenance.rs"]
+mod provenance;
 mod rank_program;
 #[path = "../shared/reading.rs"]
 mod reading;
@@ -13,6 +19,7 @@ mod reading;
 mod record;
 mod run;
 mod sim;
+#[allow(dead_code, reason = "the ranks need more of it")]
 #[path = "../shared/statistics.rs"]
 mod statistics;
 #[path = "../shared/task.rs"]
@@ -22,7 +29,7 @@ mod units;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// GPU-accelerated message passing for Rust.
 #[derive(Parser)]
@@ -34,7 +41,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    Bench(Box<bench::Arguments>),
+    Completions(completions::Arguments),
     Diff(diff::Arguments),
+    Man(man::Arguments),
     Plot(plot::Arguments),
     Run(run::Arguments),
     Tune(tune::Arguments),
@@ -42,7 +52,10 @@ enum Action {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Action::Bench(arguments) => bench::run(*arguments),
+        Action::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         Action::Diff(arguments) => diff::run(&arguments),
+        Action::Man(arguments) => man::run(&arguments, Arguments::command()),
         Action::Plot(arguments) => plot::run(&arguments),
         Action::Run(arguments) => run::run(&arguments),
         Action::Tune(arguments) => tune::run(&arguments),

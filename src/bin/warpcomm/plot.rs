@@ -140,6 +140,9 @@ fn write(output: &Output, runs: &[(String, Measured)], traces: Option<&Traces>) 
         let name = &operation.chart.operation;
         eprintln!("warpcomm plot: {name} has no lengths, so it is in the report's tables only");
     }
+    for note in notes {
+        eprintln!("warpcomm plot: note: {note}");
+    }
     let simulated = runs.iter().filter(|(_, run)| run.run.simulated).count();
     if simulated > 0 {
         let runs = units::count(simulated, "run");

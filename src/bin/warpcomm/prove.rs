@@ -22,7 +22,7 @@ use crate::sim::Driver;
 const OVERRIDE_VARIABLE: &str = "WARPCOMM_CUDA_AWARE";
 
 /// The variable that says which paths messages may take.
-const PATHS_VARIABLE: &str = "WARPCOMM_PATHS";
+pub const PATHS_VARIABLE: &str = "WARPCOMM_PATHS";
 
 /// The name of the path that is proved.
 const PATH: &str = "cuda-aware";

@@ -138,6 +138,7 @@ impl Lab {
                 bytes,
             },
             algorithm: None,
+            carried: None,
             checked: true,
             repeats: 10,
             seconds: Summary::of(&samples).unwrap(),

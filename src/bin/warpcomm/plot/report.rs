@@ -376,7 +376,7 @@ impl Operation {
 
     fn figures(&self, page: &mut String) {
         type Cell = fn(&Point) -> Option<String>;
-        let columns: [(&str, Cell); 10] = [
+        let columns: [(&str, Cell); 11] = [
             ("minimum", |point| Some(units::time(point.seconds.minimum))),
             ("median", |point| Some(units::time(point.seconds.median))),
             ("99%", |point| Some(units::time(point.seconds.p99))),
@@ -392,6 +392,7 @@ impl Operation {
                 point.overlap.map(|part| format!("{:.0}%", part * 100.0))
             }),
             ("algorithm", |point| point.algorithm.clone()),
+            ("path taken", |point| point.carried.clone()),
             ("runs", |point| (point.runs > 1).then(|| point.runs.to_string())),
         ];
         let points = || self.chart.series.iter().flat_map(|series| &series.points);

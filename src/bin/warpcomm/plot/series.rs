@@ -62,6 +62,8 @@ pub struct Point {
     pub message_rate: Option<f64>,
     pub overlap: Option<f64>,
     pub algorithm: Option<String>,
+    /// The path that elements on GPUs really took.
+    pub carried: Option<String>,
     /// Whether the results were checked in all runs.
     pub checked: bool,
     pub runs: usize,
@@ -133,6 +135,7 @@ impl Point {
             message_rate: rate(|row| row.message_rate),
             overlap: Summary::of(&overlaps).map(|summary| summary.median),
             algorithm: rows.iter().find_map(|row| row.algorithm.clone()),
+            carried: rows.iter().find_map(|row| row.carried.clone()),
             checked: rows.iter().all(|row| row.checked),
             runs: rows.len(),
         })

@@ -54,25 +54,13 @@ pub struct Traces {
     pub notes: Vec<String>,
 }
 
-/// The events of all ranks, in the order of their starts, from the files that they wrote or a merged one.
-///
-/// A file that ends too early, because its rank was killed, counts as far as it goes; a note on the standard error says so.
-///
-/// # Errors
-/// The file and the place in it where it is no trace of warpcomm; that two files are of one rank, or of different jobs.
-pub fn merge(files: &[PathBuf]) -> Result<Vec<Event>, String> {
-    let traces = Traces::read(files)?;
-    for note in &traces.notes {
-        eprintln!("warpcomm plot: note: {note}");
-    }
-    Ok(traces.events)
-}
-
 impl Traces {
-    /// As [`merge`], with all that is known.
+    /// The events of all ranks, in the order of their starts, from the files that they wrote or a merged one.
+    ///
+    /// A file that ends too early, because its rank was killed, counts as far as it goes; a note says so.
     ///
     /// # Errors
-    /// As for [`merge`].
+    /// The file and the place in it where it is no trace of warpcomm; that two files are of one rank, or of different jobs.
     pub fn read(files: &[PathBuf]) -> Result<Traces, String> {
         let mut all = Traces::default();
         let mut origins = BTreeMap::new();

@@ -1,0 +1,96 @@
+//! With what is measured, above the tables.
+
+use crate::launcher::surroundings::Surroundings;
+use crate::record::{Gpu, Run};
+
+/// The lines; each begins with the sign of what is no row.
+pub fn heading(run: &Run) -> Vec<String> {
+    let machine = &run.machine;
+    let commit = match &run.commit {
+        Some(commit) => format!(" (commit {commit})"),
+        None => String::new(),
+    };
+    let mut lines = vec![
+        format!("# {}{commit}, {}", run.program, run.date),
+        match machine.processors {
+            // Another one than this.
+            0 => format!("# machine: {}", machine.host),
+            processors => format!(
+                "# machine: {}, {}, {}, Linux {}",
+                machine.host,
+                machine.processor,
+                number(processors, "hardware thread"),
+                machine.kernel
+            ),
+        },
+    ];
+    if let Some(job) = &run.job {
+        let mpi = first_line(&job.mpi);
+        lines.push(format!(
+            "# MPI: {mpi}, thread level {}, started by {}",
+            job.thread_level, job.launcher
+        ));
+    }
+    lines.push(format!("# ranks: {} on {}", run.ranks, number(run.nodes, "node")));
+    lines.push(format!("# GPUs: {}", gpus(&run.gpus)));
+    if !run.variables.is_empty() {
+        let variables = run
+            .variables
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        lines.push(format!(
+            "# variables: {}",
+            variables.collect::<Vec<_>>().join(" ")
+        ));
+    }
+    if run.simulated {
+        lines.push("# SIMULATED GPUs: times with buffers on GPUs mean nothing".to_owned());
+    }
+    lines
+}
+
+/// That ranks have to wait for each other's cores, if they have.
+pub fn crowd(ranks: usize) -> Option<String> {
+    let slots = Surroundings::of_this_process().slots?.get();
+    (ranks > slots).then(|| {
+        format!(
+            "# CROWDED: {} share {}: times are those of waiting for a core",
+            number(ranks, "rank"),
+            number(slots, "core")
+        )
+    })
+}
+
+/// `2 nodes`.
+fn number(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
+/// Each name once, with how many there are of it.
+fn gpus(gpus: &[Gpu]) -> String {
+    let mut kinds: Vec<(String, usize)> = Vec::new();
+    for gpu in gpus {
+        let kind = format!(
+            "{} with {} MiB, driver {}",
+            gpu.name,
+            gpu.memory_bytes >> 20,
+            gpu.driver
+        );
+        match kinds.iter_mut().find(|(other, _)| *other == kind) {
+            Some((_, count)) => *count += 1,
+            None => kinds.push((kind, 1)),
+        }
+    }
+    if kinds.is_empty() {
+        return "none".to_owned();
+    }
+    let words = kinds.iter().map(|(kind, count)| format!("{count} x {kind}"));
+    words.collect::<Vec<_>>().join("; ")
+}
+
+/// MPICH says all about its build behind that.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}

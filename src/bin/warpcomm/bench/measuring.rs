@@ -1,0 +1,356 @@
+//! Runs the jobs of a measurement, one after the other, and hands on what they say.
+
+use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::sync::mpsc;
+
+use clap::ValueEnum;
+
+use super::files::Files;
+use super::heading;
+use super::job::{self, Ending, Listener, interruption};
+use super::plan::{JobPlan, jobs};
+use super::screen::Screen;
+use super::signals;
+use super::view::View;
+use crate::launcher::{Job, Launcher, passed_on};
+use crate::operation::Operation;
+use crate::prove::{PATHS_VARIABLE, Proof};
+use crate::provenance;
+use crate::rank_program::rank_program;
+use crate::record::{self, End, FORMAT, Key, LeftOut, Machine, Record, Row, Run};
+use crate::sim::Driver;
+use crate::task::{Answer, Effort, JobAnswer, Series, Task};
+
+/// The path that is proved before it is taken.
+const PROVED_PATH: &str = "cuda-aware";
+
+/// What is measured, how, and where it is written.
+pub struct Request {
+    pub series: Vec<Series>,
+    /// In bytes, going up.
+    pub lengths: Vec<u64>,
+    pub effort: Effort,
+    pub ranks: NonZeroUsize,
+    pub launcher: Option<OsString>,
+    /// The number of simulated GPUs, if they are simulated.
+    pub sim: Option<u8>,
+    pub json: Option<PathBuf>,
+    pub csv: Option<PathBuf>,
+}
+
+/// Measures; the exit status is that of an interruption, or success.
+pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String> {
+    let program = rank_program()?;
+    let launcher =
+        Launcher::find(&program, request.launcher.as_deref()).map_err(|error| error.to_string())?;
+    let files = Files::open(request.json.as_deref(), request.csv.as_deref())?;
+    let driver = request.sim.map(Driver::new).transpose()?;
+    let (sender, events) = mpsc::channel();
+    signals::send_to(sender.clone())?;
+    let plans = jobs(request.series.clone());
+    prove(&plans, &program, &launcher, driver.as_ref());
+    let mut started = Vec::new();
+    for plan in &plans {
+        started.push(prepared(plan, &request, &program, &launcher, driver.as_ref())?);
+    }
+    if let Some(driver) = driver {
+        // The jobs are told where it is, and it lasts as long as any of them.
+        driver.outlive_this_program()?;
+    }
+    let rows = request
+        .series
+        .iter()
+        .map(|series| rows_of(&series.operation, &request.lengths))
+        .sum();
+    let mut session = Session {
+        request: &request,
+        launcher: &launcher,
+        arguments: started
+            .first()
+            .map(|(_, arguments)| arguments.clone())
+            .unwrap_or_default(),
+        files,
+        screen: Screen::new(rows),
+        view,
+        is_begun: false,
+        has_gpus: true,
+        latest: None,
+    };
+    let mut outcome = Ok(Ending::Done);
+    for (number, (plan, (command, _))) in plans.iter().zip(started).enumerate() {
+        if plan.path.is_some() && !session.has_gpus {
+            outcome = session.leave_out(plan).map(|()| Ending::Done);
+        } else {
+            outcome = job::run(command, number, (&sender, &events), &mut session);
+        }
+        if outcome != Ok(Ending::Done) {
+            break;
+        }
+    }
+    session.end(outcome)
+}
+
+/// Finds out whether MPI takes addresses of GPU memory, where that matters and nobody has.
+fn prove(plans: &[JobPlan], program: &std::path::Path, launcher: &Launcher, driver: Option<&Driver>) {
+    let mut on_gpus = plans
+        .iter()
+        .flat_map(|plan| &plan.series)
+        .filter(|series| series.place == "device");
+    if on_gpus.next().is_none() {
+        return;
+    }
+    let mut environment = passed_on();
+    if plans.iter().any(|plan| plan.path.as_deref() == Some(PROVED_PATH)) {
+        environment.push((PATHS_VARIABLE.into(), PROVED_PATH.into()));
+    }
+    if let Some(proof) = Proof::of(program, launcher, &environment, driver) {
+        proof.prove_unknown();
+    }
+}
+
+/// The command that starts a job, and what it tells the launcher.
+fn prepared(
+    plan: &JobPlan,
+    request: &Request,
+    program: &std::path::Path,
+    launcher: &Launcher,
+    driver: Option<&Driver>,
+) -> Result<(Command, Vec<String>), String> {
+    let task = Task {
+        series: plan.series.clone(),
+        sizes: request.lengths.clone(),
+        effort: request.effort.clone(),
+    };
+    let task = serde_json::to_string(&task).map_err(|error| error.to_string())?;
+    let mut job = Job::new(request.ranks, program);
+    job.args = ["bench".into(), "--task".into(), task.into()].into();
+    if let Some(path) = &plan.path {
+        job.environment.push((PATHS_VARIABLE.into(), path.into()));
+    }
+    if let Some(driver) = driver {
+        driver.put_before(&mut job);
+    }
+    let command = launcher.command(&job);
+    let arguments = command.get_args().take_while(|argument| *argument != job.program);
+    let arguments = arguments.map(text).collect();
+    Ok((command, arguments))
+}
+
+/// The machine of rank 0, of which only the name is known if this is another one.
+fn machine(host: String) -> Machine {
+    let here = provenance::machine();
+    match here.host == host {
+        true => here,
+        false => Machine {
+            host,
+            processor: provenance::UNKNOWN.to_owned(),
+            processors: 0,
+            kernel: provenance::UNKNOWN.to_owned(),
+            load_average: [0.0; 3],
+        },
+    }
+}
+
+fn text(text: &OsStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+/// How many rows a series of an operation has.
+fn rows_of(operation: &str, lengths: &[u64]) -> u64 {
+    match Operation::from_str(operation, false).is_ok_and(|operation| operation.has_elements()) {
+        true => lengths.len() as u64,
+        false => 1,
+    }
+}
+
+/// A measurement under way.
+struct Session<'a> {
+    request: &'a Request,
+    launcher: &'a Launcher,
+    /// What the launcher of the first job was told.
+    arguments: Vec<String>,
+    files: Files,
+    screen: Screen,
+    view: &'a mut dyn View,
+    /// Whether a job has said where it runs.
+    is_begun: bool,
+    /// Whether some rank has a GPU, as far as is known.
+    has_gpus: bool,
+    /// What was measured last but for its length, and how many rows it has.
+    latest: Option<(Key, u64)>,
+}
+
+impl Session<'_> {
+    fn begin(&mut self, answer: JobAnswer) -> Result<(), String> {
+        self.has_gpus = !answer.gpus.is_empty();
+        if self.is_begun {
+            return Ok(());
+        }
+        let run = self.described(answer);
+        self.view.begin(&run);
+        let mut lines = heading::heading(&run);
+        lines.extend(heading::crowd(run.ranks));
+        self.files.write(&Record::Run(run))?;
+        self.is_begun = true;
+        self.screen.print(&lines)
+    }
+
+    /// Everything that is known of the run.
+    fn described(&self, answer: JobAnswer) -> Run {
+        let own = ["warpcomm".to_owned()].into_iter();
+        let variables = passed_on().into_iter();
+        Run {
+            format: FORMAT,
+            program: concat!("warpcomm ", env!("CARGO_PKG_VERSION")).to_owned(),
+            commit: provenance::commit(),
+            date: provenance::date(),
+            command: own
+                .chain(std::env::args_os().skip(1).map(|word| text(&word)))
+                .collect(),
+            machine: machine(answer.host),
+            job: Some(record::Job {
+                mpi: answer.mpi,
+                thread_level: answer.thread_level,
+                launcher: self.launcher.to_string(),
+                arguments: self.arguments.clone(),
+            }),
+            ranks: self.request.ranks.get(),
+            nodes: answer.nodes,
+            gpus: answer.gpus,
+            simulated: answer.simulated,
+            variables: variables
+                .filter(|(name, _)| name.as_bytes().starts_with(b"WARPCOMM_"))
+                .map(|(name, value)| (text(&name), text(&value)))
+                .collect(),
+        }
+    }
+
+    fn row(&mut self, row: Row) -> Result<(), String> {
+        let lines = self.view.row(&row);
+        let key = &row.key;
+        let series = Key {
+            bytes: 0,
+            ..key.clone()
+        };
+        let before = self.latest.take().filter(|(latest, _)| *latest == series);
+        self.latest = Some((series, before.map_or(1, |(_, rows)| rows + 1)));
+        let what = format!(
+            "{}, {}, {} bytes: {:.2} us",
+            key.operation,
+            way(&key.by, &key.place, key.path.as_deref()),
+            key.bytes,
+            row.seconds.median * 1e6
+        );
+        self.files.write(&Record::Row(row))?;
+        self.screen.step(1, what, self.view.is_late());
+        self.screen.print(&lines)
+    }
+
+    fn left_out(&mut self, left_out: LeftOut) -> Result<(), String> {
+        // Of a series that has rows, what is longer is left out.
+        let measured = self.latest.take().filter(|(latest, _)| {
+            (&latest.operation, &latest.by, &latest.place, &latest.path)
+                == (&left_out.operation, &left_out.by, &left_out.place, &left_out.path)
+        });
+        let rows = rows_of(&left_out.operation, &self.request.lengths);
+        let rows = rows.saturating_sub(measured.map_or(0, |(_, rows)| rows));
+        let lines = self.view.left_out(&left_out);
+        let what = format!(
+            "{}, {}: left out",
+            left_out.operation,
+            way(&left_out.by, &left_out.place, left_out.path.as_deref())
+        );
+        self.files.write(&Record::LeftOut(left_out))?;
+        self.screen.step(rows, what, self.view.is_late());
+        self.screen.print(&lines)
+    }
+
+    /// Leaves everything out that a job would have measured on GPUs that there are not.
+    fn leave_out(&mut self, plan: &JobPlan) -> Result<(), String> {
+        plan.series.iter().try_for_each(|series| {
+            let left_out = LeftOut {
+                operation: series.operation.clone(),
+                by: series.by.clone(),
+                place: series.place.clone(),
+                path: series.path.clone(),
+                dtype: series.dtype.clone(),
+                op: series.op.clone(),
+                reason: "no rank has a GPU".to_owned(),
+            };
+            self.left_out(left_out)
+        })
+    }
+
+    /// Writes how it ended, and what is seen only then.
+    fn end(mut self, outcome: Result<Ending, String>) -> Result<ExitCode, String> {
+        self.screen.clear();
+        let (reason, outcome) = match outcome {
+            Ok(Ending::Done) => (None, Ok(ExitCode::SUCCESS)),
+            Ok(Ending::Interrupted(signal)) => {
+                let reason = interruption(signal);
+                self.screen
+                    .tell(&format!("warpcomm bench: {reason}{}", self.kept()));
+                // As a shell says that a signal has ended a program.
+                let status = u8::try_from(128 + signal).unwrap_or(u8::MAX);
+                (Some(reason), Ok(ExitCode::from(status)))
+            }
+            Ok(Ending::Died(how)) => {
+                let reason = format!("the job ended {how}");
+                let message = format!("{reason}, before everything was measured{}", self.kept());
+                (Some(reason), Err(message))
+            }
+            Err(message) => (Some(message.clone()), Err(message)),
+        };
+        if self.is_begun {
+            let end = End {
+                complete: reason.is_none(),
+                reason,
+            };
+            let written = self.files.write(&Record::End(end));
+            let printed = self.screen.print(&self.view.end());
+            // What went wrong first is told.
+            return outcome.and_then(|status| written.and(printed).map(|()| status));
+        }
+        outcome
+    }
+
+    /// Where that is which was measured.
+    fn kept(&self) -> String {
+        let files: Vec<_> = [&self.request.json, &self.request.csv]
+            .into_iter()
+            .flatten()
+            .collect();
+        match (self.is_begun, &files[..]) {
+            (true, [first, ..]) => format!("; what was measured is in `{}`", first.display()),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Listener for Session<'_> {
+    fn answer(&mut self, answer: Answer) -> Result<(), String> {
+        match answer {
+            Answer::Job(answer) => self.begin(answer),
+            _ if !self.is_begun => Err("the ranks did not say where they run".to_owned()),
+            Answer::Row(row) => self.row(row),
+            Answer::LeftOut(left_out) => self.left_out(left_out),
+            Answer::Done => Ok(()),
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.screen.tell(line);
+    }
+}
+
+/// The name of a way, or what there is instead.
+fn way(by: &str, place: &str, path: Option<&str>) -> String {
+    match super::way::Way::of(by, place, path) {
+        Some(way) => way.name.to_owned(),
+        None => format!("{by}, {place}"),
+    }
+}
