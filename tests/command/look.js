@@ -14,6 +14,7 @@ const contrast = (one, other) => {
 };
 // The colour behind the middle of an element: that of the nearest thing that has one.
 const behind = (element) => {
+  element.scrollIntoView({ block: "nearest", inline: "nearest" });
   const box = element.getBoundingClientRect();
   for (const other of document.elementsFromPoint(box.x + box.width / 2, box.y + box.height / 2)) {
     if (other === element || other.tagName === "text") continue;

@@ -134,7 +134,8 @@ fn the_report_needs_nothing_beside_it() {
         "0123456789abcdef",
         "WARPCOMM_CHECK=1",
         "faster from about",
-        "1.05 ms",
+        "64 MiB",
+        "GB/s",
         "rank 1 (node)",
     ] {
         assert!(report.contains(said), "{said}");
@@ -268,11 +269,6 @@ fn pictures_can_be_opened_in_a_browser() {
     let Some(browser) = browser() else { return };
     let directory = tempfile::tempdir().unwrap();
     let pictures = plotted(directory.path());
-    for name in ["allreduce-time.svg", "timeline.svg"] {
-        let (dom, _) = opened(&browser, &pictures.join(name), "light");
-        assert!(
-            dom.contains("<title id=\"picture-title\">") && !dom.contains("parsererror"),
-            "{name}: {dom}"
-        );
-    }
+    let (dom, _) = opened(&browser, &pictures.join("allreduce-time.svg"), "light");
+    assert!(dom.contains("<title id=\"picture-title\">") && !dom.contains("parsererror"), "{dom}");
 }
