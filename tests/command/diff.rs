@@ -30,10 +30,10 @@ fn launches(number: u64, first_seed: u64, allreduce: f64) -> Vec<Launch> {
     (first_seed..first_seed + number).map(launch).collect()
 }
 
-/// A file of 5 launches, one of 5 others, and one of 5 whose allreduce is a fifth slower.
+/// A file of 6 launches, one of 6 others, and one of 6 whose allreduce is a fifth slower.
 fn three(directory: &Path) -> [PathBuf; 3] {
     [("first", 0, 1.0), ("again", 100, 1.0), ("slow", 200, 1.2)]
-        .map(|(name, seed, factor)| file(directory, name, &launches(5, seed, factor)))
+        .map(|(name, seed, factor)| file(directory, name, &launches(6, seed, factor)))
 }
 
 #[test]

@@ -270,5 +270,8 @@ fn pictures_can_be_opened_in_a_browser() {
     let directory = tempfile::tempdir().unwrap();
     let pictures = plotted(directory.path());
     let (dom, _) = opened(&browser, &pictures.join("allreduce-time.svg"), "light");
-    assert!(dom.contains("<title id=\"picture-title\">") && !dom.contains("parsererror"), "{dom}");
+    assert!(
+        dom.contains("<title id=\"picture-title\">") && !dom.contains("parsererror"),
+        "{dom}"
+    );
 }

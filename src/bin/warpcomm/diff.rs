@@ -41,12 +41,12 @@ Examples:
 
 A file is what `warpcomm bench --json FILE` writes, several runs of it one after the other if there are. Each run is a
 launch. Samples of one launch depend on each other, and launches on a busy machine differ by more than samples do, so it
-takes launches to tell a change from noise: 5 for each file, or 2 against 20; with fewer, differences are shown with `perhaps`
+takes launches to tell a change from noise: 6 for each file, or 3 against 20; with fewer, differences are shown with `perhaps`
 and nothing is slower. Measure the two builds in turn rather than one after the other, so that what the machine does meanwhile
 befalls both.
 
 Something is slower or faster if the time of a message up to 64 KiB changes by more than --latency, or the bandwidth of a
-longer one (and of the operations that measure rates) by more than --throughput, and if no more than 5 in 1000 ways to deal the launches to
+longer one (and of the operations that measure rates) by more than --throughput, and if no more than 2 in 1000 ways to deal the launches to
 two files make any measurement differ as much. The time of a launch is the first decile of its samples. That is looked at
 twice: as it is, and without what all measurements of a launch have in common, such as how its memory lies in the caches.
 In the table, the letter behind a change says of what it is: the time (t) or the bandwidth (b).

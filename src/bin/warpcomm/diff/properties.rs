@@ -191,9 +191,9 @@ fn wrong(changes: &[Change], slow: &str) -> usize {
 #[test]
 fn one_build_is_never_slower_than_itself() {
     let mut lab = Lab::new(1);
-    let first = lab.runs(5, "", 1.0);
+    let first = lab.runs(6, "", 1.0);
     for repetition in 0..20 {
-        let changes = changes(&first, &lab.runs(5, "", 1.0));
+        let changes = changes(&first, &lab.runs(6, "", 1.0));
         assert_eq!(changes.len(), 100);
         assert_eq!(count(&changes, Verdict::Slower), 0, "repetition {repetition}");
         assert_eq!(count(&changes, Verdict::TooFew), 0, "repetition {repetition}");
@@ -213,11 +213,11 @@ fn an_operation_that_is_a_fifth_slower_is_found() {
 }
 
 #[test]
-fn two_launches_are_enough_against_twenty() {
+fn three_launches_are_enough_against_twenty() {
     let mut lab = Lab::new(3);
     let first = lab.runs(20, "", 1.0);
-    assert_eq!(count(&changes(&first, &lab.runs(2, "", 1.0)), Verdict::Slower), 0);
-    let slower = changes(&first, &lab.runs(2, "scan", 1.5));
+    assert_eq!(count(&changes(&first, &lab.runs(3, "", 1.0)), Verdict::Slower), 0);
+    let slower = changes(&first, &lab.runs(3, "scan", 1.5));
     assert!(count(&slower, Verdict::Slower) > 0);
     assert_eq!(wrong(&slower, "scan"), 0);
 }
@@ -225,7 +225,7 @@ fn two_launches_are_enough_against_twenty() {
 #[test]
 fn too_few_launches_do_not_tell() {
     let mut lab = Lab::new(4);
-    let changes = changes(&lab.runs(4, "", 1.0), &lab.runs(4, "gather", 2.0));
+    let changes = changes(&lab.runs(5, "", 1.0), &lab.runs(5, "gather", 2.0));
     assert_eq!(
         count(&changes, Verdict::Slower) + count(&changes, Verdict::Faster),
         0

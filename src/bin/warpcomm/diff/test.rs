@@ -10,7 +10,7 @@
 use super::shared::{direction, dot};
 
 /// How often an unchanged build may be said to have changed in one direction, by each of the two ways to look.
-pub const LEVEL: f64 = 0.005;
+pub const LEVEL: f64 = 0.002;
 
 /// The most ways to deal launches that are tried; of more, as many at random.
 const DEALINGS: usize = 2000;

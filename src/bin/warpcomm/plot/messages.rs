@@ -53,12 +53,12 @@ pub fn messages(events: &[Event]) -> Vec<Message> {
     let mut sends: BTreeMap<(usize, usize, &str), VecDeque<(&str, usize)>> = BTreeMap::new();
     for (number, event) in events.iter().enumerate() {
         if let Some(peer) = peer(event, "dest") {
-            let queue = sends.entry((event.rank, peer, group(event))).or_default();
+            let queue = sends.entry((own(event), peer, group(event))).or_default();
             queue.push_back((tag(event), number));
         }
     }
     let receives = events.iter().enumerate().filter_map(|(number, event)| {
-        let queue = sends.get_mut(&(peer(event, "source")?, event.rank, group(event)))?;
+        let queue = sends.get_mut(&(peer(event, "source")?, own(event), group(event)))?;
         let wanted = tag(event);
         let at = queue
             .iter()
@@ -78,6 +78,12 @@ fn peer(event: &Event, name: &str) -> Option<usize> {
         "message" => event.arguments.get(name)?.parse().ok(),
         _ => None,
     }
+}
+
+/// The rank in the communicator, in which peers are numbered.
+fn own(event: &Event) -> usize {
+    let rank = event.arguments.get("rank").and_then(|rank| rank.parse().ok());
+    rank.unwrap_or(event.rank)
 }
 
 fn tag(event: &Event) -> &str {
@@ -126,6 +132,17 @@ mod tests {
             .map(|message| (message.send, message.receive))
             .collect();
         assert_eq!(found, [(1, 4), (0, 5), (2, 6)]);
+    }
+
+    #[test]
+    fn peers_are_ranks_of_the_communicator() {
+        let events = [
+            event(5, &[("dest", "1"), ("communicator", "row"), ("rank", "0")]),
+            event(0, &[("dest", "1")]),
+            event(7, &[("source", "0"), ("communicator", "row"), ("rank", "1")]),
+        ];
+        let found = messages(&events);
+        assert_eq!(found, [Message { send: 0, receive: 2 }]);
     }
 
     #[test]
