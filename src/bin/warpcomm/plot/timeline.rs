@@ -33,10 +33,10 @@ struct Block {
     event: usize,
 }
 
-/// What is drawn of events: the rows, and in which row each event is.
+/// The rows of a picture.
 struct Rows {
-    /// The ranks, each with its rows, one at least.
-    ranks: BTreeMap<usize, usize>,
+    /// The lanes of each rank that have operations; each has a row.
+    ranks: BTreeMap<usize, BTreeSet<u32>>,
 }
 
 /// What ranks did, a row each; `names` has what the ranks are called. `None` where nothing was done.
@@ -94,7 +94,7 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
         );
     }
     for rank in rows.ranks.keys() {
-        let middle = (rows.top(*rank) + rows.top(*rank) + rows.ranks[rank] as f64 * LANE) / 2.0;
+        let middle = rows.top(*rank) + rows.height(*rank) / 2.0;
         scene.text((left - 10.0, middle), name(rank), SIZE, Colour::Text, Anchor::End);
     }
     let place = |event: &Event, time: f64| (left + time * scale, rows.lane(event) + LANE / 2.0);
@@ -132,31 +132,37 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
 
 impl Rows {
     fn of(operations: &[Event]) -> Rows {
-        let mut ranks = BTreeMap::new();
+        let mut ranks: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
         for event in operations {
-            let rows = ranks.entry(event.rank).or_insert(1);
-            *rows = (event.lane as usize + 1).clamp(*rows, LANES);
+            ranks.entry(event.rank).or_default().insert(event.lane);
         }
         Rows { ranks }
     }
 
     /// Where a rank begins.
     fn top(&self, rank: usize) -> f64 {
-        let above = self
-            .ranks
-            .range(..rank)
-            .map(|(_, rows)| *rows as f64 * LANE + BETWEEN_RANKS);
-        TOP + above.sum::<f64>()
+        let above = self.ranks.range(..rank);
+        TOP + above
+            .map(|(rank, _)| self.height(*rank) + BETWEEN_RANKS)
+            .sum::<f64>()
     }
 
-    /// Where the row of an event begins; the last row has all lanes below it, too.
+    /// How high all rows of a rank are; the last row has all further lanes, too.
+    fn height(&self, rank: usize) -> f64 {
+        self.ranks.get(&rank).map_or(0, BTreeSet::len).min(LANES) as f64 * LANE
+    }
+
+    /// Where the row of an event begins.
     fn lane(&self, event: &Event) -> f64 {
-        self.top(event.rank) + (event.lane as usize).min(LANES - 1) as f64 * LANE
+        let before = self.ranks.get(&event.rank);
+        let before = before.map_or(0, |lanes| lanes.range(..event.lane).count());
+        self.top(event.rank) + before.min(LANES - 1) as f64 * LANE
     }
 
     fn bottom(&self) -> f64 {
-        self.ranks.keys().next_back().map_or(TOP, |last| {
-            self.top(*last) + self.ranks[last] as f64 * LANE + BETWEEN_RANKS / 2.0
+        let last = self.ranks.keys().next_back();
+        last.map_or(TOP, |rank| {
+            self.top(*rank) + self.height(*rank) + BETWEEN_RANKS / 2.0
         })
     }
 }
@@ -296,8 +302,10 @@ mod tests {
         let events = [
             event(0, 0, 0.0, 5.0, ("dest", "1")),
             event(1, 0, 1.0, 9.0, ("source", "0")),
-            event(1, 1, 2.0, 3.0, ("source", "any")),
+            event(1, 1001, 2.0, 3.0, ("source", "any")),
         ];
+        let rows = Rows::of(&events);
+        assert_eq!((rows.height(0), rows.height(1)), (LANE, 2.0 * LANE));
         let scene = timeline(&events, &BTreeMap::from([(0, "rank 0 (node)".to_owned())])).unwrap();
         let texts: Vec<&str> = scene
             .shapes
