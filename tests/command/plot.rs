@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -39,7 +40,14 @@ fn traces(directory: &Path) -> [PathBuf; 2] {
     })
 }
 
-/// Plots two runs and two traces; the directory has what was written.
+/// What becomes of two runs and two traces, once for all tests.
+static PLOTTED: LazyLock<PathBuf> = LazyLock::new(|| {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plotted");
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    plotted(&directory)
+});
+
 fn plotted(directory: &Path) -> PathBuf {
     let simulated = Launch {
         simulated: true,
@@ -67,9 +75,8 @@ fn plotted(directory: &Path) -> PathBuf {
 
 #[test]
 fn every_picture_is_written_twice() {
-    let directory = tempfile::tempdir().unwrap();
-    let written = plotted(directory.path());
-    let mut names: Vec<String> = fs::read_dir(&written)
+    let written = &*PLOTTED;
+    let mut names: Vec<String> = fs::read_dir(written)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -112,8 +119,7 @@ fn every_picture_is_written_twice() {
 
 #[test]
 fn the_report_needs_nothing_beside_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let report = fs::read_to_string(plotted(directory.path()).join("report.html")).unwrap();
+    let report = fs::read_to_string(PLOTTED.join("report.html")).unwrap();
     for outside in [
         "http:",
         "https:",
@@ -253,7 +259,7 @@ fn looked(browser: &Path, page: &Path, ground: &str) -> Value {
 fn the_report_can_be_read_in_a_browser_on_both_grounds() {
     let Some(browser) = browser() else { return };
     let directory = tempfile::tempdir().unwrap();
-    let report = fs::read_to_string(plotted(directory.path()).join("report.html")).unwrap();
+    let report = fs::read_to_string(PLOTTED.join("report.html")).unwrap();
     let script = format!("<script>{}</script></body>", include_str!("look.js"));
     let page = written(directory.path(), "page.html", &report.replace("</body>", &script));
     for (ground, is_dark) in [("light", false), ("dark", true)] {
@@ -270,9 +276,7 @@ fn the_report_can_be_read_in_a_browser_on_both_grounds() {
 #[test]
 fn pictures_can_be_opened_in_a_browser() {
     let Some(browser) = browser() else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let pictures = plotted(directory.path());
-    let (dom, _) = opened(&browser, &pictures.join("allreduce-time.svg"), "light");
+    let (dom, _) = opened(&browser, &PLOTTED.join("allreduce-time.svg"), "light");
     assert!(
         dom.contains("<title id=\"picture-title\">") && !dom.contains("parsererror"),
         "{dom}"
