@@ -5,8 +5,11 @@ use std::collections::BTreeSet;
 use crate::reading::Measured;
 use crate::record::Run;
 
+/// What is known of a run, as a text.
+type Known = fn(&Run) -> String;
+
 /// What makes times differ that is no matter of the build, by its name and as a text.
-const SETTINGS: &[(&str, fn(&Run) -> String)] = &[
+const SETTINGS: &[(&str, Known)] = &[
     ("hosts", |run| run.machine.host.clone()),
     ("processors", |run| {
         format!("{} ({} threads)", run.machine.processor, run.machine.processors)

@@ -52,7 +52,7 @@ impl Logarithmic {
         let doubling = (self.place(2.0) - self.place(1.0)).abs();
         let step = (apart / doubling).ceil().max(1.0) as usize;
         (first.max(0)..=last)
-            .filter(|power| *power as usize % step == 0)
+            .filter(|power| (*power as usize).is_multiple_of(step))
             .map(|power| Tick {
                 at: self.place(f64::from(power).exp2()),
                 label: Some(units::bytes(1 << power)),

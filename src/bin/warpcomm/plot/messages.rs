@@ -45,12 +45,15 @@ impl Kind {
     }
 }
 
+/// From which rank to which, in which communicator.
+type Channel<'a> = (usize, usize, &'a str);
+
 /// The messages among events, which are in the order of their starts.
 ///
 /// Messages between two ranks with one tag arrive in the order in which they were sent. Receives from any rank do not say whose
 /// message they have got.
 pub fn messages(events: &[Event]) -> Vec<Message> {
-    let mut sends: BTreeMap<(usize, usize, &str), VecDeque<(&str, usize)>> = BTreeMap::new();
+    let mut sends: BTreeMap<Channel<'_>, VecDeque<(&str, usize)>> = BTreeMap::new();
     for (number, event) in events.iter().enumerate() {
         if let Some(peer) = peer(event, "dest") {
             let queue = sends.entry((own(event), peer, group(event))).or_default();
