@@ -8,6 +8,7 @@
 //! which happen to have none do not stand out (Tusher, Tibshirani and Chu, "Significance analysis of microarrays", 2001).
 
 use super::shared::{direction, dot};
+use crate::statistics::quantile;
 
 /// How often an unchanged build may be said to have changed in one direction, by each of the two ways to look.
 pub const LEVEL: f64 = 0.002;
@@ -27,7 +28,7 @@ const OWN: f64 = 0.2;
 /// What the launches say about a row in one way to look.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence {
-    /// The logarithm of the ratio of the second file's time to that of the first.
+    /// The logarithm of the ratio of the second file's time to that of the first, as far as launches count.
     pub change: f64,
     /// Which part of all dealings make a row as much slower.
     pub slower: f64,
@@ -47,14 +48,17 @@ pub struct Evidences {
 pub fn compare(rows: &[&[Option<f64>]], is_second: &[bool]) -> Evidences {
     let dealings = dealings(is_second);
     let launches = is_second.len();
-    let plain: Vec<Values> = rows.iter().map(|row| Values::new(row)).collect();
-    let shared = direction(
-        &plain.iter().map(|values| values.scaled()).collect::<Vec<_>>(),
-        launches,
-    );
+    let values = |limits| {
+        rows.iter()
+            .map(|row| Values::new(row, limits))
+            .collect::<Vec<_>>()
+    };
+    let (plain, whole) = (values(lower_half), values(but_extremes));
+    let scaled: Vec<Vec<f64>> = whole.iter().map(Values::scaled).collect();
+    let shared = direction(&scaled, launches);
     let without_shared = match shared {
         Some(shared) => {
-            let values = plain
+            let values = whole
                 .iter()
                 .map(|values| values.without(&shared))
                 .collect::<Vec<_>>();
@@ -91,14 +95,10 @@ struct Values {
 }
 
 impl Values {
-    fn new(row: &[Option<f64>]) -> Values {
+    fn new(row: &[Option<f64>], limits: fn(&[f64]) -> (f64, f64)) -> Values {
         let mut sorted: Vec<f64> = row.iter().flatten().copied().collect();
         sorted.sort_by(f64::total_cmp);
-        // One launch that others disturb is no more than the next one.
-        let (low, high) = match sorted.len() {
-            0..=3 => (f64::MIN, f64::MAX),
-            length => (sorted[1], sorted[length - 2]),
-        };
+        let (low, high) = limits(&sorted);
         let clamped: Vec<Option<f64>> = row
             .iter()
             .map(|value| value.map(|value| value.clamp(low, high)))
@@ -179,6 +179,27 @@ impl Values {
         let left = (dot(&self.values, &self.values) - difference * difference / own).max(0.0);
         let deviation = (left / free).sqrt();
         Some((difference / own, difference / own.sqrt() / (deviation + constant)))
+    }
+}
+
+/// The limits beyond which values of a row, in order, count as the limits: those of the lower half on both sides.
+///
+/// Others who use the machine make some launches many times as slow, and none faster. So what lies below the median tells how much
+/// launches differ, and those that are slow are no further above it than the first quartile is below.
+fn lower_half(sorted: &[f64]) -> (f64, f64) {
+    if sorted.is_empty() {
+        return (0.0, 0.0);
+    }
+    let median = quantile(sorted, 0.5);
+    let spread = (median - quantile(sorted, 0.25)).max(LEAST);
+    (median - 3.0 * spread, median + spread)
+}
+
+/// The limits that leave what launches share as it is: one launch that others disturb is no more than the next one.
+fn but_extremes(sorted: &[f64]) -> (f64, f64) {
+    match sorted {
+        [_, low, .., high, _] => (*low, *high),
+        _ => (f64::MIN, f64::MAX),
     }
 }
 
