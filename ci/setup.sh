@@ -16,7 +16,7 @@ modules=(numpy)
 case "${1-}" in
     '') ;;
     --tests)
-        needs+=(openmpi mpich valgrind networks)
+        needs+=(openmpi mpich valgrind networks chromium)
         modules+=(mpi4py)
         ;;
     *)
@@ -35,6 +35,7 @@ declare -A packages=(
     [mpich]='libmpich-dev mpich'
     [valgrind]='valgrind'
     [networks]='iproute2 util-linux'
+    [chromium]='chromium'
 )
 declare -A meanings=(
     [cargo]='Rust 1.88 or later: https://rustup.rs'
@@ -46,6 +47,7 @@ declare -A meanings=(
     [mpich]='MPICH with its C headers (mpicc.mpich)'
     [valgrind]='valgrind'
     [networks]='ip of iproute2, and unshare and nsenter of util-linux'
+    [chromium]='the browser Chromium, by the name of chromium'
 )
 
 say() { echo "setup: $*"; }
@@ -70,6 +72,8 @@ find_mpich() { describe_mpi mpicc.mpich; }
 find_valgrind() { valgrind --version 2>/dev/null; }
 
 find_networks() { command -v unshare nsenter >/dev/null && ip -V 2>/dev/null; }
+
+find_chromium() { chromium --version 2>/dev/null; }
 
 # The compiler wrapper alone proves nothing: Debian has it in another package than the headers.
 describe_mpi() {

@@ -8,7 +8,7 @@ step() { printf '\n== %s (%s s)\n' "$*" "$SECONDS"; }
 
 step set-up
 ci/setup.sh --tests
-export WARPCOMM_TEST_REQUIRE_NUMPY=1 WARPCOMM_TEST_REQUIRE_MPI4PY=1
+export WARPCOMM_TEST_REQUIRE_NUMPY=1 WARPCOMM_TEST_REQUIRE_MPI4PY=1 WARPCOMM_TEST_REQUIRE_CHROMIUM=1
 # Nothing is built twice here: what incremental builds keep would only fill the disk.
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 

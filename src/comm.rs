@@ -206,6 +206,7 @@ impl Communicator {
     pub(crate) fn activity(&self, operation: &'static str) -> Activity {
         let mut activity = Activity::new(operation, self.rank());
         activity.communicator = self.endpoint.name.get();
+        activity.is_kept_by(self.endpoint.engine.recorder());
         activity
     }
 

@@ -159,6 +159,7 @@ pub(crate) enum TuningFile {
 /// | `WARPCOMM_TUNING` | the file that `warpcomm tune` writes and ranks read, or `none`; that of rank 0 counts for all ranks; see [`Tuning`](crate::Tuning) | the file for this machine in `WARPCOMM_CACHE`, if there is one |
 /// | `WARPCOMM_THREAD_LEVEL` | `single`, `funneled`, `serialized` or `multiple`, asked of MPI | `multiple` |
 /// | `WARPCOMM_FAULT` | faults to inject, separated by commas; see [`Fault`] | none |
+/// | `WARPCOMM_TRACE` | a file: every rank writes down its operations, in `FILE.RANK.json` for `FILE.json`; see [below](Config#files-of-traces) | none |
 ///
 /// # Reports of hangs
 ///
@@ -198,6 +199,28 @@ pub(crate) enum TuningFile {
 /// Under a profiler that takes NVTX ranges (Nsight Systems sets `NVTX_INJECTION64_PATH`), every operation is a range
 /// of the domain `warpcomm` too, named as the operation, with its bytes as payload.
 ///
+/// # Files of traces
+///
+/// With `WARPCOMM_TRACE=trace.json` each rank writes all that into a file that <https://ui.perfetto.dev> and
+/// chrome://tracing open, `trace.0.json` for rank 0; a `%r` in the name stands for the number of the rank in the world
+/// instead. `warpcomm plot` merges the files of a job. Calls are in the lanes named `calls`, and requests, which go on
+/// without one, in those named `requests`; what overlaps is in different lanes. The fields of spans are the arguments,
+/// with the name of the communicator, if it has one, and this rank's number in it, if that is another than in the world.
+///
+/// Within an operation are its phases, with the rank that it waited for, where there is one (`awaited`): of a message `envelope`,
+/// until the transport has taken it, `match`, until a send matches, `go`, until a receive does, and `body`; of a collective
+/// `agreement`, until all have entered it, and `data`, which includes the folds; `step`, `meeting` and `creation` of
+/// what makes communicators, `library` in a collective of MPI's own, and `turn`, if it had to wait for an earlier
+/// collective. Of an operation with more than 24 phases the last goes on to its end.
+///
+/// Times are those of the system's clock when the process began to trace, and go on evenly: within a node they can be
+/// compared to about a microsecond, between nodes as far as the clocks agree. Operations are written ten times a second
+/// by a thread of the process, at the end of the rank, and when the process exits; a process that is killed by a signal
+/// leaves all but the last tenth of a second. The array in the file is ended whenever nobody writes to it, and where a signal
+/// came in between, both programs read it without its end. At most 131,072 operations wait to be written, about 20 MiB;
+/// more are left out, and an event named `left out` says how many. Ranks that are threads have a file each, too, and a
+/// process that runs such ranks again writes behind what is there.
+///
 /// ```
 /// use std::time::Duration;
 /// use warpcomm::{Communicator, Config, ErrorKind, Tag};
@@ -224,6 +247,7 @@ pub struct Config {
     pub(crate) tuning: TuningFile,
     pub(crate) thread_level: ThreadLevel,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) trace: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -242,6 +266,7 @@ impl Default for Config {
             tuning: TuningFile::OfThisMachine,
             thread_level: ThreadLevel::Multiple,
             faults: Vec::new(),
+            trace: None,
         }
     }
 }
@@ -318,6 +343,13 @@ impl Config {
                 .map(|fault| fault.trim().parse())
                 .collect::<Result<_>>()?;
             Ok(())
+        })?;
+        read("WARPCOMM_TRACE", &mut |value| {
+            config.trace = Some(PathBuf::from(value)).filter(|file| file.file_name().is_some());
+            match config.trace {
+                Some(_) => Ok(()),
+                None => Err(Error::invalid("not the name of a file")),
+            }
         })?;
         Ok(config)
     }
@@ -482,6 +514,28 @@ impl Config {
         self
     }
 
+    /// Sets the file in which every rank writes down its operations, or none; see [above](Config#files-of-traces).
+    ///
+    /// Each rank has its own file, whose name has the number of the rank in the world for each `%r`, or else in front of
+    /// the extension: `trace.0.json` for `trace.json`.
+    ///
+    /// ```
+    /// use warpcomm::{Communicator, Config};
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("warpcomm-trace-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory)?;
+    /// let config = Config::default().trace(Some(directory.join("trace.json")));
+    /// Communicator::threads_with(&config, 2, |comm| comm.barrier())?;
+    /// let written = std::fs::read_to_string(directory.join("trace.1.json"))?;
+    /// assert!(written.contains("barrier"));
+    /// # std::fs::remove_dir_all(&directory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn trace(mut self, file: Option<PathBuf>) -> Config {
+        self.trace = file;
+        self
+    }
+
     /// Adds a fault to be injected.
     pub fn fault(mut self, fault: Fault) -> Config {
         self.faults.push(fault);
@@ -521,6 +575,7 @@ mod tests {
             ("WARPCOMM_TUNING", "/a/file"),
             ("WARPCOMM_THREAD_LEVEL", "funneled"),
             ("WARPCOMM_FAULT", "drop:3, delay:1@2"),
+            ("WARPCOMM_TRACE", "a/trace.json"),
         ])
         .unwrap();
         assert_eq!(config.timeout, Some(Duration::from_millis(1500)));
@@ -540,6 +595,7 @@ mod tests {
             Fault::new(FaultAction::Delay, 1, Some(2)),
         ];
         assert_eq!(config.faults, faults);
+        assert_eq!(config.trace, Some(PathBuf::from("a/trace.json")));
     }
 
     #[test]
@@ -561,6 +617,8 @@ mod tests {
             ("WARPCOMM_FAULT", "fail:0"),
             ("WARPCOMM_FAULT", "burn:1"),
             ("WARPCOMM_FAULT", "fail:1@x"),
+            ("WARPCOMM_TRACE", ""),
+            ("WARPCOMM_TRACE", "/"),
         ] {
             let error = config(&[(name, value)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);

@@ -18,13 +18,18 @@ pub(crate) fn identity(named: Option<&str>) -> Result<i64> {
     }
     // Of the boot, not of the machine: the images of virtual machines are copied.
     let boot = read("/proc/sys/kernel/random/boot_id");
-    let host = read("/proc/sys/kernel/hostname");
+    let host = host_name();
     // Containers on one kernel have each their own, or share one.
     let shared_memory = fs::metadata("/dev/shm").map_or(0, |directory| directory.dev());
     if boot.is_empty() && host.is_empty() {
         return Err(Error::unsupported("this system does not say which node it is"));
     }
     Ok(combined(&boot, &host, shared_memory))
+}
+
+/// What the system is called; nothing where it does not say.
+pub(crate) fn host_name() -> String {
+    read("/proc/sys/kernel/hostname")
 }
 
 fn read(path: &str) -> String {

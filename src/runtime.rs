@@ -10,7 +10,7 @@ use std::thread;
 use crate::collective;
 use crate::comm::Communicator;
 use crate::config::{Config, ThreadLevel};
-use crate::engine::Engine;
+use crate::engine::{Engine, Recorder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::mpi::Process;
 #[cfg(feature = "cuda")]
@@ -79,10 +79,19 @@ impl Runtime {
         let only_thread = (thread_level < ThreadLevel::Multiple).then(|| thread::current().id());
         let rank = process.world()?.rank;
         let transport: Arc<dyn Transport> = Arc::new(process.transport());
+        let recorder = match Recorder::of_rank(config, rank) {
+            Ok(recorder) => recorder,
+            // Ranks that have theirs wait for this one, and not in `MPI_Finalize`.
+            Err(error) => {
+                process.leave();
+                return Err(error);
+            }
+        };
         let engine = Engine::new(
             transport::complete(transport, config, rank),
             config.clone(),
             rank,
+            recorder,
             only_thread,
         );
         #[cfg(feature = "cuda")]

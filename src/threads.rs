@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::comm::Communicator;
 use crate::config::Config;
-use crate::engine::{Endpoint, Engine, Family, OF_THE_WORLD};
+use crate::engine::{Endpoint, Engine, Family, OF_THE_WORLD, Recorder};
 use crate::error::{Error, Result};
 use crate::plan::Table;
 use crate::transport::local::{Local, World};
@@ -60,14 +60,19 @@ impl Communicator {
     ) -> Result<Vec<R>> {
         let ranks = nodes.len();
         let table = Arc::new(tuning::load(config, None)?);
+        // Before any rank waits for another.
+        let recorders = (0..ranks).map(|rank| Recorder::of_rank(config, rank));
+        let recorders = recorders.collect::<Result<Vec<_>>>()?;
         let world = World::new(ranks);
         let outcomes = thread::scope(|scope| {
             let threads: Vec<_> = (0..ranks)
                 .map(|rank| {
-                    let (world, table, body) = (&world, &table, &body);
+                    let (world, table, body, recorder) = (&world, &table, &body, recorders[rank]);
                     let spawned = thread::Builder::new()
                         .name(format!("rank {rank}"))
-                        .spawn_scoped(scope, move || run_rank(world, config, table, (rank, nodes), body));
+                        .spawn_scoped(scope, move || {
+                            run_rank(world, (config, recorder), table, (rank, nodes), body)
+                        });
                     spawned.map_err(|error| {
                         world.lose(rank, "could not be started");
                         Error::new(
@@ -103,7 +108,7 @@ impl Communicator {
 
 fn run_rank<R>(
     world: &Arc<World>,
-    config: &Config,
+    (config, recorder): (&Config, Option<&'static Recorder>),
     table: &Arc<Table>,
     (rank, nodes): (usize, &[u64]),
     body: &(impl Fn(Communicator) -> R + Sync),
@@ -113,7 +118,7 @@ fn run_rank<R>(
         rank,
     });
     let transport = transport::complete(local, config, rank);
-    let engine = Engine::new(transport, config.clone(), rank, None);
+    let engine = Engine::new(transport, config.clone(), rank, recorder, None);
     #[cfg(feature = "cuda")]
     engine.binding().set_local_rank(rank);
     let outcome = catch_unwind(AssertUnwindSafe(|| {

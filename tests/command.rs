@@ -14,6 +14,8 @@ mod bench;
 mod bench_rank;
 #[path = "command/binding.rs"]
 mod binding;
+#[path = "command/diff.rs"]
+mod diff;
 #[path = "command/doctor.rs"]
 mod doctor;
 #[path = "../src/bin/warpcomm/bench/elements.rs"]
@@ -24,6 +26,8 @@ mod generated;
 mod hosts;
 #[path = "command/info.rs"]
 mod info;
+#[path = "command/launches.rs"]
+mod launches;
 #[path = "command/machine.rs"]
 mod machine;
 #[cfg(all(feature = "mpi", feature = "serde"))]
@@ -33,6 +37,8 @@ mod measured;
 mod parts;
 #[path = "command/peers.rs"]
 mod peers;
+#[path = "command/plot.rs"]
+mod plot;
 #[path = "command/programs.rs"]
 mod programs;
 #[path = "command/prove.rs"]

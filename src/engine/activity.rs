@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::sequence::Sequence;
-use super::trace::{self, Trace};
+use super::trace::{self, Recorder, Timeline, Trace};
 use crate::device::Place;
 use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Peer};
@@ -59,6 +59,28 @@ impl Phase {
         Phase::Library,
         Phase::Over,
     ];
+
+    pub(super) fn from_code(code: u8) -> Phase {
+        Phase::ALL.get(usize::from(code)).copied().unwrap_or(Phase::Start)
+    }
+
+    /// What a trace calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Phase::Start => "turn",
+            Phase::Envelope => "envelope",
+            Phase::Match => "match",
+            Phase::Go => "go",
+            Phase::Body => "body",
+            Phase::Frame => "agreement",
+            Phase::Meeting => "meeting",
+            Phase::Step => "step",
+            Phase::Data => "data",
+            Phase::Creation => "creation",
+            Phase::Library => "library",
+            Phase::Over => "over",
+        }
+    }
 }
 
 /// How the elements of an operation travel, from the shortest way to the longest.
@@ -150,6 +172,12 @@ const UNTYPED: u8 = u8::MAX;
 /// No rank in particular.
 const NOBODY: usize = usize::MAX;
 
+/// It was shown to those who trace.
+const BEGUN: u8 = 1;
+
+/// Some of them have something of it that must be ended.
+const HAS_TRACE: u8 = 2;
+
 /// One pending operation: what it is and what it waits for.
 pub(crate) struct Activity {
     /// The name of the operation at the door.
@@ -162,6 +190,8 @@ pub(crate) struct Activity {
     pub tag: Option<Tag>,
     /// The number of a collective on its communicator.
     pub sequence: Option<Sequence>,
+    /// What it is kept by for the file of its rank.
+    timeline: Option<Box<Timeline>>,
     bytes: AtomicUsize,
     phase: AtomicU8,
     awaited: AtomicUsize,
@@ -171,8 +201,8 @@ pub(crate) struct Activity {
     course: AtomicU8,
     /// The code of the path.
     going: AtomicU8,
-    /// Whether it was shown to those who trace.
-    begun: AtomicBool,
+    /// Whether it was shown to those who trace: nothing, or [`BEGUN`], and [`HAS_TRACE`].
+    shown: AtomicU8,
     /// Whether all ranks have entered the collective.
     all_have_entered: AtomicBool,
     /// Whether it goes on without its caller, and tells itself how it ended.
@@ -197,6 +227,7 @@ impl Activity {
             peer: None,
             tag: None,
             sequence: None,
+            timeline: None,
             bytes: AtomicUsize::new(0),
             phase: AtomicU8::new(Phase::Start as u8),
             awaited: AtomicUsize::new(NOBODY),
@@ -205,7 +236,7 @@ impl Activity {
             dtype: AtomicU8::new(UNTYPED),
             course: AtomicU8::new(Course::Unknown as u8),
             going: AtomicU8::new(Path::Host as u8),
-            begun: AtomicBool::new(false),
+            shown: AtomicU8::new(0),
             all_have_entered: AtomicBool::new(false),
             is_task: AtomicBool::new(false),
             trace: Mutex::new(None),
@@ -276,21 +307,48 @@ impl Activity {
     /// Shows the operation to those who trace, the first time.
     #[cold]
     pub(super) fn begin(&self) {
-        if !self.begun.swap(true, Ordering::Relaxed) {
+        if self.shown.fetch_or(BEGUN, Ordering::Relaxed) != 0 {
+            return;
+        }
+        if let Some(timeline) = &self.timeline {
+            timeline.begin(self);
+        }
+        if trace::shows() {
             let trace = Trace::begin(self);
             *self.trace() = Some(Box::new(trace));
+            self.shown.fetch_or(HAS_TRACE, Ordering::Relaxed);
         }
+    }
+
+    /// Has it kept for the file of its rank, from when it begins.
+    #[inline]
+    pub(crate) fn is_kept_by(&mut self, recorder: Option<&'static Recorder>) {
+        if let Some(recorder) = recorder {
+            self.timeline = Some(Timeline::new(recorder));
+        }
+    }
+
+    fn has_trace(&self) -> bool {
+        self.shown.load(Ordering::Relaxed) & HAS_TRACE != 0
     }
 
     /// Its span, while it is shown.
     pub(super) fn span(&self) -> Option<tracing::Span> {
-        self.trace().as_ref().map(|trace| trace.span())
+        match self.has_trace() {
+            true => self.trace().as_ref().map(|trace| trace.span()),
+            false => None,
+        }
     }
 
     /// Remembers for those who trace how a part of the operation ended; the first error counts.
     #[cold]
     pub(super) fn note(&self, outcome: Result<(), ErrorKind>) {
-        if let Some(trace) = &mut *self.trace() {
+        if let Some(timeline) = &self.timeline {
+            timeline.note(outcome);
+        }
+        if self.has_trace()
+            && let Some(trace) = &mut *self.trace()
+        {
             trace.note(outcome);
         }
     }
@@ -298,16 +356,21 @@ impl Activity {
     /// Ends what is shown, if it still is: of a task before the operation itself is dropped.
     #[inline]
     pub(super) fn close(&self) {
-        if self.begun.load(Ordering::Relaxed) {
+        if self.shown.load(Ordering::Relaxed) != 0 {
             self.end_trace();
         }
     }
 
     #[cold]
     fn end_trace(&self) {
-        let trace = self.trace().take();
-        if let Some(trace) = trace {
-            trace.end(self);
+        if let Some(timeline) = &self.timeline {
+            timeline.end(self);
+        }
+        if self.has_trace() {
+            let trace = self.trace().take();
+            if let Some(trace) = trace {
+                trace.end(self);
+            }
         }
     }
 
@@ -323,12 +386,18 @@ impl Activity {
     #[inline]
     pub(crate) fn waits_for(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
+        if let Some(timeline) = &self.timeline {
+            timeline.waits_for(phase, None);
+        }
     }
 
     #[inline]
     pub(crate) fn waits_for_rank(&self, phase: Phase, rank: usize) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.awaited.store(rank, Ordering::Relaxed);
+        if let Some(timeline) = &self.timeline {
+            timeline.waits_for(phase, Some(rank));
+        }
     }
 
     /// Waits for a rank of which nothing has come yet, or which is behind in a later step.
@@ -349,8 +418,7 @@ impl Activity {
 
     #[inline]
     pub(crate) fn phase(&self) -> Phase {
-        let code = self.phase.load(Ordering::Relaxed);
-        Phase::ALL.get(usize::from(code)).copied().unwrap_or(Phase::Start)
+        Phase::from_code(self.phase.load(Ordering::Relaxed))
     }
 
     /// Whether the transport may be using memory that the operation's caller lent.

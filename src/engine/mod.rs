@@ -69,6 +69,7 @@ pub(crate) use rendezvous::{Expected, Mode, Offer};
 pub(crate) use sequence::{Sequence, Unfinished};
 pub(crate) use slab::Slab;
 pub(crate) use task::{Memory, Task, task};
+pub(crate) use trace::Recorder;
 pub(crate) use transfer::{Transfer, on_gpu};
 
 /// How long a thread that waits for another one's polling sleeps before it looks at its deadline.
@@ -84,6 +85,8 @@ pub(crate) struct Engine {
     config: Config,
     /// This rank in the world.
     rank: usize,
+    /// Where its operations are kept for a file.
+    recorder: Option<&'static Recorder>,
     tasks: Baton<Vec<Entry>>,
     inbox: Mutex<Vec<Entry>>,
     inbox_length: AtomicUsize,
@@ -170,13 +173,15 @@ impl Engine {
         transport: Arc<dyn Transport>,
         config: Config,
         rank: usize,
+        recorder: Option<&'static Recorder>,
         only_thread: Option<ThreadId>,
     ) -> Arc<Engine> {
-        trace::start();
+        trace::start(recorder);
         let engine = Arc::new(Engine {
             transport,
             config,
             rank,
+            recorder,
             tasks: Baton::new(Vec::new()),
             inbox: Mutex::default(),
             inbox_length: AtomicUsize::new(0),
@@ -203,6 +208,12 @@ impl Engine {
         }
         reporter::register(&engine);
         engine
+    }
+
+    /// Where the operations of this rank are kept for a file.
+    #[inline]
+    pub(crate) fn recorder(&self) -> Option<&'static Recorder> {
+        self.recorder
     }
 
     /// Uses a context of the world for the questions and answers of reports.
@@ -595,6 +606,12 @@ impl Engine {
             }
         }
         self.transport.flush();
+        drop(tasks);
+        #[cfg(feature = "cuda")]
+        if let (Some(recorder), Some(gpu)) = (self.recorder, self.binding.gpu_name()) {
+            recorder.names_gpu(&gpu);
+        }
+        trace::stop(self.recorder);
         pending
     }
 

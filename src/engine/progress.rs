@@ -312,7 +312,7 @@ mod tests {
     fn what_goes_on_in_the_transport_is_driven_to_its_end_and_no_longer() {
         let goes_on = Arc::new(GoesOn::default());
         let transport = Arc::clone(&goes_on);
-        let engine = Engine::new(transport, Config::default(), 0, None);
+        let engine = Engine::new(transport, Config::default(), 0, None, None);
         for _ in 0..2 {
             goes_on.begin(5);
             // Only ends a test that fails.

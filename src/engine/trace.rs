@@ -1,11 +1,20 @@
-//! What operations show to those who trace: a span of the crate `tracing`, and a range of NVTX.
+//! What operations show to those who trace: a span of the crate `tracing`, a range of NVTX, and events in a file of the
+//! rank's.
 //!
 //! An operation is shown from its start to its end, whichever threads it is on meanwhile. Who does not trace pays
-//! for a look at two numbers.
+//! for a look at two numbers, and for one look in each phase.
 
+mod clock;
+mod lanes;
+mod names;
 mod nvtx;
+mod recorder;
+mod text;
+mod timeline;
+mod writer;
 
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::field::Empty;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
@@ -16,6 +25,14 @@ use super::activity::Activity;
 use super::sequence::Sequence;
 use crate::error::{ErrorKind, Peer, Result};
 use crate::message::{PROC_NULL, Tag};
+
+pub(crate) use recorder::Recorder;
+pub(super) use recorder::write_all;
+pub(super) use timeline::Timeline;
+
+/// How many there are who want to be shown operations, but for subscribers of the crate `tracing`: the tool behind NVTX,
+/// and the ranks that keep a file.
+static WATCHERS: AtomicUsize = AtomicUsize::new(0);
 
 /// What shows an operation while it is under way.
 pub(super) struct Trace {
@@ -28,16 +45,39 @@ pub(super) struct Trace {
     outcome: Option<Result<(), ErrorKind>>,
 }
 
-/// Looks for a tool that shows NVTX ranges, once in a process.
-pub(super) fn start() {
-    nvtx::load();
+/// Looks for a tool that shows NVTX ranges, once in a process, and at whether this rank keeps a file.
+pub(super) fn start(recorder: Option<&Recorder>) {
+    if nvtx::load() {
+        WATCHERS.fetch_add(1, Ordering::Relaxed);
+    }
+    if recorder.is_some() {
+        WATCHERS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Writes what a rank has kept, which shows nothing any more.
+pub(super) fn stop(recorder: Option<&Recorder>) {
+    if let Some(recorder) = recorder {
+        WATCHERS.fetch_sub(1, Ordering::Relaxed);
+        recorder.write();
+    }
+}
+
+/// Whether there are subscribers to spans.
+#[inline]
+fn has_subscribers() -> bool {
+    Level::DEBUG <= STATIC_MAX_LEVEL && Level::DEBUG <= LevelFilter::current()
+}
+
+/// Whether a span or a range may be shown.
+pub(super) fn shows() -> bool {
+    has_subscribers() || nvtx::is_on()
 }
 
 /// Whether anybody may trace.
 #[inline]
 pub(super) fn is_on() -> bool {
-    let spans = Level::DEBUG <= STATIC_MAX_LEVEL && Level::DEBUG <= LevelFilter::current();
-    spans || nvtx::is_on()
+    has_subscribers() || WATCHERS.load(Ordering::Relaxed) > 0
 }
 
 /// Runs what calls those who trace where nothing may unwind: they are not ours, and a panic of theirs stays with them.

@@ -350,6 +350,7 @@ impl Drop for Transfer<'_> {
                     let _ = std::io::stderr().write_all(
                         b"warpcomm: MPI still uses memory that its owner is about to take back; the job is aborted\n",
                     );
+                    super::trace::write_all();
                     self.transport.abort();
                 }
             }

@@ -46,8 +46,8 @@ fn each_shell_gets_completions() {
         for word in ["warpcomm", "bench", "compare", "sizes"] {
             assert!(script.contains(word), "{shell}: {word}");
         }
-        // The others know no values of what stands alone.
-        let has_values = ["bash", "zsh"].contains(&shell);
+        // fish knows those of options, the others none.
+        let has_values = ["bash", "fish", "zsh"].contains(&shell);
         assert_eq!(script.contains("allreduce"), has_values, "{shell}");
     }
     let script = "eval \"$0\" && complete -p warpcomm";

@@ -261,7 +261,10 @@ fn nothing_else_in_the_source_names_the_simulated_driver() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 walk(&path, found);
-            } else if text(&fs::read(&path).unwrap()).to_lowercase().contains("simgpu") {
+            } else if String::from_utf8_lossy(&fs::read(&path).unwrap())
+                .to_lowercase()
+                .contains("simgpu")
+            {
                 found.push(path);
             }
         }

@@ -92,6 +92,8 @@ mod simulated;
 #[cfg(feature = "cuda")]
 mod sweep;
 mod threads;
+#[cfg(feature = "mpi")]
+mod trace_files;
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 mod transfers;
 mod tuning;
@@ -193,7 +195,10 @@ pub fn cases() -> Vec<Case> {
 pub fn solos() -> Vec<&'static Solo> {
     #[cfg(feature = "mpi")]
     {
-        let solos = lifecycle::SOLOS.iter().chain(hangs::SOLOS);
+        let solos = lifecycle::SOLOS
+            .iter()
+            .chain(hangs::SOLOS)
+            .chain(trace_files::SOLOS);
         #[cfg(feature = "cuda")]
         let solos = solos
             .chain(paths::SOLOS)

@@ -65,6 +65,8 @@ pub fn prove(&Tried { kind: allocation }: &Tried) -> Done {
         .paths(&[Path::CudaAware])
         .cuda_aware(true)
         .tuning(None)
+        // The files are those of the job to come.
+        .trace(None)
         .timeout(PATIENCE);
     let runtime = Runtime::init_with(&config)?;
     let comm = runtime.world()?;

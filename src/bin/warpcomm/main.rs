@@ -2,6 +2,7 @@
 
 mod bench;
 mod completions;
+mod diff;
 mod doctor;
 mod gpu_files;
 mod info;
@@ -18,11 +19,11 @@ mod operation;
 mod overview;
 #[path = "../shared/plan.rs"]
 mod plan;
+mod plot;
 mod prove;
 #[path = "../shared/provenance.rs"]
 mod provenance;
 mod rank_program;
-#[allow(dead_code, reason = "its callers read files of measurements")]
 #[path = "../shared/reading.rs"]
 mod reading;
 #[path = "../shared/record.rs"]
@@ -38,6 +39,7 @@ mod statistics;
 #[path = "../shared/task.rs"]
 mod task;
 mod tune;
+mod units;
 #[path = "../shared/variables.rs"]
 mod variables;
 
@@ -61,6 +63,8 @@ enum Action {
     #[command(hide = true)]
     BindRank(run::rank::Arguments),
     Bench(Box<bench::Arguments>),
+    Plot(plot::Arguments),
+    Diff(diff::Arguments),
     Tune(tune::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
@@ -73,6 +77,8 @@ fn main() -> ExitCode {
         Action::Run(arguments) => run::run(&arguments),
         Action::BindRank(arguments) => run::rank::run(&arguments),
         Action::Bench(arguments) => bench::run(*arguments),
+        Action::Plot(arguments) => plot::run(&arguments),
+        Action::Diff(arguments) => diff::run(&arguments),
         Action::Tune(arguments) => tune::run(&arguments),
         Action::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         Action::Man(arguments) => man::run(&arguments, Arguments::command()),

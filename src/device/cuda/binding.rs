@@ -28,6 +28,12 @@ impl Binding {
         self.local_rank.get().is_some()
     }
 
+    /// The name of the rank's GPU, if it has asked for one.
+    pub(crate) fn gpu_name(&self) -> Option<String> {
+        let context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        context.as_ref()?.name().ok()
+    }
+
     /// The primary context of the rank's GPU.
     pub(crate) fn context(&self) -> Result<Arc<Context>> {
         let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,7 +19,7 @@
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libloading::os::unix::Library;
 
@@ -70,7 +70,6 @@ unsafe impl Send for Tool {}
 unsafe impl Sync for Tool {}
 
 static TOOL: OnceLock<Option<Tool>> = OnceLock::new();
-static IS_ON: AtomicBool = AtomicBool::new(false);
 
 /// A range that is shown until it is dropped.
 pub(super) struct Range {
@@ -78,15 +77,19 @@ pub(super) struct Range {
     number: u64,
 }
 
-/// Looks for a tool, once in a process.
-pub(super) fn load() {
-    let tool = TOOL.get_or_init(|| injected().or_else(by_name));
-    IS_ON.store(tool.is_some(), Ordering::Relaxed);
+/// Looks for a tool, once in a process; whether this call has found one.
+pub(super) fn load() -> bool {
+    let mut is_first = false;
+    let tool = TOOL.get_or_init(|| {
+        is_first = true;
+        injected().or_else(by_name)
+    });
+    is_first && tool.is_some()
 }
 
-#[inline]
+/// Whether there is a tool.
 pub(super) fn is_on() -> bool {
-    IS_ON.load(Ordering::Relaxed)
+    matches!(TOOL.get(), Some(Some(_)))
 }
 
 impl Range {

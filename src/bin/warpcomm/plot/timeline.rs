@@ -1,0 +1,329 @@
+//! The picture of a traced job: what each rank does when, and arrows from sends to receives.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::axis::steps;
+use super::colours::Colour;
+use super::messages::{Kind, messages};
+use super::scene::{Anchor, Point, Scene, Shape, text_width};
+use super::traces::{Event, PHASE};
+use crate::units;
+
+const WIDTH: f64 = 980.0;
+const LANE: f64 = 18.0;
+const BETWEEN_RANKS: f64 = 12.0;
+const TOP: f64 = 64.0;
+const SIZE: f64 = 12.0;
+
+/// The most arrows that can be told apart.
+const ARROWS: usize = 250;
+
+/// The most lanes of a rank that have a row of their own.
+const LANES: usize = 8;
+
+/// Operations of one kind that are too short to be told apart, or one.
+#[derive(Clone, Debug, PartialEq)]
+struct Block {
+    kind: Kind,
+    start: f64,
+    end: f64,
+    /// How many there are.
+    number: usize,
+    /// The first.
+    event: usize,
+}
+
+/// The rows of a picture.
+struct Rows {
+    /// The lanes of each rank that have operations; each has a row.
+    ranks: BTreeMap<usize, BTreeSet<u32>>,
+}
+
+/// What ranks did, a row each; `names` has what the ranks are called. `None` where nothing was done.
+pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Scene> {
+    let operations: Vec<Event> = events
+        .iter()
+        .filter(|event| event.category != PHASE)
+        .cloned()
+        .collect();
+    let last = operations
+        .iter()
+        .map(|event| event.start_us + event.duration_us)
+        .fold(0.0, f64::max);
+    if operations.is_empty() || last <= 0.0 {
+        return None;
+    }
+    let rows = Rows::of(&operations);
+    let name = |rank: &usize| names.get(rank).cloned().unwrap_or_else(|| format!("rank {rank}"));
+    let widest = rows
+        .ranks
+        .keys()
+        .map(|rank| text_width(&name(rank), SIZE))
+        .fold(60.0, f64::max);
+    let left = (widest + 28.0).min(WIDTH / 2.0);
+    let scale = (WIDTH - 24.0 - left) / last;
+    let bottom = rows.bottom();
+    let messages = messages(&operations);
+    let mut scene = Scene::new(
+        WIDTH,
+        bottom + 64.0,
+        "What each rank does when".to_owned(),
+        format!(
+            "A row for each of {}, over {}: {}, of which {} are drawn as arrows from send to receive.",
+            units::count(rows.ranks.len(), "rank"),
+            units::time(last * 1e-6),
+            units::count(operations.len(), "operation"),
+            if messages.len() <= ARROWS {
+                units::count(messages.len(), "message")
+            } else {
+                "no messages".to_owned()
+            }
+        ),
+    );
+    let title = scene.title.clone();
+    scene.text((24.0, 20.0), title, 16.0, Colour::Text, Anchor::Start);
+    for time in steps(last, 8) {
+        let x = left + time * scale;
+        scene.line(vec![(x, TOP - 4.0), (x, bottom)], Colour::Grid, 1.0);
+        scene.text(
+            (x, bottom + 14.0),
+            axis_label(time),
+            SIZE,
+            Colour::Muted,
+            Anchor::Middle,
+        );
+    }
+    for rank in rows.ranks.keys() {
+        let middle = rows.top(*rank) + rows.height(*rank) / 2.0;
+        scene.text((left - 10.0, middle), name(rank), SIZE, Colour::Text, Anchor::End);
+    }
+    let place = |event: &Event, time: f64| (left + time * scale, rows.lane(event) + LANE / 2.0);
+    for block in blocks(&operations, 0.5 / scale) {
+        let event = &operations[block.event];
+        let at = (left + block.start * scale, rows.lane(event) + 1.5);
+        let width = ((block.end - block.start) * scale).max(0.75);
+        scene.rectangle(
+            at,
+            width,
+            LANE - 3.0,
+            colour(block.kind),
+            Some(tip(&block, event)),
+        );
+    }
+    if messages.len() <= ARROWS {
+        for message in &messages {
+            let (send, receive) = (&operations[message.send], &operations[message.receive]);
+            let end = place(receive, receive.start_us + receive.duration_us);
+            arrow(&mut scene, place(send, send.start_us), end);
+        }
+    }
+    legend(&mut scene, &operations, (left, TOP - 24.0));
+    let note = match messages.len() {
+        0 => String::new(),
+        number if number > ARROWS => format!("{number} messages: too many for arrows"),
+        number => format!(
+            "arrows: {}, from the start of the send to the end of the receive",
+            units::count(number, "message")
+        ),
+    };
+    scene.text((left, bottom + 40.0), note, 11.0, Colour::Muted, Anchor::Start);
+    Some(scene)
+}
+
+impl Rows {
+    fn of(operations: &[Event]) -> Rows {
+        let mut ranks: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
+        for event in operations {
+            ranks.entry(event.rank).or_default().insert(event.lane);
+        }
+        Rows { ranks }
+    }
+
+    /// Where a rank begins.
+    fn top(&self, rank: usize) -> f64 {
+        let above = self.ranks.range(..rank);
+        TOP + above
+            .map(|(rank, _)| self.height(*rank) + BETWEEN_RANKS)
+            .sum::<f64>()
+    }
+
+    /// How high all rows of a rank are; the last row has all further lanes, too.
+    fn height(&self, rank: usize) -> f64 {
+        self.ranks.get(&rank).map_or(0, BTreeSet::len).min(LANES) as f64 * LANE
+    }
+
+    /// Where the row of an event begins.
+    fn lane(&self, event: &Event) -> f64 {
+        let before = self.ranks.get(&event.rank);
+        let before = before.map_or(0, |lanes| lanes.range(..event.lane).count());
+        self.top(event.rank) + before.min(LANES - 1) as f64 * LANE
+    }
+
+    fn bottom(&self) -> f64 {
+        let last = self.ranks.keys().next_back();
+        last.map_or(TOP, |rank| {
+            self.top(*rank) + self.height(*rank) + BETWEEN_RANKS / 2.0
+        })
+    }
+}
+
+/// The events as they are drawn: those that are shorter than `least`, and no further from each other, are one.
+fn blocks(operations: &[Event], least: f64) -> Vec<Block> {
+    let mut open: BTreeMap<(usize, u32, Kind), Block> = BTreeMap::new();
+    let mut blocks = Vec::new();
+    for (number, event) in operations.iter().enumerate() {
+        let kind = Kind::of(event);
+        let (start, end) = (event.start_us, event.start_us + event.duration_us);
+        let is_short = event.duration_us < least;
+        let key = (event.rank, event.lane, kind);
+        if let Some(block) = open.get_mut(&key)
+            && is_short
+            && start - block.end < least
+        {
+            block.end = block.end.max(end);
+            block.number += 1;
+            continue;
+        }
+        let block = Block {
+            kind,
+            start,
+            end,
+            number: 1,
+            event: number,
+        };
+        match is_short {
+            true => blocks.extend(open.insert(key, block)),
+            false => blocks.push(block),
+        }
+    }
+    blocks.extend(open.into_values());
+    blocks
+}
+
+fn colour(kind: Kind) -> Colour {
+    Colour::Series(match kind {
+        Kind::Send => 0,
+        Kind::Receive => 2,
+        Kind::Collective => 1,
+        Kind::Other => 5,
+    })
+}
+
+fn tip(block: &Block, event: &Event) -> String {
+    if block.number > 1 {
+        return format!(
+            "{} {} within {}",
+            block.number,
+            block.kind.name(),
+            units::time((block.end - block.start) * 1e-6)
+        );
+    }
+    let mut tip = format!(
+        "{}: {} from {}",
+        event.name,
+        units::time(event.duration_us * 1e-6),
+        units::time(event.start_us * 1e-6)
+    );
+    for (name, value) in &event.arguments {
+        tip.push_str(&format!("\n{name}: {value}"));
+    }
+    tip
+}
+
+fn axis_label(time_us: f64) -> String {
+    match time_us {
+        0.0 => "0".to_owned(),
+        time => units::time(time * 1e-6),
+    }
+}
+
+fn arrow(scene: &mut Scene, from: Point, to: Point) {
+    scene.line(vec![from, to], Colour::Text, 1.0);
+    let (across, down) = (to.0 - from.0, to.1 - from.1);
+    let length = across.hypot(down);
+    if length < 8.0 {
+        return;
+    }
+    let (across, down) = (across / length, down / length);
+    let corner = |side: f64| {
+        (
+            to.0 - 7.0 * across - 3.0 * side * down,
+            to.1 - 7.0 * down + 3.0 * side * across,
+        )
+    };
+    scene.shapes.push(Shape::Area {
+        points: vec![to, corner(1.0), corner(-1.0)],
+        colour: Colour::Text,
+        opacity: 1.0,
+    });
+}
+
+fn legend(scene: &mut Scene, operations: &[Event], (left, y): Point) {
+    let kinds: BTreeSet<Kind> = operations.iter().map(Kind::of).collect();
+    let mut x = left;
+    for kind in kinds {
+        scene.rectangle((x, y - 6.0), 14.0, 12.0, colour(kind), None);
+        scene.text((x + 20.0, y), kind.name(), SIZE, Colour::Text, Anchor::Start);
+        x += 20.0 + text_width(kind.name(), SIZE) + 18.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(rank: usize, lane: u32, start_us: f64, duration_us: f64, peer: (&str, &str)) -> Event {
+        Event {
+            rank,
+            lane,
+            name: "op".to_owned(),
+            category: "message".to_owned(),
+            start_us,
+            duration_us,
+            arguments: [(peer.0.to_owned(), peer.1.to_owned())].into(),
+        }
+    }
+
+    #[test]
+    fn short_operations_side_by_side_are_one() {
+        let mut events: Vec<Event> = (0..1000)
+            .map(|at| event(0, 0, f64::from(at), 0.5, ("dest", "1")))
+            .collect();
+        events.push(event(0, 0, 5000.0, 0.5, ("dest", "1")));
+        events.push(event(0, 0, 5001.0, 400.0, ("dest", "1")));
+        let blocks = blocks(&events, 10.0);
+        let mut numbers: Vec<usize> = blocks.iter().map(|block| block.number).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [1, 1, 1000]);
+    }
+
+    #[test]
+    fn ranks_have_rows_and_messages_arrows() {
+        let events = [
+            event(0, 0, 0.0, 5.0, ("dest", "1")),
+            event(1, 0, 1.0, 9.0, ("source", "0")),
+            event(1, 1001, 2.0, 3.0, ("source", "any")),
+        ];
+        let rows = Rows::of(&events);
+        assert_eq!((rows.height(0), rows.height(1)), (LANE, 2.0 * LANE));
+        let scene = timeline(&events, &BTreeMap::from([(0, "rank 0 (node)".to_owned())])).unwrap();
+        let texts: Vec<&str> = scene
+            .shapes
+            .iter()
+            .filter_map(|shape| match shape {
+                Shape::Text { text, .. } => Some(&**text),
+                _ => None,
+            })
+            .collect();
+        for text in ["rank 0 (node)", "rank 1", "sends", "receives", "10.0 µs"] {
+            assert!(texts.contains(&text), "{text} in {texts:?}");
+        }
+        let arrows = scene
+            .shapes
+            .iter()
+            .filter(|shape| matches!(shape, Shape::Area { .. }))
+            .count();
+        assert_eq!(arrows, 1);
+        assert_eq!(timeline(&[], &BTreeMap::new()), None);
+    }
+}
