@@ -111,7 +111,9 @@ impl Timeline {
         };
         let is_known = count > 0 && Step::is_same(self.phases[count - 1].load(Ordering::Relaxed), word(0));
         if !is_known {
-            let since = self.since();
+            // A message has no turn to wait for: it begins with its first phase.
+            let is_first = count == 0 && matches!(phase, Phase::Envelope | Phase::Match);
+            let since = if is_first { 0 } else { self.since() };
             self.phases[count].store(word(since), Ordering::Relaxed);
             self.count.store(count + 1, Ordering::Relaxed);
         }
