@@ -214,9 +214,9 @@ pub(crate) enum TuningFile {
 /// collective. Of an operation with more than 24 phases the last goes on to its end.
 ///
 /// Times are those of the system's clock when the process began to trace, and go on evenly: within a node they can be
-/// compared to about a microsecond, between nodes as far as the clocks agree. Operations are written ten times a second
+/// compared to about a microsecond, between nodes as far as the clocks agree. Operations are written forty times a second
 /// by a thread of the process, at the end of the rank, and when the process exits; a process that is killed by a signal
-/// leaves all but the last tenth of a second. The array in the file is ended whenever nobody writes to it, and where a signal
+/// leaves all but the last moment. The array in the file is ended whenever nobody writes to it, and where a signal
 /// came in between, both programs read it without its end. At most 131,072 operations wait to be written, about 20 MiB;
 /// more are left out, and an event named `left out` says how many. Ranks that are threads have a file each, too, and a
 /// process that runs such ranks again writes behind what is there.
@@ -345,11 +345,8 @@ impl Config {
             Ok(())
         })?;
         read("WARPCOMM_TRACE", &mut |value| {
-            config.trace = Some(PathBuf::from(value)).filter(|file| file.file_name().is_some());
-            match config.trace {
-                Some(_) => Ok(()),
-                None => Err(Error::invalid("not the name of a file")),
-            }
+            config.trace = Some(settings::trace_file(value).map_err(Error::invalid)?);
+            Ok(())
         })?;
         Ok(config)
     }
@@ -718,6 +715,8 @@ mod tests {
             "burn:1",
             "fail:1@x",
             "fail",
+            "a/trace.json",
+            "/",
         ];
         for setting in Config::settings() {
             for value in values {

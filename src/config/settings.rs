@@ -124,6 +124,12 @@ impl Setting {
             default: "none",
             check: |value| value.split(',').try_for_each(|one| fault(one.trim())),
         },
+        Setting {
+            name: "WARPCOMM_TRACE",
+            meaning: "a file: every rank writes down its operations, in FILE.RANK.json for FILE.json",
+            default: "none",
+            check: |value| trace_file(value).map(drop),
+        },
     ];
 
     /// The variable.
@@ -204,6 +210,15 @@ pub(crate) fn file(text: &str) -> Result<Option<PathBuf>, String> {
 }
 
 /// As [`Paths`](crate::path::Paths) reads it.
+/// A path that ends with a name.
+pub(crate) fn trace_file(text: &str) -> Result<PathBuf, String> {
+    let file = PathBuf::from(text);
+    match file.file_name() {
+        Some(_) => Ok(file),
+        None => Err("not the name of a file".to_owned()),
+    }
+}
+
 fn paths(text: &str) -> Result<(), String> {
     let (names, are_excluded) = match text.strip_prefix('^') {
         Some(names) => (names, true),

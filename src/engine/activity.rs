@@ -307,16 +307,18 @@ impl Activity {
     /// Shows the operation to those who trace, the first time.
     #[cold]
     pub(super) fn begin(&self) {
-        if self.shown.fetch_or(BEGUN, Ordering::Relaxed) != 0 {
+        // By the thread whose call it is, before others know of it.
+        if self.shown.load(Ordering::Relaxed) != 0 {
             return;
         }
+        self.shown.store(BEGUN, Ordering::Relaxed);
         if let Some(timeline) = &self.timeline {
             timeline.begin(self);
         }
         if trace::shows() {
             let trace = Trace::begin(self);
             *self.trace() = Some(Box::new(trace));
-            self.shown.fetch_or(HAS_TRACE, Ordering::Relaxed);
+            self.shown.store(BEGUN | HAS_TRACE, Ordering::Relaxed);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a rank has done, from the end of each operation until it is in the rank's file.
 //!
 //! An operation that ends leaves a record in memory. A thread of the process, which all ranks in it share, writes the
-//! records down ten times a second, and so does a rank whose engine stops; what is left is written when the process exits.
+//! records down forty times a second, and so does a rank whose engine stops; what is left is written when the process exits.
 //! Records that come faster than they can be written are left out and counted.
 
 use std::fs::File;
@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Peer, Result};
 use crate::message::Tag;
 
 /// Between two times that records are written.
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(25);
 
 /// The most records that wait to be written, and their steps: some 20 MiB.
 const RECORDS: usize = 1 << 17;
@@ -75,13 +75,13 @@ pub(super) struct Record {
     pub bytes: usize,
     pub dtype: Option<&'static str>,
     pub path: Option<&'static str>,
-    pub times: Times,
+    pub ended: Ended,
     /// How many steps it has.
     pub steps: u32,
 }
 
-/// When an operation was, in nanoseconds, and what became of it.
-pub(super) struct Times {
+/// When an operation was, in ticks, in which lane, and what became of it.
+pub(super) struct Ended {
     pub start: u64,
     pub duration: u64,
     pub lane: u32,
@@ -108,8 +108,7 @@ impl Recorder {
             return Ok(Some(recorder));
         }
         let clock = Clock::of_process();
-        let opened =
-            File::create(&path).and_then(|file| Writer::begin(file, path.clone(), rank, clock.origin));
+        let opened = File::create(&path).and_then(|file| Writer::begin(file, path.clone(), rank, clock));
         let recorder: &'static Recorder = Box::leak(Box::new(Recorder {
             clock,
             calls: Lanes::default(),
@@ -123,8 +122,9 @@ impl Recorder {
         Ok(Some(recorder))
     }
 
-    pub(super) fn now(&self) -> u64 {
-        self.clock.now()
+    #[inline]
+    pub(super) fn ticks(&self) -> u64 {
+        self.clock.ticks()
     }
 
     /// A lane for an operation that begins.
@@ -139,10 +139,10 @@ impl Recorder {
     pub(super) fn record(
         &self,
         activity: &Activity,
-        times: Times,
+        ended: Ended,
         steps: impl ExactSizeIterator<Item = u64>,
     ) {
-        let lane = times.lane;
+        let lane = ended.lane;
         let record = Record {
             operation: activity.operation,
             communicator: activity.communicator.clone(),
@@ -153,7 +153,7 @@ impl Recorder {
             bytes: activity.bytes(),
             dtype: activity.dtype().map(|dtype| dtype.name()),
             path: activity.path(),
-            times,
+            ended,
             steps: steps.len() as u32,
         };
         if self.pending().add(record, steps) == MANY
@@ -240,7 +240,7 @@ pub(in crate::engine) fn write_all() {
 /// Starts the thread that writes, once in a process.
 fn start() {
     WRITER.get_or_init(|| {
-        // Where it cannot be asked for, what is lost is the last tenth of a second.
+        // Where it cannot be asked for, what is lost is what the last moment has left.
         let _ = atexit(at_exit);
         let thread = thread::Builder::new().name("warpcomm traces".into()).spawn(|| {
             loop {

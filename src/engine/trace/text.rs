@@ -1,8 +1,9 @@
 //! What an operation is in the format of Perfetto and chrome://tracing ("Trace Event Format"): JSON, written by hand,
 //! because that is most of what a trace costs.
 
-use std::fmt::Write;
+use std::io::Write;
 
+use super::clock::Times;
 use super::recorder::Record;
 use super::timeline::Step;
 use crate::engine::activity::Phase;
@@ -13,56 +14,57 @@ use crate::message::{PROC_NULL, Tag};
 const A_TURN: u64 = 1000;
 
 /// Adds an operation with its phases inside it, each event on a line behind a comma.
-pub(super) fn add(text: &mut String, rank: usize, record: &Record, steps: &[u64]) {
-    let (start, end) = (record.times.start, record.times.start + record.times.duration);
+pub(super) fn add(text: &mut Vec<u8>, rank: usize, times: &Times, (record, steps): (&Record, &[u64])) {
+    let ended = &record.ended;
+    let at = |since: u64| times.at(ended.start + since.min(ended.duration));
+    let (start, end) = (at(0), at(ended.duration));
     let kind = match (record.peer, record.sequence) {
         (Some(_), _) => "message",
         (None, Some(_)) => "collective",
         (None, None) => "operation",
     };
-    let place = (rank, record.times.lane);
+    let place = (rank, ended.lane);
     begin(text, record.operation, kind, place, (start, end));
     add_arguments(text, rank, record);
-    text.push_str("}}");
+    text.extend_from_slice(b"}}");
     let mut steps = steps.iter().map(|&word| Step::unpack(word)).peekable();
-    if let Some(first) = steps.peek().filter(|first| first.since >= A_TURN) {
-        let waited = (start, (start + first.since).min(end));
-        begin(text, Phase::Start.name(), "phase", place, waited);
-        text.push_str("}}");
+    let turn = steps.peek().map(|first| at(first.since));
+    if let Some(turn) = turn.filter(|turn| turn - start >= A_TURN) {
+        begin(text, Phase::Start.name(), "phase", place, (start, turn));
+        text.extend_from_slice(b"}}");
     }
     while let Some(step) = steps.next() {
         if step.phase == Phase::Over {
             continue;
         }
-        let since = (start + step.since).min(end);
-        let until = steps.peek().map_or(end, |next| (start + next.since).min(end));
-        begin(text, step.phase.name(), "phase", place, (since, until));
+        let until = steps.peek().map_or(end, |next| at(next.since));
+        begin(text, step.phase.name(), "phase", place, (at(step.since), until));
         if let Some(awaited) = step.awaited {
-            text.push_str("\"awaited\":");
+            text.extend_from_slice(b"\"awaited\":");
             add_number(text, awaited as u64);
         }
-        text.push_str("}}");
+        text.extend_from_slice(b"}}");
     }
 }
 
 /// Adds an event up to its arguments.
-fn begin(text: &mut String, name: &str, kind: &str, (rank, lane): (usize, u32), (start, end): (u64, u64)) {
-    text.push_str(",\n{\"ph\":\"X\",\"name\":\"");
-    text.push_str(name);
-    text.push_str("\",\"cat\":\"");
-    text.push_str(kind);
-    text.push_str("\",\"pid\":");
+fn begin(text: &mut Vec<u8>, name: &str, kind: &str, (rank, lane): (usize, u32), (start, end): (u64, u64)) {
+    text.extend_from_slice(b",\n{\"ph\":\"X\",\"name\":\"");
+    text.extend_from_slice(name.as_bytes());
+    text.extend_from_slice(b"\",\"cat\":\"");
+    text.extend_from_slice(kind.as_bytes());
+    text.extend_from_slice(b"\",\"pid\":");
     add_number(text, rank as u64);
-    text.push_str(",\"tid\":");
+    text.extend_from_slice(b",\"tid\":");
     add_number(text, u64::from(lane));
-    text.push_str(",\"ts\":");
+    text.extend_from_slice(b",\"ts\":");
     add_microseconds(text, start);
-    text.push_str(",\"dur\":");
+    text.extend_from_slice(b",\"dur\":");
     add_microseconds(text, end - start);
-    text.push_str(",\"args\":{");
+    text.extend_from_slice(b",\"args\":{");
 }
 
-fn add_arguments(text: &mut String, rank: usize, record: &Record) {
+fn add_arguments(text: &mut Vec<u8>, rank: usize, record: &Record) {
     let mut arguments = Arguments { text, is_first: true };
     match record.peer {
         Some(Peer::From(PROC_NULL)) => arguments.word("source", "nobody"),
@@ -93,7 +95,7 @@ fn add_arguments(text: &mut String, rank: usize, record: &Record) {
     if let Some(path) = record.path {
         arguments.word("path", path);
     }
-    match record.times.outcome {
+    match record.ended.outcome {
         None => {}
         Some(Ok(())) => arguments.word("outcome", "ok"),
         Some(Err(kind)) => arguments.quoted("outcome", &format!("{kind:?}")),
@@ -108,18 +110,18 @@ fn add_arguments(text: &mut String, rank: usize, record: &Record) {
 
 /// The arguments of an event.
 struct Arguments<'a> {
-    text: &'a mut String,
+    text: &'a mut Vec<u8>,
     is_first: bool,
 }
 
 impl Arguments<'_> {
     fn name(&mut self, name: &str) {
         if !std::mem::take(&mut self.is_first) {
-            self.text.push(',');
+            self.text.push(b',');
         }
-        self.text.push('"');
-        self.text.push_str(name);
-        self.text.push_str("\":");
+        self.text.push(b'"');
+        self.text.extend_from_slice(name.as_bytes());
+        self.text.extend_from_slice(b"\":");
     }
 
     fn number(&mut self, name: &str, number: u64) {
@@ -130,9 +132,9 @@ impl Arguments<'_> {
     /// A word of ours, in which nothing needs a mark.
     fn word(&mut self, name: &str, word: &str) {
         self.name(name);
-        self.text.push('"');
-        self.text.push_str(word);
-        self.text.push('"');
+        self.text.push(b'"');
+        self.text.extend_from_slice(word.as_bytes());
+        self.text.push(b'"');
     }
 
     /// A text of somebody else's.
@@ -143,24 +145,24 @@ impl Arguments<'_> {
 }
 
 /// Adds a text in quotes, with marks where JSON wants them.
-pub(super) fn add_quoted(text: &mut String, quoted: &str) {
-    text.push('"');
-    for character in quoted.chars() {
-        match character {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\0'..' ' => {
-                // Writing to a string does not fail.
-                let _ = write!(text, "\\u{:04x}", u32::from(character));
+pub(super) fn add_quoted(text: &mut Vec<u8>, quoted: &str) {
+    text.push(b'"');
+    for byte in quoted.bytes() {
+        match byte {
+            b'"' => text.extend_from_slice(b"\\\""),
+            b'\\' => text.extend_from_slice(b"\\\\"),
+            0..b' ' => {
+                // Writing to memory does not fail.
+                let _ = write!(text, "\\u{byte:04x}");
             }
             other => text.push(other),
         }
     }
-    text.push('"');
+    text.push(b'"');
 }
 
 /// Adds a number in digits.
-pub(super) fn add_number(text: &mut String, mut number: u64) {
+pub(super) fn add_number(text: &mut Vec<u8>, mut number: u64) {
     let mut digits = [b'0'; 20];
     let mut first = digits.len();
     loop {
@@ -171,24 +173,24 @@ pub(super) fn add_number(text: &mut String, mut number: u64) {
             break;
         }
     }
-    text.extend(digits[first..].iter().map(|&digit| char::from(digit)));
+    text.extend_from_slice(&digits[first..]);
 }
 
 /// Adds nanoseconds as microseconds with three digits behind the point.
-pub(super) fn add_microseconds(text: &mut String, nanoseconds: u64) {
+pub(super) fn add_microseconds(text: &mut Vec<u8>, nanoseconds: u64) {
     add_number(text, nanoseconds / 1000);
-    let digit = |place: u64| char::from(b'0' + (nanoseconds / place % 10) as u8);
-    text.extend(['.', digit(100), digit(10), digit(1)]);
+    let digit = |place: u64| b'0' + (nanoseconds / place % 10) as u8;
+    text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn made(add: impl FnOnce(&mut String)) -> String {
-        let mut text = String::new();
+    fn made(add: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut text = Vec::new();
         add(&mut text);
-        text
+        String::from_utf8(text).unwrap()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::recorder::{Recorder, Times};
+use super::recorder::{Ended, Recorder};
 use crate::engine::activity::{Activity, Phase};
 use crate::error::ErrorKind;
 
@@ -29,7 +29,7 @@ pub(in crate::engine) struct Timeline {
 /// From when on an operation was in a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step {
-    /// In nanoseconds from the start of the operation.
+    /// In ticks from the start of the operation.
     pub since: u64,
     pub phase: Phase,
     /// The rank that it waited for.
@@ -38,12 +38,14 @@ pub(super) struct Step {
 
 /// As many bits have the parts of a step in one word: what is larger counts as the largest.
 const SINCE_BITS: u32 = 44;
+/// The bits of a number of ticks that nobody misses; with the others it is enough for a day.
+const FINE_BITS: u32 = 4;
 const AWAITED_BITS: u32 = 16;
 const NOBODY: u64 = (1 << AWAITED_BITS) - 1;
 
 impl Step {
     fn pack(self) -> u64 {
-        let since = self.since.min((1 << SINCE_BITS) - 1);
+        let since = (self.since >> FINE_BITS).min((1 << SINCE_BITS) - 1);
         let awaited = self.awaited.map_or(NOBODY, |rank| (rank as u64).min(NOBODY));
         (self.phase as u64) << (SINCE_BITS + AWAITED_BITS) | awaited << SINCE_BITS | since
     }
@@ -51,7 +53,7 @@ impl Step {
     pub(super) fn unpack(word: u64) -> Step {
         let awaited = word >> SINCE_BITS & NOBODY;
         Step {
-            since: word & ((1 << SINCE_BITS) - 1),
+            since: (word & ((1 << SINCE_BITS) - 1)) << FINE_BITS,
             phase: Phase::from_code((word >> (SINCE_BITS + AWAITED_BITS)) as u8),
             awaited: (awaited != NOBODY).then_some(awaited as usize),
         }
@@ -82,7 +84,14 @@ impl Timeline {
         self.lane
             .store(self.recorder.take_lane(activity.is_task()), Ordering::Relaxed);
         // After the lane was free.
-        self.start.store(self.recorder.now(), Ordering::Relaxed);
+        self.start.store(self.recorder.ticks(), Ordering::Relaxed);
+    }
+
+    /// The ticks since its start: none, where another core is behind.
+    fn since(&self) -> u64 {
+        self.recorder
+            .ticks()
+            .saturating_sub(self.start.load(Ordering::Relaxed))
     }
 
     /// Notes what the operation waits for from now on.
@@ -102,7 +111,9 @@ impl Timeline {
         };
         let is_known = count > 0 && Step::is_same(self.phases[count - 1].load(Ordering::Relaxed), word(0));
         if !is_known {
-            let since = self.recorder.now() - self.start.load(Ordering::Relaxed);
+            // A message has no turn to wait for: it begins with its first phase.
+            let is_first = count == 0 && matches!(phase, Phase::Envelope | Phase::Match);
+            let since = if is_first { 0 } else { self.since() };
             self.phases[count].store(word(since), Ordering::Relaxed);
             self.count.store(count + 1, Ordering::Relaxed);
         }
@@ -130,20 +141,20 @@ impl Timeline {
         let last = steps.clone().next_back().map(Step::unpack);
         let duration = match last.filter(|step| step.phase == Phase::Over) {
             Some(over) => over.since,
-            None => self.recorder.now() - start,
+            None => self.since(),
         };
         let outcome = match (self.error.get(), self.is_ok.load(Ordering::Relaxed)) {
             (Some(kind), _) => Some(Err(*kind)),
             (None, true) => Some(Ok(())),
             (None, false) => None,
         };
-        let times = Times {
+        let ended = Ended {
             start,
             duration,
             lane,
             outcome,
         };
-        self.recorder.record(activity, times, steps);
+        self.recorder.record(activity, ended, steps);
     }
 }
 
@@ -160,12 +171,12 @@ mod tests {
                 awaited: Some(0),
             },
             Step {
-                since: (1 << SINCE_BITS) - 1,
+                since: ((1 << SINCE_BITS) - 1) << FINE_BITS,
                 phase: Phase::Over,
                 awaited: None,
             },
             Step {
-                since: 12345,
+                since: 12345 << FINE_BITS,
                 phase: Phase::Data,
                 awaited: Some(65534),
             },

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Display, PathBuf};
 
+use super::clock::{Clock, Times};
 use super::recorder::{REQUESTS, Records};
 use super::text::{add, add_microseconds, add_number, add_quoted};
 use crate::node;
@@ -18,7 +19,7 @@ use crate::node;
 const FORMAT: u64 = 1;
 
 /// The end of the array.
-const END: &str = "\n]\n";
+const END: &[u8] = b"\n]\n";
 
 /// So much is written at once, in bytes.
 const PART: usize = 1 << 18;
@@ -30,8 +31,9 @@ pub(super) struct Writer {
     rank: usize,
     /// Where the end of the array is.
     position: u64,
+    times: Times,
     /// What is to be written next.
-    text: String,
+    text: Vec<u8>,
     /// The lanes that have their names.
     lanes: BTreeSet<u32>,
     /// Memory for records to come.
@@ -39,29 +41,30 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins the file of a rank whose times count from an origin.
-    pub(super) fn begin(file: File, path: PathBuf, rank: usize, origin: u64) -> io::Result<Writer> {
+    /// Begins the file of a rank.
+    pub(super) fn begin(file: File, path: PathBuf, rank: usize, clock: Clock) -> io::Result<Writer> {
         let mut writer = Writer {
             file,
             path,
             rank,
             position: 0,
-            text: String::new(),
+            times: Times::new(clock),
+            text: Vec::new(),
             lanes: BTreeSet::new(),
             spare: Records::default(),
         };
-        writer.text.push('[');
+        writer.text.push(b'[');
         writer.name("warpcomm", None, |text| {
-            text.push_str("\"format\":");
+            text.extend_from_slice(b"\"format\":");
             add_number(text, FORMAT);
-            text.push_str(",\"origin\":");
-            add_number(text, origin);
+            text.extend_from_slice(b",\"origin\":");
+            add_number(text, clock.origin);
         });
         // Of an array nothing stands before the first comma.
         writer.text.remove(1);
         writer.name_rank(&format!("rank {rank} ({})", node::host_name()));
         writer.name("process_sort_index", None, |text| {
-            text.push_str("\"sort_index\":");
+            text.extend_from_slice(b"\"sort_index\":");
             add_number(text, rank as u64);
         });
         writer.write_part()?;
@@ -85,22 +88,23 @@ impl Writer {
 
     /// Writes records, and keeps the memory that they were in.
     pub(super) fn write(&mut self, mut records: Records) -> io::Result<()> {
+        self.times.go_on();
         let mut rest = &records.steps[..];
         for record in &records.records {
-            self.name_lane(record.times.lane);
+            self.name_lane(record.ended.lane);
             let (steps, others) = rest
                 .split_at_checked(record.steps as usize)
                 .unwrap_or((rest, &[]));
             rest = others;
-            add(&mut self.text, self.rank, record, steps);
+            add(&mut self.text, self.rank, &self.times, (record, steps));
             if self.text.len() >= PART {
                 self.write_part()?;
             }
         }
         if records.left_out > 0 {
             let last = records.records.last();
-            let time = last.map_or(0, |record| record.times.start + record.times.duration);
-            self.note_left_out(records.left_out, time);
+            let ticks = last.map_or(0, |record| record.ended.start + record.ended.duration);
+            self.note_left_out(records.left_out, self.times.at(ticks));
         }
         records.clear();
         self.spare = records;
@@ -113,8 +117,8 @@ impl Writer {
     /// Writes the text over the end of the array, and ends it again.
     fn write_part(&mut self) -> io::Result<()> {
         let length = self.text.len();
-        self.text.push_str(END);
-        self.file.write_all_at(self.text.as_bytes(), self.position)?;
+        self.text.extend_from_slice(END);
+        self.file.write_all_at(&self.text, self.position)?;
         self.position += length as u64;
         self.text.clear();
         Ok(())
@@ -122,7 +126,7 @@ impl Writer {
 
     fn name_rank(&mut self, name: &str) {
         self.name("process_name", None, |text| {
-            text.push_str("\"name\":");
+            text.extend_from_slice(b"\"name\":");
             add_quoted(text, name);
         });
     }
@@ -136,44 +140,44 @@ impl Writer {
             None => ("calls", lane),
         };
         self.name("thread_name", Some(lane), |text| {
-            text.push_str("\"name\":\"");
-            text.push_str(kind);
+            text.extend_from_slice(b"\"name\":\"");
+            text.extend_from_slice(kind.as_bytes());
             if number > 0 {
-                text.push(' ');
+                text.push(b' ');
                 add_number(text, u64::from(number) + 1);
             }
-            text.push('"');
+            text.push(b'"');
         });
         self.name("thread_sort_index", Some(lane), |text| {
-            text.push_str("\"sort_index\":");
+            text.extend_from_slice(b"\"sort_index\":");
             add_number(text, u64::from(lane));
         });
     }
 
     /// Adds an event that is none, but tells of the rank or of one of its lanes.
-    fn name(&mut self, what: &str, lane: Option<u32>, arguments: impl FnOnce(&mut String)) {
+    fn name(&mut self, what: &str, lane: Option<u32>, arguments: impl FnOnce(&mut Vec<u8>)) {
         let text = &mut self.text;
-        text.push_str(",\n{\"ph\":\"M\",\"name\":\"");
-        text.push_str(what);
-        text.push_str("\",\"pid\":");
+        text.extend_from_slice(b",\n{\"ph\":\"M\",\"name\":\"");
+        text.extend_from_slice(what.as_bytes());
+        text.extend_from_slice(b"\",\"pid\":");
         add_number(text, self.rank as u64);
         if let Some(lane) = lane {
-            text.push_str(",\"tid\":");
+            text.extend_from_slice(b",\"tid\":");
             add_number(text, u64::from(lane));
         }
-        text.push_str(",\"args\":{");
+        text.extend_from_slice(b",\"args\":{");
         arguments(text);
-        text.push_str("}}");
+        text.extend_from_slice(b"}}");
     }
 
     fn note_left_out(&mut self, operations: u64, time: u64) {
         let text = &mut self.text;
-        text.push_str(",\n{\"ph\":\"i\",\"name\":\"left out\",\"s\":\"p\",\"pid\":");
+        text.extend_from_slice(b",\n{\"ph\":\"i\",\"name\":\"left out\",\"s\":\"p\",\"pid\":");
         add_number(text, self.rank as u64);
-        text.push_str(",\"tid\":0,\"ts\":");
+        text.extend_from_slice(b",\"tid\":0,\"ts\":");
         add_microseconds(text, time);
-        text.push_str(",\"args\":{\"operations\":");
+        text.extend_from_slice(b",\"args\":{\"operations\":");
         add_number(text, operations);
-        text.push_str("}}");
+        text.extend_from_slice(b"}}");
     }
 }
