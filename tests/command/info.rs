@@ -129,7 +129,7 @@ fn what_cannot_be_planned_is_refused_with_the_nearest_name() {
         (["zzz", "1M"], "the operations are bcast, gather, "),
         (
             ["bcast", "1Q"],
-            "invalid value '1Q' for '--plan <OPERATION> <SIZE>': `1Q` is no length",
+            "invalid value '1Q' for '--plan <OPERATION> <SIZE>': `Q` is no unit",
         ),
     ] {
         let done = output(&mut alone(&Machine::new(), &["--plan", words[0], words[1]]));
