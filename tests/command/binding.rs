@@ -135,7 +135,10 @@ fn ranks_bind_themselves_where_launchers_cannot() {
 
 #[test]
 fn gpus_of_ones_own_must_suffice() {
-    let machine = Machine::new().launcher("mpiexec", MPICH, "echo started");
+    // What `--sim` leaves is removed by `rm`.
+    let machine = Machine::new()
+        .launcher("mpiexec", MPICH, "echo started")
+        .tools(&["rm"]);
     fs::write(machine.path("libsimgpu.so"), "").unwrap();
     let run = |ranks: &str, gpus: &str| {
         let mut command = machine.command(&["-n", ranks, "--bind", "exclusive", gpus, "program"]);
