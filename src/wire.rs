@@ -21,7 +21,7 @@ use crate::comm::Communicator;
 /// | blocking and non-blocking forms, in place or not | match each other | all ranks call the same |
 /// | `ialltoallv_in_place`, `ialltoallw_in_place` | match the other forms | send a copy, which ranks that pass `MPI_IN_PLACE` to Open MPI 4.1 may not understand |
 /// | a bad argument on one rank | an error on every rank | an error on this rank; others may wait for it |
-/// | reductions | in the canonical order, with the rules of [`Op`](crate::Op) | MPI's, in its order; it may leave the elements of one rank as they are, and sums of 8 or 16 bits may saturate |
+/// | reductions | in the canonical order, with the rules of [`Op`](crate::Op) | MPI's, in its order; it may leave the elements of one rank as they are, and sums of 8 or 16 bits may saturate; MPICH 4.0.2 compares unsigned integers as signed ones for `Min` and `Max` |
 /// | reductions that MPI lacks: of `f16` and `bf16`, `Avg`, most located pairs | yes | `Unsupported` |
 /// | counts | 64 bits | 64 bits for messages and equal blocks; 31 for reductions and uneven blocks |
 /// | buffers on GPUs | pipelined, and reduced on the GPU | copied as a whole, and reduced on the host |

@@ -170,6 +170,16 @@ fn reductions_of_every_type_are_exact() {
         let reason = left_out["reason"].as_str().unwrap();
         assert!(reason.contains(" is not defined on "), "{left_out}");
     }
+    // MPICH 4.0.2 compares unsigned integers as signed ones.
+    let is_of_mpich = |left_out: &Value| {
+        let mpi = answers.job["mpi"].as_str().unwrap();
+        let is_unsigned = left_out["dtype"].as_str().unwrap().starts_with('u');
+        mpi.starts_with("MPICH") && is_unsigned && (left_out["op"] == "min" || left_out["op"] == "max")
+    };
+    for left_out in &answers.left_out {
+        let is_wrong = left_out["reason"].as_str().unwrap().contains("wrong");
+        assert!(!is_wrong || is_of_mpich(left_out), "{left_out}");
+    }
     let pairs = || {
         let all = Dtype::ALL.iter().map(|&dtype| {
             let defined = Op::ALL.iter().filter(|op| op.supports(dtype));

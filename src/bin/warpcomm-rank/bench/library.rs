@@ -309,6 +309,10 @@ impl<T: Sample> Collective<T> {
 }
 
 impl<T: Sample> Subject for Collective<T> {
+    fn is_of_another_library(&self) -> bool {
+        true
+    }
+
     fn prepare(&mut self) -> Result<(), Failure> {
         self.buffers.prepare()
     }
@@ -506,6 +510,10 @@ impl<T: Sample> Messages<T> {
 }
 
 impl<T: Sample> Subject for Messages<T> {
+    fn is_of_another_library(&self) -> bool {
+        true
+    }
+
     fn prepare(&mut self) -> Result<(), Failure> {
         self.buffers.prepare()
     }

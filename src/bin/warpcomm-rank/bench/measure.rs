@@ -6,7 +6,7 @@ use warpcomm::{Communicator, Op};
 
 use super::agree;
 use super::carried::carried;
-use super::subject::{Subject, compute};
+use super::subject::{Subject, compute, not_here};
 use crate::Failure;
 use crate::statistics::quantile;
 use crate::task::Effort;
@@ -79,7 +79,7 @@ fn fresh(comm: &Communicator, subject: &mut dyn Subject) -> Result<(), Failure> 
     }
 }
 
-/// Fails on all ranks if an element is wrong on one.
+/// Fails on all ranks if an element is wrong on one; another library that is wrong about one operation does not end the job.
 fn check(
     comm: &Communicator,
     subject: &dyn Subject,
@@ -91,7 +91,13 @@ fn check(
     }
     let found = match subject.wrong() {
         Ok(None) => Ok(()),
-        Ok(Some(wrong)) => Err(format!("{}: rank {}: {wrong}", title(), comm.rank()).into()),
+        Ok(Some(wrong)) => {
+            let what = format!("{}: rank {}: {wrong}", title(), comm.rank());
+            match subject.is_of_another_library() {
+                true => Err(not_here(format!("the result is wrong: {what}"))),
+                false => Err(what.into()),
+            }
+        }
         Err(error) => Err(error),
     };
     agree::all(comm, found)?
@@ -190,6 +196,7 @@ mod tests {
         comm: &'c Communicator,
         wrong_on: Option<usize>,
         missing_on: Option<usize>,
+        is_of_another_library: bool,
         runs: u64,
     }
 
@@ -214,9 +221,22 @@ mod tests {
             };
             Ok((self.wrong_on == Some(self.comm.rank())).then_some(wrong))
         }
+
+        fn is_of_another_library(&self) -> bool {
+            self.is_of_another_library
+        }
     }
 
     fn outcomes(
+        wrong_on: Option<usize>,
+        missing_on: Option<usize>,
+        check: bool,
+    ) -> Vec<Result<usize, String>> {
+        outcomes_of(false, wrong_on, missing_on, check)
+    }
+
+    fn outcomes_of(
+        is_of_another_library: bool,
         wrong_on: Option<usize>,
         missing_on: Option<usize>,
         check: bool,
@@ -226,6 +246,7 @@ mod tests {
                 comm: &comm,
                 wrong_on,
                 missing_on,
+                is_of_another_library,
                 runs: 0,
             };
             let effort = Effort { check, ..EFFORT };
@@ -249,6 +270,16 @@ mod tests {
         assert_eq!(second, &Err(expected.to_owned()));
         assert_eq!(outcomes(Some(1), None, false), [Ok(3), Ok(3)]);
         assert_eq!(outcomes(None, None, true), [Ok(3), Ok(3)]);
+    }
+
+    #[test]
+    fn a_wrong_element_of_another_library_is_left_out_on_all_ranks() {
+        let reason = "the result is wrong: scan of 8 bytes: rank 1: element 7 is 3, and should be 4";
+        let left_out = Err(reason.to_owned());
+        assert_eq!(
+            outcomes_of(true, Some(1), None, true),
+            [left_out.clone(), left_out]
+        );
     }
 
     #[test]

@@ -256,6 +256,10 @@ impl<T: Sample> Collective<T> {
 }
 
 impl<T: Sample> Subject for Collective<T> {
+    fn is_of_another_library(&self) -> bool {
+        true
+    }
+
     fn prepare(&mut self) -> Result<(), Failure> {
         self.buffers.prepare()
     }

@@ -14,6 +14,11 @@ pub trait Subject {
     /// The first element of the latest result that is not what it should be.
     fn wrong(&self) -> Result<Option<Wrong>, Failure>;
 
+    /// Whether another library makes the result, MPI or NCCL: if that is wrong it is left out, and said.
+    fn is_of_another_library(&self) -> bool {
+        false
+    }
+
     /// Lets each operation compute for so many steps of [`compute`] between its start and its end.
     fn compute(&mut self, _steps: u64) {}
 }
