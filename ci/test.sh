@@ -61,7 +61,8 @@ mpich cargo test --features cli --test interop
 mpich cargo test --features cli --test command -- prove:: tune:: info::ranks measured::
 
 step "benches, as a smoke test"
-open_mpi cargo bench --features cli -- --test
-WARPCOMM_SIMGPU=$PWD/target/openmpi/debug/libsimgpu.so open_mpi cargo bench --features cli --bench targets -- --test --sim
+# Unoptimized: what they check is the same, and the tests have built it.
+open_mpi cargo test --features cli --benches -- --test
+WARPCOMM_SIMGPU=$PWD/target/openmpi/debug/libsimgpu.so open_mpi cargo test --features cli --bench targets -- --test --sim
 
 step "all tests have passed"
