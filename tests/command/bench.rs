@@ -41,11 +41,11 @@ fn answering(answers: &[(&str, &[Value])]) -> Machine {
 }
 
 fn job(gpus: usize) -> Value {
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let gpu = |number: usize| json!({"name": "a GPU", "uuid": format!("GPU-{number}"), "memory_bytes": 1 << 30, "driver": "570.86.15"});
     json!({
         "answer": "job", "mpi": "MPICH Version:\t4.0.2\nMPICH Device: ch4", "thread_level": "multiple",
-        "host": host.trim(), "nodes": 1, "gpus": (0..gpus).map(gpu).collect::<Vec<_>>(), "simulated": false,
+        "machine": {"host": "node7", "processor": "a CPU", "processors": 96, "kernel": "6.1.0", "load_average": [0.5, 0.25, 0.0]},
+        "nodes": 1, "gpus": (0..gpus).map(gpu).collect::<Vec<_>>(), "simulated": false,
     })
 }
 
@@ -133,6 +133,7 @@ fn what_ranks_answer_becomes_tables_and_files() {
     assert!(done.status.success(), "{stdout}{}", text(&done.stderr));
     assert_eq!(text(&done.stderr), "");
     for line in [
+        "# machine: node7, a CPU, 96 hardware threads, Linux 6.1.0",
         "# MPI: MPICH Version: 4.0.2, thread level multiple, started by MPICH 4.0.2",
         "# ranks: 2 on 1 node",
         "# GPUs: none",
@@ -159,6 +160,8 @@ fn what_ranks_answer_becomes_tables_and_files() {
     let run = &measured.run;
     assert_eq!(run.command[..3], ["warpcomm", "bench", "latency"]);
     assert_eq!(run.variables["WARPCOMM_CHECK"], "0");
+    // Rank 0 may run on another machine than the command.
+    assert_eq!((&*run.machine.host, run.machine.processors), ("node7", 96));
     let job = run.job.as_ref().unwrap();
     assert_eq!(job.arguments[..2], ["-n", "2"]);
     assert_eq!(job.mpi, "MPICH Version:\t4.0.2\nMPICH Device: ch4");

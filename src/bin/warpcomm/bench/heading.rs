@@ -12,17 +12,13 @@ pub fn heading(run: &Run) -> Vec<String> {
     };
     let mut lines = vec![
         format!("# {}{commit}, {}", run.program, run.date),
-        match machine.processors {
-            // Another one than this.
-            0 => format!("# machine: {}", machine.host),
-            processors => format!(
-                "# machine: {}, {}, {}, Linux {}",
-                machine.host,
-                machine.processor,
-                number(processors, "hardware thread"),
-                machine.kernel
-            ),
-        },
+        format!(
+            "# machine: {}, {}, {}, Linux {}",
+            machine.host,
+            machine.processor,
+            number(machine.processors, "hardware thread"),
+            machine.kernel
+        ),
     ];
     if let Some(job) = &run.job {
         let mpi = first_line(&job.mpi);

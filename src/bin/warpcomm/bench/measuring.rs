@@ -18,7 +18,7 @@ use crate::launcher::{Job, Launcher, passed_on};
 use crate::prove::{PATHS_VARIABLE, Proof};
 use crate::provenance;
 use crate::rank_program::rank_program;
-use crate::record::{self, End, FORMAT, Key, LeftOut, Machine, Record, Row, Run};
+use crate::record::{self, End, FORMAT, Key, LeftOut, Record, Row, Run};
 use crate::sim::Driver;
 use crate::task::{Answer, Effort, JobAnswer, Series, Task};
 
@@ -139,21 +139,6 @@ fn prepared(
     Ok((command, arguments))
 }
 
-/// The machine of rank 0, of which only the name is known if this is another one.
-fn machine(host: String) -> Machine {
-    let here = provenance::machine();
-    match here.host == host {
-        true => here,
-        false => Machine {
-            host,
-            processor: provenance::UNKNOWN.to_owned(),
-            processors: 0,
-            kernel: provenance::UNKNOWN.to_owned(),
-            load_average: [0.0; 3],
-        },
-    }
-}
-
 fn text(text: &OsStr) -> String {
     text.to_string_lossy().into_owned()
 }
@@ -210,7 +195,7 @@ impl Session<'_> {
             command: own
                 .chain(std::env::args_os().skip(1).map(|word| text(&word)))
                 .collect(),
-            machine: machine(answer.host),
+            machine: answer.machine,
             job: Some(record::Job {
                 mpi: answer.mpi,
                 thread_level: answer.thread_level,
