@@ -196,6 +196,77 @@ fn what_ranks_answer_becomes_tables_and_files() {
     );
 }
 
+/// Answers of a launch of its own for each job, from the file with its number.
+const ANSWER_IN_TURN: &str = r#"read n < count; echo $((n + 1)) > count; cat "answers-$n""#;
+
+#[test]
+fn each_launch_is_a_run_and_the_table_is_of_all() {
+    let machine = machine(ANSWER_IN_TURN);
+    let arguments = [
+        "bench",
+        "latency",
+        "--place",
+        "host",
+        "--baseline",
+        "none",
+        "--launches",
+        "3",
+    ];
+    let files = ["--json", "a.json", "--csv", "a.csv"];
+    let answer = |number: usize, median, end: &str| {
+        let row = row("latency", "warpcomm", "host", None, 8, median);
+        let lines = format!("{}\n{row}\n{end}\n", job(0));
+        fs::write(machine.path(&format!("answers-{number}")), lines).unwrap();
+    };
+    let whole = done().to_string();
+    for (number, median) in [(1, 1.0), (2, 5.0), (3, 2.0)] {
+        answer(number, median, &whole);
+    }
+    fs::write(machine.path("count"), "1\n").unwrap();
+    let done = output(&mut machine.installed(&[&arguments[..], &files].concat()));
+    let stdout = text(&done.stdout);
+    assert!(done.status.success(), "{stdout}{}", text(&done.stderr));
+    let title = "# latency, u8, host: host buffers by warpcomm";
+    assert_eq!(
+        cells(&stdout, title, "8"),
+        ["8", "9", "0.50", "2.00", "4.00", "15.00", "0.004"]
+    );
+    assert!(
+        stdout.contains("\n# launches: 3; the minimum and the maximum "),
+        "{stdout}"
+    );
+    assert_eq!(stdout.matches("# machine: ").count(), 1, "{stdout}");
+    assert_eq!(
+        text(&done.stderr).lines().last(),
+        Some("launch 3 of 3: latency, host, 8 bytes: 2.00 us")
+    );
+    let runs = written(&machine, "a.json");
+    assert!(runs.iter().all(Measured::is_complete));
+    let medians: Vec<f64> = runs.iter().map(|run| run.rows[0].seconds.median * 1e6).collect();
+    assert_eq!(
+        medians.iter().map(|median| median.round()).collect::<Vec<_>>(),
+        [1.0, 5.0, 2.0]
+    );
+    let csv = fs::read_to_string(machine.path("a.csv")).unwrap();
+    let launches: Vec<_> = csv.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
+    assert_eq!(launches, ["launch", "1", "2", "3"]);
+
+    // The second launch dies: what there is of it counts, too, and there is no third.
+    answer(2, 5.0, "");
+    fs::write(machine.path("count"), "1\n").unwrap();
+    let died = output(&mut machine.installed(&[&arguments[..], &files].concat()));
+    assert_eq!(died.status.code(), Some(1));
+    let stdout = text(&died.stdout);
+    assert!(stdout.contains("\n# launches: 2 of 3; "), "{stdout}");
+    assert_eq!(cells(&stdout, title, "8")[3], "3.00");
+    let runs = written(&machine, "a.json");
+    assert_eq!(
+        runs.iter().map(Measured::is_complete).collect::<Vec<_>>(),
+        [true, false]
+    );
+    assert_eq!(fs::read_to_string(machine.path("count")).unwrap(), "3\n");
+}
+
 #[test]
 fn what_others_print_goes_to_the_standard_error() {
     let body = format!("echo hello; echo '{{\"a\": 1}}'; echo warning >&2; {ANSWER}");
@@ -462,7 +533,7 @@ fn refused(machine: &Machine, arguments: &[&str], code: i32) -> String {
 #[test]
 fn wrong_arguments_name_the_nearest_right_ones() {
     let machine = answering(&[]);
-    let wrong: [(&[&str], &str); 17] = [
+    let wrong: [(&[&str], &str); 18] = [
         (&[], "<OPERATION>"),
         (&["latncy"], "a similar value exists: 'latency'"),
         (
@@ -503,6 +574,7 @@ fn wrong_arguments_name_the_nearest_right_ones() {
             &["latency", "--json", "a", "--csv", "a"],
             "--json and --csv name the same file",
         ),
+        (&["latency", "--launches", "0"], "0 is not in 1..=1000"),
         (&["compare", "allreduec"], "a similar value exists: 'allreduce'"),
     ];
     for (arguments, expected) in wrong {
