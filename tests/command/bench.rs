@@ -421,6 +421,32 @@ fn ways_stand_side_by_side_with_their_crossovers() {
     );
 }
 
+#[test]
+fn times_on_simulated_gpus_are_compared_with_nothing() {
+    let stdout = |by, arguments: &[&str]| {
+        let mut job = job(1);
+        job["simulated"] = json!(true);
+        let of_host = row("bcast", "mpi", "host", None, 8, 2.0);
+        let answers = [job, of_host, row("bcast", by, "device", None, 8, 1.0), done()];
+        let machine = answering(&[("chosen", &answers)]);
+        text(&output(&mut machine.installed(arguments)).stdout)
+    };
+    let table = stdout("warpcomm", &["bench", "bcast", "--place", "device"]);
+    assert!(
+        table.contains("# SIMULATED GPUs: times with buffers on GPUs mean nothing\n"),
+        "{table}"
+    );
+    let title = "# bcast, u8, device: GPU buffers by warpcomm";
+    assert_eq!(cells(&table, title, "8")[8], "-", "{table}");
+    let compared = stdout("staging", &["bench", "compare", "bcast"]);
+    assert_eq!(
+        cells(&compared, "# bcast, u8, 2 ranks", "8"),
+        ["8", "2.00", "1.00"]
+    );
+    let legend = "# staging: GPU buffers copied to the host, through MPI, and back; SIMULATED GPUs: these times mean nothing\n";
+    assert!(compared.contains(legend), "{compared}");
+}
+
 /// Whether a process has ended; who waits for it may not have done that yet.
 fn has_ended(process: &str) -> bool {
     let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
