@@ -19,6 +19,8 @@ mod latency;
 #[allow(dead_code)]
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
+#[path = "../src/bin/shared/machine.rs"]
+mod machine;
 #[path = "../src/bin/shared/provenance.rs"]
 mod provenance;
 #[path = "against_mpi/rank.rs"]

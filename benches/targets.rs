@@ -31,6 +31,8 @@ mod latency;
 mod launcher;
 #[path = "targets/limits.rs"]
 mod limits;
+#[path = "../src/bin/shared/machine.rs"]
+mod machine;
 #[path = "targets/messages.rs"]
 mod messages;
 #[path = "targets/model.rs"]

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde::Serialize;
 
 use crate::launcher::{Job, Launcher};
-use crate::{Failure, provenance, record};
+use crate::{Failure, machine, provenance, record};
 
 /// Everything but the figures and how the ranks were started.
 #[derive(Serialize)]
@@ -84,7 +84,7 @@ impl Document {
             .collect::<Vec<_>>();
         Document {
             warpcomm: env!("CARGO_PKG_VERSION"),
-            commit: provenance::commit().unwrap_or_else(|| provenance::UNKNOWN.to_owned()),
+            commit: provenance::commit().unwrap_or_else(|| machine::UNKNOWN.to_owned()),
             date: provenance::date(),
             command: command.join(" ").trim_end_matches(" --").to_owned(),
             machine: Machine::this(),
@@ -111,7 +111,7 @@ impl Machine {
             kernel,
             load_average,
             host: _,
-        } = provenance::machine();
+        } = machine::this_machine();
         Machine {
             processor,
             processors,

@@ -41,11 +41,11 @@ fn answering(answers: &[(&str, &[Value])]) -> Machine {
 }
 
 fn job(gpus: usize) -> Value {
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let gpu = |number: usize| json!({"name": "a GPU", "uuid": format!("GPU-{number}"), "memory_bytes": 1 << 30, "driver": "570.86.15"});
     json!({
         "answer": "job", "mpi": "MPICH Version:\t4.0.2\nMPICH Device: ch4", "thread_level": "multiple",
-        "host": host.trim(), "nodes": 1, "gpus": (0..gpus).map(gpu).collect::<Vec<_>>(), "simulated": false,
+        "machine": {"host": "node7", "processor": "a CPU", "processors": 96, "kernel": "6.1.0", "load_average": [0.5, 0.25, 0.0]},
+        "nodes": 1, "gpus": (0..gpus).map(gpu).collect::<Vec<_>>(), "simulated": false,
     })
 }
 
@@ -133,6 +133,7 @@ fn what_ranks_answer_becomes_tables_and_files() {
     assert!(done.status.success(), "{stdout}{}", text(&done.stderr));
     assert_eq!(text(&done.stderr), "");
     for line in [
+        "# machine: node7, a CPU, 96 hardware threads, Linux 6.1.0",
         "# MPI: MPICH Version: 4.0.2, thread level multiple, started by MPICH 4.0.2",
         "# ranks: 2 on 1 node",
         "# GPUs: none",
@@ -159,6 +160,8 @@ fn what_ranks_answer_becomes_tables_and_files() {
     let run = &measured.run;
     assert_eq!(run.command[..3], ["warpcomm", "bench", "latency"]);
     assert_eq!(run.variables["WARPCOMM_CHECK"], "0");
+    // Rank 0 may run on another machine than the command.
+    assert_eq!((&*run.machine.host, run.machine.processors), ("node7", 96));
     let job = run.job.as_ref().unwrap();
     assert_eq!(job.arguments[..2], ["-n", "2"]);
     assert_eq!(job.mpi, "MPICH Version:\t4.0.2\nMPICH Device: ch4");
@@ -191,6 +194,77 @@ fn what_ranks_answer_becomes_tables_and_files() {
         task["effort"],
         json!({"warm_up": 10, "seconds": 0.25, "samples": 200, "check": true})
     );
+}
+
+/// Answers of a launch of its own for each job, from the file with its number.
+const ANSWER_IN_TURN: &str = r#"read n < count; echo $((n + 1)) > count; cat "answers-$n""#;
+
+#[test]
+fn each_launch_is_a_run_and_the_table_is_of_all() {
+    let machine = machine(ANSWER_IN_TURN);
+    let arguments = [
+        "bench",
+        "latency",
+        "--place",
+        "host",
+        "--baseline",
+        "none",
+        "--launches",
+        "3",
+    ];
+    let files = ["--json", "a.json", "--csv", "a.csv"];
+    let answer = |number: usize, median, end: &str| {
+        let row = row("latency", "warpcomm", "host", None, 8, median);
+        let lines = format!("{}\n{row}\n{end}\n", job(0));
+        fs::write(machine.path(&format!("answers-{number}")), lines).unwrap();
+    };
+    let whole = done().to_string();
+    for (number, median) in [(1, 1.0), (2, 5.0), (3, 2.0)] {
+        answer(number, median, &whole);
+    }
+    fs::write(machine.path("count"), "1\n").unwrap();
+    let done = output(&mut machine.installed(&[&arguments[..], &files].concat()));
+    let stdout = text(&done.stdout);
+    assert!(done.status.success(), "{stdout}{}", text(&done.stderr));
+    let title = "# latency, u8, host: host buffers by warpcomm";
+    assert_eq!(
+        cells(&stdout, title, "8"),
+        ["8", "9", "0.50", "2.00", "4.00", "15.00", "0.004"]
+    );
+    assert!(
+        stdout.contains("\n# launches: 3; the minimum and the maximum "),
+        "{stdout}"
+    );
+    assert_eq!(stdout.matches("# machine: ").count(), 1, "{stdout}");
+    assert_eq!(
+        text(&done.stderr).lines().last(),
+        Some("launch 3 of 3: latency, host, 8 bytes: 2.00 us")
+    );
+    let runs = written(&machine, "a.json");
+    assert!(runs.iter().all(Measured::is_complete));
+    let medians: Vec<f64> = runs.iter().map(|run| run.rows[0].seconds.median * 1e6).collect();
+    assert_eq!(
+        medians.iter().map(|median| median.round()).collect::<Vec<_>>(),
+        [1.0, 5.0, 2.0]
+    );
+    let csv = fs::read_to_string(machine.path("a.csv")).unwrap();
+    let launches: Vec<_> = csv.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
+    assert_eq!(launches, ["launch", "1", "2", "3"]);
+
+    // The second launch dies: what there is of it counts, too, and there is no third.
+    answer(2, 5.0, "");
+    fs::write(machine.path("count"), "1\n").unwrap();
+    let died = output(&mut machine.installed(&[&arguments[..], &files].concat()));
+    assert_eq!(died.status.code(), Some(1));
+    let stdout = text(&died.stdout);
+    assert!(stdout.contains("\n# launches: 2 of 3; "), "{stdout}");
+    assert_eq!(cells(&stdout, title, "8")[3], "3.00");
+    let runs = written(&machine, "a.json");
+    assert_eq!(
+        runs.iter().map(Measured::is_complete).collect::<Vec<_>>(),
+        [true, false]
+    );
+    assert_eq!(fs::read_to_string(machine.path("count")).unwrap(), "3\n");
 }
 
 #[test]
@@ -347,6 +421,32 @@ fn ways_stand_side_by_side_with_their_crossovers() {
     );
 }
 
+#[test]
+fn times_on_simulated_gpus_are_compared_with_nothing() {
+    let stdout = |by, arguments: &[&str]| {
+        let mut job = job(1);
+        job["simulated"] = json!(true);
+        let of_host = row("bcast", "mpi", "host", None, 8, 2.0);
+        let answers = [job, of_host, row("bcast", by, "device", None, 8, 1.0), done()];
+        let machine = answering(&[("chosen", &answers)]);
+        text(&output(&mut machine.installed(arguments)).stdout)
+    };
+    let table = stdout("warpcomm", &["bench", "bcast", "--place", "device"]);
+    assert!(
+        table.contains("# SIMULATED GPUs: times with buffers on GPUs mean nothing\n"),
+        "{table}"
+    );
+    let title = "# bcast, u8, device: GPU buffers by warpcomm";
+    assert_eq!(cells(&table, title, "8")[8], "-", "{table}");
+    let compared = stdout("staging", &["bench", "compare", "bcast"]);
+    assert_eq!(
+        cells(&compared, "# bcast, u8, 2 ranks", "8"),
+        ["8", "2.00", "1.00"]
+    );
+    let legend = "# staging: GPU buffers copied to the host, through MPI, and back; SIMULATED GPUs: these times mean nothing\n";
+    assert!(compared.contains(legend), "{compared}");
+}
+
 /// Whether a process has ended; who waits for it may not have done that yet.
 fn has_ended(process: &str) -> bool {
     let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
@@ -459,7 +559,7 @@ fn refused(machine: &Machine, arguments: &[&str], code: i32) -> String {
 #[test]
 fn wrong_arguments_name_the_nearest_right_ones() {
     let machine = answering(&[]);
-    let wrong: [(&[&str], &str); 17] = [
+    let wrong: [(&[&str], &str); 18] = [
         (&[], "<OPERATION>"),
         (&["latncy"], "a similar value exists: 'latency'"),
         (
@@ -500,6 +600,7 @@ fn wrong_arguments_name_the_nearest_right_ones() {
             &["latency", "--json", "a", "--csv", "a"],
             "--json and --csv name the same file",
         ),
+        (&["latency", "--launches", "0"], "0 is not in 1..=1000"),
         (&["compare", "allreduec"], "a similar value exists: 'allreduce'"),
     ];
     for (arguments, expected) in wrong {

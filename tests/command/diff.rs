@@ -127,6 +127,7 @@ fn one_launch_each_cannot_tell() {
         stdout.contains("of 17 there are too few launches to tell, 8 of them differ"),
         "{stdout}"
     );
+    assert!(stdout.contains("`warpcomm bench --launches 6`"), "{stdout}");
 }
 
 #[test]

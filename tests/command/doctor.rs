@@ -356,7 +356,7 @@ fn limits_that_are_too_low_are_told() {
         .and("proc/self/limits", "Max locked memory  65536  65536  bytes\n");
     let found = patient.complaint(&[]);
     assert!(
-        found.starts_with("warning locked memory: a process may lock 65536 bytes"),
+        found.starts_with("warning locked memory: a process may lock 64.0 KiB"),
         "{found}"
     );
     let found = Patient::healthy().without("dev/shm").complaint(&[]);
@@ -367,7 +367,7 @@ fn limits_that_are_too_low_are_told() {
     let mounts = "shm /dev/shm tmpfs rw,nosuid,size=65536k 0 0\n";
     let found = Patient::healthy().and("proc/self/mounts", mounts).complaint(&[]);
     assert!(
-        found.starts_with("warning shared memory: /dev/shm has 67108864 bytes"),
+        found.starts_with("warning shared memory: /dev/shm has 64.0 MiB"),
         "{found}"
     );
     let mounts = "tmpfs /dev/shm tmpfs rw 0 0\n";

@@ -143,6 +143,7 @@ fn the_report_needs_nothing_beside_it() {
         "0123456789abcdef",
         "WARPCOMM_CHECK=1",
         "faster from about",
+        "warpcomm · simulated device/ipc",
         "64 MiB",
         "GB/s",
         "rank 1 (node)",

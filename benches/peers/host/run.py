@@ -101,7 +101,7 @@ def machine():
     return {
         "host": platform.node(),
         "processor": model[1] if model else "unknown",
-        "processors": len(os.sched_getaffinity(0)),
+        "processors": os.cpu_count(),
         "kernel": platform.release(),
         "load_average": list(os.getloadavg()),
     }

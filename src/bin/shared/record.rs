@@ -54,7 +54,7 @@ pub struct Machine {
     pub host: String,
     /// The processor's model.
     pub processor: String,
-    /// How many hardware threads the process may use.
+    /// How many hardware threads there are.
     pub processors: usize,
     pub kernel: String,
     /// What else ran when it began, over the last 1, 5 and 15 minutes.

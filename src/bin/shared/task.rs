@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Gpu, LeftOut, Row};
+use crate::record::{Gpu, LeftOut, Machine, Row};
 
 /// What the ranks of one job measure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,8 +59,8 @@ pub struct JobAnswer {
     /// The MPI library, in its own words.
     pub mpi: String,
     pub thread_level: String,
-    /// Where rank 0 runs.
-    pub host: String,
+    /// That of rank 0.
+    pub machine: Machine,
     pub nodes: usize,
     /// Those of the ranks, each once.
     pub gpus: Vec<Gpu>,

@@ -4,6 +4,8 @@ mod bench;
 mod info;
 #[path = "../shared/launched.rs"]
 mod launched;
+#[path = "../shared/machine.rs"]
+mod machine;
 #[cfg(feature = "cuda")]
 #[path = "../shared/nvidia.rs"]
 mod nvidia;

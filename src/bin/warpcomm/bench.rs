@@ -6,6 +6,7 @@ mod elements;
 mod files;
 mod heading;
 mod job;
+mod launches;
 mod measuring;
 mod plan;
 mod screen;
@@ -27,6 +28,7 @@ use crate::operation::Operation;
 use crate::run::ranks;
 use crate::sizes::{self, Sizes};
 use crate::task::{Effort, Series};
+use launches::Launches;
 use measuring::Request;
 use plan::Case;
 use view::View;
@@ -38,9 +40,12 @@ Examples:
   warpcomm bench allreduce -n 4 --sizes 8:256M --json allreduce.json
   warpcomm bench bcast alltoall --place host,device --dtype f32 --sizes 1K,64K,1M
   warpcomm bench bandwidth --path all --sim=2 --quick
+  warpcomm bench latency --quick --launches 6 --json before.json
   warpcomm bench compare allreduce
 
-It starts its own jobs, so that it needs no launcher in front: one, and one more for each --path. Times are of one operation
+It starts its own jobs, so that it needs no launcher in front: one, and one more for each --path. With --launches it starts
+all of them so many times, in turn; each launch is a run of its own in the file, as `warpcomm diff` needs 6 of for each file
+to tell a change from noise, and the table is of all launches together. Times are of one operation
 on the slowest rank. A length is that of a message; of the block for each rank of scatter, gather, allgather and alltoall
 with their variants; and of the whole vector of bcast and reductions. The bandwidths are those of nccl-tests: alg is what
 the caller sees, bus what the busiest link carries. `as fast as` says how many times as fast as the baseline it is, which is
@@ -129,6 +134,10 @@ struct Common {
     /// The most samples of a length [default: 200]
     #[arg(long, value_name = "SAMPLES", value_parser = samples)]
     samples: Option<usize>,
+
+    /// How many times to start the jobs, 1 to 1000: launches differ by more than samples of one do
+    #[arg(long, value_name = "LAUNCHES", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    launches: u16,
 
     /// Do not compare each element of results with what it should be
     #[arg(long)]
@@ -266,7 +275,11 @@ fn start(
     check(&cases, &common).map_err(Refusal::Usage)?;
     let series = plan::series(&cases, ways, baseline);
     let request = request(common, series, lengths);
-    measuring::measure(request, &mut view).map_err(Refusal::Failure)
+    let outcome = match request.launches {
+        1 => measuring::measure(request, &mut view),
+        launches => measuring::measure(request, &mut Launches::new(view, launches)),
+    };
+    outcome.map_err(Refusal::Failure)
 }
 
 /// Fails in a process that a launcher has started, which cannot start a job of its own.
@@ -340,6 +353,7 @@ fn request(common: Common, series: Vec<Series>, lengths: Vec<u64>) -> Request {
             check: !common.no_check,
         },
         ranks: common.ranks,
+        launches: usize::from(common.launches),
         launcher: common.launcher,
         sim: common.sim,
         json: common.json,

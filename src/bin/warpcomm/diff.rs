@@ -39,8 +39,8 @@ Examples:
   warpcomm diff before.json after.json --latency 5 --throughput 5 --only allreduce --all
   warpcomm diff main.json branch.json --json > diff.json
 
-A file is what `warpcomm bench --json FILE` writes, several runs of it one after the other if there are. Each run is a
-launch. Samples of one launch depend on each other, and launches on a busy machine differ by more than samples do, so it
+A file is what `warpcomm bench --launches 6 --json FILE` writes, or several such one after the other, as `cat` joins them.
+Each run in it is a launch. Samples of one launch depend on each other, and launches on a busy machine differ by more than samples do, so it
 takes launches to tell a change from noise: 6 for each file, or 3 against 20; with fewer, differences are shown with `perhaps`
 and nothing is slower. Measure the two builds in turn rather than one after the other, so that what the machine does meanwhile
 befalls both.

@@ -13,6 +13,15 @@ pub fn bytes(bytes: u64) -> String {
     format!("{number} {}", units[unit])
 }
 
+/// A number of bytes, to three digits: `23.5 GiB`.
+pub fn memory(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB"), (0, "B")];
+    scaled(
+        bytes as f64,
+        &units.map(|(power, unit)| (f64::from(power).exp2(), unit)),
+    )
+}
+
 /// A time in seconds, to three digits: `1.25 µs`.
 pub fn time(seconds: f64) -> String {
     scaled(seconds, &[(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")])
@@ -124,6 +133,7 @@ mod tests {
             assert_eq!(time(seconds), expected);
         }
         assert_eq!(bandwidth(12.34e9), "12.3 GB/s");
+        assert_eq!(memory(25_276_510_208), "23.5 GiB");
         assert_eq!(bandwidth(1.5), "1.50 B/s");
         assert_eq!(ratio(0.5), "0.50×");
     }

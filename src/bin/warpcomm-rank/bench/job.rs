@@ -1,8 +1,9 @@
 //! Where the ranks run.
 
-use warpcomm::{Communicator, Machine, Op, Runtime};
+use warpcomm::{Communicator, Op, Runtime};
 
 use crate::Failure;
+use crate::machine::this_machine;
 use crate::record::Gpu;
 use crate::task::JobAnswer;
 
@@ -19,7 +20,7 @@ pub fn answer(runtime: &Runtime, comm: &Communicator) -> Result<JobAnswer, Failu
     Ok(JobAnswer {
         mpi: runtime.library_version().trim().to_owned(),
         thread_level: runtime.thread_level().to_string(),
-        host: Machine::here(runtime.library_version(), comm.size()).host,
+        machine: this_machine(),
         nodes: usize::try_from(nodes)?,
         simulated: gpus
             .iter()

@@ -173,18 +173,30 @@ impl Comparison {
             };
             let mut rows = vec![row("bytes".to_owned(), &|measured| measured.way.name.to_owned())];
             for bytes in lengths(shown()) {
-                rows.push(row(bytes.to_string(), &|measured| measured.cell(bytes, baseline)));
+                rows.push(row(bytes.to_string(), &|measured| {
+                    measured.cell(bytes, self.comparable(measured, baseline))
+                }));
             }
             lines.extend(below_each_other(&rows));
         }
         for measured in &compared.measured {
-            let mut line = measured.legend(baseline);
-            if self.is_simulated && measured.way.place == "device" && !measured.medians.is_empty() {
+            let mut line = measured.legend(self.comparable(measured, baseline));
+            if self.means_nothing(measured) && !measured.medians.is_empty() {
                 line += &format!("; {SIMULATED}");
             }
             lines.push(line);
         }
         lines
+    }
+
+    /// The baseline, where a way can be compared with it.
+    fn comparable<'a>(&self, measured: &Measured, baseline: Option<&'a Measured>) -> Option<&'a Measured> {
+        baseline.filter(|baseline| !self.means_nothing(measured) && !self.means_nothing(baseline))
+    }
+
+    /// Whether the times are those of GPUs that do not exist.
+    fn means_nothing(&self, measured: &Measured) -> bool {
+        self.is_simulated && measured.way.place == "device"
     }
 }
 

@@ -13,6 +13,8 @@ pub struct Files {
     json: Option<Output>,
     csv: Option<Output>,
     has_heading: bool,
+    /// How many runs have been written.
+    launch: usize,
 }
 
 impl Files {
@@ -22,17 +24,21 @@ impl Files {
             json: json.map(Output::open).transpose()?,
             csv: csv.map(Output::open).transpose()?,
             has_heading: false,
+            launch: 0,
         })
     }
 
     /// Writes a record, to its end.
     pub fn write(&mut self, record: &Record) -> Result<(), String> {
+        if let Record::Run(_) = record {
+            self.launch += 1;
+        }
         if let Some(json) = &mut self.json {
             let line = serde_json::to_string(record).map_err(|error| error.to_string())?;
             json.write((line + "\n").as_bytes())?;
         }
         if let (Some(csv), Record::Row(row)) = (&mut self.csv, record) {
-            let lines = comma_separated(row, !self.has_heading)?;
+            let lines = comma_separated(row, self.launch, !self.has_heading)?;
             csv.write(&lines)?;
             self.has_heading = true;
         }
@@ -90,17 +96,17 @@ impl Drop for Output {
 }
 
 /// A row as its line, which comes behind one with the names of the columns if `has_names`.
-fn comma_separated(row: &Row, has_names: bool) -> Result<Vec<u8>, String> {
+fn comma_separated(row: &Row, launch: usize, has_names: bool) -> Result<Vec<u8>, String> {
     let mut writer = csv::WriterBuilder::new()
         .has_headers(has_names)
         .from_writer(Vec::new());
     writer
-        .serialize(Columns::of(row))
+        .serialize(Columns::of(row, launch))
         .map_err(|error| error.to_string())?;
     writer.into_inner().map_err(|error| error.to_string())
 }
 
-/// The columns, which are the fields of [`Row`] but for the samples.
+/// The columns, which are the fields of [`Row`] but for the samples, and the launch.
 #[derive(Serialize)]
 struct Columns<'a> {
     operation: &'a str,
@@ -124,10 +130,12 @@ struct Columns<'a> {
     bus_bandwidth: Option<f64>,
     message_rate: Option<f64>,
     overlap: Option<f64>,
+    /// From 1.
+    launch: usize,
 }
 
 impl<'a> Columns<'a> {
-    fn of(row: &'a Row) -> Columns<'a> {
+    fn of(row: &'a Row, launch: usize) -> Columns<'a> {
         let key = &row.key;
         Columns {
             operation: &key.operation,
@@ -151,6 +159,7 @@ impl<'a> Columns<'a> {
             bus_bandwidth: row.bus_bandwidth,
             message_rate: row.message_rate,
             overlap: row.overlap,
+            launch,
         }
     }
 }

@@ -12,20 +12,16 @@ pub fn heading(run: &Run) -> Vec<String> {
     };
     let mut lines = vec![
         format!("# {}{commit}, {}", run.program, run.date),
-        match machine.processors {
-            // Another one than this.
-            0 => format!("# machine: {}", machine.host),
-            processors => format!(
-                "# machine: {}, {}, {}, Linux {}",
-                machine.host,
-                machine.processor,
-                number(processors, "hardware thread"),
-                machine.kernel
-            ),
-        },
+        format!(
+            "# machine: {}, {}, {}, Linux {}",
+            machine.host,
+            machine.processor,
+            number(machine.processors, "hardware thread"),
+            machine.kernel
+        ),
     ];
     if let Some(job) = &run.job {
-        let mpi = first_line(&job.mpi);
+        let mpi = version(&job.mpi);
         lines.push(format!(
             "# MPI: {mpi}, thread level {}, started by {}",
             job.thread_level, job.launcher
@@ -89,8 +85,9 @@ fn gpus(gpus: &[Gpu]) -> String {
     words.collect::<Vec<_>>().join("; ")
 }
 
-/// MPICH says all about its build behind that.
-fn first_line(text: &str) -> String {
+/// The first words of what an MPI library says of itself: all about its build is in the lines behind them, or behind a comma.
+fn version(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
+    let line = line.split_once(',').map_or(line, |(version, _)| version);
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }

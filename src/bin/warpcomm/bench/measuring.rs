@@ -18,7 +18,7 @@ use crate::launcher::{Job, Launcher, passed_on};
 use crate::prove::{PATHS_VARIABLE, Proof};
 use crate::provenance;
 use crate::rank_program::rank_program;
-use crate::record::{self, End, FORMAT, Key, LeftOut, Machine, Record, Row, Run};
+use crate::record::{self, End, FORMAT, Key, LeftOut, Record, Row, Run};
 use crate::sim::Driver;
 use crate::task::{Answer, Effort, JobAnswer, Series, Task};
 
@@ -32,6 +32,8 @@ pub struct Request {
     pub lengths: Vec<u64>,
     pub effort: Effort,
     pub ranks: NonZeroUsize,
+    /// How many times everything is measured, with jobs of its own each time.
+    pub launches: usize,
     pub launcher: Option<OsString>,
     /// The number of simulated GPUs, if they are simulated.
     pub sim: Option<u8>,
@@ -50,15 +52,19 @@ pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String
     signals::send_to(sender.clone())?;
     let plans = jobs(request.series.clone());
     prove(&plans, &program, &launcher, driver.as_ref());
-    let mut started = Vec::new();
-    for plan in &plans {
-        started.push(prepared(plan, &request, &program, &launcher, driver.as_ref())?);
+    let mut launches = Vec::new();
+    for _ in 0..request.launches {
+        let started: Result<Vec<_>, String> = plans
+            .iter()
+            .map(|plan| prepared(plan, &request, &program, &launcher, driver.as_ref()))
+            .collect();
+        launches.push(started?);
     }
     if let Some(driver) = driver {
         // The jobs are told where it is, and it lasts as long as any of them.
         driver.outlive_this_program()?;
     }
-    let rows = request
+    let rows: u64 = request
         .series
         .iter()
         .map(|series| rows_of(&series.operation, &request.lengths))
@@ -66,26 +72,40 @@ pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String
     let mut session = Session {
         request: &request,
         launcher: &launcher,
-        arguments: started
-            .first()
+        arguments: launches
+            .iter()
+            .flatten()
+            .next()
             .map(|(_, arguments)| arguments.clone())
             .unwrap_or_default(),
         files,
-        screen: Screen::new(rows),
+        screen: Screen::new(rows * request.launches as u64),
         view,
+        launch: 0,
         is_begun: false,
+        has_begun: false,
         has_gpus: true,
         latest: None,
     };
     let mut outcome = Ok(Ending::Done);
-    for (number, (plan, (command, _))) in plans.iter().zip(started).enumerate() {
-        if let Some(signal) = job::signal_before(&events) {
-            outcome = Ok(Ending::Interrupted(signal));
-        } else if plan.path.is_some() && !session.has_gpus {
-            outcome = session.leave_out(plan).map(|()| Ending::Done);
-        } else {
-            outcome = job::run(command, number, (&sender, &events), &mut session);
+    let mut number = 0;
+    for launch in launches {
+        session.launch += 1;
+        session.has_gpus = true;
+        for (plan, (command, _)) in plans.iter().zip(launch) {
+            number += 1;
+            outcome = if let Some(signal) = job::signal_before(&events) {
+                Ok(Ending::Interrupted(signal))
+            } else if plan.path.is_some() && !session.has_gpus {
+                session.leave_out(plan).map(|()| Ending::Done)
+            } else {
+                job::run(command, number, (&sender, &events), &mut session)
+            };
+            if outcome != Ok(Ending::Done) {
+                break;
+            }
         }
+        outcome = session.end_launch(outcome);
         if outcome != Ok(Ending::Done) {
             break;
         }
@@ -139,21 +159,6 @@ fn prepared(
     Ok((command, arguments))
 }
 
-/// The machine of rank 0, of which only the name is known if this is another one.
-fn machine(host: String) -> Machine {
-    let here = provenance::machine();
-    match here.host == host {
-        true => here,
-        false => Machine {
-            host,
-            processor: provenance::UNKNOWN.to_owned(),
-            processors: 0,
-            kernel: provenance::UNKNOWN.to_owned(),
-            load_average: [0.0; 3],
-        },
-    }
-}
-
 fn text(text: &OsStr) -> String {
     text.to_string_lossy().into_owned()
 }
@@ -175,8 +180,12 @@ struct Session<'a> {
     files: Files,
     screen: Screen,
     view: &'a mut dyn View,
-    /// Whether a job has said where it runs.
+    /// Which launch it is, from 1.
+    launch: usize,
+    /// Whether a job of this launch has said where it runs.
     is_begun: bool,
+    /// Whether one of any launch has.
+    has_begun: bool,
     /// Whether some rank has a GPU, as far as is known.
     has_gpus: bool,
     /// What was measured last but for its length, and how many rows it has.
@@ -195,7 +204,11 @@ impl Session<'_> {
         lines.extend(heading::crowd(run.ranks));
         self.files.write(&Record::Run(run))?;
         self.is_begun = true;
-        self.screen.print(&lines)
+        match std::mem::replace(&mut self.has_begun, true) {
+            false => self.screen.print(&lines),
+            // The launches differ only in when they began.
+            true => Ok(()),
+        }
     }
 
     /// Everything that is known of the run.
@@ -210,7 +223,7 @@ impl Session<'_> {
             command: own
                 .chain(std::env::args_os().skip(1).map(|word| text(&word)))
                 .collect(),
-            machine: machine(answer.host),
+            machine: answer.machine,
             job: Some(record::Job {
                 mpi: answer.mpi,
                 thread_level: answer.thread_level,
@@ -245,7 +258,7 @@ impl Session<'_> {
             row.seconds.median * 1e6
         );
         self.files.write(&Record::Row(row))?;
-        self.screen.step(1, what, self.view.is_late());
+        self.step(1, &what);
         self.screen.print(&lines)
     }
 
@@ -264,8 +277,16 @@ impl Session<'_> {
             way(&left_out.by, &left_out.place, left_out.path.as_deref())
         );
         self.files.write(&Record::LeftOut(left_out))?;
-        self.screen.step(rows, what, self.view.is_late());
+        self.step(rows, &what);
         self.screen.print(&lines)
+    }
+
+    fn step(&self, rows: u64, what: &str) {
+        let what = match self.request.launches {
+            1 => what.to_owned(),
+            launches => format!("launch {} of {launches}: {what}", self.launch),
+        };
+        self.screen.step(rows, what, self.view.is_late());
     }
 
     /// Leaves everything out that a job would have measured on GPUs that there are not.
@@ -284,35 +305,50 @@ impl Session<'_> {
         })
     }
 
-    /// Writes how it ended, and what is seen only then.
-    fn end(mut self, outcome: Result<Ending, String>) -> Result<ExitCode, String> {
+    /// Writes how a launch ended.
+    fn end_launch(&mut self, outcome: Result<Ending, String>) -> Result<Ending, String> {
+        self.latest = None;
+        if !std::mem::take(&mut self.is_begun) {
+            return outcome;
+        }
+        let reason = match &outcome {
+            Ok(Ending::Done) => None,
+            Ok(Ending::Interrupted(signal)) => Some(interruption(*signal)),
+            Ok(Ending::Died(how)) => Some(died(how)),
+            Err(message) => Some(message.clone()),
+        };
+        let end = End {
+            complete: reason.is_none(),
+            reason,
+        };
+        let written = self.files.write(&Record::End(end));
+        // What went wrong first is told.
+        outcome.and_then(|ending| written.map(|()| ending))
+    }
+
+    /// Says how everything ended, and what is seen only then.
+    fn end(self, outcome: Result<Ending, String>) -> Result<ExitCode, String> {
         self.screen.clear();
-        let (reason, outcome) = match outcome {
-            Ok(Ending::Done) => (None, Ok(ExitCode::SUCCESS)),
+        let outcome = match outcome {
+            Ok(Ending::Done) => Ok(ExitCode::SUCCESS),
             Ok(Ending::Interrupted(signal)) => {
                 let reason = interruption(signal);
                 self.screen
                     .tell(&format!("warpcomm bench: {reason}{}", self.kept()));
                 // As a shell says that a signal has ended a program.
                 let status = u8::try_from(128 + signal).unwrap_or(u8::MAX);
-                (Some(reason), Ok(ExitCode::from(status)))
+                Ok(ExitCode::from(status))
             }
-            Ok(Ending::Died(how)) => {
-                let reason = format!("the job ended {how}");
-                let message = format!("{reason}, before everything was measured{}", self.kept());
-                (Some(reason), Err(message))
-            }
-            Err(message) => (Some(message.clone()), Err(message)),
+            Ok(Ending::Died(how)) => Err(format!(
+                "{}, before everything was measured{}",
+                died(&how),
+                self.kept()
+            )),
+            Err(message) => Err(message),
         };
-        if self.is_begun {
-            let end = End {
-                complete: reason.is_none(),
-                reason,
-            };
-            let written = self.files.write(&Record::End(end));
+        if self.has_begun {
             let printed = self.screen.print(&self.view.end());
-            // What went wrong first is told.
-            return outcome.and_then(|status| written.and(printed).map(|()| status));
+            return outcome.and_then(|status| printed.map(|()| status));
         }
         outcome
     }
@@ -323,7 +359,7 @@ impl Session<'_> {
             .into_iter()
             .flatten()
             .collect();
-        match (self.is_begun, &files[..]) {
+        match (self.has_begun, &files[..]) {
             (true, [first, ..]) => format!("; what was measured is in `{}`", first.display()),
             _ => String::new(),
         }
@@ -344,6 +380,11 @@ impl Listener for Session<'_> {
     fn line(&mut self, line: &str) {
         self.screen.tell(line);
     }
+}
+
+/// Why a launch is not complete whose job has ended so.
+fn died(how: &str) -> String {
+    format!("the job ended {how}")
 }
 
 /// The name of a way, or what there is instead.

@@ -99,7 +99,7 @@ impl Tables {
             elements_of(key),
             shown_way(Way::of_key(key), &key.by, &key.place)
         );
-        if self.is_simulated && key.place == "device" {
+        if self.means_nothing(key) {
             title += &format!(", {SIMULATED}");
         }
         let names = self.line(|column| column.name(self.baseline).0.to_owned());
@@ -107,6 +107,11 @@ impl Tables {
         // The first column is wide enough for the sign of what is no row.
         let commented = |line: String| format!("#{}", line.get(1..).unwrap_or_default());
         vec![String::new(), title, commented(names), commented(units)]
+    }
+
+    /// Whether times are those of GPUs that do not exist.
+    fn means_nothing(&self, key: &Key) -> bool {
+        self.is_simulated && key.place == "device"
     }
 
     /// What there is in each column, to the right.
@@ -137,6 +142,7 @@ impl Tables {
             Column::Overlap => shown(row.overlap.map(|part| format!("{:.1}", part * 100.0))),
             Column::SpeedUp => {
                 let of_baseline = self.of_baseline.get(&place_in_baseline(&row.key));
+                let of_baseline = of_baseline.filter(|_| !self.means_nothing(&row.key));
                 shown(of_baseline.map(|baseline| times_as_fast(baseline / seconds.median)))
             }
             Column::Algorithm => shown(row.algorithm.clone()),
@@ -160,7 +166,8 @@ impl View for Tables {
             lines = self.heading(row);
             self.series = Some(series);
         }
-        if self.baseline.is_some() && Way::of_key(&row.key) == self.baseline {
+        if self.baseline.is_some() && Way::of_key(&row.key) == self.baseline && !self.means_nothing(&row.key)
+        {
             self.of_baseline
                 .insert(place_in_baseline(&row.key), row.seconds.median);
         }

@@ -105,7 +105,7 @@ impl Report<'_> {
             let _ = write!(
                 summary,
                 "; of {untold} there are too few launches to tell, {too_few} of them differ by more than the \
-                 threshold: measure 6 launches or more for each file"
+                 threshold: measure 6 launches or more for each file (`warpcomm bench --launches 6`)"
             );
         }
         summary

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::report::Finding;
 use super::system::System;
 use crate::launcher::surroundings::{Surroundings, numbers_in};
+use crate::units::memory;
 
 /// Below so many bytes adapters of networks, and drivers of GPUs on some systems, cannot lock the buffers of a job.
 const LEAST_LOCKED: u64 = 64 << 20;
@@ -25,11 +26,14 @@ pub fn locked_memory(system: &System) -> Finding {
     match soft.parse::<u64>() {
         Ok(bytes) if bytes < LEAST_LOCKED && (has_network || has_gpu) => Finding::warning(
             check,
-            format!("a process may lock {bytes} bytes, and buffers of networks and GPUs are locked"),
+            format!(
+                "a process may lock {}, and buffers of networks and GPUs are locked",
+                memory(bytes)
+            ),
             "ulimit -l unlimited; for good: `* - memlock unlimited` in /etc/security/limits.conf, --ulimit memlock=-1 of \
              containers, PropagateResourceLimitsExcept=MEMLOCK of Slurm",
         ),
-        Ok(bytes) => Finding::ok(check, format!("{bytes} bytes a process")),
+        Ok(bytes) => Finding::ok(check, format!("{} a process", memory(bytes))),
         Err(_) => Finding::ok(check, soft.to_owned()),
     }
 }
@@ -48,10 +52,10 @@ pub fn shared_memory(system: &System) -> Finding {
     match shared_bytes(system) {
         Some(bytes) if bytes <= SMALL_SHARED => Finding::warning(
             check,
-            format!("/dev/shm has {bytes} bytes, which MPI may run out of"),
+            format!("/dev/shm has {}, which MPI may run out of", memory(bytes)),
             remedy,
         ),
-        Some(bytes) => Finding::ok(check, format!("/dev/shm has {bytes} bytes")),
+        Some(bytes) => Finding::ok(check, format!("/dev/shm has {}", memory(bytes))),
         None => Finding::ok(check, "/dev/shm is there"),
     }
 }

@@ -260,7 +260,7 @@ fn warnings(measured: &Measured) -> Vec<String> {
     if load > 0.5 * run.machine.processors as f64 {
         let processors = run.machine.processors;
         warnings.push(format!(
-            "others used the machine: the load average was {load:.1} on {processors} processors when it began."
+            "the machine was busy when it began, with others or with what was measured before: the load average was {load:.1} on {processors} processors."
         ));
     }
     warnings

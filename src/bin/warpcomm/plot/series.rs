@@ -155,11 +155,21 @@ impl Way {
         }
     }
 
+    /// Whether the GPUs on which its buffers are do not exist, so that its times say nothing.
+    pub fn is_simulated(&self) -> bool {
+        self.setting.simulated && self.place == "device"
+    }
+
     /// All that a label may say, the first two always.
     fn words(&self) -> Vec<String> {
+        let place = match self.is_simulated() {
+            // A picture may be looked at without the page that warns.
+            true => format!("simulated {}", self.place),
+            false => self.place.clone(),
+        };
         let place = match &self.path {
-            Some(path) => format!("{}/{path}", self.place),
-            None => self.place.clone(),
+            Some(path) => format!("{place}/{path}"),
+            None => place,
         };
         let Setting {
             program,
@@ -183,7 +193,7 @@ impl Way {
             units::count(*nodes, "node"),
             mpi.clone().unwrap_or_else(|| "threads".to_owned()),
             gpus.join(", "),
-            if *simulated {
+            if *simulated && !self.is_simulated() {
                 "simulated GPUs".to_owned()
             } else {
                 String::new()

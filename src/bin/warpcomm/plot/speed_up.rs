@@ -31,10 +31,13 @@ pub enum Crossover {
 
 /// All series of a chart against their baselines: host buffers through MPI, or else the first that is comparable.
 ///
-/// Those are comparable that move the same elements between as many ranks, in the same setting if there is one that has two.
+/// Those are comparable that move the same elements between as many ranks, in the same setting if there is one that has two;
+/// with buffers on simulated GPUs nothing is.
 pub fn speed_ups(chart: &Chart) -> Vec<SpeedUp> {
-    let same_elements =
-        |one: &Way, other: &Way| one.dtype == other.dtype && one.op == other.op && one.ranks == other.ranks;
+    let same_elements = |one: &Way, other: &Way| {
+        let are_real = !one.is_simulated() && !other.is_simulated();
+        are_real && one.dtype == other.dtype && one.op == other.op && one.ranks == other.ranks
+    };
     let same_setting = |one: &Way, other: &Way| same_elements(one, other) && one.setting == other.setting;
     let pairs = |comparable: &dyn Fn(&Way, &Way) -> bool| -> Vec<(usize, usize)> {
         let ways = || chart.series.iter().map(|series| &series.way).enumerate();
