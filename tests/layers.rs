@@ -61,7 +61,8 @@ const FENCES: &[(&str, &[&str])] = &[
             "src/bin/warpcomm-rank/bench/nccl.rs",
             "src/bin/warpcomm-rank/bench/pinned.rs",
             "src/bin/warpcomm-rank/bench/staging.rs",
-            "src/bin/warpcomm-rank/info/",
+            "src/bin/warpcomm-rank/gpus.rs",
+            "src/bin/warpcomm-rank/info/routes.rs",
             "src/bin/warpcomm-rank/proof.rs",
         ],
     ),
@@ -106,7 +107,7 @@ const FENCES: &[(&str, &[&str])] = &[
 /// Where `unsafe` blocks and implementations may stand.
 const UNSAFE: &[&str] = &[
     // What the driver says of GPUs that are not in use.
-    "src/bin/warpcomm-rank/info/gpus.rs",
+    "src/bin/warpcomm-rank/gpus.rs",
     // MPI's own functions, and NCCL's, beside which the library is measured.
     "src/bin/warpcomm-rank/bench/library.rs",
     "src/bin/warpcomm-rank/bench/nccl.rs",

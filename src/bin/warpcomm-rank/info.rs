@@ -1,7 +1,5 @@
 //! `info`: each rank finds out where it is and how it reaches the others, and rank 0 prints it for the job.
 
-#[cfg(feature = "cuda")]
-mod gpus;
 mod here;
 mod routes;
 
@@ -14,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use warpcomm::{Communicator, Config, Place, Runtime};
 
 use crate::Failure;
+#[cfg(feature = "cuda")]
+use crate::gpus;
 use crate::launched::launched;
 use crate::overview::{Choice, CudaAwareness, FORMAT, Gpu, Job, Overview, Plan, Rank, Route};
 use crate::variables;

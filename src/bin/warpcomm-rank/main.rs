@@ -1,6 +1,8 @@
 //! The program whose ranks the command `warpcomm` starts where something needs MPI: the command itself links none.
 
 mod bench;
+#[cfg(feature = "cuda")]
+mod gpus;
 mod info;
 #[path = "../shared/launched.rs"]
 mod launched;

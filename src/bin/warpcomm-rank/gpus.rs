@@ -23,7 +23,7 @@ pub fn visible(host: &str) -> Result<Vec<Gpu>, DriverError> {
 fn describe(number: i32, host: &str) -> Result<Gpu, DriverError> {
     let device = result::device::get(number)?;
     let name = result::device::get_name(device)?;
-    let is_simulated = name.to_lowercase().contains("simulated");
+    let is_simulated = is_simulated(&name);
     // SAFETY: the device is one that the driver has named.
     let memory = unsafe { result::device::total_mem(device) }?;
     let place = [
@@ -45,7 +45,7 @@ fn describe(number: i32, host: &str) -> Result<Gpu, DriverError> {
         number: usize::try_from(number).unwrap_or(0),
         uuid: uuid(&result::device::get_uuid(device)?),
         memory_bytes: Some(memory as u64),
-        driver: driver(is_simulated)?,
+        driver: driver(&name)?,
         numa_node,
         name,
     })
@@ -63,12 +63,18 @@ pub fn uuid(uuid: &sys::CUuuid) -> String {
     text
 }
 
-fn driver(is_simulated: bool) -> Result<String, DriverError> {
+/// Whether a GPU of this name is none.
+fn is_simulated(name: &str) -> bool {
+    name.to_lowercase().contains("simulated")
+}
+
+/// The version of the driver of a GPU of this name.
+pub fn driver(name: &str) -> Result<String, DriverError> {
     let mut version = 0;
     // SAFETY: writes one number.
     unsafe { sys::cuDriverGetVersion(&mut version) }.result()?;
     let cuda = format!("CUDA {}.{}", version / 1000, version % 1000 / 10);
-    let module = (!is_simulated)
+    let module = (!is_simulated(name))
         .then(|| nvidia::driver_version(Path::new("/")))
         .flatten();
     Ok(match module {
