@@ -147,15 +147,31 @@ pub(super) async fn allreduce(
     };
     let riding = candidates.ride().then_some(own);
     let agreed = call.agree(terms, local, riding).await?;
-    let (mut agreed, inputs) = match call.fold_together(terms, agreed, inputs, needed, &plan).await? {
+    let (agreed, inputs) = match call.fold_together(terms, agreed, inputs, needed, &plan).await? {
         Outcome::Folded => return Ok(()),
         Outcome::Otherwise(agreed, inputs) => (agreed, inputs),
     };
     let algorithm = candidates.taken(call, &agreed);
-    let Some(inputs) = inputs else {
-        fold_frames(call, &agreed, 0..call.ranks(), 0, own, result, op).await?;
-        return agreed.over();
-    };
+    match inputs {
+        None => {
+            fold_frames(call, &agreed, 0..call.ranks(), 0, own, result, op).await?;
+            agreed.over()
+        }
+        // Boxed, so that what rides in frames needs no room for it.
+        Some(inputs) => Box::pin(by_messages(call, algorithm, inputs, own, result, op, agreed)).await,
+    }
+}
+
+/// Folds elements that are too many for frames.
+async fn by_messages(
+    call: &Call<'_>,
+    algorithm: Algorithm,
+    inputs: Inputs,
+    own: &Span<'_>,
+    result: &Span<'_>,
+    op: Op,
+    mut agreed: Agreed<'_>,
+) -> Result<()> {
     let fetched = &inputs.fetched;
     fetched.fetch(own, &mut agreed).await;
     let (own, here) = (fetched.own(own), fetched.result(result));
