@@ -1,5 +1,7 @@
 //! `allreduce`.
 
+use std::future::Future;
+
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
 use super::fold_plan::{FoldPlan, Shape};
@@ -80,16 +82,16 @@ struct Allreduce {
 impl Collective<Apart<'_>> for Allreduce {
     const OPERATION: Operation = Operation::Allreduce;
 
-    async fn run(&self, call: &Call<'_>, (own, result): &Apart<'_>) -> Result<()> {
-        allreduce(call, own, result, self.op, Ok(())).await
+    fn run(&self, call: &Call<'_>, (own, result): &Apart<'_>) -> impl Future<Output = Result<()>> + Send {
+        allreduce(call, own, result, self.op, Ok(()))
     }
 }
 
 impl Collective<InPlace<'_>> for Allreduce {
     const OPERATION: Operation = Operation::Allreduce;
 
-    async fn run(&self, call: &Call<'_>, buffer: &InPlace<'_>) -> Result<()> {
-        allreduce(call, buffer, buffer, self.op, Ok(())).await
+    fn run(&self, call: &Call<'_>, buffer: &InPlace<'_>) -> impl Future<Output = Result<()>> + Send {
+        allreduce(call, buffer, buffer, self.op, Ok(()))
     }
 }
 
