@@ -6,7 +6,7 @@ mod modes;
 mod replace;
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use crate::buffer::{Buffer, BufferMut, OwnedBuffer, OwnedBufferMut, Parked, Span};
@@ -134,8 +134,8 @@ impl Communicator {
             pin!(async {
                 self.check_route(there).map_err(|error| sending.name(error))?;
                 self.check_route(here)?;
-                let receive = self.travel(&receiving, &into, here);
-                let send = self.travel(&sending, &out, there);
+                let receive = pin!(self.travel(&receiving, &into, here));
+                let send = pin!(self.travel(&sending, &out, there));
                 let (received, sent) = both(receive, send).await;
                 let status = received.map_err(|error| receiving.name(error))?;
                 sent.map_err(|error| sending.name(error))?;
@@ -334,8 +334,10 @@ impl Communicator {
 }
 
 /// Runs two operations at the same time, to the end of both.
-pub(crate) async fn both<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>) -> (A, B) {
-    let (mut first, mut second) = (pin!(first), pin!(second));
+pub(crate) async fn both<A, B>(
+    mut first: Pin<&mut impl Future<Output = A>>,
+    mut second: Pin<&mut impl Future<Output = B>>,
+) -> (A, B) {
     let (mut one, mut two) = (None, None);
     std::future::poll_fn(|context| {
         if one.is_none()

@@ -250,8 +250,9 @@ impl<'a> Span<'a> {
                 unsafe { std::ptr::copy_nonoverlapping(self.pointer, target.as_mut_ptr(), target.len()) };
                 Ok(())
             }
+            // Boxed, so that host memory needs no room for it.
             // SAFETY: the span has that many bytes.
-            Some(lane) => unsafe { lane.read(self.pointer as usize, target) }.await,
+            Some(lane) => Box::pin(unsafe { lane.read(self.pointer as usize, target) }).await,
         }
     }
 
@@ -265,7 +266,7 @@ impl<'a> Span<'a> {
                 Ok(())
             }
             // SAFETY: the span has that many bytes.
-            Some(lane) => unsafe { lane.write(source, self.pointer as usize) }.await,
+            Some(lane) => Box::pin(unsafe { lane.write(source, self.pointer as usize) }).await,
         }
     }
 

@@ -1,5 +1,7 @@
 //! `allreduce`.
 
+use std::future::Future;
+
 use super::agreement::{Agreed, Terms};
 use super::courier::Courier;
 use super::fold_plan::{FoldPlan, Shape};
@@ -80,16 +82,16 @@ struct Allreduce {
 impl Collective<Apart<'_>> for Allreduce {
     const OPERATION: Operation = Operation::Allreduce;
 
-    async fn run(&self, call: &Call<'_>, (own, result): &Apart<'_>) -> Result<()> {
-        allreduce(call, own, result, self.op, Ok(())).await
+    fn run(&self, call: &Call<'_>, (own, result): &Apart<'_>) -> impl Future<Output = Result<()>> + Send {
+        allreduce(call, own, result, self.op, Ok(()))
     }
 }
 
 impl Collective<InPlace<'_>> for Allreduce {
     const OPERATION: Operation = Operation::Allreduce;
 
-    async fn run(&self, call: &Call<'_>, buffer: &InPlace<'_>) -> Result<()> {
-        allreduce(call, buffer, buffer, self.op, Ok(())).await
+    fn run(&self, call: &Call<'_>, buffer: &InPlace<'_>) -> impl Future<Output = Result<()>> + Send {
+        allreduce(call, buffer, buffer, self.op, Ok(()))
     }
 }
 
@@ -147,15 +149,31 @@ pub(super) async fn allreduce(
     };
     let riding = candidates.ride().then_some(own);
     let agreed = call.agree(terms, local, riding).await?;
-    let (mut agreed, inputs) = match call.fold_together(terms, agreed, inputs, needed, &plan).await? {
+    let (agreed, inputs) = match call.fold_together(terms, agreed, inputs, needed, &plan).await? {
         Outcome::Folded => return Ok(()),
         Outcome::Otherwise(agreed, inputs) => (agreed, inputs),
     };
     let algorithm = candidates.taken(call, &agreed);
-    let Some(inputs) = inputs else {
-        fold_frames(call, &agreed, 0..call.ranks(), 0, own, result, op).await?;
-        return agreed.over();
-    };
+    match inputs {
+        None => {
+            fold_frames(call, &agreed, 0..call.ranks(), 0, own, result, op).await?;
+            agreed.over()
+        }
+        // Boxed, so that what rides in frames needs no room for it.
+        Some(inputs) => Box::pin(by_messages(call, algorithm, inputs, own, result, op, agreed)).await,
+    }
+}
+
+/// Folds elements that are too many for frames.
+async fn by_messages(
+    call: &Call<'_>,
+    algorithm: Algorithm,
+    inputs: Inputs,
+    own: &Span<'_>,
+    result: &Span<'_>,
+    op: Op,
+    mut agreed: Agreed<'_>,
+) -> Result<()> {
     let fetched = &inputs.fetched;
     fetched.fetch(own, &mut agreed).await;
     let (own, here) = (fetched.own(own), fetched.result(result));

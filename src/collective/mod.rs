@@ -128,11 +128,12 @@ impl<'a> Blocking<'a> {
     /// Runs the collective to its end.
     #[inline]
     pub(crate) fn run<T: Send>(&self, body: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        let body = async {
-            self.comm.endpoint.has_its_turn(self.entered.sequence).await;
-            body.await
-        };
+        // Pinned once: a future that is captured and then awaited has its room twice, and is moved.
         let mut body = pin!(body);
+        let mut body = pin!(async {
+            self.comm.endpoint.has_its_turn(self.entered.sequence).await;
+            body.as_mut().await
+        });
         match (&self.errand, &self.comm.endpoint.plain) {
             (Some(errand), Some(plain)) => loop {
                 let step = errand.step(body.as_mut());

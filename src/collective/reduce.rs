@@ -260,38 +260,56 @@ pub(super) async fn fold_frames(
     result: &Span<'_>,
     op: Op,
 ) -> Result<()> {
-    let mut rooms = [Room::default(), Room::default()];
-    let [mine, folded] = &mut rooms;
-    let bytes = own.bytes();
-    let own = match own.place() {
-        Place::Host => own.part(0, own.elements())?,
-        Place::Device => {
-            own.read(&mut mine.bytes_mut()[..bytes]).await?;
-            mine.span(own)
+    if own.place() == Place::Host && result.place() == Place::Host {
+        return fold_payloads(call, agreed, ranks, first, own, result, op);
+    }
+    // Boxed, so that elements on hosts need no room for copies.
+    let copied = async {
+        let mut rooms = [Room::default(), Room::default()];
+        let [mine, folded] = &mut rooms;
+        let bytes = own.bytes();
+        let own = match own.place() {
+            Place::Host => own.alias(),
+            Place::Device => {
+                own.read(&mut mine.bytes_mut()[..bytes]).await?;
+                mine.span(own)
+            }
+        };
+        let target = match result.place() {
+            Place::Host => result.alias(),
+            Place::Device => folded.span(&own),
+        };
+        fold_payloads(call, agreed, ranks, first, &own, &target, op)?;
+        match result.place() {
+            Place::Host => Ok(()),
+            Place::Device => {
+                // SAFETY: the fold has written the room's elements.
+                let folded = unsafe { std::slice::from_raw_parts(target.pointer(), bytes) };
+                result.write(folded).await
+            }
         }
     };
-    let target = match result.place() {
-        Place::Host => result.part(0, own.elements())?,
-        Place::Device => folded.span(&own),
-    };
-    {
-        let inputs = ranks.map(|rank| match rank == call.rank() {
-            true => Ok(own.pointer().cast_const()),
-            false => match agreed.payload(rank).get(first..first + bytes) {
-                Some(payload) => Ok(payload.as_ptr()),
-                None => Err(Error::invalid("a frame without its elements")),
-            },
-        });
-        fold(&own, inputs.collect::<Result<_>>()?, &own, &target, op)?;
-    }
-    match result.place() {
-        Place::Host => Ok(()),
-        Place::Device => {
-            // SAFETY: the fold has written the room's elements.
-            let folded = unsafe { std::slice::from_raw_parts(target.pointer(), bytes) };
-            result.write(folded).await
-        }
-    }
+    Box::pin(copied).await
+}
+
+/// Folds contributions that were in the frames of `ranks`, all of them and the result in host memory.
+fn fold_payloads(
+    call: &Call<'_>,
+    agreed: &Agreed<'_>,
+    ranks: Range<usize>,
+    first: usize,
+    own: &Span<'_>,
+    result: &Span<'_>,
+    op: Op,
+) -> Result<()> {
+    let inputs = ranks.map(|rank| match rank == call.rank() {
+        true => Ok(own.pointer().cast_const()),
+        false => match agreed.payload(rank).get(first..first + own.bytes()) {
+            Some(payload) => Ok(payload.as_ptr()),
+            None => Err(Error::invalid("a frame without its elements")),
+        },
+    });
+    fold(own, inputs.collect::<Result<_>>()?, own, result, op)
 }
 
 /// Host memory for what rides in a frame, aligned for every element.

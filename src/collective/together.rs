@@ -54,7 +54,23 @@ impl Call<'_> {
 
     /// Tries to have kernels fold the elements of all ranks where they are, after an agreement on `terms`. Where they do
     /// not, the ranks agree on that, and on the memory that another algorithm needs: that agreement, and the memory.
+    #[inline]
     pub(super) async fn fold_together<'c>(
+        &'c self,
+        terms: Terms,
+        agreed: Agreed<'c>,
+        inputs: Option<Inputs>,
+        needed: impl FnOnce() -> Result<Option<Inputs>>,
+        plan: &FoldPlan<'_>,
+    ) -> Result<Outcome<'c>> {
+        match agreed.reach {
+            Reach::Nobody => Ok(Outcome::Otherwise(agreed, inputs)),
+            // Boxed, because it is long, and only where elements are on GPUs.
+            _ => Box::pin(self.try_together(terms, agreed, inputs, needed, plan)).await,
+        }
+    }
+
+    async fn try_together<'c>(
         &'c self,
         terms: Terms,
         mut agreed: Agreed<'c>,
@@ -63,10 +79,9 @@ impl Call<'_> {
         plan: &FoldPlan<'_>,
     ) -> Result<Outcome<'c>> {
         let together = match agreed.reach {
-            Reach::Nobody => return Ok(Outcome::Otherwise(agreed, inputs)),
             Reach::OneGpu => Some(Together::OneGpu),
             Reach::Neighbours => Some(Together::Neighbours),
-            Reach::Some | Reach::Apart => None,
+            Reach::Nobody | Reach::Some | Reach::Apart => None,
         };
         if let Some(together) = together
             && self.folds(plan, together).await?

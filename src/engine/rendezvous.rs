@@ -97,8 +97,9 @@ pub(crate) async fn send(
         return failed.map(|()| sent);
     }
     activity.takes(Course::Rendezvous);
+    // Boxed, as what `accept` does: futures are moved as a whole, and short messages need no room for it.
     let offer = Offer::post(endpoint, &endpoint.context, span.alias(), (dest, tag.0), slab)?;
-    offer.keep_unless_cancelled(activity).await?;
+    Box::pin(offer.keep_unless_cancelled(activity)).await?;
     Ok(sent)
 }
 
@@ -373,7 +374,7 @@ async fn take_in(
         Protocol::Rendezvous => {
             activity.takes(Course::Rendezvous);
             activity.waits_for(Phase::Body);
-            accept(endpoint, activity, span, sender, &envelope, fits)
+            Box::pin(accept(endpoint, activity, span, sender, &envelope, fits))
                 .await
                 .map_err(from)?;
         }

@@ -157,8 +157,8 @@ impl Communicator {
             self.check_route(there).map_err(|error| sending.name(error))?;
             self.check_route(here)?;
             check_source(here)?;
-            let receive = self.object(&receiving, here);
-            let send = self.travel(&sending, &span, there);
+            let receive = pin!(self.object(&receiving, here));
+            let send = pin!(self.travel(&sending, &span, there));
             let (received, sent) = both(receive, send).await;
             let received = received.map_err(|error| receiving.name(error))?;
             sent.map_err(|error| sending.name(error))?;

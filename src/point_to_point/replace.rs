@@ -62,8 +62,8 @@ impl Communicator {
                     // The receiver is told.
                     Err(error) => span.failed(error),
                 };
-                let receive = self.travel(&receiving, &span, here);
-                let send = self.travel(&sending, &out, there);
+                let receive = pin!(self.travel(&receiving, &span, here));
+                let send = pin!(self.travel(&sending, &out, there));
                 let (received, sent) = both(receive, send).await;
                 let status = received.map_err(|error| receiving.name(error))?;
                 sent.map_err(|error| sending.name(error))?;

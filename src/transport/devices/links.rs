@@ -1,7 +1,7 @@
 //! What pairs of ranks have found out of the ways between them, and which way a message takes.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::Line;
@@ -31,6 +31,8 @@ pub(super) struct Links {
     listener: OnceLock<Result<Listener, String>>,
     /// The next number for a message to this rank.
     next: AtomicU64,
+    /// Looked at by every message, which then need not lock.
+    has_rings: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -98,6 +100,7 @@ impl Links {
             node: OnceLock::new(),
             listener: OnceLock::new(),
             next: AtomicU64::new(0),
+            has_rings: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -368,7 +371,7 @@ impl Links {
         }
         match Ring::give(address, number) {
             Ok(ring) => {
-                self.state().rings.insert(key, Arc::clone(&ring));
+                self.add_ring(&mut self.state(), key, &ring);
                 Some((number, ring))
             }
             Err(_) => {
@@ -404,7 +407,7 @@ impl Links {
             return Ok(Arc::clone(ring));
         }
         let ring = Ring::take_given(self.listener()?, number)?;
-        self.state().rings.insert(key, Arc::clone(&ring));
+        self.add_ring(&mut self.state(), key, &ring);
         Ok(ring)
     }
 
@@ -417,6 +420,17 @@ impl Links {
     /// Whether no GPU, of this rank or a peer, is at memory that they share and no message uses.
     pub(super) fn are_quiet(&self) -> bool {
         self.state().rings.values().all(|ring| ring.is_quiet())
+    }
+
+    fn add_ring(&self, state: &mut State, key: (End, usize, u64), ring: &Arc<Ring>) {
+        state.rings.insert(key, Arc::clone(ring));
+        self.has_rings.store(true, Ordering::Release);
+    }
+
+    /// Whether this rank has ever shared memory with another.
+    #[inline]
+    pub(super) fn has_rings(&self) -> bool {
+        self.has_rings.load(Ordering::Acquire)
     }
 
     /// Closes what senders want to be closed.
@@ -441,7 +455,7 @@ impl Links {
         };
         let link = match (agreed, before) {
             (Ok((found, ring)), before) => {
-                state.rings.insert((end, peer, waybill.link), ring);
+                self.add_ring(&mut state, (end, peer, waybill.link), &ring);
                 let before = before.filter(|shared| shared.link == waybill.link);
                 let mut shared = before.unwrap_or(Shared {
                     link: waybill.link,

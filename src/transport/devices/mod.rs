@@ -294,8 +294,15 @@ impl Devices {
         );
     }
 
-    /// Hands on what can go on.
+    /// Hands on what can go on: nothing, where no elements are on a GPU.
+    #[inline]
     fn drive(&self) {
+        if self.held.load(Ordering::Acquire) > 0 || self.links.has_rings() {
+            self.hand_on();
+        }
+    }
+
+    fn hand_on(&self) {
         // Who has given up a buffer can wait.
         let drives = self.drives.fetch_add(1, Ordering::Relaxed);
         if drives.is_multiple_of(DRIVES_PER_CLOSE) {
@@ -421,14 +428,17 @@ impl Devices {
     }
 
     /// Whether a message would overtake one that is kept back.
+    #[inline]
     fn would_overtake(&self, context: &Context, dest: usize, tag: i32) -> bool {
+        if self.held.load(Ordering::Acquire) == 0 {
+            return false;
+        }
         let own = queue(context, dest, tag);
-        self.held.load(Ordering::Acquire) > 0
-            && self.state().waiting.iter().any(|operation| {
-                let stage = operation.stage();
-                matches!(&*stage, Stage::Waiting(earlier)
-                    if queue(&earlier.context, earlier.dest, earlier.tag) == own)
-            })
+        self.state().waiting.iter().any(|operation| {
+            let stage = operation.stage();
+            matches!(&*stage, Stage::Waiting(earlier)
+                if queue(&earlier.context, earlier.dest, earlier.tag) == own)
+        })
     }
 
     /// Looks how far the operation is.
