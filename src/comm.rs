@@ -202,7 +202,8 @@ impl Communicator {
         self.timeout
     }
 
-    /// What this rank is about to do.
+    /// What this rank is about to do. Always inlined, as what calls it: to return so much is to copy it.
+    #[inline(always)]
     pub(crate) fn activity(&self, operation: &'static str) -> Activity {
         let mut activity = Activity::new(operation, self.rank());
         activity.communicator = self.endpoint.name.get();

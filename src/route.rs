@@ -23,7 +23,7 @@ pub(crate) enum Way {
 
 impl Communicator {
     /// Describes an operation on `span` for errors and reports.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn message(&self, operation: &'static str, span: &Span<'_>, route: Route) -> Activity {
         let (peer, tag) = match route {
             Route::To(rank, tag, _) => (Peer::To(rank), tag),

@@ -218,7 +218,7 @@ impl Drop for Activity {
 }
 
 impl Activity {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(operation: &'static str, rank: usize) -> Activity {
         Activity {
             operation,

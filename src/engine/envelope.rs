@@ -1,4 +1,7 @@
 //! What travels ahead of a message, and what the receiver answers.
+//!
+//! The fewest elements ride behind two bytes: with them 8 bytes are in one cache line with Open MPI's own header, and 24
+//! with MPICH's, as they would be alone, and each line more is some 100 ns between cores that share no near cache.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -10,7 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::message::Content;
 use crate::transport::{Origin, Way, Waybill};
 
-/// The head of every point-to-point message; the payload follows it if it is at most the eager limit.
+/// The head of every point-to-point message but the shortest ([`write_inline`]); the payload follows it if it is at most
+/// the eager limit.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub(crate) struct Envelope {
@@ -28,6 +32,14 @@ pub(crate) struct Envelope {
 pub(crate) const ENVELOPE_BYTES: usize = size_of::<Envelope>();
 
 const _: () = assert!(ENVELOPE_BYTES + LARGEST_EAGER_LIMIT <= SLAB_BYTES);
+
+/// The protocol of a [brief head](write_inline).
+const BRIEF: u8 = 3;
+
+const BRIEF_HEAD_BYTES: usize = 2;
+
+/// The most bytes of elements behind a brief head.
+const LARGEST_BRIEF: usize = 24;
 
 /// How a message's elements travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +98,17 @@ impl Envelope {
                 format!("a message of {} bytes is no envelope", message.len()),
             )
         };
+        if let &[BRIEF, content, ref elements @ ..] = message {
+            let content = Content::from_code(content).ok_or_else(malformed)?;
+            let size = content.dtype().size();
+            return match elements.len().is_multiple_of(size) {
+                true => {
+                    let envelope = Envelope::new(Protocol::Inline, content, elements.len() / size);
+                    Ok((envelope, Protocol::Inline, content))
+                }
+                false => Err(malformed()),
+            };
+        }
         let head = message.get(..ENVELOPE_BYTES).ok_or_else(malformed)?;
         let envelope: Envelope = bytemuck::pod_read_unaligned(head);
         let content = Content::from_code(envelope.content).ok_or_else(malformed)?;
@@ -102,11 +125,30 @@ impl Envelope {
         }
     }
 
+    /// The elements in the message of which this is the envelope.
+    #[inline]
+    pub(crate) fn elements<'a>(&self, content: Content, message: &'a [u8]) -> &'a [u8] {
+        let bytes = self.count as usize * content.dtype().size();
+        &message[message.len() - bytes..]
+    }
+
     /// Writes the envelope to the front of a slab.
     #[inline]
     pub(crate) fn write(&self, slab: &mut [u8]) {
         slab[..ENVELOPE_BYTES].copy_from_slice(bytemuck::bytes_of(self));
     }
+}
+
+/// Writes the head of elements that are at hand, and says how long it is. Where it is brief, the length of the message
+/// tells how many elements there are.
+#[inline]
+pub(crate) fn write_inline(slab: &mut [u8], content: Content, count: usize) -> usize {
+    if count * content.dtype().size() <= LARGEST_BRIEF {
+        slab[..BRIEF_HEAD_BYTES].copy_from_slice(&[BRIEF, content.code()]);
+        return BRIEF_HEAD_BYTES;
+    }
+    Envelope::new(Protocol::Inline, content, count).write(slab);
+    ENVELOPE_BYTES
 }
 
 /// The receiver's answer to the envelope of a rendezvous: GO, or why not.
@@ -235,7 +277,9 @@ mod tests {
         #[test]
         fn any_bytes_are_an_envelope_or_an_error(message in prop::collection::vec(any::<u8>(), 0..64)) {
             if let Ok((envelope, Protocol::Inline, content)) = Envelope::read(&message) {
-                prop_assert_eq!(envelope.count as usize * content.dtype().size() + ENVELOPE_BYTES, message.len());
+                let bytes = envelope.elements(content, &message).len();
+                prop_assert_eq!(envelope.count as usize * content.dtype().size(), bytes);
+                prop_assert!([ENVELOPE_BYTES, BRIEF_HEAD_BYTES].contains(&(message.len() - bytes)));
             }
         }
 
@@ -244,6 +288,26 @@ mod tests {
             let answer = read_answer(&message, ANSWER_BYTES, 8, Content::Elements(Dtype::F32));
             prop_assert!(answer.is_err() || message[0] == 0);
         }
+    }
+
+    #[test]
+    fn the_fewest_elements_have_a_brief_head() {
+        let content = Content::Elements(Dtype::F64);
+        for (count, head_bytes) in [(0, 2), (1, 2), (3, 2), (4, ENVELOPE_BYTES)] {
+            let mut slab = [7u8; SLAB_BYTES];
+            assert_eq!(write_inline(&mut slab, content, count), head_bytes);
+            let message = &slab[..head_bytes + 8 * count];
+            let (envelope, protocol, read) = Envelope::read(message).unwrap();
+            assert_eq!(
+                (envelope.count, protocol, read),
+                (count as u64, Protocol::Inline, content)
+            );
+            assert_eq!(envelope.elements(content, message), &vec![7; 8 * count]);
+        }
+        assert!(
+            Envelope::read(&[BRIEF, content.code(), 0]).is_err(),
+            "a part of an element"
+        );
     }
 
     #[test]

@@ -69,13 +69,13 @@ pub(crate) async fn send(
     let rides = mode == Mode::Standard && bytes <= endpoint.engine.config().eager_limit;
     if rides || failed.is_err() {
         activity.takes(Course::Inline);
-        Envelope::new(Protocol::Inline, content, count).write(slab.bytes_mut());
         let context = &endpoint.context;
         let transfer = if failed.is_err() {
             // The receiver learns from an envelope without its elements that it gets none.
             Envelope::new(Protocol::Failed, content, count).write(slab.bytes_mut());
             Transfer::send_slab(transport, context, dest, tag.0, slab, ENVELOPE_BYTES)?
         } else if span.lane().is_some() {
+            Envelope::new(Protocol::Inline, content, count).write(slab.bytes_mut());
             // SAFETY: the span is borrowed until this future ends or is dropped.
             unsafe {
                 Transfer::send_behind(
@@ -88,10 +88,11 @@ pub(crate) async fn send(
                 )
             }?
         } else {
-            let payload = slab.bytes_mut()[ENVELOPE_BYTES..].as_mut_ptr();
+            let head_bytes = envelope::write_inline(slab.bytes_mut(), content, count);
+            let payload = slab.bytes_mut()[head_bytes..].as_mut_ptr();
             // SAFETY: the span has `bytes` bytes, no more than the eager limit, for which a slab has room.
             unsafe { span.device().copy(span.pointer(), payload, bytes) }?;
-            Transfer::send_slab(transport, context, dest, tag.0, slab, ENVELOPE_BYTES + bytes)?
+            Transfer::send_slab(transport, context, dest, tag.0, slab, head_bytes + bytes)?
         };
         transfer.await?;
         return failed.map(|()| sent);
@@ -363,7 +364,8 @@ async fn take_in(
         Protocol::Inline => {
             activity.takes(Course::Inline);
             fits.map_err(from)?;
-            span.write(&slab.bytes()[ENVELOPE_BYTES..bytes]).await?;
+            span.write(envelope.elements(content, &slab.bytes()[..bytes]))
+                .await?;
         }
         Protocol::Failed => {
             return Err(from(Error::new(
