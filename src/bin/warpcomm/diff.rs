@@ -49,6 +49,8 @@ Something is slower or faster if the time of a message up to 64 KiB changes by m
 longer one (and of the operations that measure rates) by more than --throughput, and if no more than 2 in 1000 ways to deal the launches to
 two files make any measurement differ as much. The time of a launch is the first decile of its samples. That is looked at
 twice: as it is, and without what all measurements of a launch have in common, such as how its memory lies in the caches.
+Where both files are of one machine, the measurements of MPI itself are a yardstick: what changes in them is said to be the
+machine's, and what the library's change by counts as far as MPI's of the same operation and length have not.
 In the table, the letter behind a change says of what it is: the time (t) or the bandwidth (b).
 
 The exit status is 0 if nothing is slower, 1 if something is, and 2 where a file cannot be read or the arguments are wrong.";
@@ -137,7 +139,7 @@ fn compare(arguments: &Arguments) -> Result<bool, String> {
         latency: arguments.latency,
         throughput: arguments.throughput,
     };
-    let changes = judge(&compared, thresholds);
+    let changes = judge(&compared, thresholds, settings::are_the_same(&first, &second));
     let slower = changes.iter().any(|change| change.verdict == Verdict::Slower);
     let warnings = settings::warnings(&first, &second);
     for warning in &warnings {

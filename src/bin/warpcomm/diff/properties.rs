@@ -175,7 +175,7 @@ fn run() -> Run {
 }
 
 fn changes(first: &[Measured], second: &[Measured]) -> Vec<Change> {
-    judge(&Compared::new(first, second, |_| true), THRESHOLDS)
+    judge(&Compared::new(first, second, |_| true), THRESHOLDS, true)
 }
 
 fn count(changes: &[Change], verdict: Verdict) -> usize {
@@ -222,6 +222,53 @@ fn three_launches_are_enough_against_twenty() {
     assert_eq!(wrong(&slower, "scan"), 0);
 }
 
+/// Launches with MPI's own rows beside those of the library, of which some take so many times as long.
+fn beside_mpi(lab: &mut Lab, own: f64, mpi: f64) -> Vec<Measured> {
+    let mut runs = lab.runs(8, "", 1.0);
+    for run in &mut runs {
+        let mut beside = run.rows.clone();
+        let scaled = |row: &mut Row, factor: f64| row.samples.iter_mut().for_each(|sample| *sample *= factor);
+        for row in &mut beside {
+            row.key.by = "mpi".to_owned();
+            scaled(
+                row,
+                if row.key.operation == "allreduce" {
+                    mpi
+                } else {
+                    1.0
+                },
+            );
+        }
+        let of_allreduce = run.rows.iter_mut().filter(|row| row.key.operation == "allreduce");
+        of_allreduce.for_each(|row| scaled(row, own));
+        run.rows.append(&mut beside);
+    }
+    runs
+}
+
+#[test]
+fn what_mpi_does_too_is_the_machine() {
+    for (own, mpi, slower, machine) in [
+        (1.3, 1.3, false, true),
+        (1.3, 1.0, true, false),
+        (1.0, 1.3, false, true),
+    ] {
+        let mut lab = Lab::new(7);
+        let (first, second) = (beside_mpi(&mut lab, 1.0, 1.0), beside_mpi(&mut lab, own, mpi));
+        let changes = changes(&first, &second);
+        assert_eq!(count(&changes, Verdict::Slower) > 0, slower, "{own} {mpi}");
+        assert_eq!(count(&changes, Verdict::Machine) > 0, machine, "{own} {mpi}");
+        assert_eq!(wrong(&changes, "allreduce"), 0);
+        let elsewhere = judge(&Compared::new(&first, &second, |_| true), THRESHOLDS, false);
+        assert_eq!(
+            count(&elsewhere, Verdict::Machine),
+            0,
+            "of two machines all rows count"
+        );
+        assert!(count(&elsewhere, Verdict::Slower) > 0);
+    }
+}
+
 #[test]
 fn too_few_launches_do_not_tell() {
     let mut lab = Lab::new(4);
@@ -262,7 +309,7 @@ fn short_messages_have_a_threshold_and_long_ones_another() {
     let (first, second) = (lab.runs(8, "", 1.0), lab.runs(8, "allreduce", 1.4));
     let compared = Compared::new(&first, &second, |key| key.operation == "allreduce");
     for (latency, throughput, kind) in [(0.1, 0.5, Kind::Latency), (0.9, 0.1, Kind::Throughput)] {
-        let changes = judge(&compared, Thresholds { latency, throughput });
+        let changes = judge(&compared, Thresholds { latency, throughput }, true);
         let slower = || changes.iter().filter(|change| change.verdict == Verdict::Slower);
         assert!(
             slower().count() > 0 && slower().all(|change| change.kind == kind),

@@ -50,6 +50,15 @@ fn job(run: &Run, of: impl Fn(&crate::record::Job) -> String) -> String {
     run.job.as_ref().map_or_else(|| "none: threads".to_owned(), of)
 }
 
+/// Whether both files are of one machine, with one MPI library, and so on: nothing but the build may differ.
+pub fn are_the_same(first: &[Measured], second: &[Measured]) -> bool {
+    let all = |of: Known| {
+        let runs = first.iter().chain(second).map(|run| of(&run.run));
+        runs.collect::<BTreeSet<_>>().len() <= 1
+    };
+    SETTINGS.iter().all(|(_, of)| all(*of))
+}
+
 /// What to keep in mind when two files are compared, a sentence each.
 pub fn warnings(first: &[Measured], second: &[Measured]) -> Vec<String> {
     let mut warnings = Vec::new();

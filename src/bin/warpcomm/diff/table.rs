@@ -95,6 +95,13 @@ impl Report<'_> {
             of(Verdict::Slower),
             of(Verdict::Faster)
         );
+        let of_the_machine = of(Verdict::Machine);
+        if of_the_machine > 0 {
+            let _ = write!(
+                summary,
+                "; {of_the_machine} not of the library: the machine is not as it was; measure the two in turn"
+            );
+        }
         let too_few = of(Verdict::TooFew);
         let untold = self
             .changes
@@ -117,6 +124,7 @@ fn word(verdict: Verdict) -> &'static str {
         Verdict::Slower => "slower",
         Verdict::Faster => "faster",
         Verdict::TooFew => "perhaps",
+        Verdict::Machine => "machine",
         Verdict::Unchanged => "same",
     }
 }
@@ -125,7 +133,7 @@ fn colour(verdict: Verdict) -> Option<&'static str> {
     match verdict {
         Verdict::Slower => Some(RED),
         Verdict::Faster => Some(GREEN),
-        Verdict::TooFew => Some(YELLOW),
+        Verdict::TooFew | Verdict::Machine => Some(YELLOW),
         Verdict::Unchanged => None,
     }
 }

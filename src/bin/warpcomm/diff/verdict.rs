@@ -35,8 +35,16 @@ pub enum Verdict {
     /// It differs by more than the threshold, and there are too few launches to tell whether that is noise.
     TooFew,
     Faster,
+    /// It is slower or faster, and not the library's: what the machine does has changed.
+    Machine,
     Unchanged,
 }
+
+/// Whose rows are the library's.
+const OWN: &str = "warpcomm";
+
+/// Whose rows show what the machine does.
+const YARDSTICK: &str = "mpi";
 
 /// A measurement of both files.
 #[derive(Clone, Debug, Serialize)]
@@ -57,8 +65,26 @@ pub struct Change {
     pub chance: Option<f64>,
 }
 
+/// How a row has changed, in each way to look at it.
+#[derive(Clone, Copy)]
+struct Look {
+    /// The logarithm of the ratio of the times.
+    change: f64,
+    evidence: Evidence,
+    without_shared: bool,
+}
+
+impl Look {
+    fn is_alike(&self, other: &Look) -> bool {
+        self.without_shared == other.without_shared
+    }
+}
+
 /// Judges all measurements of two files, the worst first.
-pub fn judge(compared: &Compared, thresholds: Thresholds) -> Vec<Change> {
+///
+/// Where both are of one machine with one MPI library, the rows of MPI itself are a yardstick: nobody has built it anew. What
+/// changes in them is the machine's, and so is what changes as much in the library's rows of the same operation and length.
+pub fn judge(compared: &Compared, thresholds: Thresholds, is_one_machine: bool) -> Vec<Change> {
     let can_tell = |pair: &&Pair| {
         let [first, second] = pair.number(&compared.is_second);
         test::can_tell(first, second)
@@ -66,14 +92,28 @@ pub fn judge(compared: &Compared, thresholds: Thresholds) -> Vec<Change> {
     let (told, untold): (Vec<&Pair>, Vec<&Pair>) = compared.rows.iter().partition(can_tell);
     let rows: Vec<&[Option<f64>]> = told.iter().map(|pair| &pair.launches[..]).collect();
     let evidences = test::compare(&rows, &compared.is_second);
-    let both = evidences.plain.into_iter().zip(evidences.without_shared);
-    let told = told.into_iter().zip(both).map(|(pair, (plain, without_shared))| {
-        told_of(pair, &compared.is_second, thresholds, plain, without_shared)
+    let looks: Vec<Vec<Look>> = told
+        .iter()
+        .zip(evidences.plain.iter().zip(&evidences.without_shared))
+        .map(|(pair, (plain, without_shared))| looks(pair, &compared.is_second, *plain, *without_shared))
+        .collect();
+    let changes = told.iter().zip(&looks).map(|(pair, own_looks)| {
+        let is_own = pair.key.by == OWN;
+        let yardstick = yardstick(&pair.key);
+        let measured = told.iter().position(|other| other.key == yardstick);
+        let measured = measured.filter(|_| is_one_machine && is_own);
+        // As far as the yardstick has not changed.
+        let net = |look: &Look| {
+            let of_machine = measured.and_then(|at| looks[at].iter().find(|other| other.is_alike(look)));
+            look.change - of_machine.map_or(0.0, |look| look.change)
+        };
+        let base = unjudged(pair, &compared.is_second);
+        told_of(base, own_looks, thresholds, net, is_own || !is_one_machine)
     });
     let untold = untold
         .into_iter()
         .map(|pair| untold_of(pair, &compared.is_second, thresholds));
-    let mut changes: Vec<Change> = told.chain(untold).collect();
+    let mut changes: Vec<Change> = changes.chain(untold).collect();
     changes.sort_by(|one, other| {
         let severity = |change: &Change| change.ratio.ln().abs();
         let by_severity = severity(other).total_cmp(&severity(one));
@@ -85,37 +125,63 @@ pub fn judge(compared: &Compared, thresholds: Thresholds) -> Vec<Change> {
     changes
 }
 
-fn told_of(
+/// The row of MPI itself, on the host, for what a row of the library measures.
+fn yardstick(key: &Key) -> Key {
+    Key {
+        by: YARDSTICK.to_owned(),
+        place: "host".to_owned(),
+        path: None,
+        ..key.clone()
+    }
+}
+
+fn looks(
     pair: &Pair,
     is_second: &[bool],
-    thresholds: Thresholds,
     plain: Option<Evidence>,
     without_shared: Option<Evidence>,
+) -> Vec<Look> {
+    // The test takes launches that are far too slow for less slow ones; medians need not.
+    let [first, second] = [false, true].map(|second| pair.typical(is_second, second));
+    let plain = plain.map(|evidence| Look {
+        change: (second / first).ln(),
+        evidence,
+        without_shared: false,
+    });
+    let without_shared = without_shared.map(|evidence| Look {
+        change: evidence.change,
+        evidence,
+        without_shared: true,
+    });
+    plain.into_iter().chain(without_shared).collect()
+}
+
+fn told_of(
+    base: Change,
+    looks: &[Look],
+    thresholds: Thresholds,
+    net: impl Fn(&Look) -> f64,
+    is_own: bool,
 ) -> Change {
-    let base = unjudged(pair, is_second);
-    for (evidence, without_shared) in [(plain, false), (without_shared, true)] {
-        let Some(evidence) = evidence else { continue };
-        // The test takes launches that are far too slow for less slow ones; medians need not.
-        let change = if without_shared {
-            evidence.change
-        } else {
-            base.ratio.ln()
+    for look in looks {
+        let (chance, verdict) = match look.change > 0.0 {
+            true => (look.evidence.slower, Verdict::Slower),
+            false => (look.evidence.faster, Verdict::Faster),
         };
-        let (chance, verdict) = match change > 0.0 {
-            true => (evidence.slower, Verdict::Slower),
-            false => (evidence.faster, Verdict::Faster),
-        };
-        if chance <= LEVEL && exceeds(base.kind, change, thresholds) {
+        let net = net(look);
+        let is_beyond = exceeds(base.kind, look.change, thresholds) && exceeds(base.kind, net, thresholds);
+        if chance <= LEVEL && is_beyond && (net > 0.0) == (look.change > 0.0) {
             return Change {
-                verdict,
-                ratio: change.exp(),
-                without_shared,
+                verdict: if is_own { verdict } else { Verdict::Machine },
+                ratio: look.change.exp(),
+                without_shared: look.without_shared,
                 chance: Some(chance),
                 ..base
             };
         }
     }
-    let chance = plain.map(|evidence| evidence.slower.min(evidence.faster));
+    let plain = looks.iter().find(|look| !look.without_shared);
+    let chance = plain.map(|look| look.evidence.slower.min(look.evidence.faster));
     Change { chance, ..base }
 }
 
