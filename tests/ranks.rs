@@ -2,7 +2,7 @@
 //! launcher of the MPI that they are linked with.
 //!
 //! ```text
-//! cargo test --test ranks                     all cases, with 1 to 7 ranks
+//! cargo test --test ranks                     all cases, with 1 to 4 ranks and one of 5 to 7
 //! cargo test --test ranks allreduce           the cases of one operation
 //! cargo test --test ranks -- 'np=3'           one number of ranks
 //! cargo test --test ranks -- 'place=device'   buffers on GPUs, simulated ones where none is required
@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | `WARPCOMM_TEST_DEADLINE` | seconds a case may take on a rank | 60 |
 //! | `WARPCOMM_TEST_PROGRAMS` | random programs, with each number of ranks | 100 |
-//! | `WARPCOMM_TEST_WHOLE` | `1`: every place of buffers with every number of ranks | samples, by MPI library |
+//! | `WARPCOMM_TEST_WHOLE` | `1`: every case and place of buffers with every number of ranks | samples, by MPI library |
 //! | `WARPCOMM_TEST_CUDA_AWARE` | `1`: MPI is CUDA-aware, and gets device buffers as they are in jobs of their own | no such jobs |
 //! | `WARPCOMM_REQUIRE_GPU` | `1`: device buffers are those of a real GPU, without one their cases fail | simulated GPUs |
 //! | `WARPCOMM_BLESS` | `1`: a run of all cases writes `docs/support.md` | compare |

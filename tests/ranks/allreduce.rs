@@ -28,7 +28,7 @@ fn reduced<T: Value>(comm: &Communicator) -> Outcome {
     const TAIL: usize = 2;
     for length in lengths_of_ways(comm.size(), size_of::<T>()) {
         let of_ranks = contributions::<T>(comm.size(), length);
-        for (_, op, result) in results(&of_ranks) {
+        for (_, op, result) in results::<T>(comm.size(), length) {
             let mut buffer: Vec<T> = untouched(length + TAIL);
             comm.allreduce(&of_ranks[comm.rank()], &mut buffer, op)?;
             assert_same(&buffer[..length], &result, || {
@@ -51,7 +51,7 @@ fn every_type_and_op_in_place(comm: &Communicator) -> Outcome {
 fn reduced_in_place<T: Value>(comm: &Communicator) -> Outcome {
     for length in lengths_of_ways(comm.size(), size_of::<T>()) {
         let of_ranks = contributions::<T>(comm.size(), length);
-        for (_, op, result) in results(&of_ranks) {
+        for (_, op, result) in results::<T>(comm.size(), length) {
             let mut buffer = of_ranks[comm.rank()].clone();
             comm.allreduce_in_place(&mut buffer, op)?;
             assert_same(&buffer, &result, || format!("{op} of {length} elements"));

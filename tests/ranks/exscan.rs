@@ -28,7 +28,7 @@ fn scanned<T: Value>(comm: &Communicator) -> Outcome {
     let rank = comm.rank();
     for length in lengths_of_ways(comm.size(), size_of::<T>()) {
         let of_ranks = contributions::<T>(comm.size(), length);
-        for (_, op, result) in results(&of_ranks[..rank.max(1)]).filter(|(_, op, _)| *op != Op::Avg) {
+        for (_, op, result) in results::<T>(rank.max(1), length).filter(|(_, op, _)| *op != Op::Avg) {
             let mut buffer: Vec<T> = untouched(length + TAIL);
             let mut expected = buffer.clone();
             if rank > 0 {
@@ -51,10 +51,10 @@ fn scanned_in_place<T: Value>(comm: &Communicator) -> Outcome {
     let rank = comm.rank();
     for length in lengths_of_ways(comm.size(), size_of::<T>()) {
         let of_ranks = contributions::<T>(comm.size(), length);
-        for (_, op, result) in results(&of_ranks[..rank.max(1)]).filter(|(_, op, _)| *op != Op::Avg) {
+        for (_, op, result) in results::<T>(rank.max(1), length).filter(|(_, op, _)| *op != Op::Avg) {
             let mut buffer = of_ranks[rank].clone();
             comm.exscan_in_place(&mut buffer, op)?;
-            let expected = if rank == 0 { &of_ranks[0] } else { &result };
+            let expected: &[T] = if rank == 0 { &of_ranks[0] } else { &result };
             assert_same(&buffer, expected, || format!("{op} of {length} elements"));
             covered("exscan_in_place", Some(T::DTYPE), Some(op));
         }

@@ -153,7 +153,7 @@ fn reduced<T: Value>(comm: &placed::Communicator) -> Outcome {
     // Just more than rides in frames, and a number that no access divides.
     for length in [FRAME_BYTES / size_of::<T>() + 1, 1 + 512 / size_of::<T>()] {
         let of_ranks = contributions::<T>(comm.size(), length);
-        for (number, op, result) in results(&of_ranks) {
+        for (number, op, result) in results::<T>(comm.size(), length) {
             let own = &of_ranks[comm.rank()];
             let what = || format!("{op} of {length} elements of {} ranks", comm.size());
             let mut buffer = own.clone();

@@ -148,7 +148,7 @@ fn reduced<T: Value>(comm: &placed::Communicator) -> Outcome {
     // A number that no access divides.
     let count = 1 + 512 / size_of::<T>();
     let of_ranks = contributions::<T>(size, size * count);
-    for (number, op, result) in results(&of_ranks) {
+    for (number, op, result) in results::<T>(size, size * count) {
         let mut buffer = of_ranks[rank].clone();
         if number % 2 == 0 {
             comm.reduce_scatter_block_in_place(&mut buffer, op)?;
@@ -160,7 +160,7 @@ fn reduced<T: Value>(comm: &placed::Communicator) -> Outcome {
         });
     }
     let of_ranks = contributions::<T>(size, count);
-    for (number, op, result) in results(&of_ranks[..=rank]).filter(|(_, op, _)| *op != Op::Avg) {
+    for (number, op, result) in results::<T>(rank + 1, count).filter(|(_, op, _)| *op != Op::Avg) {
         let mut buffer = of_ranks[rank].clone();
         if number % 2 == 0 {
             comm.scan_in_place(&mut buffer, op)?;

@@ -94,7 +94,7 @@ fn reduced<T: Value>(comm: &placed::Communicator) -> Outcome {
     let (rank, root) = (comm.rank(), comm.size() - 1);
     for length in [501, KERNEL_BYTES / size_of::<T>()] {
         let of_ranks = contributions::<T>(comm.size(), length);
-        for (number, op, result) in results(&of_ranks).filter(|(number, ..)| number % 3 == 0) {
+        for (number, op, result) in results::<T>(comm.size(), length).filter(|(number, ..)| number % 3 == 0) {
             let what = || format!("{op} of {length} {} of {} ranks", T::DTYPE, comm.size());
             let own = &of_ranks[rank];
             let mut buffer = own.clone();

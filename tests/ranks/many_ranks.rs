@@ -66,11 +66,11 @@ fn reduced<T: Value>(comm: &placed::Communicator) -> Outcome {
     // More than hosts fold: one rank's GPU folds everything.
     let length = KERNEL_BYTES / size_of::<T>();
     let of_ranks = contributions::<T>(comm.size(), length);
-    for (number, op, result) in results(&of_ranks) {
+    for (number, op, result) in results::<T>(comm.size(), length) {
         let root = (7 * number + length) % comm.size();
         let mut buffer = of_ranks[comm.rank()].clone();
         comm.reduce_in_place(&mut buffer, op, root)?;
-        let expected = if comm.rank() == root {
+        let expected: &[T] = if comm.rank() == root {
             &result
         } else {
             &of_ranks[comm.rank()]

@@ -1,10 +1,12 @@
 //! `reduce` and `reduce_in_place`.
 
+use std::sync::Arc;
+
 use warpcomm::{ErrorKind, Op};
 
 use super::common::{KERNEL_BYTES, LARGE_BYTES, few_lengths, lengths, thinned};
 use crate::harness::{Outcome, Place, covered, expect_error, is_plain, place, unsupported};
-use crate::oracle::{Value, assert_same, folded, mpi_has, tame_vector, untouched, vector};
+use crate::oracle::{Value, assert_same, folded, mpi_has, once, tame_vector, untouched, vector};
 use crate::placed::Communicator;
 
 cases! {
@@ -19,21 +21,30 @@ cases! {
 
 /// What all ranks contribute: on plain communicators, where MPI reduces in its own way, elements with which that
 /// makes no difference.
-pub fn contributions<T: Value>(ranks: usize, length: usize) -> Vec<Vec<T>> {
+pub fn contributions<T: Value>(ranks: usize, length: usize) -> Arc<Vec<Vec<T>>> {
     let of_rank = |rank| match is_plain() {
         true => tame_vector(length as u64, rank, length),
         false => vector(length as u64, rank, length),
     };
-    (0..ranks).map(of_rank).collect()
+    once("contributions", ranks, length, || {
+        (0..ranks).map(of_rank).collect()
+    })
 }
 
-/// The operations that the type has, with their results; of long vectors for some of them only.
-pub fn results<T: Value>(of_ranks: &[Vec<T>]) -> impl Iterator<Item = (usize, Op, Vec<T>)> {
+/// The operations that the type has, with their results of these [`contributions`]; of long vectors for some of them only.
+pub fn results<T: Value>(ranks: usize, length: usize) -> impl Iterator<Item = (usize, Op, Arc<[T]>)> {
+    let results = once("results", ranks, length, || {
+        computed(&contributions(ranks, length)).collect::<Vec<_>>()
+    });
+    (0..results.len()).map(move |at| results[at].clone())
+}
+
+fn computed<T: Value>(of_ranks: &[Vec<T>]) -> impl Iterator<Item = (usize, Op, Arc<[T]>)> {
     let is_long = of_ranks[0].len() * size_of::<T>() >= LARGE_BYTES;
     let missing: Vec<Op> = missing::<T>().collect();
     let ops = Op::ALL.iter().copied().enumerate();
     let ops = ops.filter(move |(number, op)| !missing.contains(op) && (!is_long || number % 4 == 0));
-    ops.filter_map(|(number, op)| folded(op, of_ranks).map(|result| (number, op, result)))
+    ops.filter_map(|(number, op)| Some((number, op, folded(op, of_ranks)?.into())))
 }
 
 /// The operations that the type does not have.
@@ -64,7 +75,7 @@ fn reduced<T: Value>(comm: &Communicator) -> Outcome {
     const TAIL: usize = 2;
     for length in lengths_of_ways(comm.size(), size_of::<T>()) {
         let of_ranks = contributions::<T>(comm.size(), length);
-        for (number, op, result) in results(&of_ranks) {
+        for (number, op, result) in results::<T>(comm.size(), length) {
             let root = (number + length) % comm.size();
             let mut buffer: Vec<T> = untouched(length + TAIL);
             comm.reduce(&of_ranks[comm.rank()], &mut buffer, op, root)?;
@@ -89,11 +100,11 @@ fn every_type_and_op_in_place(comm: &Communicator) -> Outcome {
 fn reduced_in_place<T: Value>(comm: &Communicator) -> Outcome {
     for length in lengths_of_ways(comm.size(), size_of::<T>()) {
         let of_ranks = contributions::<T>(comm.size(), length);
-        for (number, op, result) in results(&of_ranks) {
+        for (number, op, result) in results::<T>(comm.size(), length) {
             let root = (number + length) % comm.size();
             let mut buffer = of_ranks[comm.rank()].clone();
             comm.reduce_in_place(&mut buffer, op, root)?;
-            let expected = if comm.rank() == root {
+            let expected: &[T] = if comm.rank() == root {
                 &result
             } else {
                 &of_ranks[comm.rank()]

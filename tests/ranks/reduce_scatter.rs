@@ -27,7 +27,7 @@ fn reduced<T: Value>(comm: &Communicator) -> Outcome {
     for length in lengths_of_ways(comm.size(), size_of::<T>()) {
         let blocks = Blocks::even(length, comm.size());
         let of_ranks = contributions::<T>(comm.size(), length);
-        for (_, op, result) in results(&of_ranks) {
+        for (_, op, result) in results::<T>(comm.size(), length) {
             scattered(comm, &of_ranks, &blocks, op, &result)?;
             covered("reduce_scatter", Some(T::DTYPE), Some(op));
         }
@@ -61,7 +61,7 @@ fn reduced_in_place<T: Value>(comm: &Communicator) -> Outcome {
     for length in lengths_of_ways(comm.size(), size_of::<T>()) {
         let blocks = Blocks::even(length, comm.size());
         let of_ranks = contributions::<T>(comm.size(), length);
-        for (_, op, result) in results(&of_ranks) {
+        for (_, op, result) in results::<T>(comm.size(), length) {
             scattered_in_place(comm, &of_ranks, &blocks, op, &result)?;
             covered("reduce_scatter_in_place", Some(T::DTYPE), Some(op));
         }

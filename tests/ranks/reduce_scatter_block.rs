@@ -33,7 +33,7 @@ fn reduced<T: Value>(comm: &Communicator) -> Outcome {
     const TAIL: usize = 2;
     for length in lengths::<T>(comm.size()) {
         let of_ranks = contributions::<T>(comm.size(), length * comm.size());
-        for (_, op, result) in results(&of_ranks) {
+        for (_, op, result) in results::<T>(comm.size(), length * comm.size()) {
             let mut buffer: Vec<T> = untouched(length + TAIL);
             let mut expected = buffer.clone();
             expected[..length].copy_from_slice(&result[comm.rank() * length..][..length]);
@@ -53,7 +53,7 @@ fn every_type_and_op_in_place(comm: &Communicator) -> Outcome {
 fn reduced_in_place<T: Value>(comm: &Communicator) -> Outcome {
     for length in lengths::<T>(comm.size()) {
         let of_ranks = contributions::<T>(comm.size(), length * comm.size());
-        for (_, op, result) in results(&of_ranks) {
+        for (_, op, result) in results::<T>(comm.size(), length * comm.size()) {
             let mut buffer = of_ranks[comm.rank()].clone();
             let mut expected = buffer.clone();
             expected[..length].copy_from_slice(&result[comm.rank() * length..][..length]);

@@ -19,6 +19,9 @@ const ALL_NUMBERS: &[usize] = &[1, 2, 3, 4, 5, 6, 7];
 #[cfg(feature = "mpi")]
 const SOME_NUMBERS: &[usize] = &[1, 2, 3, 5];
 
+/// From so many ranks on, a case runs with one of the numbers only, where a sample is asked for.
+const MANY: usize = 5;
+
 /// The modules of the collectives.
 const COLLECTIVES: &[&str] = &[
     "barrier",
@@ -294,6 +297,19 @@ fn numbers(world: World) -> &'static [usize] {
     }
 }
 
+/// Whether a case runs with so many ranks: of many, threads and processes take turns, and so do cases.
+fn is_its_turn(case: &Case, world: World, ranks: usize) -> bool {
+    if ranks < MANY || is_whole_wanted() {
+        return true;
+    }
+    let many = numbers(world)
+        .iter()
+        .filter(|many| **many >= MANY && case.ranks.contains(many));
+    let many: Vec<usize> = many.copied().collect();
+    let name: usize = case.full_name().bytes().map(usize::from).sum();
+    many[(name + usize::from(world == World::Threads)) % many.len()] == ranks
+}
+
 /// One job for each world, number of ranks and place of buffers, with those of its cases whose full names are
 /// selected.
 pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>> {
@@ -309,6 +325,7 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
             let names = cases
                 .iter()
                 .filter(|case| case.ranks.contains(&ranks) && exists_in(case.worlds, world))
+                .filter(|case| is_its_turn(case, world, ranks))
                 .map(Case::full_name)
                 .filter(|name| is_in(name))
                 .filter(|name| is_selected(&format!("{name} {setting}")));

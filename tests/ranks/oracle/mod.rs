@@ -2,12 +2,14 @@
 //! every other rank, and naive folds in the canonical order.
 
 mod fold;
+mod memo;
 mod sample;
 
 use bytemuck::NoUninit;
 use warpcomm::{Dtype, Element};
 
 pub use fold::{Fold, folded, mpi_has};
+pub use memo::once;
 pub use sample::{Sample, mixed, sample};
 
 /// Passes the list of all element types, with their [`Dtype`], to a macro.
@@ -111,7 +113,8 @@ pub fn vectors<T: Value>(salt: u64, ranks: usize, length: usize) -> Vec<T> {
 
 /// A value that test values are compared against where nothing may have been written.
 pub fn untouched<T: Value>(length: usize) -> Vec<T> {
-    vector(0xDEAD, 99, length)
+    let untouched = once("untouched", 1, length, || vector::<T>(0xDEAD, 99, length));
+    untouched.to_vec()
 }
 
 /// Asserts that two slices have the same bits, NaN and signs of zero included.
