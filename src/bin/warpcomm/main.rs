@@ -1,6 +1,7 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
 mod bench;
+mod build_id;
 mod completions;
 mod diff;
 mod doctor;

@@ -40,7 +40,8 @@ Examples:
   warpcomm plot trace.*.json
 
 A FILE is what `warpcomm bench --json FILE` writes, or the trace of a rank that ran with WARPCOMM_TRACE; both kinds may come
-together. Runs with the same program, machine, MPI library and GPUs are taken together; others are compared.
+together. Runs with the same program, commit, build, host, number of nodes, MPI library, GPUs and variables (WARPCOMM_*) are
+taken together; others are compared.
 
 Written are report.html, which needs nothing beside it and no network, and each picture as SVG and as PNG: for each operation the
 time and the bandwidth by the length of messages; the speed-up of each way against host buffers through MPI, or else
@@ -93,8 +94,7 @@ fn plot(arguments: &Arguments) -> Result<(), String> {
 }
 
 fn write(output: &Output, runs: &[(String, Measured)], traces: Option<&Traces>) -> Result<(), String> {
-    let measured: Vec<Measured> = runs.iter().map(|(_, run)| run.clone()).collect();
-    let operations: Vec<Operation> = charts(&measured)
+    let operations: Vec<Operation> = charts(runs.iter().map(|(_, run)| run))
         .into_iter()
         .map(|chart| {
             let speed_ups = speed_ups(&chart);

@@ -14,6 +14,8 @@ use super::plan::{JobPlan, jobs};
 use super::screen::Screen;
 use super::signals;
 use super::view::{View, has_elements};
+use super::way::Way;
+use crate::build_id::build_id;
 use crate::launcher::{Job, Launcher, passed_on};
 use crate::prove::{PATHS_VARIABLE, Proof};
 use crate::provenance;
@@ -72,6 +74,9 @@ pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String
     let mut session = Session {
         request: &request,
         launcher: &launcher,
+        // Found out before anything is measured, which it would disturb.
+        commit: provenance::commit(&program),
+        build: build_id(&program),
         arguments: launches
             .iter()
             .flatten()
@@ -175,6 +180,9 @@ fn rows_of(operation: &str, lengths: &[u64]) -> u64 {
 struct Session<'a> {
     request: &'a Request,
     launcher: &'a Launcher,
+    /// Those of the ranks' program.
+    commit: Option<String>,
+    build: Option<String>,
     /// What the launcher of the first job was told.
     arguments: Vec<String>,
     files: Files,
@@ -218,7 +226,8 @@ impl Session<'_> {
         Run {
             format: FORMAT,
             program: concat!("warpcomm ", env!("CARGO_PKG_VERSION")).to_owned(),
-            commit: provenance::commit(),
+            commit: self.commit.clone(),
+            build: self.build.clone(),
             date: provenance::date(),
             command: own
                 .chain(std::env::args_os().skip(1).map(|word| text(&word)))

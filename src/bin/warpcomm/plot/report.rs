@@ -298,6 +298,7 @@ fn provenance(measured: &Measured) -> Vec<(&'static str, String)> {
             "commit",
             run.commit.clone().unwrap_or_else(|| "unknown".to_owned()),
         ),
+        ("build", run.build.clone().unwrap_or_else(|| "unknown".to_owned())),
         ("command", run.command.join(" ")),
         ("host", machine.host.clone()),
         (
