@@ -559,7 +559,7 @@ fn refused(machine: &Machine, arguments: &[&str], code: i32) -> String {
 #[test]
 fn wrong_arguments_name_the_nearest_right_ones() {
     let machine = answering(&[]);
-    let wrong: [(&[&str], &str); 18] = [
+    let wrong: [(&[&str], &str); 23] = [
         (&[], "<OPERATION>"),
         (&["latncy"], "a similar value exists: 'latency'"),
         (
@@ -599,6 +599,26 @@ fn wrong_arguments_name_the_nearest_right_ones() {
         (
             &["latency", "--json", "a", "--csv", "a"],
             "--json and --csv name the same file",
+        ),
+        (
+            &["latency", "--json", "a", "--csv", "./a"],
+            "--json and --csv name the same file",
+        ),
+        (
+            &["barrier", "--dtype", "f64"],
+            "--dtype is for elements, and `barrier` has none",
+        ),
+        (
+            &["barrier", "--sizes", "1M"],
+            "--sizes is for elements, and `barrier` has none",
+        ),
+        (
+            &["barrier", "--place", "device"],
+            "--place is for elements, and `barrier` has none",
+        ),
+        (
+            &["barrier", "--path", "staged"],
+            "--path is for elements, and `barrier` has none",
         ),
         (&["latency", "--launches", "0"], "0 is not in 1..=1000"),
         (&["compare", "allreduec"], "a similar value exists: 'allreduce'"),

@@ -44,11 +44,10 @@ pub struct Request {
 }
 
 /// Measures; the exit status is that of an interruption, or success.
-pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String> {
+pub fn measure(request: Request, files: Files, view: &mut dyn View) -> Result<ExitCode, String> {
     let program = rank_program()?;
     let launcher =
         Launcher::find(&program, request.launcher.as_deref()).map_err(|error| error.to_string())?;
-    let files = Files::open(request.json.as_deref(), request.csv.as_deref())?;
     let driver = request.sim.map(Driver::new).transpose()?;
     let (sender, events) = mpsc::channel();
     signals::send_to(sender.clone())?;
