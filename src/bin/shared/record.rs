@@ -149,7 +149,33 @@ pub struct LeftOut {
     pub path: Option<String>,
     pub dtype: String,
     pub op: Option<String>,
+    /// The one length that was left out; `None` where it is every length that has no row.
+    #[serde(default)]
+    pub bytes: Option<u64>,
     pub reason: String,
+}
+
+impl LeftOut {
+    /// Whether a row of this key is among what was left out.
+    pub fn has(&self, key: &Key) -> bool {
+        let own = (
+            &self.operation,
+            &self.by,
+            &self.place,
+            &self.path,
+            &self.dtype,
+            &self.op,
+        );
+        let of_key = (
+            &key.operation,
+            &key.by,
+            &key.place,
+            &key.path,
+            &key.dtype,
+            &key.op,
+        );
+        own == of_key && self.bytes.is_none_or(|bytes| bytes == key.bytes)
+    }
 }
 
 /// How a run ended.

@@ -67,6 +67,8 @@ struct Measured {
     way: Way,
     /// Lengths in bytes and medians in seconds, in the order in which they came.
     medians: Vec<(u64, f64)>,
+    /// Single lengths that were left out, each with why.
+    without: Vec<(u64, String)>,
     /// Why there are none, or no more.
     left_out: Option<String>,
 }
@@ -107,6 +109,7 @@ impl Comparison {
                 let new = Measured {
                     way,
                     medians: Vec::new(),
+                    without: Vec::new(),
                     left_out: None,
                 };
                 measured.insert(at, new);
@@ -134,7 +137,11 @@ impl View for Comparison {
     fn left_out(&mut self, left_out: &LeftOut) -> Vec<String> {
         if let Some(way) = Way::of(&left_out.by, &left_out.place, left_out.path.as_deref()) {
             let elements = elements(&left_out.operation, &left_out.dtype, left_out.op.as_deref());
-            self.measured(elements, way).left_out = Some(left_out.reason.clone());
+            let measured = self.measured(elements, way);
+            match left_out.bytes {
+                Some(bytes) => measured.without.push((bytes, left_out.reason.clone())),
+                None => measured.left_out = Some(left_out.reason.clone()),
+            }
         }
         Vec::new()
     }
@@ -233,6 +240,14 @@ impl Measured {
                 )
             }
             (None, None) => String::new(),
+        };
+        line += &match &self.without[..] {
+            [] => String::new(),
+            [(bytes, reason)] => format!("; left out at {bytes} bytes: {reason}"),
+            [(first, reason), .., (last, _)] => format!(
+                "; left out at {} lengths from {first} to {last} bytes, the first because: {reason}",
+                self.without.len()
+            ),
         };
         line
     }

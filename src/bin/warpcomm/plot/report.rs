@@ -203,12 +203,13 @@ impl Report<'_> {
                     place,
                     left_out.dtype.clone(),
                     left_out.op.clone().unwrap_or_default(),
+                    left_out.bytes.map(units::bytes).unwrap_or_default(),
                     left_out.reason.clone(),
                     file.clone(),
                 ]
             })
         });
-        let headings = ["operation", "by", "place", "dtype", "op", "why", "file"];
+        let headings = ["operation", "by", "place", "dtype", "op", "size", "why", "file"];
         table(page, "What could not be measured", &headings, rows, true);
         page.push_str("</section>\n");
     }
