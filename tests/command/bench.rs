@@ -469,9 +469,9 @@ fn ways_stand_side_by_side_with_their_crossovers() {
     for line in [
         "# allreduce, f32, sum, 2 ranks: medians in us, and how many times as fast as mpi",
         "# mpi: host buffers through MPI; the baseline",
-        "# host: host buffers by warpcomm; faster from 65536 bytes on",
-        "# staged: GPU buffers by warpcomm, through page-locked memory and MPI; faster from 1024 bytes on",
-        "# staging: GPU buffers copied to the host, through MPI, and back; not faster at the greatest length",
+        "# host: host buffers by warpcomm; faster from about 6.2 KiB on",
+        "# staged: GPU buffers by warpcomm, through page-locked memory and MPI; faster from about 491 B on",
+        "# staging: GPU buffers copied to the host, through MPI, and back; at no length faster",
         "# nccl: GPU buffers through NCCL; left out: NCCL is not installed",
     ] {
         assert!(stdout.lines().any(|other| other == line), "{line}\n{stdout}");

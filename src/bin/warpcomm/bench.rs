@@ -1,7 +1,6 @@
 //! `warpcomm bench`: measures operations, in jobs that it starts itself.
 
 mod compare;
-mod crossover;
 mod elements;
 mod files;
 mod heading;

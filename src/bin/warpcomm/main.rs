@@ -3,6 +3,7 @@
 mod bench;
 mod build_id;
 mod completions;
+mod crossover;
 mod diff;
 mod doctor;
 mod gpu_files;

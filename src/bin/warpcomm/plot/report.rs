@@ -176,7 +176,7 @@ impl Report<'_> {
                     speed_up.operation.clone(),
                     speed_up.label.clone(),
                     speed_up.baseline_label.clone(),
-                    speed_up.crossover.words(),
+                    speed_up.crossover.to_string(),
                     best.map_or_else(String::new, |(bytes, ratio)| {
                         format!("{} at {}", units::ratio(*ratio), units::bytes(*bytes))
                     }),
