@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
 use crate::launcher::on_path;
 use crate::launches::{Launch, file, written};
-use crate::machine::{output, text};
+use crate::machine::{output, start, text};
 
 /// As Debian has it.
 const BROWSER: &str = "chromium";
@@ -146,6 +146,27 @@ fn the_report_needs_nothing_beside_it() {
     ] {
         assert!(report.contains(said), "{said}");
     }
+}
+
+#[test]
+fn files_are_written_though_nobody_reads_their_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warpcomm"));
+    command
+        .arg("plot")
+        .args(traces(directory.path()))
+        .arg("--output")
+        .arg(directory.path());
+    let mut child = start(
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    drop(child.stdout.take());
+    let done = child.wait_with_output().unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    assert!(directory.path().join("report.html").is_file());
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod timeline;
 mod traces;
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -126,7 +127,7 @@ fn write(output: &Output, runs: &[(String, Measured)], traces: Option<&Traces>) 
     if let Some(traces) = traces {
         let file = output.directory.join("timeline.json");
         traces.write(&file)?;
-        println!("{}", file.display());
+        tell(&file)?;
     }
     let report = Report {
         runs,
@@ -153,6 +154,17 @@ fn write(output: &Output, runs: &[(String, Measured)], traces: Option<&Traces>) 
     Ok(())
 }
 
+/// Prints where a file is.
+fn tell(file: &Path) -> Result<(), String> {
+    match writeln!(io::stdout(), "{}", file.display()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to the standard output: {error}"))
+        }
+        // Of a broken pipe the reader has seen enough, and the files are still wanted.
+        _ => Ok(()),
+    }
+}
+
 /// Where files are written.
 struct Output {
     directory: PathBuf,
@@ -170,8 +182,7 @@ impl Output {
     fn file(&self, name: &str, contents: &[u8]) -> Result<(), String> {
         let file = self.directory.join(name);
         fs::write(&file, contents).map_err(|error| format!("{}: {error}", file.display()))?;
-        println!("{}", file.display());
-        Ok(())
+        tell(&file)
     }
 
     fn picture(&self, scene: Option<&Scene>, name: &str) -> Result<(), String> {
