@@ -149,7 +149,7 @@ pub(crate) enum TuningFile {
 /// | `WARPCOMM_TIMEOUT` | seconds a call may wait before it gives [`Timeout`](crate::ErrorKind::Timeout) | none: calls wait |
 /// | `WARPCOMM_HANG_REPORT` | seconds after which a waiting call prints a report, and goes on; see below | 300 |
 /// | `WARPCOMM_EAGER_LIMIT` | largest message in bytes that travels with its envelope, at most 4000; the same on all ranks | 4000 |
-/// | `WARPCOMM_CHUNK` | bytes of the pieces in which long messages from or to GPUs are staged, and of the chunks in which long blocks are folded, at least 32 KiB; the same on all ranks | by the length of the message, 256 KiB to 4 MiB |
+/// | `WARPCOMM_CHUNK` | bytes, 4096 to 64 MiB, of the pieces in which long messages from or to GPUs are staged, and of the chunks in which long blocks are folded, which have 32 KiB or more; the same on all ranks | by the length of the message, 256 KiB to 4 MiB |
 /// | `WARPCOMM_PATHS` | paths that long messages from or to GPUs may take, separated by commas: `staged`, `cuda-aware`, `shared-pinned`, `peer-gpu-ipc`, `same-gpu-ipc`, `same-process`; behind `^` those that they may not; the same on all ranks; see [`Path`] | all |
 /// | `WARPCOMM_CUDA_AWARE` | `yes`: MPI takes addresses of GPU memory, whatever it says and was proved; `no`: it does not; the same on all ranks | none: what `warpcomm run` and `warpcomm tune` have proved on the rank's host |
 /// | `WARPCOMM_CACHE` | the directory in which what was proved or measured is kept | `warpcomm` in `XDG_CACHE_HOME`, else in `~/.cache` |

@@ -82,9 +82,11 @@ impl Document {
             .into_iter()
             .chain(arguments)
             .collect::<Vec<_>>();
+        let own = std::env::current_exe().ok();
+        let commit = own.and_then(|executable| provenance::commit(&executable));
         Document {
             warpcomm: env!("CARGO_PKG_VERSION"),
-            commit: provenance::commit().unwrap_or_else(|| machine::UNKNOWN.to_owned()),
+            commit: commit.unwrap_or_else(|| machine::UNKNOWN.to_owned()),
             date: provenance::date(),
             command: command.join(" ").trim_end_matches(" --").to_owned(),
             machine: Machine::this(),

@@ -62,8 +62,8 @@ impl Setting {
         },
         Setting {
             name: "WARPCOMM_CHUNK",
-            meaning: "bytes of the pieces in which long messages from or to GPUs are staged, and of the chunks in which long \
-                      blocks are folded, at least 32 KiB; the same on all ranks",
+            meaning: "bytes, 4096 to 64 MiB, of the pieces in which long messages from or to GPUs are staged, and of the \
+                      chunks in which long blocks are folded, which have 32 KiB or more; the same on all ranks",
             default: "by the length of the message, 256 KiB to 4 MiB",
             check: |value| bytes_within(value, CHUNK_BYTES).map(drop),
         },
@@ -209,7 +209,6 @@ pub(crate) fn file(text: &str) -> Result<Option<PathBuf>, String> {
     }
 }
 
-/// As [`Paths`](crate::path::Paths) reads it.
 /// A path that ends with a name.
 pub(crate) fn trace_file(text: &str) -> Result<PathBuf, String> {
     let file = PathBuf::from(text);
@@ -219,6 +218,7 @@ pub(crate) fn trace_file(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// As [`Paths`](crate::path::Paths) reads it.
 fn paths(text: &str) -> Result<(), String> {
     let (names, are_excluded) = match text.strip_prefix('^') {
         Some(names) => (names, true),

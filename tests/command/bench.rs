@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -194,6 +195,68 @@ fn what_ranks_answer_becomes_tables_and_files() {
         task["effort"],
         json!({"warm_up": 10, "seconds": 0.25, "samples": 200, "check": true})
     );
+}
+
+#[test]
+fn a_length_that_is_left_out_is_one_among_others() {
+    let mut missing = left_out("latency", "staging", "there is no memory for it");
+    missing["bytes"] = json!(8);
+    let answers = [
+        job(0),
+        row("latency", "mpi", "host", None, 8, 2.0),
+        row("latency", "mpi", "host", None, 64, 2.0),
+        missing,
+        row("latency", "staging", "device", None, 64, 1.0),
+        done(),
+    ];
+    let machine = answering(&[("chosen", &answers)]);
+    let arguments = [
+        "bench", "compare", "latency", "--sizes", "8,64", "--json", "a.json",
+    ];
+    let done = output(&mut machine.installed(&arguments));
+    let stdout = text(&done.stdout);
+    assert!(done.status.success(), "{stdout}{}", text(&done.stderr));
+    let legend = "# staging: GPU buffers copied to the host, through MPI, and back; faster at all lengths; left out at 8 bytes: there \
+                  is no memory for it\n";
+    assert!(stdout.contains(legend), "{stdout}");
+    assert_eq!(cells(&stdout, "# latency, u8, 2 ranks", "8"), ["8", "2.00", "-"]);
+    assert!(text(&done.stderr).contains("latency, staging, 8 bytes: left out\n"));
+    assert_eq!(written(&machine, "a.json")[0].left_out[0].bytes, Some(8));
+}
+
+/// The commit of which the next one tells.
+const COMMIT: &str = "0123456789012345678901234567890123456789";
+
+/// What a pretended git does: it keeps what it is asked, and tells of a commit from before the ranks were built.
+const GIT: &str = r#"#!/bin/sh
+echo "$*" >> log
+case "$*" in *--git-path*) echo Cargo.toml;; *HEAD) echo 0123456789012345678901234567890123456789;; esac
+"#;
+
+#[test]
+fn the_commit_is_found_out_before_anything_is_measured() {
+    let machine = machine(&format!("echo measured >> log; {ANSWER}"));
+    machine.program("git", GIT.as_bytes());
+    let answers = [job(0), row("latency", "warpcomm", "host", None, 8, 1.0), done()]
+        .map(|answer| format!("{answer}\n"));
+    fs::write(machine.path("answers-chosen"), answers.concat()).unwrap();
+    let arguments = ["bench", "latency", "--launches", "2", "--json", "a.json"];
+    let done = output(&mut machine.installed(&arguments));
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let log = fs::read_to_string(machine.path("log")).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines[lines.len() - 2..], ["measured"; 2], "{log}");
+    let asked = &lines[..lines.len() - 2];
+    assert!(
+        asked.iter().all(|line| line.starts_with("--no-optional-locks ")),
+        "{log}"
+    );
+    let is_cloned = Path::new(env!("CARGO_MANIFEST_DIR")).join(".git").exists();
+    for measured in written(&machine, "a.json") {
+        assert_eq!(measured.run.commit.as_deref(), is_cloned.then_some(COMMIT));
+        // A script has none.
+        assert_eq!(measured.run.build, None);
+    }
 }
 
 /// Answers of a launch of its own for each job, from the file with its number.
@@ -406,9 +469,9 @@ fn ways_stand_side_by_side_with_their_crossovers() {
     for line in [
         "# allreduce, f32, sum, 2 ranks: medians in us, and how many times as fast as mpi",
         "# mpi: host buffers through MPI; the baseline",
-        "# host: host buffers by warpcomm; faster from 65536 bytes on",
-        "# staged: GPU buffers by warpcomm, through page-locked memory and MPI; faster from 1024 bytes on",
-        "# staging: GPU buffers copied to the host, through MPI, and back; not faster at the greatest length",
+        "# host: host buffers by warpcomm; faster from about 6.2 KiB on",
+        "# staged: GPU buffers by warpcomm, through page-locked memory and MPI; faster from about 491 B on",
+        "# staging: GPU buffers copied to the host, through MPI, and back; at no length faster",
         "# nccl: GPU buffers through NCCL; left out: NCCL is not installed",
     ] {
         assert!(stdout.lines().any(|other| other == line), "{line}\n{stdout}");
@@ -559,7 +622,7 @@ fn refused(machine: &Machine, arguments: &[&str], code: i32) -> String {
 #[test]
 fn wrong_arguments_name_the_nearest_right_ones() {
     let machine = answering(&[]);
-    let wrong: [(&[&str], &str); 18] = [
+    let wrong: [(&[&str], &str); 23] = [
         (&[], "<OPERATION>"),
         (&["latncy"], "a similar value exists: 'latency'"),
         (
@@ -599,6 +662,26 @@ fn wrong_arguments_name_the_nearest_right_ones() {
         (
             &["latency", "--json", "a", "--csv", "a"],
             "--json and --csv name the same file",
+        ),
+        (
+            &["latency", "--json", "a", "--csv", "./a"],
+            "--json and --csv name the same file",
+        ),
+        (
+            &["barrier", "--dtype", "f64"],
+            "--dtype is for elements, and `barrier` has none",
+        ),
+        (
+            &["barrier", "--sizes", "1M"],
+            "--sizes is for elements, and `barrier` has none",
+        ),
+        (
+            &["barrier", "--place", "device"],
+            "--place is for elements, and `barrier` has none",
+        ),
+        (
+            &["barrier", "--path", "staged"],
+            "--path is for elements, and `barrier` has none",
         ),
         (&["latency", "--launches", "0"], "0 is not in 1..=1000"),
         (&["compare", "allreduec"], "a similar value exists: 'allreduce'"),

@@ -327,6 +327,12 @@ fn a_figure_of_a_path_is_of_what_that_path_has_carried() {
         "this job is not forced to staged by WARPCOMM_PATHS",
     ];
     assert_eq!(reasons, expected);
+    let lengths: Vec<&Value> = answers
+        .left_out
+        .iter()
+        .map(|left_out| &left_out["bytes"])
+        .collect();
+    assert_eq!(lengths, [&Value::from(40_000), &Value::Null]);
 
     let all = [forced(
         "peer-gpu-ipc",

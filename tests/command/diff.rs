@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::launches::{Launch, file, written};
 use crate::machine::{output, text};
@@ -12,7 +12,8 @@ use crate::machine::{output, text};
 /// The exit status, and what is printed to the output and to the errors.
 fn diff(files: [&Path; 2], arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warpcomm"));
-    command.arg("diff").args(files).args(arguments);
+    // An option must not take the files for its values.
+    command.arg("diff").args(arguments).args(files);
     let done = output(&mut command);
     (
         done.status.code().unwrap(),
@@ -30,7 +31,7 @@ fn launches(number: u64, first_seed: u64, allreduce: f64) -> Vec<Launch> {
     (first_seed..first_seed + number).map(launch).collect()
 }
 
-/// A file of 6 launches, one of 6 others, and one of 6 whose allreduce is a fifth slower.
+/// A file of 6 launches, one of 6 others, and one of 6 whose allreduce by warpcomm is a fifth slower.
 fn three(directory: &Path) -> [PathBuf; 3] {
     [("first", 0, 1.0), ("again", 100, 1.0), ("slow", 200, 1.2)]
         .map(|(name, seed, factor)| file(directory, name, &launches(6, seed, factor)))
@@ -53,35 +54,36 @@ fn a_fifth_slower_is_told_and_nothing_else() {
         .lines()
         .filter(|line| line.starts_with("slower "))
         .collect();
-    assert_eq!(rows.len(), 8, "{stdout}");
+    assert_eq!(rows.len(), 4, "{stdout}");
     assert!(
-        rows.iter().all(|row| row.contains("allreduce sum f32")),
+        rows.iter()
+            .all(|row| row.contains("allreduce sum f32 · warpcomm")),
         "{stdout}"
     );
     assert!(
-        stdout.ends_with("17 measurements compared: 8 slower, 0 faster\n"),
+        stdout.ends_with("17 measurements compared: 4 slower, 0 faster\n"),
         "{stdout}"
     );
 
     let (status, stdout, _) = diff([&slow, &first], &[]);
     assert_eq!(status, 0);
     assert!(
-        stdout.ends_with("17 measurements compared: 0 slower, 8 faster\n"),
+        stdout.ends_with("17 measurements compared: 0 slower, 4 faster\n"),
         "{stdout}"
     );
 
-    let (status, stdout, _) = diff([&first, &slow], &["--only", "latency", "--all"]);
+    let (status, stdout, _) = diff([&first, &slow], &["--only", "latency,barrier", "--all"]);
     assert_eq!(status, 0);
     assert_eq!(
         stdout.lines().filter(|line| line.starts_with("same ")).count(),
-        8,
+        9,
         "{stdout}"
     );
 
     let (status, stdout, _) = diff([&first, &slow], &["--latency", "50", "--throughput", "10"]);
     assert_eq!(status, 1);
     assert!(
-        stdout.ends_with("17 measurements compared: 4 slower, 0 faster\n"),
+        stdout.ends_with("17 measurements compared: 2 slower, 0 faster\n"),
         "{stdout}"
     );
 }
@@ -116,18 +118,57 @@ fn one_launch_each_cannot_tell() {
     let directory = tempfile::tempdir().unwrap();
     let first = file(directory.path(), "first", &launches(1, 0, 1.0));
     let slow = file(directory.path(), "slow", &launches(1, 9, 2.0));
-    let (status, stdout, _) = diff([&first, &slow], &[]);
-    assert_eq!(status, 0);
+    let (status, stdout, stderr) = diff([&first, &slow], &[]);
+    assert_eq!(status, 2);
+    assert_eq!(
+        stderr,
+        "warpcomm diff: there are too few launches to tell whether anything is slower\n"
+    );
     assert_eq!(
         stdout.lines().filter(|line| line.starts_with("perhaps ")).count(),
-        8,
+        4,
         "{stdout}"
     );
     assert!(
-        stdout.contains("of 17 there are too few launches to tell, 8 of them differ"),
+        stdout.contains("of 17 there are too few launches to tell, 4 of them differ"),
         "{stdout}"
     );
     assert!(stdout.contains("`warpcomm bench --launches 6`"), "{stdout}");
+    let (status, stdout, _) = diff([&first, &slow], &["--json"]);
+    let document: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((status, &document["judged"]), (2, &Value::from(0)));
+}
+
+#[test]
+fn what_one_file_has_left_out_is_said_with_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let [first, ..] = three(directory.path());
+    let lines = |name, records: Vec<Value>| {
+        let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
+        written(directory.path(), name, &lines)
+    };
+    let without = |bytes: Value| {
+        let mut records = Launch::new(1).records();
+        records.retain(|record| record["operation"] != "latency" || record["by"] != "mpi");
+        records.insert(
+            1,
+            json!({
+                "record": "left_out", "operation": "latency", "by": "mpi", "place": "host", "path": null, "dtype": "f32",
+                "op": null, "bytes": bytes, "reason": "it broke"
+            }),
+        );
+        records
+    };
+    let of = |bytes: Value| diff([&first, &lines("second", without(bytes))], &[]).1;
+    let only = "only in the first file: latency f32 · mpi · host · 2 ranks";
+    let why = "; the second has left it out: it broke\n";
+    let whole = of(Value::Null);
+    for size in ["8 B", "64 MiB"] {
+        assert!(whole.contains(&format!("{only}, {size}{why}")), "{whole}");
+    }
+    let one = of(json!(8));
+    assert!(one.contains(&format!("{only}, 8 B{why}")), "{one}");
+    assert!(one.contains(&format!("{only}, 64 MiB\n")), "{one}");
 }
 
 #[test]
@@ -149,7 +190,7 @@ fn what_is_not_comparable_is_said() {
     )
     .unwrap();
     let (status, stdout, stderr) = diff([&first, &other], &[]);
-    assert_eq!(status, 0);
+    assert_eq!(status, 2);
     for warning in [
         "hosts differ: node | elsewhere",
         "GPUs are simulated",

@@ -34,6 +34,8 @@ fn the_help_of_every_command_has_an_example() {
             );
         }
     }
+    let help = printed(&["--help"]);
+    assert!(help.contains("Examples:\n  warpcomm doctor"), "{help}");
     assert_eq!(subcommands(&["bench"]), ["compare"]);
     let help = printed(&["bench", "compare", "--help"]);
     assert!(help.contains("Examples:\n  warpcomm bench compare"), "{help}");

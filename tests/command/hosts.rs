@@ -50,11 +50,15 @@ fn files_are_read_in_the_forms_of_all_launchers() {
         read("# cluster\n\na slots=2 # two\n  b:4\r\nc\na\n"),
         Ok("a:3,b:4,c:1".to_owned())
     );
+    assert_eq!(
+        read("a slots=2 max_slots=4\nb max-slots=2\n"),
+        Ok("a:2,b:1".to_owned())
+    );
     for (text, word) in [
         ("", "it names no host"),
         ("# a\n", "it names no host"),
         ("a\nb slot=2\n", "line 2: `slot=2`"),
-        ("a slots=2 max_slots=4", "line 1: `max_slots=4`"),
+        ("a slots=2 max_slots=x", "line 1: `x` in `max_slots=x`"),
         ("\n\na slots=", "line 3: `` in `slots=`"),
         ("a slots=0", "line 1: `0` in `slots=0`"),
         ("a:2 slots=2", "line 1: `slots=2`"),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// A launch, as a file has it. Nothing in it is random but what `seed` shifts.
 pub struct Launch {
     pub seed: u64,
-    /// How many times as long allreduce takes.
+    /// How many times as long allreduce by warpcomm takes.
     pub allreduce: f64,
     pub simulated: bool,
     pub host: &'static str,
@@ -43,6 +43,7 @@ impl Launch {
         ];
         for (operation, factor) in [("latency", 1.0), ("allreduce", self.allreduce)] {
             for (by, place, path, least, bandwidth) in &ways {
+                let factor = if *by == "warpcomm" { factor } else { 1.0 };
                 for bytes in [8_u64, 4096, 1 << 20, 64 << 20] {
                     let seconds = (least + bytes as f64 / bandwidth) * factor * self.noise(bytes);
                     records.push(row(operation, (by, place, path), bytes, seconds));

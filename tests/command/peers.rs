@@ -18,6 +18,9 @@ fn python() -> Option<PathBuf> {
     let found = found.is_ok_and(|output| output.status.success());
     let required = std::env::var("WARPCOMM_TEST_REQUIRE_MPI4PY").is_ok_and(|value| value == "1");
     assert!(found || !required, "{} has no mpi4py", python.display());
+    if !found {
+        eprintln!("skipped: {} has no mpi4py", python.display());
+    }
     found.then_some(python)
 }
 

@@ -90,11 +90,14 @@ fn the_schema_refuses_what_is_no_record() {
             changed[field] = value.clone();
             assert!(!schema.is_valid(&changed), "{field}: {value}");
         }
+        let may_be_missing = |field: &str| {
+            field == "carried" || field == "build" || field == "bytes" && example["record"] == "left_out"
+        };
         for field in example
             .as_object()
             .unwrap()
             .keys()
-            .filter(|field| *field != "carried")
+            .filter(|field| !may_be_missing(field))
         {
             let mut changed = example.clone();
             changed.as_object_mut().unwrap().remove(field);

@@ -31,6 +31,14 @@ fn wrong_lengths_are_refused_before_anything_starts() {
 }
 
 #[test]
+fn places_are_separated_by_commas() {
+    let refused = output(&mut tune(&["-n", "2", "--place", "host,devise"]));
+    assert_eq!(refused.status.code(), Some(2));
+    let message = text(&refused.stderr);
+    assert!(message.contains("invalid value 'devise'"), "{message}");
+}
+
+#[test]
 fn without_its_ranks_it_says_how_to_build_them() {
     let machine = Machine::new();
     machine.program("warpcomm", &fs::read(env!("CARGO_BIN_EXE_warpcomm")).unwrap());

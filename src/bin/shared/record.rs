@@ -29,8 +29,11 @@ pub struct Run {
     pub format: u32,
     /// Who has measured, with its version: `warpcomm 0.1.0`.
     pub program: String,
-    /// The commit that was built, where it is known.
+    /// The commit that the source has been at since the program was built, where that is known.
     pub commit: Option<String>,
+    /// The build ID of the program whose processes were the ranks, where it has one.
+    #[serde(default)]
+    pub build: Option<String>,
     /// When it began, in UTC: `2026-11-22T17:00:00Z`.
     pub date: String,
     /// The program and its arguments.
@@ -71,6 +74,13 @@ pub struct Job {
     pub launcher: String,
     /// What the launcher was told, without the program.
     pub arguments: Vec<String>,
+}
+
+/// The first words of what an MPI library says of itself: all about its build is in the lines behind them, or behind a comma.
+pub fn mpi_version(text: &str) -> String {
+    let words = text.split([',', '\n']).next().unwrap_or_default();
+    // MPICH puts a tabulator between them.
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A GPU.
@@ -139,7 +149,33 @@ pub struct LeftOut {
     pub path: Option<String>,
     pub dtype: String,
     pub op: Option<String>,
+    /// The one length that was left out; `None` where it is every length that has no row.
+    #[serde(default)]
+    pub bytes: Option<u64>,
     pub reason: String,
+}
+
+impl LeftOut {
+    /// Whether a row of this key is among what was left out.
+    pub fn has(&self, key: &Key) -> bool {
+        let own = (
+            &self.operation,
+            &self.by,
+            &self.place,
+            &self.path,
+            &self.dtype,
+            &self.op,
+        );
+        let of_key = (
+            &key.operation,
+            &key.by,
+            &key.place,
+            &key.path,
+            &key.dtype,
+            &key.op,
+        );
+        own == of_key && self.bytes.is_none_or(|bytes| bytes == key.bytes)
+    }
 }
 
 /// How a run ended.

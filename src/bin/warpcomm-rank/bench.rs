@@ -74,12 +74,15 @@ fn measure(runtime: &Runtime, task: &Task) -> Result<(), Failure> {
                 &comm,
                 match found {
                     Found::Row(row) => Answer::Row(*row),
-                    Found::Not(reason) => Answer::LeftOut(left_out(series, reason)),
+                    Found::Not { bytes, reason } => Answer::LeftOut(left_out(series, bytes, reason)),
                 },
             )
         };
         match measuring.all_sizes(series, &mut found) {
-            Err(failure) if failure.is::<NotHere>() => found(Found::Not(failure.to_string()))?,
+            Err(failure) if failure.is::<NotHere>() => found(Found::Not {
+                bytes: None,
+                reason: failure.to_string(),
+            })?,
             other => other?,
         }
     }
@@ -96,7 +99,7 @@ fn say(comm: &Communicator, answer: Answer) -> Result<(), Failure> {
     Ok(())
 }
 
-fn left_out(series: &Series, reason: String) -> LeftOut {
+fn left_out(series: &Series, bytes: Option<u64>, reason: String) -> LeftOut {
     let Series {
         operation,
         by,
@@ -112,6 +115,7 @@ fn left_out(series: &Series, reason: String) -> LeftOut {
         path,
         dtype,
         op,
+        bytes,
         reason,
     }
 }

@@ -1,7 +1,6 @@
 //! `warpcomm bench`: measures operations, in jobs that it starts itself.
 
 mod compare;
-mod crossover;
 mod elements;
 mod files;
 mod heading;
@@ -28,6 +27,7 @@ use crate::operation::Operation;
 use crate::run::ranks;
 use crate::sizes::{self, Sizes};
 use crate::task::{Effort, Series};
+use files::Files;
 use launches::Launches;
 use measuring::Request;
 use plan::Case;
@@ -245,6 +245,13 @@ enum Refusal {
 
 fn measured(arguments: Measured) -> Result<ExitCode, Refusal> {
     let ways = wanted_ways(&arguments.places, &arguments.paths).map_err(Refusal::Usage)?;
+    if !arguments.paths.is_empty() {
+        plan::refuse_without_elements("--path", &arguments.operations).map_err(Refusal::Usage)?;
+    }
+    // What has no elements is measured on hosts.
+    if !ways.iter().any(|way| way.place == "host") {
+        plan::refuse_without_elements("--place", &arguments.operations).map_err(Refusal::Usage)?;
+    }
     let baseline = Way::named(&arguments.baseline);
     let view = table::Tables::new(baseline);
     start(arguments.common, &arguments.operations, &ways, baseline, view)
@@ -275,9 +282,13 @@ fn start(
     check(&cases, &common).map_err(Refusal::Usage)?;
     let series = plan::series(&cases, ways, baseline);
     let request = request(common, series, lengths);
+    let files = Files::open(request.json.as_deref(), request.csv.as_deref()).map_err(Refusal::Failure)?;
+    if files.are_one() {
+        return Err(Refusal::Usage("--json and --csv name the same file".to_owned()));
+    }
     let outcome = match request.launches {
-        1 => measuring::measure(request, &mut view),
-        launches => measuring::measure(request, &mut Launches::new(view, launches)),
+        1 => measuring::measure(request, files, &mut view),
+        launches => measuring::measure(request, files, &mut Launches::new(view, launches)),
     };
     outcome.map_err(Refusal::Failure)
 }
@@ -304,9 +315,6 @@ fn check(cases: &[Case], common: &Common) -> Result<(), String> {
             "`{}` is between ranks; it takes -n 2 or more",
             case.operation
         ));
-    }
-    if common.json.is_some() && common.json == common.csv {
-        return Err("--json and --csv name the same file".to_owned());
     }
     Ok(())
 }

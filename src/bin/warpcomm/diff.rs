@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use self::launches::Compared;
+use self::launches::{Compared, Only};
 use self::table::Report;
 use self::verdict::{Change, Thresholds, Verdict, judge};
 use crate::operation::Operation;
@@ -31,7 +31,7 @@ const FORMAT: u32 = 1;
 const SLOWER: u8 = 1;
 
 /// The exit status where nothing can be compared.
-const UNREADABLE: u8 = 2;
+const NOT_COMPARED: u8 = 2;
 
 const MORE_HELP: &str = "\
 Examples:
@@ -41,19 +41,20 @@ Examples:
 
 A file is what `warpcomm bench --launches 6 --json FILE` writes, or several such one after the other, as `cat` joins them.
 Each run in it is a launch. Samples of one launch depend on each other, and launches on a busy machine differ by more than samples do, so it
-takes launches to tell a change from noise: 6 for each file, or 3 against 20; with fewer, differences are shown with `perhaps`
-and nothing is slower. Measure the two builds in turn rather than one after the other, so that what the machine does meanwhile
-befalls both.
+takes launches to tell a change from noise: 6 for each file, or 3 against 20; with fewer, differences are shown with `perhaps`,
+and nothing can be said to be slower or not. Measure the two builds in turn rather than one after the other, so that what
+the machine does meanwhile befalls both.
 
-Something is slower or faster if the time of a message up to 64 KiB changes by more than --latency, or the bandwidth of a
-longer one (and of the operations that measure rates) by more than --throughput, and if no more than 2 in 1000 ways to deal the launches to
-two files make any measurement differ as much. The time of a launch is the first decile of its samples. That is looked at
+Something is slower or faster if the time of a message below 64 KiB changes by more than --latency, or the bandwidth of one
+from 64 KiB on (and of the operations that measure rates) by more than --throughput, and if no more than 2 in 1000 ways to
+deal the launches to two files make any measurement differ as much. The time of a launch is the first decile of its samples. That is looked at
 twice: as it is, and without what all measurements of a launch have in common, such as how its memory lies in the caches.
 Where both files are of one machine, the measurements of MPI itself are a yardstick: what changes in them is said to be the
 machine's, and what the library's change by counts as far as MPI's of the same operation and length have not.
 In the table, the letter behind a change says of what it is: the time (t) or the bandwidth (b).
 
-The exit status is 0 if nothing is slower, 1 if something is, and 2 where a file cannot be read or the arguments are wrong.";
+The exit status is 0 if nothing is slower, 1 if something is, and 2 where that cannot be told of any measurement: a file cannot
+be read, both have none in common or too few launches, or the arguments are wrong.";
 
 /// Compare two files of measurements: what got slower or faster beyond noise
 #[derive(Args)]
@@ -75,8 +76,8 @@ pub struct Arguments {
     #[arg(long, value_name = "PERCENT", default_value = "10", value_parser = percent)]
     throughput: f64,
 
-    /// Compare these operations only; may be repeated
-    #[arg(long, value_name = "OPERATION", num_args = 1..)]
+    /// Compare these operations only, separated by commas
+    #[arg(long, value_name = "OPERATION", value_delimiter = ',')]
     only: Vec<Operation>,
 
     /// Show what has not changed, too
@@ -111,9 +112,10 @@ struct Document<'a> {
     throughput_threshold: f64,
     warnings: &'a [String],
     slower: bool,
+    judged: usize,
     changes: &'a [Change],
-    only_in_first: &'a [Key],
-    only_in_second: &'a [Key],
+    only_in_first: &'a [Only],
+    only_in_second: &'a [Only],
 }
 
 /// Compares two files; the exit status says whether something is slower.
@@ -122,11 +124,12 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Ok(slower) => ExitCode::from(if slower { SLOWER } else { 0 }),
         Err(message) => {
             eprintln!("warpcomm diff: {message}");
-            ExitCode::from(UNREADABLE)
+            ExitCode::from(NOT_COMPARED)
         }
     }
 }
 
+/// Prints what two files say; whether something is slower.
 fn compare(arguments: &Arguments) -> Result<bool, String> {
     let (first, second) = (read(&arguments.first)?, read(&arguments.second)?);
     let only: Vec<String> = arguments.only.iter().map(|operation| operation.name()).collect();
@@ -141,6 +144,7 @@ fn compare(arguments: &Arguments) -> Result<bool, String> {
     };
     let changes = judge(&compared, thresholds, settings::are_the_same(&first, &second));
     let slower = changes.iter().any(|change| change.verdict == Verdict::Slower);
+    let judged = changes.iter().filter(|change| change.chance.is_some()).count();
     let warnings = settings::warnings(&first, &second);
     for warning in &warnings {
         eprintln!("warpcomm diff: warning: {warning}");
@@ -154,6 +158,7 @@ fn compare(arguments: &Arguments) -> Result<bool, String> {
             throughput_threshold: thresholds.throughput,
             warnings: &warnings,
             slower,
+            judged,
             changes: &changes,
             only_in_first: &compared.only_in_first,
             only_in_second: &compared.only_in_second,
@@ -172,10 +177,12 @@ fn compare(arguments: &Arguments) -> Result<bool, String> {
     };
     let written = std::io::stdout().write_all(text.as_bytes());
     match written {
-        // Who reads has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(slower),
-        Err(error) => Err(format!("cannot write to the standard output: {error}")),
-        Ok(()) => Ok(slower),
+        // Of a broken pipe the reader has seen enough.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to the standard output: {error}"))
+        }
+        _ if judged == 0 => Err("there are too few launches to tell whether anything is slower".to_owned()),
+        _ => Ok(slower),
     }
 }
 

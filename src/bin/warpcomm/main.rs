@@ -1,7 +1,9 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
 mod bench;
+mod build_id;
 mod completions;
+mod crossover;
 mod diff;
 mod doctor;
 mod gpu_files;
@@ -47,9 +49,18 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+const MORE_HELP: &str = "\
+Examples:
+  warpcomm doctor
+  warpcomm run -n 4 ./program
+  warpcomm bench compare allreduce -n 4 --json allreduce.json
+  warpcomm plot allreduce.json
+
+`warpcomm COMMAND --help` has more of each command.";
+
 /// GPU-accelerated message passing for Rust.
 #[derive(Parser)]
-#[command(name = "warpcomm", version, arg_required_else_help = true)]
+#[command(name = "warpcomm", version, arg_required_else_help = true, after_help = MORE_HELP)]
 struct Arguments {
     #[command(subcommand)]
     command: Action,

@@ -16,6 +16,7 @@ mod timeline;
 mod traces;
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -40,7 +41,8 @@ Examples:
   warpcomm plot trace.*.json
 
 A FILE is what `warpcomm bench --json FILE` writes, or the trace of a rank that ran with WARPCOMM_TRACE; both kinds may come
-together. Runs with the same program, machine, MPI library and GPUs are taken together; others are compared.
+together. Runs with the same program, commit, build, host, number of nodes, MPI library, GPUs and variables (WARPCOMM_*) are
+taken together; others are compared.
 
 Written are report.html, which needs nothing beside it and no network, and each picture as SVG and as PNG: for each operation the
 time and the bandwidth by the length of messages; the speed-up of each way against host buffers through MPI, or else
@@ -93,8 +95,7 @@ fn plot(arguments: &Arguments) -> Result<(), String> {
 }
 
 fn write(output: &Output, runs: &[(String, Measured)], traces: Option<&Traces>) -> Result<(), String> {
-    let measured: Vec<Measured> = runs.iter().map(|(_, run)| run.clone()).collect();
-    let operations: Vec<Operation> = charts(&measured)
+    let operations: Vec<Operation> = charts(runs.iter().map(|(_, run)| run))
         .into_iter()
         .map(|chart| {
             let speed_ups = speed_ups(&chart);
@@ -126,7 +127,7 @@ fn write(output: &Output, runs: &[(String, Measured)], traces: Option<&Traces>) 
     if let Some(traces) = traces {
         let file = output.directory.join("timeline.json");
         traces.write(&file)?;
-        println!("{}", file.display());
+        tell(&file)?;
     }
     let report = Report {
         runs,
@@ -153,6 +154,17 @@ fn write(output: &Output, runs: &[(String, Measured)], traces: Option<&Traces>) 
     Ok(())
 }
 
+/// Prints where a file is.
+fn tell(file: &Path) -> Result<(), String> {
+    match writeln!(io::stdout(), "{}", file.display()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to the standard output: {error}"))
+        }
+        // Of a broken pipe the reader has seen enough, and the files are still wanted.
+        _ => Ok(()),
+    }
+}
+
 /// Where files are written.
 struct Output {
     directory: PathBuf,
@@ -170,8 +182,7 @@ impl Output {
     fn file(&self, name: &str, contents: &[u8]) -> Result<(), String> {
         let file = self.directory.join(name);
         fs::write(&file, contents).map_err(|error| format!("{}: {error}", file.display()))?;
-        println!("{}", file.display());
-        Ok(())
+        tell(&file)
     }
 
     fn picture(&self, scene: Option<&Scene>, name: &str) -> Result<(), String> {

@@ -53,8 +53,8 @@ pub struct Arguments {
           value_parser = clap::value_parser!(u8).range(1..=16))]
     sim: Option<u8>,
 
-    /// Where the buffers are, host or device; may be repeated [default: host, and device if there is a GPU]
-    #[arg(long = "place", value_name = "PLACE", value_parser = ["host", "device"])]
+    /// Where the buffers are, separated by commas [default: host, and device if there is a GPU]
+    #[arg(long = "place", value_name = "PLACE", value_delimiter = ',', value_parser = ["host", "device"])]
     places: Vec<String>,
 
     /// The lengths to measure: bytes, or 64K and 1M; several behind commas, ranges as 4K:16M:4

@@ -67,8 +67,11 @@ enum Form {
 /// What becomes of a length.
 pub enum Found {
     Row(Box<Row>),
-    /// Why there is no figure; other lengths may have one.
-    Not(String),
+    /// Why there is none, of one length or of all that follow.
+    Not {
+        bytes: Option<u64>,
+        reason: String,
+    },
 }
 
 /// All ranks, and what they are asked for.
@@ -268,7 +271,10 @@ impl<'c> Measuring<'c> {
         let measured = measure::measure(comm, &mut *subject, &self.task.effort, overlaps, &title)?;
         let carried = measured.carried.filter(|_| case.by == By::Warpcomm);
         if let Err(failure) = self.check_path(case, bytes, carried.as_deref())? {
-            return Ok(Found::Not(failure.to_string()));
+            return Ok(Found::Not {
+                bytes: Some(bytes),
+                reason: failure.to_string(),
+            });
         }
         let samples: Vec<f64> = measured
             .samples

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::crossover::crossover;
 use super::view::{SIMULATED, View, elements, elements_of, times_as_fast};
 use super::way::Way;
 use super::{BASELINES, Common};
+use crate::crossover::crossover;
 use crate::operation::Operation;
 use crate::record::{LeftOut, Row, Run};
 
@@ -18,7 +18,7 @@ Examples:
 Measures host buffers through MPI (mpi, the baseline) and by warpcomm (host), GPU buffers by warpcomm on each path to which
 a job can be forced (staged, cuda-aware, shared-pinned, peer-gpu-ipc, same-gpu-ipc), GPU buffers that are copied to the host
 and sent by MPI (staging), and NCCL where it is installed (nccl). For each operation the medians stand side by side, with
-how many times as fast as the baseline each is, and from which length on it is and stays faster. What this machine does
+how many times as fast as the baseline each is, and from about which length on it is and stays faster. What this machine does
 not offer is named with the reason.";
 
 /// Measure every way of an operation, side by side: MPI, warpcomm on each path, staging, NCCL
@@ -67,6 +67,8 @@ struct Measured {
     way: Way,
     /// Lengths in bytes and medians in seconds, in the order in which they came.
     medians: Vec<(u64, f64)>,
+    /// Single lengths that were left out, each with why.
+    without: Vec<(u64, String)>,
     /// Why there are none, or no more.
     left_out: Option<String>,
 }
@@ -107,6 +109,7 @@ impl Comparison {
                 let new = Measured {
                     way,
                     medians: Vec::new(),
+                    without: Vec::new(),
                     left_out: None,
                 };
                 measured.insert(at, new);
@@ -134,7 +137,11 @@ impl View for Comparison {
     fn left_out(&mut self, left_out: &LeftOut) -> Vec<String> {
         if let Some(way) = Way::of(&left_out.by, &left_out.place, left_out.path.as_deref()) {
             let elements = elements(&left_out.operation, &left_out.dtype, left_out.op.as_deref());
-            self.measured(elements, way).left_out = Some(left_out.reason.clone());
+            let measured = self.measured(elements, way);
+            match left_out.bytes {
+                Some(bytes) => measured.without.push((bytes, left_out.reason.clone())),
+                None => measured.left_out = Some(left_out.reason.clone()),
+            }
         }
         Vec::new()
     }
@@ -206,6 +213,18 @@ impl Measured {
         found.map(|(_, seconds)| *seconds)
     }
 
+    /// How many times as fast as the baseline it is at each length that both have, going up.
+    fn ratios(&self, baseline: &Measured) -> Vec<(u64, f64)> {
+        let mut ratios: Vec<(u64, f64)> = self
+            .medians
+            .iter()
+            .filter_map(|&(bytes, seconds)| Some((bytes, baseline.median(bytes)? / seconds)))
+            .filter(|(_, ratio)| ratio.is_finite() && *ratio > 0.0)
+            .collect();
+        ratios.sort_by_key(|(bytes, _)| *bytes);
+        ratios
+    }
+
     /// The time for a length, and how many times as fast as the baseline that is.
     fn cell(&self, bytes: u64, baseline: Option<&Measured>) -> String {
         let Some(seconds) = self.median(bytes) else {
@@ -226,22 +245,23 @@ impl Measured {
             // What there is of it says nothing about greater lengths.
             (Some(reason), _) => format!("; left out: {reason}"),
             (None, Some(baseline)) if baseline.way == self.way => "; the baseline".to_owned(),
-            (None, Some(baseline)) => {
-                format!(
-                    "; {}",
-                    crossover(&in_order(&baseline.medians), &in_order(&self.medians))
-                )
-            }
+            (None, Some(_)) if self.medians.is_empty() => String::new(),
+            (None, Some(baseline)) => match crossover(&self.ratios(baseline)) {
+                Some(crossover) => format!("; {crossover}"),
+                None => "; no length in common".to_owned(),
+            },
             (None, None) => String::new(),
+        };
+        line += &match &self.without[..] {
+            [] => String::new(),
+            [(bytes, reason)] => format!("; left out at {bytes} bytes: {reason}"),
+            [(first, reason), .., (last, _)] => format!(
+                "; left out at {} lengths from {first} to {last} bytes, the first because: {reason}",
+                self.without.len()
+            ),
         };
         line
     }
-}
-
-fn in_order(medians: &[(u64, f64)]) -> Vec<(u64, f64)> {
-    let mut medians = medians.to_vec();
-    medians.sort_by_key(|(bytes, _)| *bytes);
-    medians
 }
 
 /// All lengths, going up.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -26,6 +27,15 @@ impl Files {
             has_heading: false,
             launch: 0,
         })
+    }
+
+    /// Whether both are the same file, whatever they are called; what is no file, as a device, takes both.
+    pub fn are_one(&self) -> bool {
+        let identity = |output: &Option<Output>| {
+            let data = output.as_ref()?.file.metadata().ok()?;
+            data.is_file().then(|| (data.dev(), data.ino()))
+        };
+        identity(&self.json).is_some_and(|json| Some(json) == identity(&self.csv))
     }
 
     /// Writes a record, to its end.

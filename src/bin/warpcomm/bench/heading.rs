@@ -1,7 +1,7 @@
 //! With what is measured, above the tables.
 
 use crate::launcher::surroundings::Surroundings;
-use crate::record::{Gpu, Run};
+use crate::record::{Gpu, Run, mpi_version};
 
 /// The lines; each begins with the sign of what is no row.
 pub fn heading(run: &Run) -> Vec<String> {
@@ -21,7 +21,7 @@ pub fn heading(run: &Run) -> Vec<String> {
         ),
     ];
     if let Some(job) = &run.job {
-        let mpi = version(&job.mpi);
+        let mpi = mpi_version(&job.mpi);
         lines.push(format!(
             "# MPI: {mpi}, thread level {}, started by {}",
             job.thread_level, job.launcher
@@ -83,11 +83,4 @@ fn gpus(gpus: &[Gpu]) -> String {
     }
     let words = kinds.iter().map(|(kind, count)| format!("{count} x {kind}"));
     words.collect::<Vec<_>>().join("; ")
-}
-
-/// The first words of what an MPI library says of itself: all about its build is in the lines behind them, or behind a comma.
-fn version(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.split_once(',').map_or(line, |(version, _)| version);
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }

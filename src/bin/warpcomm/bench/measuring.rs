@@ -14,6 +14,8 @@ use super::plan::{JobPlan, jobs};
 use super::screen::Screen;
 use super::signals;
 use super::view::{View, has_elements};
+use super::way::Way;
+use crate::build_id::build_id;
 use crate::launcher::{Job, Launcher, passed_on};
 use crate::prove::{PATHS_VARIABLE, Proof};
 use crate::provenance;
@@ -42,11 +44,10 @@ pub struct Request {
 }
 
 /// Measures; the exit status is that of an interruption, or success.
-pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String> {
+pub fn measure(request: Request, files: Files, view: &mut dyn View) -> Result<ExitCode, String> {
     let program = rank_program()?;
     let launcher =
         Launcher::find(&program, request.launcher.as_deref()).map_err(|error| error.to_string())?;
-    let files = Files::open(request.json.as_deref(), request.csv.as_deref())?;
     let driver = request.sim.map(Driver::new).transpose()?;
     let (sender, events) = mpsc::channel();
     signals::send_to(sender.clone())?;
@@ -72,6 +73,9 @@ pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String
     let mut session = Session {
         request: &request,
         launcher: &launcher,
+        // Found out before anything is measured, which it would disturb.
+        commit: provenance::commit(&program),
+        build: build_id(&program),
         arguments: launches
             .iter()
             .flatten()
@@ -175,6 +179,9 @@ fn rows_of(operation: &str, lengths: &[u64]) -> u64 {
 struct Session<'a> {
     request: &'a Request,
     launcher: &'a Launcher,
+    /// Those of the ranks' program.
+    commit: Option<String>,
+    build: Option<String>,
     /// What the launcher of the first job was told.
     arguments: Vec<String>,
     files: Files,
@@ -188,7 +195,7 @@ struct Session<'a> {
     has_begun: bool,
     /// Whether some rank has a GPU, as far as is known.
     has_gpus: bool,
-    /// What was measured last but for its length, and how many rows it has.
+    /// What was measured last but for its length, and of how many lengths it is known what came of them.
     latest: Option<(Key, u64)>,
 }
 
@@ -218,7 +225,8 @@ impl Session<'_> {
         Run {
             format: FORMAT,
             program: concat!("warpcomm ", env!("CARGO_PKG_VERSION")).to_owned(),
-            commit: provenance::commit(),
+            commit: self.commit.clone(),
+            build: self.build.clone(),
             date: provenance::date(),
             command: own
                 .chain(std::env::args_os().skip(1).map(|word| text(&word)))
@@ -244,41 +252,57 @@ impl Session<'_> {
     fn row(&mut self, row: Row) -> Result<(), String> {
         let lines = self.view.row(&row);
         let key = &row.key;
-        let series = Key {
+        self.count(Key {
             bytes: 0,
             ..key.clone()
-        };
-        let before = self.latest.take().filter(|(latest, _)| *latest == series);
-        self.latest = Some((series, before.map_or(1, |(_, rows)| rows + 1)));
-        let what = format!(
-            "{}, {}, {} bytes: {:.2} us",
-            key.operation,
-            way(&key.by, &key.place, key.path.as_deref()),
-            key.bytes,
-            row.seconds.median * 1e6
-        );
+        });
+        let what = format!("{}: {:.2} us", length(key, key.bytes), row.seconds.median * 1e6);
         self.files.write(&Record::Row(row))?;
         self.step(1, &what);
         self.screen.print(&lines)
     }
 
     fn left_out(&mut self, left_out: LeftOut) -> Result<(), String> {
-        // Of a series that has rows, what is longer is left out.
-        let measured = self.latest.take().filter(|(latest, _)| {
-            (&latest.operation, &latest.by, &latest.place, &latest.path)
-                == (&left_out.operation, &left_out.by, &left_out.place, &left_out.path)
-        });
-        let rows = rows_of(&left_out.operation, &self.request.lengths);
-        let rows = rows.saturating_sub(measured.map_or(0, |(_, rows)| rows));
+        let series = self.series_of(&left_out);
+        let (rows, what) = match left_out.bytes {
+            Some(bytes) => {
+                let what = length(&series, bytes);
+                self.count(series);
+                (1, what)
+            }
+            // Of a series that has rows, what is longer is left out.
+            None => {
+                let measured = self.latest.take().filter(|(latest, _)| *latest == series);
+                let rows = rows_of(&series.operation, &self.request.lengths);
+                let rows = rows.saturating_sub(measured.map_or(0, |(_, rows)| rows));
+                (rows, of_series(&series))
+            }
+        };
+        let what = what + ": left out";
         let lines = self.view.left_out(&left_out);
-        let what = format!(
-            "{}, {}: left out",
-            left_out.operation,
-            way(&left_out.by, &left_out.place, left_out.path.as_deref())
-        );
         self.files.write(&Record::LeftOut(left_out))?;
         self.step(rows, &what);
         self.screen.print(&lines)
+    }
+
+    /// Counts one length more of a series, which is a key without a length.
+    fn count(&mut self, series: Key) {
+        let before = self.latest.take().filter(|(latest, _)| *latest == series);
+        self.latest = Some((series, before.map_or(1, |(_, rows)| rows + 1)));
+    }
+
+    /// What was left out, as the key of its rows without a length.
+    fn series_of(&self, left_out: &LeftOut) -> Key {
+        Key {
+            operation: left_out.operation.clone(),
+            by: left_out.by.clone(),
+            place: left_out.place.clone(),
+            path: left_out.path.clone(),
+            dtype: left_out.dtype.clone(),
+            op: left_out.op.clone(),
+            ranks: self.request.ranks.get(),
+            bytes: 0,
+        }
     }
 
     fn step(&self, rows: u64, what: &str) {
@@ -299,6 +323,7 @@ impl Session<'_> {
                 path: series.path.clone(),
                 dtype: series.dtype.clone(),
                 op: series.op.clone(),
+                bytes: None,
                 reason: "no rank has a GPU".to_owned(),
             };
             self.left_out(left_out)
@@ -387,10 +412,15 @@ fn died(how: &str) -> String {
     format!("the job ended {how}")
 }
 
-/// The name of a way, or what there is instead.
-fn way(by: &str, place: &str, path: Option<&str>) -> String {
-    match super::way::Way::of(by, place, path) {
-        Some(way) => way.name.to_owned(),
-        None => format!("{by}, {place}"),
+/// A length of a series: `latency, mpi, 8 bytes`.
+fn length(series: &Key, bytes: u64) -> String {
+    format!("{}, {bytes} bytes", of_series(series))
+}
+
+/// A series by the name of its way, or what there is instead: `latency, mpi`.
+fn of_series(series: &Key) -> String {
+    match Way::of_key(series) {
+        Some(way) => format!("{}, {}", series.operation, way.name),
+        None => format!("{}, {}, {}", series.operation, series.by, series.place),
     }
 }

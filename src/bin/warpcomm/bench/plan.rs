@@ -35,6 +35,9 @@ pub fn cases(operations: &[Operation], dtypes: &[String], ops: &[String]) -> Res
     if !ops.is_empty() && !operations.iter().any(|operation| operation.is_reduction()) {
         return Err(format!("--op is for reductions, and `{}` is none", operations[0]));
     }
+    if !dtypes.is_empty() {
+        refuse_without_elements("--dtype", operations)?;
+    }
     for &operation in operations {
         let usual = [match operation.is_reduction() {
             true => "f32".to_owned(),
@@ -74,11 +77,25 @@ pub fn cases(operations: &[Operation], dtypes: &[String], ops: &[String]) -> Res
     Ok(cases)
 }
 
+/// Fails where an option is for elements, and no operation has any.
+pub fn refuse_without_elements(option: &str, operations: &[Operation]) -> Result<(), String> {
+    match operations {
+        [first, ..] if !operations.iter().any(|operation| operation.has_elements()) => {
+            Err(format!("{option} is for elements, and `{first}` has none"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The lengths that are wanted, or the usual ones; the error names one that is no whole number of elements.
 pub fn lengths(cases: &[Case], wanted: Option<&Sizes>, is_quick: bool) -> Result<Vec<u64>, String> {
     let with_elements = cases.iter().filter(|case| case.operation.has_elements());
     let sizes = with_elements.map(|case| (elements::size(&case.dtype), case.dtype.as_str()));
     let Some((longest, _)) = sizes.clone().max() else {
+        if wanted.is_some() {
+            let operations: Vec<Operation> = cases.iter().map(|case| case.operation).collect();
+            refuse_without_elements("--sizes", &operations)?;
+        }
         return Ok(vec![0]);
     };
     let Some(Sizes(wanted)) = wanted else {
@@ -177,6 +194,8 @@ mod tests {
         assert!(refused.ends_with("--op can be min_loc, max_loc"), "{refused}");
         let refused = cases(&[Operation::Latency], &[], &words(&["sum"])).unwrap_err();
         assert_eq!(refused, "--op is for reductions, and `latency` is none");
+        let refused = cases(&[Operation::Barrier], &words(&["f32"]), &[]).unwrap_err();
+        assert_eq!(refused, "--dtype is for elements, and `barrier` has none");
     }
 
     #[test]
@@ -197,6 +216,11 @@ mod tests {
         }
         let barrier = cases(&[Operation::Barrier], &[], &[]).unwrap();
         assert_eq!(lengths(&barrier, None, false), Ok(vec![0]));
+        let refused = lengths(&barrier, Some(&sizes("8").unwrap()), false);
+        assert_eq!(
+            refused,
+            Err("--sizes is for elements, and `barrier` has none".to_owned())
+        );
     }
 
     #[test]

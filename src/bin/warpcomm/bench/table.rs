@@ -180,9 +180,11 @@ impl View for Tables {
         let elements = elements(&left_out.operation, &left_out.dtype, left_out.op.as_deref());
         let way = Way::of(&left_out.by, &left_out.place, left_out.path.as_deref());
         let way = shown_way(way, &left_out.by, &left_out.place);
+        let length = left_out.bytes.map(|bytes| format!(", {bytes} bytes"));
+        let length = length.unwrap_or_default();
         vec![
             String::new(),
-            format!("# {elements}, {way}: left out: {}", left_out.reason),
+            format!("# {elements}, {way}{length}: left out: {}", left_out.reason),
         ]
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 use crate::reading::Measured;
 use crate::record::{Key, Row};
 use crate::statistics::quantile;
@@ -15,8 +17,17 @@ pub struct Compared {
     pub is_second: Vec<bool>,
     /// Those that both files have.
     pub rows: Vec<Pair>,
-    pub only_in_first: Vec<Key>,
-    pub only_in_second: Vec<Key>,
+    pub only_in_first: Vec<Only>,
+    pub only_in_second: Vec<Only>,
+}
+
+/// A measurement that one file has.
+#[derive(Clone, Debug, Serialize)]
+pub struct Only {
+    #[serde(flatten)]
+    pub key: Key,
+    /// Why the other file has left it out, if it says so.
+    pub left_out: Option<String>,
 }
 
 /// A measurement that both files have.
@@ -51,8 +62,8 @@ impl Compared {
         Compared {
             is_second: (0..launches.len()).map(|launch| launch >= first.len()).collect(),
             rows: rows.collect(),
-            only_in_first: in_first.difference(&in_second).cloned().collect(),
-            only_in_second: in_second.difference(&in_first).cloned().collect(),
+            only_in_first: only(&in_first, &in_second, second),
+            only_in_second: only(&in_second, &in_first, first),
         }
     }
 }
@@ -79,6 +90,22 @@ impl Pair {
             .filter(move |(_, of_second)| **of_second == second)
             .filter_map(|(value, _)| *value)
     }
+}
+
+/// What is among the keys of one file and not among those of the other, whose runs these are.
+fn only(of_one: &BTreeSet<Key>, of_other: &BTreeSet<Key>, other: &[Measured]) -> Vec<Only> {
+    let why = |key: &Key| {
+        let runs = other.iter().filter(|run| run.run.ranks == key.ranks);
+        let mut left_out = runs.flat_map(|run| &run.left_out);
+        left_out
+            .find(|left_out| left_out.has(key))
+            .map(|left_out| left_out.reason.clone())
+    };
+    let only = of_one.difference(of_other).map(|key| Only {
+        key: key.clone(),
+        left_out: why(key),
+    });
+    only.collect()
 }
 
 /// What stands for a row; `None` where it took no time, which no clock measures.

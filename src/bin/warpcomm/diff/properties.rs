@@ -156,6 +156,7 @@ fn run() -> Run {
         format: 1,
         program: "warpcomm 0.1.0".to_owned(),
         commit: None,
+        build: None,
         date: "2026-11-22T17:00:00Z".to_owned(),
         command: Vec::new(),
         machine: Machine {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use super::launches::Only;
 use super::verdict::{Change, Kind, Verdict};
-use crate::record::Key;
 use crate::units;
 
 /// How a terminal shows what follows.
@@ -16,8 +16,8 @@ const PLAIN: &str = "\x1b[0m";
 pub struct Report<'a> {
     /// The worst first.
     pub changes: &'a [Change],
-    pub only_in_first: &'a [Key],
-    pub only_in_second: &'a [Key],
+    pub only_in_first: &'a [Only],
+    pub only_in_second: &'a [Only],
     /// Whether what has not changed is shown, too.
     pub all: bool,
     /// Whether lines are coloured.
@@ -36,11 +36,18 @@ impl Report<'_> {
         if !shown.is_empty() {
             self.table(&shown, &mut text);
         }
-        for (keys, which) in [(self.only_in_first, "first"), (self.only_in_second, "second")] {
-            for key in keys {
+        for (all, which, other) in [
+            (self.only_in_first, "first", "second"),
+            (self.only_in_second, "second", "first"),
+        ] {
+            for Only { key, left_out } in all {
+                let why = match left_out {
+                    Some(reason) => format!("; the {other} has left it out: {reason}"),
+                    None => String::new(),
+                };
                 let _ = writeln!(
                     text,
-                    "only in the {which} file: {}, {}",
+                    "only in the {which} file: {}, {}{why}",
                     units::series(key),
                     units::bytes(key.bytes)
                 );

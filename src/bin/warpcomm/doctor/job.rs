@@ -16,6 +16,7 @@ use crate::launched::launched;
 use crate::launcher::surroundings::{Surroundings, in_slurm_allocation};
 use crate::launcher::{Flavour, Job, Launcher};
 use crate::overview::{self, Overview};
+use crate::record::mpi_version;
 use crate::sim::Driver;
 
 /// How long the job may take: a driver of many GPUs needs some seconds to begin.
@@ -165,8 +166,7 @@ fn judged(overview: &Overview, started: usize, is_wanted: bool) -> Vec<Finding> 
         )];
     };
     let mut findings = Vec::new();
-    let mpi = job.mpi.split([',', '\n']).next().unwrap_or_default();
-    let mpi = mpi.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mpi = mpi_version(&job.mpi);
     let ranks = job.ranks.len();
     findings.push(match ranks == started {
         true => Finding::ok(

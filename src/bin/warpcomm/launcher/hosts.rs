@@ -4,6 +4,9 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+/// How Open MPI writes how many slots a host may have where ranks outnumber them.
+const MOST_SLOTS: [&str; 2] = ["max_slots=", "max-slots="];
+
 /// Hosts, in the order in which ranks fill them; each is there once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hosts(Vec<Host>);
@@ -36,7 +39,8 @@ impl Hosts {
     }
 
     /// Reads the lines of a host file: `NAME`, `NAME:SLOTS` as MPICH and Intel MPI write it or `NAME slots=SLOTS` as
-    /// Open MPI does, with comments behind `#`.
+    /// Open MPI does, with comments behind `#`. What Open MPI calls the most slots says nothing here, where no host gets more
+    /// ranks than slots.
     ///
     /// # Errors
     ///
@@ -50,6 +54,10 @@ impl Hosts {
             let in_line = |message: String| format!("line {number}: {message}");
             let mut host = host(first).map_err(in_line)?;
             for word in words {
+                if let Some(most) = MOST_SLOTS.iter().find_map(|name| word.strip_prefix(name)) {
+                    number_of_slots(most, word).map_err(in_line)?;
+                    continue;
+                }
                 let slots = word
                     .strip_prefix("slots=")
                     .filter(|_| !first.contains(':') && host.slots == NonZeroUsize::MIN);

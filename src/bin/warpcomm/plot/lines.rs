@@ -4,7 +4,8 @@ use super::axis::{Logarithmic, Tick};
 use super::colours::Colour;
 use super::scene::{Anchor, Form, Point as Place, Scene, Shape, text_width};
 use super::series::{Chart, Point};
-use super::speed_up::{SpeedUp, about};
+use super::speed_up::SpeedUp;
+use crate::crossover::about;
 use crate::units;
 
 const WIDTH: f64 = 760.0;

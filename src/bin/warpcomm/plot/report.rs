@@ -176,7 +176,7 @@ impl Report<'_> {
                     speed_up.operation.clone(),
                     speed_up.label.clone(),
                     speed_up.baseline_label.clone(),
-                    speed_up.crossover.words(),
+                    speed_up.crossover.to_string(),
                     best.map_or_else(String::new, |(bytes, ratio)| {
                         format!("{} at {}", units::ratio(*ratio), units::bytes(*bytes))
                     }),
@@ -203,12 +203,13 @@ impl Report<'_> {
                     place,
                     left_out.dtype.clone(),
                     left_out.op.clone().unwrap_or_default(),
+                    left_out.bytes.map(units::bytes).unwrap_or_default(),
                     left_out.reason.clone(),
                     file.clone(),
                 ]
             })
         });
-        let headings = ["operation", "by", "place", "dtype", "op", "why", "file"];
+        let headings = ["operation", "by", "place", "dtype", "op", "size", "why", "file"];
         table(page, "What could not be measured", &headings, rows, true);
         page.push_str("</section>\n");
     }
@@ -298,6 +299,7 @@ fn provenance(measured: &Measured) -> Vec<(&'static str, String)> {
             "commit",
             run.commit.clone().unwrap_or_else(|| "unknown".to_owned()),
         ),
+        ("build", run.build.clone().unwrap_or_else(|| "unknown".to_owned())),
         ("command", run.command.join(" ")),
         ("host", machine.host.clone()),
         (

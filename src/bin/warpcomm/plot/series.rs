@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::reading::Measured;
-use crate::record::{Key, Row, Run};
+use crate::record::{Key, Row, Run, mpi_version};
 use crate::statistics::Summary;
 use crate::units;
+
+/// The digits of a commit or a build that are shown.
+const DIGITS: usize = 10;
 
 /// An operation, and how long it took in each way that was measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +45,8 @@ pub struct Way {
 pub struct Setting {
     pub program: String,
     pub commit: Option<String>,
+    /// That of the ranks' program.
+    pub build: Option<String>,
     pub host: String,
     pub nodes: usize,
     pub mpi: Option<String>,
@@ -70,11 +75,20 @@ pub struct Point {
 }
 
 /// The charts of all operations, in the order in which these were first measured.
-pub fn charts(runs: &[Measured]) -> Vec<Chart> {
+pub fn charts<'a>(runs: impl Iterator<Item = &'a Measured> + Clone) -> Vec<Chart> {
+    // A build may have been measured before and after it was committed.
+    let mut commits: BTreeMap<&str, &str> = BTreeMap::new();
+    for Measured { run, .. } in runs.clone() {
+        if let (Some(build), Some(commit)) = (&run.build, &run.commit) {
+            commits.entry(build).or_insert(commit);
+        }
+    }
     let mut operations: Vec<(String, Vec<Way>)> = Vec::new();
     let mut pooled: BTreeMap<(String, Way), BTreeMap<u64, Vec<&Row>>> = BTreeMap::new();
     for measured in runs {
-        let setting = Setting::of(&measured.run);
+        let run = &measured.run;
+        let of_build = run.build.as_deref().and_then(|build| commits.get(build).copied());
+        let setting = Setting::of(run, of_build.or(run.commit.as_deref()));
         for row in &measured.rows {
             let (operation, way) = (&row.key.operation, Way::of(&row.key, &setting));
             let at = operations.iter().position(|(name, _)| name == operation);
@@ -174,6 +188,7 @@ impl Way {
         let Setting {
             program,
             commit,
+            build,
             host,
             nodes,
             mpi,
@@ -189,6 +204,10 @@ impl Way {
             units::ranks(self.ranks),
             program.clone(),
             commit.clone().unwrap_or_else(|| "unknown commit".to_owned()),
+            build
+                .as_ref()
+                .map(|build| format!("build {build}"))
+                .unwrap_or_default(),
             host.clone(),
             units::count(*nodes, "node"),
             mpi.clone().unwrap_or_else(|| "threads".to_owned()),
@@ -204,18 +223,17 @@ impl Way {
 }
 
 impl Setting {
-    fn of(run: &Run) -> Setting {
+    /// That of a run, whose build is known to be of this commit.
+    fn of(run: &Run, commit: Option<&str>) -> Setting {
         let mut gpus: Vec<String> = run.gpus.iter().map(|gpu| gpu.name.clone()).collect();
         gpus.sort();
         Setting {
             program: run.program.clone(),
-            commit: run
-                .commit
-                .as_ref()
-                .map(|commit| commit.chars().take(10).collect()),
+            commit: commit.map(shortened),
+            build: run.build.as_deref().map(shortened),
             host: run.machine.host.clone(),
             nodes: run.nodes,
-            mpi: run.job.as_ref().map(|job| first_words(&job.mpi)),
+            mpi: run.job.as_ref().map(|job| mpi_version(&job.mpi)),
             gpus,
             simulated: run.simulated,
             variables: run
@@ -227,11 +245,10 @@ impl Setting {
     }
 }
 
-/// What an MPI library says of itself, as far as its version goes.
-fn first_words(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    let end = line.find(',').unwrap_or(line.len());
-    line[..end].trim().to_owned()
+/// As many digits of a commit or a build as tell it from others, and what is said behind them.
+fn shortened(id: &str) -> String {
+    let (digits, mark) = id.split_at(id.find(' ').unwrap_or(id.len()));
+    digits.chars().take(DIGITS).chain(mark.chars()).collect()
 }
 
 /// What tells each way from the others: who does it and where, and what is not the same for all.
@@ -251,4 +268,67 @@ fn labels(ways: &[Way]) -> Vec<String> {
                 .join(" · ")
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A run of this commit and build with one row.
+    fn measured(commit: Option<&str>, build: Option<&str>) -> Measured {
+        let run = json!({
+            "format": 1, "program": "warpcomm 0.1.0", "commit": commit, "build": build, "date": "2026-11-22T17:00:00Z",
+            "command": ["warpcomm"],
+            "machine": {"host": "node", "processor": "a CPU", "processors": 2, "kernel": "6.1", "load_average": [0.0, 0.0, 0.0]},
+            "job": null, "ranks": 2, "nodes": 1, "gpus": [], "simulated": false, "variables": {}
+        });
+        let row = json!({
+            "operation": "latency", "by": "mpi", "place": "host", "path": null, "dtype": "u8", "op": null, "ranks": 2, "bytes": 8,
+            "algorithm": null, "checked": true, "repeats": 1,
+            "seconds": {"minimum": 1.0, "median": 1.0, "p99": 1.0, "maximum": 1.0}, "samples": [1.0],
+            "algorithm_bandwidth": null, "bus_bandwidth": null, "message_rate": null, "overlap": null
+        });
+        Measured {
+            run: serde_json::from_value(run).unwrap(),
+            rows: vec![serde_json::from_value(row).unwrap()],
+            left_out: Vec::new(),
+            end: None,
+        }
+    }
+
+    /// The labels of the series, each with how many runs are in it.
+    fn pooled(runs: &[Measured]) -> Vec<(String, usize)> {
+        let charts = charts(runs.iter());
+        let series = charts[0].series.iter();
+        series
+            .map(|series| (series.label.clone(), series.points[0].runs))
+            .collect()
+    }
+
+    #[test]
+    fn builds_are_told_apart_however_alike_their_commits_are() {
+        let commit = Some("0123456789abcdef");
+        let changed = Some("0123456789abcdef and changes");
+        let labelled = |labels: &[(&str, usize)]| -> Vec<(String, usize)> {
+            labels
+                .iter()
+                .map(|(label, runs)| (format!("mpi · host{label}"), *runs))
+                .collect()
+        };
+        let runs = [
+            measured(commit, None),
+            measured(changed, None),
+            measured(commit, None),
+        ];
+        let expected = labelled(&[(" · 0123456789", 2), (" · 0123456789 and changes", 1)]);
+        assert_eq!(pooled(&runs), expected);
+        let [one, other] = [Some("aaaaaaaaaaaaaaaa"), Some("bbbbbbbbbbbbbbbb")];
+        let runs = [measured(commit, one), measured(commit, other)];
+        let expected = labelled(&[(" · build aaaaaaaaaa", 1), (" · build bbbbbbbbbb", 1)]);
+        assert_eq!(pooled(&runs), expected);
+        let runs = [measured(changed, one), measured(None, one), measured(commit, one)];
+        assert_eq!(pooled(&runs), labelled(&[("", 3)]));
+    }
 }

@@ -1,6 +1,7 @@
 //! How many times as fast one way is as another, and from which length on it is the faster one.
 
 use super::series::{Chart, Series, Way};
+use crate::crossover::{Crossover, crossover};
 
 /// A series against its baseline.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,19 +15,6 @@ pub struct SpeedUp {
     /// The medians' ratio at each length that both have, going up: more than 1 is faster.
     pub ratios: Vec<(u64, f64)>,
     pub crossover: Crossover,
-}
-
-/// Which of two ways is the faster one, from which length on to the last.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Crossover {
-    /// At all lengths.
-    AlwaysFaster,
-    /// At no length.
-    NeverFaster,
-    /// From about so many bytes on.
-    FasterFrom(f64),
-    /// Only below about so many bytes.
-    FasterBelow(f64),
 }
 
 /// All series of a chart against their baselines: host buffers through MPI, or else the first that is comparable.
@@ -92,86 +80,4 @@ fn ratios(series: &Series, baseline: &Series) -> Vec<(u64, f64)> {
         .filter_map(|point| Some((point.bytes, of_baseline(point.bytes)? / point.seconds.median)))
         .filter(|(_, ratio)| ratio.is_finite() && *ratio > 0.0)
         .collect()
-}
-
-/// The last change, since noise makes ways that are as fast change places often; `None` without ratios.
-fn crossover(ratios: &[(u64, f64)]) -> Option<Crossover> {
-    let is_faster = |(_, ratio): &(u64, f64)| *ratio > 1.0;
-    let at_last = is_faster(ratios.last()?);
-    let Some(before) = ratios.iter().rposition(|ratio| is_faster(ratio) != at_last) else {
-        return Some(match at_last {
-            true => Crossover::AlwaysFaster,
-            false => Crossover::NeverFaster,
-        });
-    };
-    let (low, high) = (ratios[before], ratios[before + 1]);
-    // Where the lines cross, as they are drawn.
-    let part = low.1.ln() / (low.1.ln() - high.1.ln());
-    let from = (low.0.max(1) as f64).ln();
-    let bytes = (from + part * ((high.0 as f64).ln() - from)).exp();
-    Some(match at_last {
-        true => Crossover::FasterFrom(bytes),
-        false => Crossover::FasterBelow(bytes),
-    })
-}
-
-impl Crossover {
-    /// In words.
-    pub fn words(self) -> String {
-        match self {
-            Crossover::AlwaysFaster => "faster at all lengths".to_owned(),
-            Crossover::NeverFaster => "at no length faster".to_owned(),
-            Crossover::FasterFrom(bytes) => format!("faster from about {}", about(bytes)),
-            Crossover::FasterBelow(bytes) => format!("faster below about {}", about(bytes)),
-        }
-    }
-
-    /// Where it is, if anywhere.
-    pub fn bytes(self) -> Option<f64> {
-        match self {
-            Crossover::FasterFrom(bytes) | Crossover::FasterBelow(bytes) => Some(bytes),
-            Crossover::AlwaysFaster | Crossover::NeverFaster => None,
-        }
-    }
-}
-
-/// A length to two digits.
-pub fn about(bytes: f64) -> String {
-    let units = [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")];
-    let fits = |(size, _): &&(u64, &str)| bytes >= *size as f64;
-    let (size, unit) = units.iter().find(fits).unwrap_or(&(1, "B"));
-    let number = bytes / *size as f64;
-    match number < 9.95 {
-        true => format!("{number:.1} {unit}"),
-        false => format!("{number:.0} {unit}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_change_is_where_lines_cross() {
-        let noisy = [(8, 1.1), (64, 0.5), (1024, 0.5), (4096, 2.0), (65536, 4.0)];
-        let Some(Crossover::FasterFrom(bytes)) = crossover(&noisy) else {
-            panic!("{:?}", crossover(&noisy));
-        };
-        assert!((bytes - 2048.0).abs() < 1e-6, "{bytes}");
-        let falling = [(0, 2.0), (1024, 0.5)];
-        assert!(
-            matches!(crossover(&falling), Some(Crossover::FasterBelow(bytes)) if (bytes - 32.0).abs() < 1e-9)
-        );
-        assert_eq!(crossover(&[(8, 2.0)]), Some(Crossover::AlwaysFaster));
-        assert_eq!(crossover(&[(8, 1.0), (16, 0.9)]), Some(Crossover::NeverFaster));
-        assert_eq!(crossover(&[]), None);
-    }
-
-    #[test]
-    fn lengths_are_about_two_digits() {
-        assert_eq!(about(2048.0), "2.0 KiB");
-        assert_eq!(about(300_000.0), "293 KiB");
-        assert_eq!(about(0.5), "0.5 B");
-        assert_eq!(Crossover::FasterFrom(5e6).words(), "faster from about 4.8 MiB");
-    }
 }

@@ -33,19 +33,22 @@ struct Block {
     event: usize,
 }
 
-/// The rows of a picture.
+/// The rows of a picture, those of each rank together.
 struct Rows {
-    /// The lanes of each rank that have operations; each has a row.
-    ranks: BTreeMap<usize, BTreeSet<u32>>,
+    ranks: BTreeMap<usize, RowsOfRank>,
+}
+
+/// The rows of a rank.
+struct RowsOfRank {
+    /// Where they begin.
+    top: f64,
+    /// The lanes that have operations, going up; each has a row, and the last row has all further lanes, too.
+    lanes: Vec<u32>,
 }
 
 /// What ranks did, a row each; `names` has what the ranks are called. `None` where nothing was done.
 pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Scene> {
-    let operations: Vec<Event> = events
-        .iter()
-        .filter(|event| event.category != PHASE)
-        .cloned()
-        .collect();
+    let operations: Vec<&Event> = events.iter().filter(|event| event.category != PHASE).collect();
     let last = operations
         .iter()
         .map(|event| event.start_us + event.duration_us)
@@ -93,13 +96,13 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
             Anchor::Middle,
         );
     }
-    for rank in rows.ranks.keys() {
-        let middle = rows.top(*rank) + rows.height(*rank) / 2.0;
+    for (rank, of_rank) in &rows.ranks {
+        let middle = of_rank.top + of_rank.height() / 2.0;
         scene.text((left - 10.0, middle), name(rank), SIZE, Colour::Text, Anchor::End);
     }
     let place = |event: &Event, time: f64| (left + time * scale, rows.lane(event) + LANE / 2.0);
     for block in blocks(&operations, 0.5 / scale) {
-        let event = &operations[block.event];
+        let event = operations[block.event];
         let at = (left + block.start * scale, rows.lane(event) + 1.5);
         let width = ((block.end - block.start) * scale).max(0.75);
         scene.rectangle(
@@ -112,7 +115,7 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
     }
     if messages.len() <= ARROWS {
         for message in &messages {
-            let (send, receive) = (&operations[message.send], &operations[message.receive]);
+            let (send, receive) = (operations[message.send], operations[message.receive]);
             let end = place(receive, receive.start_us + receive.duration_us);
             arrow(&mut scene, place(send, send.start_us), end);
         }
@@ -131,44 +134,47 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
 }
 
 impl Rows {
-    fn of(operations: &[Event]) -> Rows {
+    fn of(operations: &[&Event]) -> Rows {
         let mut ranks: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
         for event in operations {
             ranks.entry(event.rank).or_default().insert(event.lane);
         }
-        Rows { ranks }
-    }
-
-    /// Where a rank begins.
-    fn top(&self, rank: usize) -> f64 {
-        let above = self.ranks.range(..rank);
-        TOP + above
-            .map(|(rank, _)| self.height(*rank) + BETWEEN_RANKS)
-            .sum::<f64>()
-    }
-
-    /// How high all rows of a rank are; the last row has all further lanes, too.
-    fn height(&self, rank: usize) -> f64 {
-        self.ranks.get(&rank).map_or(0, BTreeSet::len).min(LANES) as f64 * LANE
+        let mut top = TOP;
+        let ranks = ranks.into_iter().map(|(rank, lanes)| {
+            let lanes = lanes.into_iter().collect();
+            let of_rank = RowsOfRank { top, lanes };
+            top += of_rank.height() + BETWEEN_RANKS;
+            (rank, of_rank)
+        });
+        Rows {
+            ranks: ranks.collect(),
+        }
     }
 
     /// Where the row of an event begins.
     fn lane(&self, event: &Event) -> f64 {
-        let before = self.ranks.get(&event.rank);
-        let before = before.map_or(0, |lanes| lanes.range(..event.lane).count());
-        self.top(event.rank) + before.min(LANES - 1) as f64 * LANE
+        self.ranks.get(&event.rank).map_or(TOP, |of_rank| {
+            let before = of_rank.lanes.partition_point(|lane| *lane < event.lane);
+            of_rank.top + before.min(LANES - 1) as f64 * LANE
+        })
     }
 
     fn bottom(&self) -> f64 {
-        let last = self.ranks.keys().next_back();
-        last.map_or(TOP, |rank| {
-            self.top(*rank) + self.height(*rank) + BETWEEN_RANKS / 2.0
+        let last = self.ranks.values().next_back();
+        last.map_or(TOP, |of_rank| {
+            of_rank.top + of_rank.height() + BETWEEN_RANKS / 2.0
         })
     }
 }
 
+impl RowsOfRank {
+    fn height(&self) -> f64 {
+        self.lanes.len().min(LANES) as f64 * LANE
+    }
+}
+
 /// The events as they are drawn: those that are shorter than `least`, and no further from each other, are one.
-fn blocks(operations: &[Event], least: f64) -> Vec<Block> {
+fn blocks(operations: &[&Event], least: f64) -> Vec<Block> {
     let mut open: BTreeMap<(usize, u32, Kind), Block> = BTreeMap::new();
     let mut blocks = Vec::new();
     for (number, event) in operations.iter().enumerate() {
@@ -258,8 +264,8 @@ fn arrow(scene: &mut Scene, from: Point, to: Point) {
     });
 }
 
-fn legend(scene: &mut Scene, operations: &[Event], (left, y): Point) {
-    let kinds: BTreeSet<Kind> = operations.iter().map(Kind::of).collect();
+fn legend(scene: &mut Scene, operations: &[&Event], (left, y): Point) {
+    let kinds: BTreeSet<Kind> = operations.iter().map(|event| Kind::of(event)).collect();
     let mut x = left;
     for kind in kinds {
         scene.rectangle((x, y - 6.0), 14.0, 12.0, colour(kind), None);
@@ -280,7 +286,9 @@ mod tests {
             category: "message".to_owned(),
             start_us,
             duration_us,
-            arguments: [(peer.0.to_owned(), peer.1.to_owned())].into(),
+            arguments: [peer, ("outcome", "ok")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
         }
     }
 
@@ -291,7 +299,7 @@ mod tests {
             .collect();
         events.push(event(0, 0, 5000.0, 0.5, ("dest", "1")));
         events.push(event(0, 0, 5001.0, 400.0, ("dest", "1")));
-        let blocks = blocks(&events, 10.0);
+        let blocks = blocks(&events.iter().collect::<Vec<_>>(), 10.0);
         let mut numbers: Vec<usize> = blocks.iter().map(|block| block.number).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, [1, 1, 1000]);
@@ -304,8 +312,9 @@ mod tests {
             event(1, 0, 1.0, 9.0, ("source", "0")),
             event(1, 1001, 2.0, 3.0, ("source", "any")),
         ];
-        let rows = Rows::of(&events);
-        assert_eq!((rows.height(0), rows.height(1)), (LANE, 2.0 * LANE));
+        let rows = Rows::of(&events.iter().collect::<Vec<_>>());
+        let heights: Vec<f64> = rows.ranks.values().map(RowsOfRank::height).collect();
+        assert_eq!(heights, [LANE, 2.0 * LANE]);
         let scene = timeline(&events, &BTreeMap::from([(0, "rank 0 (node)".to_owned())])).unwrap();
         let texts: Vec<&str> = scene
             .shapes

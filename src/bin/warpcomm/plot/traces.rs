@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -136,16 +137,22 @@ impl Traces {
             .iter()
             .flat_map(named)
             .chain(self.lanes.iter().flat_map(lane));
-        let mut text = String::from("[\n");
-        for (number, event) in metadata.chain(self.events.iter().map(event)).enumerate() {
-            if number > 0 {
-                text.push_str(",\n");
-            }
-            text.push_str(&event.to_string());
-        }
-        text.push_str("\n]\n");
-        fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))
+        let events = metadata.chain(self.events.iter().map(event));
+        write_array(events, file).map_err(|error| format!("{}: {error}", file.display()))
     }
+}
+
+/// Writes an array, a value a line.
+fn write_array(values: impl Iterator<Item = Value>, file: &Path) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(file)?);
+    file.write_all(b"[")?;
+    let mut separator = "\n";
+    for value in values {
+        write!(file, "{separator}{value}")?;
+        separator = ",\n";
+    }
+    file.write_all(b"\n]\n")?;
+    file.flush()
 }
 
 /// What is in a file.
