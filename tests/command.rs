@@ -14,6 +14,8 @@ mod bench;
 mod bench_rank;
 #[path = "command/binding.rs"]
 mod binding;
+#[path = "command/closed_pipe.rs"]
+mod closed_pipe;
 #[path = "command/diff.rs"]
 mod diff;
 #[path = "command/doctor.rs"]

@@ -10,7 +10,7 @@ mod verdict;
 #[cfg(test)]
 mod properties;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,6 +23,7 @@ use self::verdict::{Change, Thresholds, Verdict, judge};
 use crate::operation::Operation;
 use crate::reading::{Measured, read};
 use crate::record::Key;
+use crate::standard_output::print;
 
 /// The version of what `--json` prints.
 const FORMAT: u32 = 1;
@@ -170,13 +171,7 @@ fn compare(arguments: &Arguments) -> Result<bool, String> {
         };
         report.text()
     };
-    let written = std::io::stdout().write_all(text.as_bytes());
-    match written {
-        // Who reads has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(slower),
-        Err(error) => Err(format!("cannot write to the standard output: {error}")),
-        Ok(()) => Ok(slower),
-    }
+    print(text).map(|()| slower)
 }
 
 fn nothing_in_common(arguments: &Arguments, first: &[Measured], second: &[Measured]) -> String {

@@ -10,7 +10,6 @@ mod surroundings;
 mod system;
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,6 +20,7 @@ use crate::launcher::Launcher;
 use crate::launcher::library::MpiLibrary;
 use crate::rank_program::rank_program;
 use crate::run::ranks;
+use crate::standard_output::print;
 use report::{Finding, Report};
 use system::System;
 
@@ -77,12 +77,12 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let report = Report::new(findings(arguments));
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&report)
-            .map_err(std::io::Error::from)
+            .map_err(|error| error.to_string())
             .map(|text| text + "\n"),
         false => Ok(report.to_string()),
     };
-    if let Err(error) = text.and_then(|text| std::io::stdout().write_all(text.as_bytes())) {
-        eprintln!("warpcomm doctor: cannot write to the standard output: {error}");
+    if let Err(error) = text.and_then(print) {
+        eprintln!("warpcomm doctor: {error}");
         return ExitCode::FAILURE;
     }
     match report.has_errors() {

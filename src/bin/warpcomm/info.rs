@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -20,6 +19,7 @@ use crate::rank_program::{Ranks, become_launcher, rank_program};
 use crate::run::ranks;
 use crate::sim::Driver;
 use crate::sizes;
+use crate::standard_output;
 use crate::variables::{self, nearest};
 
 const MORE_HELP: &str = "\
@@ -205,6 +205,5 @@ fn print(arguments: &Arguments, why: &str) -> Result<(), String> {
         true => serde_json::to_string_pretty(&overview).map_err(|error| error.to_string())? + "\n",
         false => overview.to_string(),
     };
-    let printed = std::io::stdout().write_all(text.as_bytes());
-    printed.map_err(|error| format!("cannot write to the standard output: {error}"))
+    standard_output::print(text)
 }

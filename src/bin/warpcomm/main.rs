@@ -33,6 +33,7 @@ mod run;
 mod settings;
 mod sim;
 mod sizes;
+mod standard_output;
 #[allow(dead_code, reason = "the ranks need more of it")]
 #[path = "../shared/statistics.rs"]
 mod statistics;

@@ -31,6 +31,7 @@ use self::speed_up::{SpeedUp, speed_ups};
 use self::timeline::timeline;
 use self::traces::Traces;
 use crate::reading::{Measured, read};
+use crate::standard_output::print;
 use crate::units;
 
 const MORE_HELP: &str = "\
@@ -126,7 +127,7 @@ fn write(output: &Output, runs: &[(String, Measured)], traces: Option<&Traces>) 
     if let Some(traces) = traces {
         let file = output.directory.join("timeline.json");
         traces.write(&file)?;
-        println!("{}", file.display());
+        print(format!("{}\n", file.display()))?;
     }
     let report = Report {
         runs,
@@ -170,8 +171,7 @@ impl Output {
     fn file(&self, name: &str, contents: &[u8]) -> Result<(), String> {
         let file = self.directory.join(name);
         fs::write(&file, contents).map_err(|error| format!("{}: {error}", file.display()))?;
-        println!("{}", file.display());
-        Ok(())
+        print(format!("{}\n", file.display()))
     }
 
     fn picture(&self, scene: Option<&Scene>, name: &str) -> Result<(), String> {

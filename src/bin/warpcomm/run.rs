@@ -6,7 +6,6 @@ pub mod rank;
 mod time_limit;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
@@ -24,6 +23,7 @@ use crate::launcher::surroundings::Surroundings;
 use crate::launcher::{Flavour, Job, Launcher, Part, is_executable, on_path, shell};
 use crate::prove::{Proof, is_on_several_nodes};
 use crate::sim::Driver;
+use crate::standard_output::print;
 
 const MORE_HELP: &str = "\
 Examples:
@@ -218,10 +218,8 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
         };
         let mut line = shell::line(shown).into_vec();
         line.push(b'\n');
-        return match std::io::stdout().write_all(&line) {
-            Ok(()) => Ok(ExitCode::SUCCESS),
-            Err(error) => Err(format!("cannot write to the standard output: {error}").into()),
-        };
+        print(line)?;
+        return Ok(ExitCode::SUCCESS);
     }
     // The launcher takes this process's place, so that signals reach it whoever they are sent by, and its exit
     // status is the command's without translation. A child would live on when this process is terminated.

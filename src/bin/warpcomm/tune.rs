@@ -13,6 +13,7 @@ use crate::rank_program::{Ranks, become_launcher, rank_program};
 use crate::run::ranks;
 use crate::sim::Driver;
 use crate::sizes::{self, Sizes};
+use crate::standard_output::print;
 
 const MORE_HELP: &str = "\
 Examples:
@@ -100,7 +101,7 @@ fn start(arguments: &Arguments) -> Result<(), String> {
     let launcher =
         Launcher::find(&program, arguments.launcher.as_deref()).map_err(|error| error.to_string())?;
     let driver = arguments.sim.map(Driver::new).transpose()?;
-    prove(&program, &launcher, driver.as_ref());
+    prove(&program, &launcher, driver.as_ref())?;
     if arguments.proof {
         return Ok(());
     }
@@ -114,18 +115,19 @@ fn start(arguments: &Arguments) -> Result<(), String> {
 }
 
 /// Has two ranks prove whether MPI takes addresses of GPU memory, and prints what is known then.
-fn prove(program: &Path, launcher: &Launcher, driver: Option<&Driver>) {
+fn prove(program: &Path, launcher: &Launcher, driver: Option<&Driver>) -> Result<(), String> {
     let environment = passed_on();
     let proof = Proof::of(program, launcher, &environment, driver);
     let proved: Vec<_> = proof.iter().flat_map(Proof::prove_all).collect();
     for (kind, known) in &proved {
-        println!("MPI takes addresses of GPU memory, {kind}: {known}");
+        print(format!("MPI takes addresses of GPU memory, {kind}: {known}\n"))?;
     }
-    if proved.is_empty() {
-        println!(
+    match proved.is_empty() {
+        true => print(
             "whether MPI takes addresses of GPU memory was not tried: there is no GPU, a variable says it, or the ranks \
-             would not be on this host"
-        );
+             would not be on this host\n",
+        ),
+        false => Ok(()),
     }
 }
 
