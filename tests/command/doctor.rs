@@ -210,8 +210,15 @@ fn what_building_needs_is_a_warning_where_it_is_built() {
     let patient = patient.set("LIBCLANG_PATH", "/nowhere");
     let found = patient.complaint(&[]);
     assert!(
-        found.starts_with("error libclang: LIBCLANG_PATH=/nowhere has no libclang.so"),
+        found.starts_with("warning libclang: LIBCLANG_PATH=/nowhere has no libclang.so"),
         "{found}"
+    );
+    let unbuilt = Patient::bare().set("LIBCLANG_PATH", "/nowhere").complains(&[]);
+    assert!(
+        unbuilt
+            .iter()
+            .any(|line| line.starts_with("error libclang: LIBCLANG_PATH=/nowhere")),
+        "{unbuilt:#?}"
     );
     let patient = patient.and("nowhere/libclang.so", "");
     assert_eq!(patient.complains(&[]), [""; 0]);
@@ -281,6 +288,12 @@ fn another_mpi_on_path_than_the_linked_one_is_a_warning() {
     assert_eq!(
         text(&absent.stderr),
         "warpcomm doctor: there is no file `absent`\n"
+    );
+    let absent = output(&mut patient.command(&["--sysroot", "absent"]));
+    assert_eq!(absent.status.code(), Some(1));
+    assert_eq!(
+        text(&absent.stderr),
+        "warpcomm doctor: there is no directory `absent`\n"
     );
 }
 

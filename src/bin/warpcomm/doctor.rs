@@ -74,6 +74,10 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         eprintln!("warpcomm doctor: there is no file `{}`", program.display());
         return ExitCode::FAILURE;
     }
+    if let Some(root) = arguments.sysroot.as_deref().filter(|root| !root.is_dir()) {
+        eprintln!("warpcomm doctor: there is no directory `{}`", root.display());
+        return ExitCode::FAILURE;
+    }
     let report = Report::new(findings(arguments));
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&report)
