@@ -355,12 +355,15 @@ fn ranks_that_share_gpus_are_a_warning() {
         found[0].starts_with("warning GPUs: all 2 ranks would be on one GPU of 2"),
         "{found:#?}"
     );
-    let patient = patient.set("CUDA_VISIBLE_DEVICES", "");
-    let found = patient.complaint(&[]);
-    assert!(
-        found.starts_with("error GPUs: CUDA_VISIBLE_DEVICES hides all 2 GPUs"),
-        "{found}"
-    );
+    let mut patient = patient;
+    for hidden in ["", "GPU-typo", "7"] {
+        patient = patient.set("CUDA_VISIBLE_DEVICES", hidden);
+        let found = patient.complaint(&[]);
+        assert!(
+            found.starts_with("error GPUs: CUDA_VISIBLE_DEVICES hides all 2 GPUs"),
+            "{hidden}: {found}"
+        );
+    }
 }
 
 #[test]
