@@ -642,17 +642,28 @@ fn what_is_missing_is_said_before_anything_is_measured() {
 #[test]
 fn under_a_launcher_it_says_that_it_starts_its_own_job() {
     let machine = answering(&[]);
-    for variable in ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"] {
-        let done = output(machine.installed(&["bench", "allreduce"]).env(variable, "0"));
-        assert_eq!(done.status.code(), Some(2));
-        let message = text(&done.stderr);
-        for part in [
-            variable,
-            "starts its own",
-            "leave the launcher out",
-            "warpcomm bench allreduce -n 4",
+    for (variables, launcher) in [
+        (&[("OMPI_COMM_WORLD_RANK", "0")][..], "mpirun of Open MPI"),
+        (&[("PMI_RANK", "0")], "Hydra"),
+        (&[("PMIX_RANK", "0")], "PMIx"),
+        // By `srun --mpi=none`.
+        (&[("SLURM_PROCID", "0"), ("SLURM_STEP_ID", "0")], "srun of Slurm"),
+    ] {
+        for (words, example) in [
+            (&["bench", "allreduce"][..], "bench allreduce -n 4"),
+            (&["tune", "-n", "2"], "tune -n 4"),
         ] {
-            assert!(message.contains(part), "{message}");
+            let done = output(machine.installed(words).envs(variables.iter().copied()));
+            assert_eq!(done.status.code(), Some(2));
+            let message = text(&done.stderr);
+            for part in [
+                launcher,
+                "starts its own",
+                "leave the launcher in front out",
+                &format!("`warpcomm {example}`"),
+            ] {
+                assert!(message.contains(part), "{message}");
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Subcommand};
 
 use crate::operation::Operation;
+use crate::rank_program::refuse_to_be_a_rank;
 use crate::run::ranks;
 use crate::sizes::{self, Sizes};
 use crate::task::{Effort, Series};
@@ -269,7 +270,7 @@ fn start(
     baseline: Option<Way>,
     mut view: impl View,
 ) -> Result<ExitCode, Refusal> {
-    refuse_to_be_a_rank()?;
+    refuse_to_be_a_rank("bench allreduce -n 4").map_err(Refusal::Usage)?;
     let cases = plan::cases(operations, &common.dtypes, &common.ops).map_err(Refusal::Usage)?;
     let lengths = plan::lengths(&cases, common.sizes.as_ref(), common.quick).map_err(Refusal::Usage)?;
     check(&cases, &common).map_err(Refusal::Usage)?;
@@ -280,20 +281,6 @@ fn start(
         launches => measuring::measure(request, &mut Launches::new(view, launches)),
     };
     outcome.map_err(Refusal::Failure)
-}
-
-/// Fails in a process that a launcher has started, which cannot start a job of its own.
-fn refuse_to_be_a_rank() -> Result<(), Refusal> {
-    match VARIABLES_OF_RANKS
-        .iter()
-        .find(|name| std::env::var_os(name).is_some())
-    {
-        None => Ok(()),
-        Some(name) => Err(Refusal::Usage(format!(
-            "this is a rank of a job already ({name} is set), and `warpcomm bench` starts its own: leave the launcher out, and \
-             say how many ranks with -n, as in `warpcomm bench allreduce -n 4`; --launcher names the launcher"
-        ))),
-    }
 }
 
 /// What the arguments cannot be together.

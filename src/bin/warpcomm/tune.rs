@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::error::ErrorKind;
 
 use crate::launcher::{Launcher, passed_on};
 use crate::prove::Proof;
-use crate::rank_program::{Ranks, become_launcher, rank_program};
+use crate::rank_program::{Ranks, become_launcher, rank_program, refuse_to_be_a_rank};
 use crate::run::ranks;
 use crate::sim::Driver;
 use crate::sizes::{self, Sizes};
@@ -87,6 +88,10 @@ fn lengths(text: &str) -> Result<String, String> {
 
 /// Becomes the launcher of the measuring ranks; returns after a failure, or where nothing is to be measured.
 pub fn run(arguments: &Arguments) -> ExitCode {
+    if let Err(message) = refuse_to_be_a_rank("tune -n 4") {
+        let message = message + "\n\nFor more information, try '--help'.\n";
+        clap::Error::raw(ErrorKind::ValueValidation, message).exit();
+    }
     match start(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
