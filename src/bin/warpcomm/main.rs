@@ -1,5 +1,6 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
+mod arguments;
 mod bench;
 mod completions;
 mod diff;

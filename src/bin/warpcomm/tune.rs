@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::error::ErrorKind;
 
+use crate::arguments::{ByLauncher, OnGpus};
 use crate::launcher::{Launcher, passed_on};
 use crate::prove::Proof;
 use crate::rank_program::{Ranks, become_launcher, rank_program, refuse_to_be_a_rank};
@@ -46,14 +47,11 @@ pub struct Arguments {
     #[arg(short = 'n', long, value_parser = ranks)]
     ranks: NonZeroUsize,
 
-    /// The launcher, a path or a name on PATH [default: WARPCOMM_LAUNCHER, else one that fits]
-    #[arg(long, value_name = "LAUNCHER")]
-    launcher: Option<OsString>,
+    #[command(flatten)]
+    by: ByLauncher,
 
-    /// Simulate GPUs on the CPU, 1 to 16, instead of using those of the machine [default with --sim: 1]
-    #[arg(long, value_name = "GPUS", num_args = 0..=1, require_equals = true, default_missing_value = "1",
-          value_parser = clap::value_parser!(u8).range(1..=16))]
-    sim: Option<u8>,
+    #[command(flatten)]
+    on: OnGpus,
 
     /// Where the buffers are, host or device; may be repeated [default: host, and device if there is a GPU]
     #[arg(long = "place", value_name = "PLACE", value_parser = ["host", "device"])]
@@ -104,8 +102,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn start(arguments: &Arguments) -> Result<(), String> {
     let program = rank_program()?;
     let launcher =
-        Launcher::find(&program, arguments.launcher.as_deref()).map_err(|error| error.to_string())?;
-    let driver = arguments.sim.map(Driver::new).transpose()?;
+        Launcher::find(&program, arguments.by.launcher.as_deref()).map_err(|error| error.to_string())?;
+    let driver = arguments.on.sim.map(Driver::new).transpose()?;
     prove(&program, &launcher, driver.as_ref())?;
     if arguments.proof {
         return Ok(());
@@ -150,7 +148,7 @@ fn words(arguments: &Arguments) -> Result<Vec<OsString>, String> {
         let file = std::path::absolute(file).map_err(|error| error.to_string())?;
         words.extend(["--output".into(), file.into()]);
     }
-    if arguments.sim.is_some() {
+    if arguments.on.sim.is_some() {
         words.push("--simulated".into());
     }
     Ok(words)

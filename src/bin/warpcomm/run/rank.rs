@@ -12,6 +12,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use super::host::{cores, numa_nodes};
 use crate::gpu_files::{VISIBLE_GPUS, visible_gpus};
 use crate::launcher::Job;
+use crate::units::count;
 
 /// The name of the command, which nobody but `warpcomm run` uses.
 const COMMAND: &str = "bind-rank";
@@ -163,10 +164,9 @@ fn word_of_gpu(local_rank: usize, visible: Option<&str>) -> String {
 /// When they do not; the message says how many there are.
 pub fn enough_for(ranks: usize, cores: Option<usize>, gpus: Option<usize>) -> Result<(), String> {
     let lacks = |number: usize, what: &str, else_: &str| {
-        let plural = if number == 1 { "" } else { "s" };
         Err(format!(
-            "--bind exclusive: {ranks} ranks on one host, which has {number} {what}{plural}{else_}; start fewer, or share by \
-             --bind round-robin"
+            "--bind exclusive: {ranks} ranks on one host, which has {}{else_}; start fewer, or share by --bind round-robin",
+            count(number, what)
         ))
     };
     match (cores, gpus) {
