@@ -1,6 +1,7 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
 mod arguments;
+mod awaited;
 mod bench;
 mod completions;
 mod diff;

@@ -1,28 +1,16 @@
 //! What ranks find out: a short job of them tells it as `warpcomm info` does.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
-
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::report::Finding;
+use crate::awaited::{self, Done};
 use crate::launched::launched;
 use crate::launcher::surroundings::{Surroundings, in_slurm_allocation};
 use crate::launcher::{Flavour, Job, Launcher};
 use crate::overview::{self, Overview};
 use crate::sim::Driver;
-
-/// How long the job may take: a driver of many GPUs needs some seconds to begin.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// How long a launcher may take to end its job.
-const TO_END: Duration = Duration::from_secs(5);
 
 const CHECK: &str = "job";
 
@@ -79,13 +67,11 @@ fn overview_of(
     if let Some(driver) = &driver {
         driver.put_before(&mut job);
     }
-    let mut command = launcher.command(&job);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let child = command.spawn().map_err(|error| error.to_string())?;
-    let (succeeded, stdout, stderr) = wait(child)?;
+    let Done {
+        succeeded,
+        stdout,
+        stderr,
+    } = awaited::run(&mut launcher.command(&job))?;
     // Launchers may say something of their own before and after it.
     let object = stdout.find("\n{").map_or(0, |at| at + 1)..stdout.rfind('}').map_or(0, |at| at + 1);
     let told = stdout.get(object).map(serde_json::from_str);
@@ -98,37 +84,6 @@ fn overview_of(
             Err(said.unwrap_or("they said nothing").to_owned())
         }
     }
-}
-
-/// Waits for the launcher, and ends it where it takes too long: whether it has succeeded, and what was printed.
-fn wait(mut child: Child) -> Result<(bool, String, String), String> {
-    let id = Pid::from_child(&child);
-    let read = |stream: Option<Box<dyn Read + Send>>| {
-        thread::spawn(move || {
-            let mut bytes = Vec::new();
-            if let Some(mut stream) = stream {
-                // What came before an error is what there is.
-                let _ = stream.read_to_end(&mut bytes);
-            }
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let stdout = read(child.stdout.take().map(|stream| Box::new(stream) as _));
-    let stderr = read(child.stderr.take().map(|stream| Box::new(stream) as _));
-    let (over, is_over) = mpsc::channel();
-    thread::spawn(move || {
-        let status = child.wait();
-        let _ = over.send(status.is_ok_and(|status| status.success()));
-    });
-    if let Ok(succeeded) = is_over.recv_timeout(PATIENCE) {
-        let text = |reader: thread::JoinHandle<String>| reader.join().unwrap_or_default();
-        return Ok((succeeded, text(stdout), text(stderr)));
-    }
-    let _ = kill_process(id, Signal::TERM);
-    if is_over.recv_timeout(TO_END).is_err() {
-        let _ = kill_process(id, Signal::KILL);
-    }
-    Err(format!("they did not end within {} seconds", PATIENCE.as_secs()))
 }
 
 /// Whether the library that the ranks have loaded is of another version than the launcher.
