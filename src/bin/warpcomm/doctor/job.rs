@@ -234,7 +234,7 @@ fn ipc(job: &overview::Job) -> Vec<Finding> {
         route.from != route.to && from.node == to.node && from.gpu.is_some() && to.gpu.is_some()
     };
     let is_by_ipc =
-        |route: &&overview::Route| route.path.as_deref().is_some_and(|path| path.ends_with("IPC"));
+        |route: &&overview::Route| route.path.as_deref().is_some_and(|path| path.ends_with("-ipc"));
     let near: Vec<&overview::Route> = job.paths.iter().filter(has_gpus).collect();
     let blocked = near.iter().find(|route| !is_by_ipc(route));
     match (near.is_empty(), blocked) {
@@ -280,9 +280,9 @@ mod tests {
                 "driver": "535.104.05", "numa_node": 0
             })
         };
-        let path = |from: usize, to: usize| serde_json::json!({"from": from, "to": to, "path": "peer GPU IPC", "reason": "one reaches the other"});
+        let path = |from: usize, to: usize| serde_json::json!({"from": from, "to": to, "path": "peer-gpu-ipc", "reason": "one reaches the other"});
         serde_json::json!({
-            "format": 1, "program": "warpcomm", "host": "a", "why_no_job": null, "gpus": [gpu(0), gpu(1)], "settings": [],
+            "format": 2, "program": "warpcomm", "host": "a", "why_no_job": null, "gpus": [gpu(0), gpu(1)], "settings": [],
             "unknown_variables": [], "plan": null,
             "job": {
                 "mpi": "Open MPI v4.1.4, package: Debian OpenMPI", "thread_level": "multiple", "launcher": null, "nodes": 1,
@@ -369,13 +369,13 @@ mod tests {
     #[test]
     fn paths_of_one_node_without_ipc_are_a_warning() {
         let staged = |overview: &mut serde_json::Value| {
-            overview["job"]["paths"][1]["path"] = "shared pinned".into();
+            overview["job"]["paths"][1]["path"] = "shared-pinned".into();
             overview["job"]["paths"][1]["reason"] = "no CUDA IPC: not permitted".into();
         };
         let found = complaints(2, staged);
         assert_eq!(found.len(), 1);
         assert!(
-            found[0].ends_with("from rank 1 to 0 shared pinned, because no CUDA IPC: not permitted"),
+            found[0].ends_with("from rank 1 to 0 shared-pinned, because no CUDA IPC: not permitted"),
             "{found:?}"
         );
         let far = complaints(2, |overview| {
