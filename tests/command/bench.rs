@@ -127,7 +127,9 @@ fn what_ranks_answer_becomes_tables_and_files() {
                 "--csv",
                 "before.csv",
             ])
-            .env("WARPCOMM_CHECK", "0"),
+            .env("WARPCOMM_CHECK", "0")
+            // Of whoever runs these tests.
+            .envs([("WARPCOMM_TEST_DEADLINE", "8"), ("WARPCOMM_REQUIRE_GPU", "1")]),
     );
     let stdout = text(&done.stdout);
     assert!(done.status.success(), "{stdout}{}", text(&done.stderr));
@@ -160,6 +162,7 @@ fn what_ranks_answer_becomes_tables_and_files() {
     let run = &measured.run;
     assert_eq!(run.command[..3], ["warpcomm", "bench", "latency"]);
     assert_eq!(run.variables["WARPCOMM_CHECK"], "0");
+    assert_eq!(run.variables.len(), 1, "{:?}", run.variables);
     // Rank 0 may run on another machine than the command.
     assert_eq!((&*run.machine.host, run.machine.processors), ("node7", 96));
     let job = run.job.as_ref().unwrap();

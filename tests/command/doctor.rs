@@ -424,7 +424,9 @@ fn too_few_processors_are_a_warning() {
 fn variables_that_are_wrong_are_told_with_the_nearest() {
     let patient = Patient::healthy()
         .set("WARPCOMM_CHUNK", "tiny")
-        .set("WARPCOMM_TIMOUT", "3");
+        .set("WARPCOMM_TIMOUT", "3")
+        .set("WARPCOMM_TEST_DEADLINE", "8")
+        .set("WARPCOMM_REQUIRE_GPU", "1");
     let found = patient.complains(&[]);
     let [unusable, unknown] = &found[..] else {
         panic!("{found:#?}")

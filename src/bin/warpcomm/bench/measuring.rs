@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::mpsc;
@@ -21,6 +20,7 @@ use crate::rank_program::rank_program;
 use crate::record::{self, End, FORMAT, Key, LeftOut, Record, Row, Run};
 use crate::sim::Driver;
 use crate::task::{Answer, Effort, JobAnswer, Series, Task};
+use crate::variables::is_of_tests;
 
 /// The path that is proved before it is taken.
 const PROVED_PATH: &str = "cuda-aware";
@@ -235,8 +235,8 @@ impl Session<'_> {
             gpus: answer.gpus,
             simulated: answer.simulated,
             variables: variables
-                .filter(|(name, _)| name.as_bytes().starts_with(b"WARPCOMM_"))
                 .map(|(name, value)| (text(&name), text(&value)))
+                .filter(|(name, _)| name.starts_with("WARPCOMM_") && !is_of_tests(name))
                 .collect(),
         }
     }
