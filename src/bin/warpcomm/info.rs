@@ -127,7 +127,11 @@ fn start(arguments: &Arguments, question: Option<&Question<'_>>) -> Result<Never
     let program = rank_program()?;
     if arguments.ranks.is_none() && launched().is_some() {
         let words = words(arguments, question, None);
-        return become_rank(&program, arguments.on.sim.map(Driver::new).transpose()?, words);
+        return become_rank(
+            &program,
+            arguments.on.sim.map(Driver::for_this_host).transpose()?,
+            words,
+        );
     }
     if let Some((name, problem)) = variables::known()
         .into_iter()
@@ -137,7 +141,8 @@ fn start(arguments: &Arguments, question: Option<&Question<'_>>) -> Result<Never
     }
     let launcher =
         Launcher::find(&program, arguments.by.launcher.as_deref()).map_err(|error| error.to_string())?;
-    let driver = arguments.on.sim.map(Driver::new).transpose()?;
+    let driver = arguments.on.sim.map(|gpus| Driver::for_job(gpus, None));
+    let driver = driver.transpose()?;
     let name = format!("{launcher} ({})", launcher.program.display());
     become_launcher(Ranks {
         number: arguments.ranks.unwrap_or(NonZeroUsize::MIN),

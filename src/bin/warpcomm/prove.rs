@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::awaited;
 use crate::launcher::library::MpiLibrary;
-use crate::launcher::surroundings::in_slurm_allocation;
+use crate::launcher::surroundings::{in_slurm_allocation, is_on_several_nodes};
 use crate::launcher::{Flavour, Job, Launcher};
 use crate::rank_program::rank_program;
 use crate::sim::Driver;
@@ -48,9 +48,10 @@ impl<'a> Proof<'a> {
             .iter()
             .any(|(name, _)| name == OVERRIDE_VARIABLE || name == FAULT_VARIABLE);
         // Outside an allocation a job may have to wait for the cluster, and other launchers than Slurm's begin with the
-        // cores of one node.
+        // cores of one node, which alone has a simulated driver.
         let is_far = match launcher.flavour {
-            Flavour::Slurm => !in_slurm_allocation(),
+            Flavour::Slurm if driver.is_none() => !in_slurm_allocation(),
+            Flavour::Slurm => !in_slurm_allocation() || is_on_several_nodes(),
             _ => is_on_several_nodes(),
         };
         if is_said || is_far || MpiLibrary::of(&rank_program) != Some(library) {
@@ -135,12 +136,6 @@ fn leaves_out(paths: &str) -> bool {
     };
     let is_named = names.split(',').any(|name| name.trim() == PATH);
     is_named == are_excluded
-}
-
-/// Whether the ranks of a job here may be on several nodes, as far as the batch system says.
-pub fn is_on_several_nodes() -> bool {
-    let nodes = std::env::var("SLURM_JOB_NUM_NODES").ok();
-    nodes.and_then(|nodes| nodes.parse().ok()).unwrap_or(1_u32) > 1
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ use crate::launcher::hosts::Hosts;
 use crate::launcher::library::MpiLibrary;
 use crate::launcher::surroundings::Surroundings;
 use crate::launcher::{Flavour, Job, Launcher, Part, is_executable, on_path, shell};
-use crate::prove::{Proof, is_on_several_nodes};
-use crate::sim::Driver;
+use crate::prove::Proof;
+use crate::sim::{Driver, ranks_are_here};
 use crate::standard_output::print;
 use crate::units::count;
 
@@ -195,7 +195,9 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let environment = job.environment.clone();
     let is_here = job.hosts.as_ref().is_none_or(Hosts::are_here);
     bind(&mut job, arguments)?;
-    let driver = arguments.on.sim.map(Driver::new).transpose()?;
+    let hosts = job.hosts.as_ref();
+    let driver = arguments.on.sim.map(|gpus| Driver::for_job(gpus, hosts));
+    let driver = driver.transpose()?;
     if let Some(driver) = &driver {
         driver.put_before(&mut job);
     }
@@ -297,17 +299,9 @@ fn check(job: &Job, arguments: &Arguments, launcher: &Launcher) -> Result<(), Fa
                 count(slots, "slot")
             )));
         }
-        if arguments.on.sim.is_some() && !hosts.are_here() {
-            return Err(Failure::Usage(format!(
-                "with --sim all ranks run on this host, and {hosts} names another"
-            )));
-        }
-    } else if arguments.on.sim.is_some() && is_on_several_nodes() {
-        // Ranks elsewhere would not find the simulated driver, and take a real one.
-        return Err(Failure::Usage(
-            "with --sim all ranks run on this host, and the allocation has several; name this one by --host"
-                .to_owned(),
-        ));
+    }
+    if arguments.on.sim.is_some() {
+        ranks_are_here(job.hosts.as_ref()).map_err(Failure::Usage)?;
     }
     let surroundings = Surroundings::of_this_process();
     let slots = surroundings.slots_for(job);

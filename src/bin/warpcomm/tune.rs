@@ -103,7 +103,8 @@ fn start(arguments: &Arguments) -> Result<(), String> {
     let program = rank_program()?;
     let launcher =
         Launcher::find(&program, arguments.by.launcher.as_deref()).map_err(|error| error.to_string())?;
-    let driver = arguments.on.sim.map(Driver::new).transpose()?;
+    let driver = arguments.on.sim.map(|gpus| Driver::for_job(gpus, None));
+    let driver = driver.transpose()?;
     prove(&program, &launcher, driver.as_ref())?;
     if arguments.proof {
         return Ok(());

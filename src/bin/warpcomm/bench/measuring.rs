@@ -47,7 +47,8 @@ pub fn measure(request: Request, view: &mut dyn View) -> Result<ExitCode, String
     let launcher =
         Launcher::find(&program, request.launcher.as_deref()).map_err(|error| error.to_string())?;
     let files = Files::open(request.json.as_deref(), request.csv.as_deref())?;
-    let driver = request.sim.map(Driver::new).transpose()?;
+    let driver = request.sim.map(|gpus| Driver::for_job(gpus, None));
+    let driver = driver.transpose()?;
     let (sender, events) = mpsc::channel();
     signals::send_to(sender.clone())?;
     let plans = jobs(request.series.clone());

@@ -63,7 +63,7 @@ fn overview_of(
 ) -> Result<Overview, String> {
     let mut job = Job::new(ranks, program);
     job.args = ["info", "--json"].map(Into::into).to_vec();
-    let driver = gpus.map(Driver::new).transpose()?;
+    let driver = gpus.map(|gpus| Driver::for_job(gpus, None)).transpose()?;
     if let Some(driver) = &driver {
         driver.put_before(&mut job);
     }

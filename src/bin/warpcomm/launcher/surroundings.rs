@@ -61,6 +61,12 @@ pub fn in_slurm_allocation() -> bool {
     std::env::var_os("SLURM_JOB_ID").is_some()
 }
 
+/// Whether the ranks of a job here may be on several nodes, as far as the batch system says.
+pub fn is_on_several_nodes() -> bool {
+    let nodes = std::env::var("SLURM_JOB_NUM_NODES").ok();
+    nodes.and_then(|nodes| nodes.parse().ok()).unwrap_or(1_u32) > 1
+}
+
 /// Whether this process is part of a step that has cores to itself, as a shell by `srun --pty`; that of salloc, and others
 /// whose numbers are not normal ones (slurm.h), have none.
 fn in_slurm_step() -> bool {
