@@ -36,7 +36,7 @@ type Failure = Box<dyn std::error::Error>;
 const RANKS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// Set in the ranks of the MPI job.
-const RANK_VARIABLE: &str = "WARPCOMM_BENCH_RANK";
+const RANK_VARIABLE: &str = "WARPCOMM_TEST_BENCH_RANK";
 
 /// Lets NCCL, from 2.30 on, take several ranks on one GPU.
 const SEVERAL_RANKS: (&str, &str) = ("NCCL_MULTI_RANK_GPU_ENABLE", "1");

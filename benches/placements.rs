@@ -20,7 +20,7 @@ use warpcomm::{Communicator, Op, Place};
 
 /// Set in the ranks of the MPI job.
 #[cfg(feature = "mpi")]
-const RANK_VARIABLE: &str = "WARPCOMM_BENCH_RANK";
+const RANK_VARIABLE: &str = "WARPCOMM_TEST_BENCH_RANK";
 
 const RANKS: usize = 2;
 const LARGEST_BYTES: usize = 64 << 20;

@@ -304,7 +304,7 @@ impl Jobs {
         let program = std::env::current_exe()?;
         Ok(Jobs {
             launcher: Launcher::find(&program, arguments.launcher.as_deref())?,
-            driver: arguments.sim.then(|| Driver::new(1)).transpose()?,
+            driver: arguments.sim.then(|| Driver::for_job(1, None)).transpose()?,
             scratch: tempfile::tempdir()?,
             effort: arguments.effort(),
             launches: Vec::new(),

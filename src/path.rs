@@ -40,6 +40,24 @@ pub enum Path {
 }
 
 impl Path {
+    /// All of them, the slowest of those for GPUs first.
+    ///
+    /// ```
+    /// use warpcomm::Path;
+    ///
+    /// let named = Path::ALL.iter().find(|path| path.name() == "staged");
+    /// assert_eq!(named, Some(&Path::Staged));
+    /// ```
+    pub const ALL: &'static [Path] = &[
+        Path::Host,
+        Path::Staged,
+        Path::CudaAware,
+        Path::SharedPinned,
+        Path::PeerGpuIpc,
+        Path::SameGpuIpc,
+        Path::SameProcess,
+    ];
+
     /// Those that a program can choose from, the slowest first.
     const OF_GPUS: [Path; 6] = [
         Path::Staged,
@@ -49,6 +67,27 @@ impl Path {
         Path::SameGpuIpc,
         Path::SameProcess,
     ];
+
+    /// Its name for programs, as `WARPCOMM_PATHS` and files have it: words are joined by hyphens. What is for people has
+    /// the words of its `Display`.
+    ///
+    /// ```
+    /// use warpcomm::Path;
+    ///
+    /// assert_eq!(Path::SameGpuIpc.name(), "same-gpu-ipc");
+    /// assert_eq!(Path::SameGpuIpc.to_string(), "same GPU IPC");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Path::Host => "host",
+            Path::Staged => "staged",
+            Path::CudaAware => "cuda-aware",
+            Path::SharedPinned => "shared-pinned",
+            Path::PeerGpuIpc => "peer-gpu-ipc",
+            Path::SameGpuIpc => "same-gpu-ipc",
+            Path::SameProcess => "same-process",
+        }
+    }
 
     /// Whether two processes hand the pieces over in memory that they share.
     pub(crate) fn is_shared(self) -> bool {
@@ -61,10 +100,7 @@ impl Path {
     }
 
     pub(crate) fn from_code(code: u8) -> Option<Path> {
-        [Path::Host]
-            .into_iter()
-            .chain(Path::OF_GPUS)
-            .find(|&path| path as u8 == code)
+        Path::ALL.iter().copied().find(|&path| path as u8 == code)
     }
 }
 
@@ -162,7 +198,7 @@ impl FromStr for Paths {
             None => (text, false),
         };
         let named = |name: &str| {
-            let is_named = |path: &Path| path.to_string().replace(' ', "-").to_lowercase() == name.trim();
+            let is_named = |path: &Path| path.name() == name.trim();
             Path::OF_GPUS.into_iter().find(is_named)
         };
         let paths: Option<Vec<Path>> = names.split(',').map(named).collect();
@@ -217,8 +253,19 @@ mod tests {
     }
 
     #[test]
+    fn a_path_has_one_name() {
+        assert_eq!(Path::ALL[1..], Path::OF_GPUS);
+        for path in Path::OF_GPUS {
+            assert!(path.name().parse::<Paths>().unwrap().allow(path), "{path}");
+            let words: Vec<&str> = path.name().split('-').collect();
+            let shown = path.to_string().to_lowercase();
+            assert_eq!(shown.split([' ', '-']).collect::<Vec<_>>(), words);
+        }
+    }
+
+    #[test]
     fn codes_are_read_as_they_are_written() {
-        for path in [Path::Host].into_iter().chain(Path::OF_GPUS) {
+        for &path in Path::ALL {
             assert_eq!(Path::from_code(path as u8), Some(path));
         }
         assert_eq!(Path::from_code(99), None);

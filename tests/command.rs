@@ -14,6 +14,8 @@ mod bench;
 mod bench_rank;
 #[path = "command/binding.rs"]
 mod binding;
+#[path = "command/closed_pipe.rs"]
+mod closed_pipe;
 #[path = "command/diff.rs"]
 mod diff;
 #[path = "command/doctor.rs"]
@@ -142,6 +144,17 @@ fn batch_systems_say_how_many_ranks_fit() {
     beyond.envs([("SLURM_JOB_ID", "1"), ("SLURM_NTASKS", "8")]);
     let line = format!("{} -n 9 --export=ALL --overcommit program", srun.display());
     assert_eq!(machine.line_of(&mut beyond), line);
+    // In a shell that has been started by srun, and in that of salloc.
+    for (step, variables) in [("0", "SLURM_OVERLAP=1 "), ("4294967290", "")] {
+        let mut shell = machine.command(&["-n", "8"]);
+        shell.envs([
+            ("SLURM_JOB_ID", "1"),
+            ("SLURM_NTASKS", "8"),
+            ("SLURM_STEP_ID", step),
+        ]);
+        let line = format!("{variables}{} -n 8 --export=ALL program", srun.display());
+        assert_eq!(machine.line_of(&mut shell), line);
+    }
 }
 
 #[test]

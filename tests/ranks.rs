@@ -15,7 +15,7 @@
 //! | `WARPCOMM_TEST_WHOLE` | `1`: every case and place of buffers with every number of ranks | samples, by MPI library |
 //! | `WARPCOMM_TEST_CUDA_AWARE` | `1`: MPI is CUDA-aware, and gets device buffers as they are in jobs of their own | no such jobs |
 //! | `WARPCOMM_REQUIRE_GPU` | `1`: device buffers are those of a real GPU, without one their cases fail | simulated GPUs |
-//! | `WARPCOMM_BLESS` | `1`: a run of all cases writes `docs/support.md` | compare |
+//! | `WARPCOMM_TEST_BLESS` | `1`: a run of all cases writes `docs/support.md` | compare |
 //! | `WARPCOMM_LAUNCHER` | the launcher, a path or a name on `PATH` | one that fits |
 //!
 //! A new case is a function and a row in the table of its module, in `tests/ranks/`.

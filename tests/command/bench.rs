@@ -128,7 +128,9 @@ fn what_ranks_answer_becomes_tables_and_files() {
                 "--csv",
                 "before.csv",
             ])
-            .env("WARPCOMM_CHECK", "0"),
+            .env("WARPCOMM_CHECK", "0")
+            // Of whoever runs these tests.
+            .envs([("WARPCOMM_TEST_DEADLINE", "8"), ("WARPCOMM_REQUIRE_GPU", "1")]),
     );
     let stdout = text(&done.stdout);
     assert!(done.status.success(), "{stdout}{}", text(&done.stderr));
@@ -161,6 +163,7 @@ fn what_ranks_answer_becomes_tables_and_files() {
     let run = &measured.run;
     assert_eq!(run.command[..3], ["warpcomm", "bench", "latency"]);
     assert_eq!(run.variables["WARPCOMM_CHECK"], "0");
+    assert_eq!(run.variables.len(), 1, "{:?}", run.variables);
     // Rank 0 may run on another machine than the command.
     assert_eq!((&*run.machine.host, run.machine.processors), ("node7", 96));
     let job = run.job.as_ref().unwrap();
@@ -725,17 +728,28 @@ fn what_is_missing_is_said_before_anything_is_measured() {
 #[test]
 fn under_a_launcher_it_says_that_it_starts_its_own_job() {
     let machine = answering(&[]);
-    for variable in ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"] {
-        let done = output(machine.installed(&["bench", "allreduce"]).env(variable, "0"));
-        assert_eq!(done.status.code(), Some(2));
-        let message = text(&done.stderr);
-        for part in [
-            variable,
-            "starts its own",
-            "leave the launcher out",
-            "warpcomm bench allreduce -n 4",
+    for (variables, launcher) in [
+        (&[("OMPI_COMM_WORLD_RANK", "0")][..], "mpirun of Open MPI"),
+        (&[("PMI_RANK", "0")], "Hydra"),
+        (&[("PMIX_RANK", "0")], "PMIx"),
+        // By `srun --mpi=none`.
+        (&[("SLURM_PROCID", "0"), ("SLURM_STEP_ID", "0")], "srun of Slurm"),
+    ] {
+        for (words, example) in [
+            (&["bench", "allreduce"][..], "bench allreduce -n 4"),
+            (&["tune", "-n", "2"], "tune -n 4"),
         ] {
-            assert!(message.contains(part), "{message}");
+            let done = output(machine.installed(words).envs(variables.iter().copied()));
+            assert_eq!(done.status.code(), Some(2));
+            let message = text(&done.stderr);
+            for part in [
+                launcher,
+                "starts its own",
+                "leave the launcher in front out",
+                &format!("`warpcomm {example}`"),
+            ] {
+                assert!(message.contains(part), "{message}");
+            }
         }
     }
 }

@@ -210,8 +210,15 @@ fn what_building_needs_is_a_warning_where_it_is_built() {
     let patient = patient.set("LIBCLANG_PATH", "/nowhere");
     let found = patient.complaint(&[]);
     assert!(
-        found.starts_with("error libclang: LIBCLANG_PATH=/nowhere has no libclang.so"),
+        found.starts_with("warning libclang: LIBCLANG_PATH=/nowhere has no libclang.so"),
         "{found}"
+    );
+    let unbuilt = Patient::bare().set("LIBCLANG_PATH", "/nowhere").complains(&[]);
+    assert!(
+        unbuilt
+            .iter()
+            .any(|line| line.starts_with("error libclang: LIBCLANG_PATH=/nowhere")),
+        "{unbuilt:#?}"
     );
     let patient = patient.and("nowhere/libclang.so", "");
     assert_eq!(patient.complains(&[]), [""; 0]);
@@ -282,6 +289,12 @@ fn another_mpi_on_path_than_the_linked_one_is_a_warning() {
         text(&absent.stderr),
         "warpcomm doctor: there is no file `absent`\n"
     );
+    let absent = output(&mut patient.command(&["--sysroot", "absent"]));
+    assert_eq!(absent.status.code(), Some(1));
+    assert_eq!(
+        text(&absent.stderr),
+        "warpcomm doctor: there is no directory `absent`\n"
+    );
 }
 
 #[test]
@@ -342,12 +355,15 @@ fn ranks_that_share_gpus_are_a_warning() {
         found[0].starts_with("warning GPUs: all 2 ranks would be on one GPU of 2"),
         "{found:#?}"
     );
-    let patient = patient.set("CUDA_VISIBLE_DEVICES", "");
-    let found = patient.complaint(&[]);
-    assert!(
-        found.starts_with("error GPUs: CUDA_VISIBLE_DEVICES hides all 2 GPUs"),
-        "{found}"
-    );
+    let mut patient = patient;
+    for hidden in ["", "GPU-typo", "7"] {
+        patient = patient.set("CUDA_VISIBLE_DEVICES", hidden);
+        let found = patient.complaint(&[]);
+        assert!(
+            found.starts_with("error GPUs: CUDA_VISIBLE_DEVICES hides all 2 GPUs"),
+            "{hidden}: {found}"
+        );
+    }
 }
 
 #[test]
@@ -408,7 +424,9 @@ fn too_few_processors_are_a_warning() {
 fn variables_that_are_wrong_are_told_with_the_nearest() {
     let patient = Patient::healthy()
         .set("WARPCOMM_CHUNK", "tiny")
-        .set("WARPCOMM_TIMOUT", "3");
+        .set("WARPCOMM_TIMOUT", "3")
+        .set("WARPCOMM_TEST_DEADLINE", "8")
+        .set("WARPCOMM_REQUIRE_GPU", "1");
     let found = patient.complains(&[]);
     let [unusable, unknown] = &found[..] else {
         panic!("{found:#?}")

@@ -173,7 +173,7 @@ fn what_is_wrong_in_a_host_file_is_named() {
     allocation.envs([("SLURM_JOB_ID", "1"), ("SLURM_JOB_NUM_NODES", "2")]);
     let done = output(&mut allocation);
     assert_eq!(done.status.code(), Some(2));
-    assert!(text(&done.stderr).contains("name this one by --host"));
+    assert!(text(&done.stderr).contains("Name this one by `warpcomm run --host`"));
 }
 
 #[test]

@@ -22,6 +22,7 @@ fn root_and_slots_decide_the_options_of_open_mpi() {
         let surroundings = Surroundings {
             slots: NonZeroUsize::new(slots),
             in_slurm_allocation: false,
+            in_slurm_step: false,
             root,
         };
         shell::line(&launcher.command_in(&job, &surroundings))

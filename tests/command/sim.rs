@@ -165,6 +165,33 @@ fn a_job_that_cannot_start_leaves_nothing() {
     assert_eq!(fs::read_dir(machine.path("tmp/a:b")).unwrap().count(), 0);
 }
 
+/// Ranks elsewhere would take a real driver.
+#[test]
+fn no_command_simulates_gpus_on_several_nodes() {
+    let machine = machine("echo started");
+    machine.program("warpcomm-rank", b"#!/bin/sh\n");
+    for words in [
+        &["bench", "latency", "--sim"][..],
+        &["tune", "-n", "2", "--sim"],
+        &["info", "-n", "2", "--sim"],
+        &["doctor", "--sim"],
+    ] {
+        let mut command = machine.installed(words);
+        command
+            .env("TMPDIR", machine.path("tmp"))
+            .env("WARPCOMM_SIMGPU", machine.path("libsimgpu.so"))
+            .envs([("SLURM_JOB_ID", "1"), ("SLURM_JOB_NUM_NODES", "2")]);
+        let done = output(&mut command);
+        let said = text(&done.stdout) + &text(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("with --sim all ranks run on this host, and the allocation has several nodes"),
+            "{said}"
+        );
+        assert!(!said.contains("started\n"), "{said}");
+    }
+}
+
 #[test]
 fn the_library_lies_beside_the_command() {
     let machine = machine(BECOME_RANK);

@@ -16,7 +16,7 @@ use crate::python;
 use crate::record::{self, Event};
 
 /// Names the directory of the job that this process is a rank of.
-pub const JOB_VARIABLE: &str = "WARPCOMM_INTEROP_JOB";
+pub const JOB_VARIABLE: &str = "WARPCOMM_TEST_INTEROP_JOB";
 
 /// The most lines of output that a failure shows.
 const LINES_SHOWN: usize = 40;

@@ -58,7 +58,7 @@ def run(case, world, record):
 
 
 def main():
-    job, deadline = os.environ["WARPCOMM_INTEROP_JOB"], float(os.environ["WARPCOMM_TEST_DEADLINE"])
+    job, deadline = os.environ["WARPCOMM_TEST_INTEROP_JOB"], float(os.environ["WARPCOMM_TEST_DEADLINE"])
     with open(os.path.join(job, "job.json")) as file:
         cases = json.load(file)["cases"]
     world = MPI.COMM_WORLD

@@ -20,8 +20,8 @@ const OF_THE_COMMAND: [[&str; 3]; 2] = [
     ],
 ];
 
-/// What tests tell their parts.
-const OF_TESTS: &str = "WARPCOMM_TEST_";
+/// What tests and benches are told, and tell their parts: all that begin so, and one.
+const OF_TESTS: [&str; 2] = ["WARPCOMM_TEST_", "WARPCOMM_REQUIRE_GPU"];
 
 /// How much alike names are of which one is meant to be the other: as clap has it.
 const ALIKE: f64 = 0.7;
@@ -73,7 +73,7 @@ pub fn known() -> Vec<Variable> {
 pub fn unknown() -> Vec<Unknown> {
     let mut names: Vec<String> = env::vars_os()
         .map(|(name, _)| name.to_string_lossy().into_owned())
-        .filter(|name| name.starts_with("WARPCOMM_") && !name.starts_with(OF_TESTS) && !is_known(name))
+        .filter(|name| name.starts_with("WARPCOMM_") && !is_of_tests(name) && !is_known(name))
         .collect();
     names.sort();
     let unknown = |name: String| Unknown {
@@ -81,6 +81,12 @@ pub fn unknown() -> Vec<Unknown> {
         name,
     };
     names.into_iter().map(unknown).collect()
+}
+
+/// Whether a variable is for tests and benches alone, and says nothing about what is measured.
+pub fn is_of_tests(name: &str) -> bool {
+    let [beginning, one] = OF_TESTS;
+    name.starts_with(beginning) || name == one
 }
 
 /// That of several names which is most like one that is not among them, if any is like it.

@@ -14,7 +14,6 @@ mod table;
 mod view;
 mod way;
 
-use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,7 +22,9 @@ use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, Subcommand};
 
+use crate::arguments::{ByLauncher, OnGpus};
 use crate::operation::Operation;
+use crate::rank_program::refuse_to_be_a_rank;
 use crate::run::ranks;
 use crate::sizes::{self, Sizes};
 use crate::task::{Effort, Series};
@@ -32,7 +33,7 @@ use launches::Launches;
 use measuring::Request;
 use plan::Case;
 use view::View;
-use way::Way;
+use way::{WAYS, Way};
 
 const MORE_HELP: &str = "\
 Examples:
@@ -92,11 +93,11 @@ struct Measured {
     places: Vec<String>,
 
     /// The paths of buffers on GPUs, separated by commas, to each of which a job is forced [default: warpcomm chooses]
-    #[arg(long = "path", value_name = "PATH", value_delimiter = ',', value_parser = PATHS)]
+    #[arg(long = "path", value_name = "PATH", value_delimiter = ',', value_parser = paths())]
     paths: Vec<String>,
 
     /// With which way of the operation the others are compared
-    #[arg(long, value_name = "WAY", default_value = "mpi", value_parser = BASELINES)]
+    #[arg(long, value_name = "WAY", default_value = "mpi", value_parser = baselines())]
     baseline: String,
 
     #[command(flatten)]
@@ -155,46 +156,27 @@ struct Common {
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
 
-    /// The launcher, a path or a name on PATH [default: WARPCOMM_LAUNCHER, else one that fits]
-    #[arg(long, value_name = "LAUNCHER")]
-    launcher: Option<OsString>,
+    #[command(flatten)]
+    by: ByLauncher,
 
-    /// Simulate GPUs on the CPU, 1 to 16, instead of using those of the machine [default with --sim: 1]
-    #[arg(long, value_name = "GPUS", num_args = 0..=1, require_equals = true, default_missing_value = "1",
-          value_parser = clap::value_parser!(u8).range(1..=16))]
-    sim: Option<u8>,
+    #[command(flatten)]
+    on: OnGpus,
 }
 
 const PLACES: [&str; 3] = ["host", "device", "pinned"];
 
-/// All of them, or those of ways that are forced to a path.
-const PATHS: [&str; 6] = [
-    "all",
-    "staged",
-    "cuda-aware",
-    "shared-pinned",
-    "peer-gpu-ipc",
-    "same-gpu-ipc",
-];
+/// Those of ways that are forced to a path, or all of them.
+fn paths() -> PossibleValuesParser {
+    ["all"]
+        .into_iter()
+        .chain(Way::forced().map(|way| way.name))
+        .into()
+}
 
-/// The names of ways, and nothing.
-const BASELINES: [&str; 12] = [
-    "none",
-    "mpi",
-    "host",
-    "pinned",
-    "device",
-    "staged",
-    "cuda-aware",
-    "shared-pinned",
-    "peer-gpu-ipc",
-    "same-gpu-ipc",
-    "staging",
-    "nccl",
-];
-
-/// Variables that a launcher gives its ranks: of Open MPI; of MPICH, Intel MPI and Slurm; of PRRTE.
-const VARIABLES_OF_RANKS: [&str; 3] = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"];
+/// Those of ways, or none.
+fn baselines() -> PossibleValuesParser {
+    ["none"].into_iter().chain(WAYS.map(|way| way.name)).into()
+}
 
 fn names(names: &[&'static str]) -> PossibleValuesParser {
     PossibleValuesParser::new(names)
@@ -276,7 +258,7 @@ fn start(
     baseline: Option<Way>,
     mut view: impl View,
 ) -> Result<ExitCode, Refusal> {
-    refuse_to_be_a_rank()?;
+    refuse_to_be_a_rank("bench allreduce -n 4").map_err(Refusal::Usage)?;
     let cases = plan::cases(operations, &common.dtypes, &common.ops).map_err(Refusal::Usage)?;
     let lengths = plan::lengths(&cases, common.sizes.as_ref(), common.quick).map_err(Refusal::Usage)?;
     check(&cases, &common).map_err(Refusal::Usage)?;
@@ -291,20 +273,6 @@ fn start(
         launches => measuring::measure(request, files, &mut Launches::new(view, launches)),
     };
     outcome.map_err(Refusal::Failure)
-}
-
-/// Fails in a process that a launcher has started, which cannot start a job of its own.
-fn refuse_to_be_a_rank() -> Result<(), Refusal> {
-    match VARIABLES_OF_RANKS
-        .iter()
-        .find(|name| std::env::var_os(name).is_some())
-    {
-        None => Ok(()),
-        Some(name) => Err(Refusal::Usage(format!(
-            "this is a rank of a job already ({name} is set), and `warpcomm bench` starts its own: leave the launcher out, and \
-             say how many ranks with -n, as in `warpcomm bench allreduce -n 4`; --launcher names the launcher"
-        ))),
-    }
 }
 
 /// What the arguments cannot be together.
@@ -362,8 +330,8 @@ fn request(common: Common, series: Vec<Series>, lengths: Vec<u64>) -> Request {
         },
         ranks: common.ranks,
         launches: usize::from(common.launches),
-        launcher: common.launcher,
-        sim: common.sim,
+        launcher: common.by.launcher,
+        sim: common.on.sim,
         json: common.json,
         csv: common.csv,
     }
@@ -393,13 +361,5 @@ mod tests {
             refused,
             Err("--path is for buffers on GPUs; add --place device".to_owned())
         );
-    }
-
-    #[test]
-    fn every_way_can_be_named() {
-        let ways = way::WAYS.map(|way| way.name);
-        assert_eq!(BASELINES[1..], ways);
-        let forced: Vec<_> = Way::forced().map(|way| way.name).collect();
-        assert_eq!(PATHS[1..], forced);
     }
 }

@@ -1,10 +1,11 @@
 //! `warpcomm completions`: what a shell completes the arguments of this command with.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args, Command};
 use clap_complete::Shell;
+
+use crate::standard_output::print;
 
 const MORE_HELP: &str = "\
 Examples:
@@ -26,10 +27,10 @@ pub fn run(arguments: &Arguments, mut command: Command) -> ExitCode {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, name, &mut script);
-    match std::io::stdout().write_all(&script) {
+    match print(script) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("warpcomm completions: cannot write to the standard output: {error}");
+            eprintln!("warpcomm completions: {error}");
             ExitCode::FAILURE
         }
     }

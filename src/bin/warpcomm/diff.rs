@@ -10,7 +10,7 @@ mod verdict;
 #[cfg(test)]
 mod properties;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,6 +23,7 @@ use self::verdict::{Change, Thresholds, Verdict, judge};
 use crate::operation::Operation;
 use crate::reading::{Measured, read};
 use crate::record::Key;
+use crate::standard_output::print;
 
 /// The version of what `--json` prints.
 const FORMAT: u32 = 1;
@@ -175,13 +176,9 @@ fn compare(arguments: &Arguments) -> Result<bool, String> {
         };
         report.text()
     };
-    let written = std::io::stdout().write_all(text.as_bytes());
-    match written {
-        // Of a broken pipe the reader has seen enough.
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(format!("cannot write to the standard output: {error}"))
-        }
-        _ if judged == 0 => Err("there are too few launches to tell whether anything is slower".to_owned()),
+    print(text)?;
+    match judged {
+        0 => Err("there are too few launches to tell whether anything is slower".to_owned()),
         _ => Ok(slower),
     }
 }

@@ -9,18 +9,18 @@ mod starting;
 mod surroundings;
 mod system;
 
-use std::ffi::OsString;
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::arguments::{ByLauncher, OnGpus};
 use crate::launcher::Launcher;
 use crate::launcher::library::MpiLibrary;
 use crate::rank_program::rank_program;
 use crate::run::ranks;
+use crate::standard_output::print;
 use report::{Finding, Report};
 use system::System;
 
@@ -50,14 +50,11 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
 
-    /// The launcher, a path or a name on PATH [default: WARPCOMM_LAUNCHER, else one that fits]
-    #[arg(long, value_name = "LAUNCHER")]
-    launcher: Option<OsString>,
+    #[command(flatten)]
+    by: ByLauncher,
 
-    /// Simulate GPUs on the CPU, 1 to 16, instead of using those of the machine [default with --sim: 1]
-    #[arg(long, value_name = "GPUS", num_args = 0..=1, require_equals = true, default_missing_value = "1",
-          value_parser = clap::value_parser!(u8).range(1..=16))]
-    sim: Option<u8>,
+    #[command(flatten)]
+    on: OnGpus,
 
     /// Read the files of /proc, /sys, /dev and /usr below this directory, of another system; no ranks are started
     #[arg(long, value_name = "DIRECTORY", conflicts_with = "sim")]
@@ -74,15 +71,19 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         eprintln!("warpcomm doctor: there is no file `{}`", program.display());
         return ExitCode::FAILURE;
     }
+    if let Some(root) = arguments.sysroot.as_deref().filter(|root| !root.is_dir()) {
+        eprintln!("warpcomm doctor: there is no directory `{}`", root.display());
+        return ExitCode::FAILURE;
+    }
     let report = Report::new(findings(arguments));
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&report)
-            .map_err(std::io::Error::from)
+            .map_err(|error| error.to_string())
             .map(|text| text + "\n"),
         false => Ok(report.to_string()),
     };
-    if let Err(error) = text.and_then(|text| std::io::stdout().write_all(text.as_bytes())) {
-        eprintln!("warpcomm doctor: cannot write to the standard output: {error}");
+    if let Err(error) = text.and_then(print) {
+        eprintln!("warpcomm doctor: {error}");
         return ExitCode::FAILURE;
     }
     match report.has_errors() {
@@ -105,11 +106,11 @@ fn findings(arguments: &Arguments) -> Vec<Finding> {
         .as_ref()
         .or(rank_program.as_ref().ok())
         .unwrap_or(&unlinked);
-    let launcher = Launcher::find(program, arguments.launcher.as_deref());
+    let launcher = Launcher::find(program, arguments.by.launcher.as_deref());
     findings.extend(starting::launcher(program, &launcher));
     findings.push(building::compiler(MpiLibrary::of(program), is_built));
     findings.push(building::libclang(&system, is_built));
-    match arguments.sim {
+    match arguments.on.sim {
         Some(_) => findings.push(surroundings::simulation()),
         None => {
             findings.push(gpus::driver(&system));
@@ -130,10 +131,10 @@ fn findings(arguments: &Arguments) -> Vec<Finding> {
     if arguments.sysroot.is_none()
         && let Ok(rank_program) = &rank_program
     {
-        let launcher = Launcher::find(rank_program, arguments.launcher.as_deref());
+        let launcher = Launcher::find(rank_program, arguments.by.launcher.as_deref());
         match launcher {
             Ok(launcher) if is_possible => {
-                findings.extend(job::findings(rank_program, &launcher, ranks, arguments.sim));
+                findings.extend(job::findings(rank_program, &launcher, ranks, arguments.on.sim));
             }
             _ => findings.push(Finding::note(
                 "job",

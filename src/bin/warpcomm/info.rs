@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -11,6 +10,7 @@ use std::process::{Command, ExitCode};
 use clap::Args;
 use clap::error::ErrorKind;
 
+use crate::arguments::{ByLauncher, OnGpus};
 use crate::gpu_files::gpus;
 use crate::launched::launched;
 use crate::launcher::{Job, Launcher};
@@ -20,6 +20,7 @@ use crate::rank_program::{Ranks, become_launcher, rank_program};
 use crate::run::ranks;
 use crate::sim::Driver;
 use crate::sizes;
+use crate::standard_output;
 use crate::variables::{self, nearest};
 
 const MORE_HELP: &str = "\
@@ -54,14 +55,11 @@ pub struct Arguments {
     #[arg(short = 'n', long, value_parser = ranks)]
     ranks: Option<NonZeroUsize>,
 
-    /// The launcher, a path or a name on PATH [default: WARPCOMM_LAUNCHER, else one that fits]
-    #[arg(long, value_name = "LAUNCHER")]
-    launcher: Option<OsString>,
+    #[command(flatten)]
+    by: ByLauncher,
 
-    /// Simulate GPUs on the CPU, 1 to 16, instead of using those of the machine [default with --sim: 1]
-    #[arg(long, value_name = "GPUS", num_args = 0..=1, require_equals = true, default_missing_value = "1",
-          value_parser = clap::value_parser!(u8).range(1..=16))]
-    sim: Option<u8>,
+    #[command(flatten)]
+    on: OnGpus,
 
     /// Tell which algorithms a collective takes for so many bytes, and why
     #[arg(long, num_args = 2, value_names = ["OPERATION", "SIZE"])]
@@ -115,7 +113,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         eprintln!("warpcomm info: {message}");
         return ExitCode::FAILURE;
     }
-    match arguments.ranks.is_some() || arguments.sim.is_some() {
+    match arguments.ranks.is_some() || arguments.on.sim.is_some() {
         true => {
             eprintln!("warpcomm info: {why}");
             ExitCode::FAILURE
@@ -129,7 +127,11 @@ fn start(arguments: &Arguments, question: Option<&Question<'_>>) -> Result<Never
     let program = rank_program()?;
     if arguments.ranks.is_none() && launched().is_some() {
         let words = words(arguments, question, None);
-        return become_rank(&program, arguments.sim.map(Driver::new).transpose()?, words);
+        return become_rank(
+            &program,
+            arguments.on.sim.map(Driver::for_this_host).transpose()?,
+            words,
+        );
     }
     if let Some((name, problem)) = variables::known()
         .into_iter()
@@ -138,8 +140,9 @@ fn start(arguments: &Arguments, question: Option<&Question<'_>>) -> Result<Never
         return Err(format!("{name} cannot be used: {problem}"));
     }
     let launcher =
-        Launcher::find(&program, arguments.launcher.as_deref()).map_err(|error| error.to_string())?;
-    let driver = arguments.sim.map(Driver::new).transpose()?;
+        Launcher::find(&program, arguments.by.launcher.as_deref()).map_err(|error| error.to_string())?;
+    let driver = arguments.on.sim.map(|gpus| Driver::for_job(gpus, None));
+    let driver = driver.transpose()?;
     let name = format!("{launcher} ({})", launcher.program.display());
     become_launcher(Ranks {
         number: arguments.ranks.unwrap_or(NonZeroUsize::MIN),
@@ -180,7 +183,7 @@ fn words(arguments: &Arguments, question: Option<&Question<'_>>, launcher: Optio
     if arguments.json {
         words.push("--json".into());
     }
-    if arguments.sim.is_some() {
+    if arguments.on.sim.is_some() {
         words.push("--simulated".into());
     }
     words
@@ -205,6 +208,5 @@ fn print(arguments: &Arguments, why: &str) -> Result<(), String> {
         true => serde_json::to_string_pretty(&overview).map_err(|error| error.to_string())? + "\n",
         false => overview.to_string(),
     };
-    let printed = std::io::stdout().write_all(text.as_bytes());
-    printed.map_err(|error| format!("cannot write to the standard output: {error}"))
+    standard_output::print(text)
 }

@@ -1,5 +1,7 @@
 //! The command `warpcomm`. It links no MPI, so that it also runs where MPI is missing or broken.
 
+mod arguments;
+mod awaited;
 mod bench;
 mod build_id;
 mod completions;
@@ -35,6 +37,7 @@ mod run;
 mod settings;
 mod sim;
 mod sizes;
+mod standard_output;
 #[allow(dead_code, reason = "the ranks need more of it")]
 #[path = "../shared/statistics.rs"]
 mod statistics;

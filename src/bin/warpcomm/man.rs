@@ -1,11 +1,12 @@
 //! `warpcomm man`: the manual pages of this command.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Command};
 use clap_mangen::Man;
+
+use crate::standard_output;
 
 const MORE_HELP: &str = "\
 Examples:
@@ -46,6 +47,6 @@ fn print(command: Command) -> Result<(), String> {
     let mut page = Vec::new();
     Man::new(command)
         .render(&mut page)
-        .and_then(|()| std::io::stdout().write_all(&page))
-        .map_err(|error| format!("cannot write to the standard output: {error}"))
+        .map_err(|error| error.to_string())?;
+    standard_output::print(page)
 }

@@ -16,7 +16,6 @@ mod timeline;
 mod traces;
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -32,6 +31,7 @@ use self::speed_up::{SpeedUp, speed_ups};
 use self::timeline::timeline;
 use self::traces::Traces;
 use crate::reading::{Measured, read};
+use crate::standard_output::print;
 use crate::units;
 
 const MORE_HELP: &str = "\
@@ -127,7 +127,7 @@ fn write(output: &Output, runs: &[(String, Measured)], traces: Option<&Traces>) 
     if let Some(traces) = traces {
         let file = output.directory.join("timeline.json");
         traces.write(&file)?;
-        tell(&file)?;
+        print(format!("{}\n", file.display()))?;
     }
     let report = Report {
         runs,
@@ -154,17 +154,6 @@ fn write(output: &Output, runs: &[(String, Measured)], traces: Option<&Traces>) 
     Ok(())
 }
 
-/// Prints where a file is.
-fn tell(file: &Path) -> Result<(), String> {
-    match writeln!(io::stdout(), "{}", file.display()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("cannot write to the standard output: {error}"))
-        }
-        // Of a broken pipe the reader has seen enough, and the files are still wanted.
-        _ => Ok(()),
-    }
-}
-
 /// Where files are written.
 struct Output {
     directory: PathBuf,
@@ -182,7 +171,7 @@ impl Output {
     fn file(&self, name: &str, contents: &[u8]) -> Result<(), String> {
         let file = self.directory.join(name);
         fs::write(&file, contents).map_err(|error| format!("{}: {error}", file.display()))?;
-        tell(&file)
+        print(format!("{}\n", file.display()))
     }
 
     fn picture(&self, scene: Option<&Scene>, name: &str) -> Result<(), String> {

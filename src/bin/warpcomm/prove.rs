@@ -5,15 +5,11 @@
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
-
+use crate::awaited;
 use crate::launcher::library::MpiLibrary;
-use crate::launcher::surroundings::in_slurm_allocation;
+use crate::launcher::surroundings::{in_slurm_allocation, is_on_several_nodes};
 use crate::launcher::{Flavour, Job, Launcher};
 use crate::rank_program::rank_program;
 use crate::sim::Driver;
@@ -29,12 +25,6 @@ const PATH: &str = "cuda-aware";
 
 /// The variable with which messages do not go straight to MPI.
 const FAULT_VARIABLE: &str = "WARPCOMM_FAULT";
-
-/// How long a job of two ranks may take: a driver of many GPUs needs some seconds to begin.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// How long a launcher may take to end its job.
-const TO_END: Duration = Duration::from_secs(5);
 
 /// The job of two ranks, for the ranks of another one.
 pub struct Proof<'a> {
@@ -58,9 +48,10 @@ impl<'a> Proof<'a> {
             .iter()
             .any(|(name, _)| name == OVERRIDE_VARIABLE || name == FAULT_VARIABLE);
         // Outside an allocation a job may have to wait for the cluster, and other launchers than Slurm's begin with the
-        // cores of one node.
+        // cores of one node, which alone has a simulated driver.
         let is_far = match launcher.flavour {
-            Flavour::Slurm => !in_slurm_allocation(),
+            Flavour::Slurm if driver.is_none() => !in_slurm_allocation(),
+            Flavour::Slurm => !in_slurm_allocation() || is_on_several_nodes(),
             _ => is_on_several_nodes(),
         };
         if is_said || is_far || MpiLibrary::of(&rank_program) != Some(library) {
@@ -133,13 +124,7 @@ impl<'a> Proof<'a> {
     /// Runs the job. Whatever becomes of it, its ranks have written it down before.
     fn prove(&self, kind: &str) {
         let mut command = self.launcher.command(&self.job(&["prove", kind]));
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        if let Ok(child) = command.spawn() {
-            wait(child);
-        }
+        let _ = awaited::run(&mut command);
     }
 }
 
@@ -151,28 +136,6 @@ fn leaves_out(paths: &str) -> bool {
     };
     let is_named = names.split(',').any(|name| name.trim() == PATH);
     is_named == are_excluded
-}
-
-/// Waits for a launcher, and ends it where it takes too long.
-fn wait(mut child: Child) {
-    let id = Pid::from_child(&child);
-    let (over, is_over) = mpsc::channel();
-    thread::spawn(move || {
-        let _ = child.wait();
-        let _ = over.send(());
-    });
-    for (patience, signal) in [(PATIENCE, Signal::TERM), (TO_END, Signal::KILL)] {
-        if is_over.recv_timeout(patience).is_ok() {
-            return;
-        }
-        let _ = kill_process(id, signal);
-    }
-}
-
-/// Whether the ranks of a job here may be on several nodes, as far as the batch system says.
-pub fn is_on_several_nodes() -> bool {
-    let nodes = std::env::var("SLURM_JOB_NUM_NODES").ok();
-    nodes.and_then(|nodes| nodes.parse().ok()).unwrap_or(1_u32) > 1
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 
+use crate::launched::{Launched, launched};
 use crate::launcher::{Job, Launcher, is_executable};
 use crate::sim::Driver;
 
@@ -42,6 +43,21 @@ pub fn become_launcher(ranks: Ranks<'_>) -> Result<(), String> {
         "cannot start the launcher `{}`: {error}",
         launcher.program.display()
     ))
+}
+
+/// Fails in a process that a launcher has started: each rank would start a job of its own, as by `example`.
+///
+/// # Errors
+///
+/// Who has started it, and what to do.
+pub fn refuse_to_be_a_rank(example: &str) -> Result<(), String> {
+    match launched() {
+        None => Ok(()),
+        Some(Launched { launcher, .. }) => Err(format!(
+            "this is a rank of a job already, which {launcher} has started, and `warpcomm {example}` starts its own: leave the \
+             launcher in front out; -n says how many ranks, and --launcher names the launcher"
+        )),
+    }
 }
 
 /// The program.

@@ -6,7 +6,6 @@ pub mod rank;
 mod time_limit;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
@@ -17,13 +16,16 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
+use crate::arguments::{ByLauncher, OnGpus};
 use crate::launcher::binding::Binding;
 use crate::launcher::hosts::Hosts;
 use crate::launcher::library::MpiLibrary;
 use crate::launcher::surroundings::Surroundings;
 use crate::launcher::{Flavour, Job, Launcher, Part, is_executable, on_path, shell};
-use crate::prove::{Proof, is_on_several_nodes};
-use crate::sim::Driver;
+use crate::prove::Proof;
+use crate::sim::{Driver, ranks_are_here};
+use crate::standard_output::print;
+use crate::units::count;
 
 const MORE_HELP: &str = "\
 Examples:
@@ -106,18 +108,15 @@ pub struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = time_limit::duration)]
     time_limit: Option<Duration>,
 
-    /// The launcher, a path or a name on PATH [default: WARPCOMM_LAUNCHER, else one that fits]
-    #[arg(long, value_name = "LAUNCHER")]
-    launcher: Option<OsString>,
+    #[command(flatten)]
+    by: ByLauncher,
 
     /// A variable to set for every rank; may be repeated
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = OsStringValueParser::new().try_map(assignment))]
     environment: Vec<(OsString, OsString)>,
 
-    /// Simulate GPUs on the CPU, 1 to 16, instead of using those of the machine [default with --sim: 1]
-    #[arg(long, value_name = "GPUS", num_args = 0..=1, require_equals = true, default_missing_value = "1",
-          value_parser = clap::value_parser!(u8).range(1..=16))]
-    sim: Option<u8>,
+    #[command(flatten)]
+    on: OnGpus,
 
     /// Print the launcher's command line instead of running it; not with --sim, whose driver lasts as long as
     /// the job
@@ -190,12 +189,15 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut job = job(arguments)?;
     let file = program_to_fit(&job)?;
-    let launcher = Launcher::find(&file, arguments.launcher.as_deref()).map_err(|error| error.to_string())?;
+    let launcher =
+        Launcher::find(&file, arguments.by.launcher.as_deref()).map_err(|error| error.to_string())?;
     check(&job, arguments, &launcher)?;
     let environment = job.environment.clone();
     let is_here = job.hosts.as_ref().is_none_or(Hosts::are_here);
     bind(&mut job, arguments)?;
-    let driver = arguments.sim.map(Driver::new).transpose()?;
+    let hosts = job.hosts.as_ref();
+    let driver = arguments.on.sim.map(|gpus| Driver::for_job(gpus, hosts));
+    let driver = driver.transpose()?;
     if let Some(driver) = &driver {
         driver.put_before(&mut job);
     }
@@ -205,10 +207,9 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
     {
         proof.prove_unknown();
     }
-    if let (Some(driver), Some(gpus)) = (driver, arguments.sim) {
+    if let (Some(driver), Some(gpus)) = (driver, arguments.on.sim) {
         driver.outlive_this_program()?;
-        let plural = if gpus == 1 { "" } else { "s" };
-        eprintln!("warpcomm run: {gpus} simulated GPU{plural}");
+        eprintln!("warpcomm run: {}", count(usize::from(gpus), "simulated GPU"));
     }
     let mut command = launcher.command(&job);
     if arguments.dry_run {
@@ -218,10 +219,8 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
         };
         let mut line = shell::line(shown).into_vec();
         line.push(b'\n');
-        return match std::io::stdout().write_all(&line) {
-            Ok(()) => Ok(ExitCode::SUCCESS),
-            Err(error) => Err(format!("cannot write to the standard output: {error}").into()),
-        };
+        print(line)?;
+        return Ok(ExitCode::SUCCESS);
     }
     // The launcher takes this process's place, so that signals reach it whoever they are sent by, and its exit
     // status is the command's without translation. A child would live on when this process is terminated.
@@ -291,27 +290,18 @@ fn program_to_fit(job: &Job) -> Result<PathBuf, String> {
 /// Says what cannot be, instead of leaving it to the launcher, which may ignore it.
 fn check(job: &Job, arguments: &Arguments, launcher: &Launcher) -> Result<(), Failure> {
     let ranks = job.size();
-    let plural = |number: usize| if number == 1 { "" } else { "s" };
     if let Some(hosts) = &job.hosts {
         let slots = hosts.slots();
         if ranks.get() > slots {
             return Err(Failure::Usage(format!(
-                "{ranks} rank{} are more than the {slots} slot{} of the hosts {hosts}",
-                plural(ranks.get()),
-                plural(slots)
+                "{} are more than the {} of the hosts {hosts}",
+                count(ranks.get(), "rank"),
+                count(slots, "slot")
             )));
         }
-        if arguments.sim.is_some() && !hosts.are_here() {
-            return Err(Failure::Usage(format!(
-                "with --sim all ranks run on this host, and {hosts} names another"
-            )));
-        }
-    } else if arguments.sim.is_some() && is_on_several_nodes() {
-        // Ranks elsewhere would not find the simulated driver, and take a real one.
-        return Err(Failure::Usage(
-            "with --sim all ranks run on this host, and the allocation has several; name this one by --host"
-                .to_owned(),
-        ));
+    }
+    if arguments.on.sim.is_some() {
+        ranks_are_here(job.hosts.as_ref()).map_err(Failure::Usage)?;
     }
     let surroundings = Surroundings::of_this_process();
     let slots = surroundings.slots_for(job);
@@ -321,14 +311,14 @@ fn check(job: &Job, arguments: &Arguments, launcher: &Launcher) -> Result<(), Fa
             slots.filter(|&slots| surroundings.in_slurm_allocation && is_bound && ranks > slots)
         {
             return Err(Failure::Usage(format!(
-                "srun binds no ranks that share cores: {ranks} are more than the {slots} task{} of the allocation; use \
-                 --bind none or numa",
-                plural(slots.get())
+                "srun binds no ranks that share cores: {ranks} are more than the {} of the allocation; use --bind none or \
+                 numa",
+                count(slots.get(), "task")
             )));
         }
     }
     if arguments.bind == Some(Bind::Exclusive) && runs_here(job, launcher) {
-        let gpus = match arguments.sim {
+        let gpus = match arguments.on.sim {
             Some(gpus) => Some(usize::from(gpus)),
             None => rank::number_of_gpus(&job.environment),
         };
@@ -348,8 +338,8 @@ fn bind(job: &mut Job, arguments: &Arguments) -> Result<(), String> {
         Bind::Exclusive => Binding::Exclusive,
     });
     match policy {
-        Bind::Numa => rank::put_before(job, rank::Policy::Numa, arguments.sim),
-        Bind::Exclusive => rank::put_before(job, rank::Policy::Exclusive, arguments.sim),
+        Bind::Numa => rank::put_before(job, rank::Policy::Numa, arguments.on.sim),
+        Bind::Exclusive => rank::put_before(job, rank::Policy::Exclusive, arguments.on.sim),
         Bind::None | Bind::RoundRobin => Ok(()),
     }
 }

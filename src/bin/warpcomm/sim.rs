@@ -15,6 +15,8 @@ use std::process::{Command, Stdio};
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::launcher::Job;
+use crate::launcher::hosts::Hosts;
+use crate::launcher::surroundings::is_on_several_nodes;
 
 /// The file of the simulated driver.
 const LIBRARY: &str = "libsimgpu.so";
@@ -42,8 +44,22 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A driver with `gpus` GPUs.
-    pub fn new(gpus: u8) -> Result<Driver, String> {
+    /// A driver with `gpus` GPUs, for a job on these hosts, or on those of the launcher's choice.
+    ///
+    /// # Errors
+    ///
+    /// When ranks would run elsewhere, and where the driver cannot be had.
+    pub fn for_job(gpus: u8, hosts: Option<&Hosts>) -> Result<Driver, String> {
+        ranks_are_here(hosts)?;
+        Driver::for_this_host(gpus)
+    }
+
+    /// A driver with `gpus` GPUs, for ranks of this host, whichever others their job has.
+    ///
+    /// # Errors
+    ///
+    /// When the library is missing, and where there can be no directory for it.
+    pub fn for_this_host(gpus: u8) -> Result<Driver, String> {
         let library = find_library()?;
         let directory = Directory::create().map_err(|error| {
             format!(
@@ -80,6 +96,26 @@ impl Driver {
         self.directory
             .outlive_this_program()
             .map_err(|error| format!("cannot arrange that the simulated driver is removed: {error}"))
+    }
+}
+
+/// Whether all ranks of a job on these hosts, or on those of the launcher's choice, run on this host: elsewhere they would
+/// not find the simulated driver, and take a real one.
+///
+/// # Errors
+///
+/// When some do not.
+pub fn ranks_are_here(hosts: Option<&Hosts>) -> Result<(), String> {
+    match hosts {
+        Some(hosts) if !hosts.are_here() => Err(format!(
+            "with --sim all ranks run on this host, and {hosts} names another"
+        )),
+        None if is_on_several_nodes() => Err(
+            "with --sim all ranks run on this host, and the allocation has several nodes. Name this one by `warpcomm run \
+             --host`, or take an allocation of one"
+                .to_owned(),
+        ),
+        _ => Ok(()),
     }
 }
 

@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use clap::error::ErrorKind;
 
+use crate::arguments::{ByLauncher, OnGpus};
 use crate::launcher::{Launcher, passed_on};
 use crate::prove::Proof;
-use crate::rank_program::{Ranks, become_launcher, rank_program};
+use crate::rank_program::{Ranks, become_launcher, rank_program, refuse_to_be_a_rank};
 use crate::run::ranks;
 use crate::sim::Driver;
 use crate::sizes::{self, Sizes};
+use crate::standard_output::print;
 
 const MORE_HELP: &str = "\
 Examples:
@@ -44,14 +47,11 @@ pub struct Arguments {
     #[arg(short = 'n', long, value_parser = ranks)]
     ranks: NonZeroUsize,
 
-    /// The launcher, a path or a name on PATH [default: WARPCOMM_LAUNCHER, else one that fits]
-    #[arg(long, value_name = "LAUNCHER")]
-    launcher: Option<OsString>,
+    #[command(flatten)]
+    by: ByLauncher,
 
-    /// Simulate GPUs on the CPU, 1 to 16, instead of using those of the machine [default with --sim: 1]
-    #[arg(long, value_name = "GPUS", num_args = 0..=1, require_equals = true, default_missing_value = "1",
-          value_parser = clap::value_parser!(u8).range(1..=16))]
-    sim: Option<u8>,
+    #[command(flatten)]
+    on: OnGpus,
 
     /// Where the buffers are, separated by commas [default: host, and device if there is a GPU]
     #[arg(long = "place", value_name = "PLACE", value_delimiter = ',', value_parser = ["host", "device"])]
@@ -86,6 +86,10 @@ fn lengths(text: &str) -> Result<String, String> {
 
 /// Becomes the launcher of the measuring ranks; returns after a failure, or where nothing is to be measured.
 pub fn run(arguments: &Arguments) -> ExitCode {
+    if let Err(message) = refuse_to_be_a_rank("tune -n 4") {
+        let message = message + "\n\nFor more information, try '--help'.\n";
+        clap::Error::raw(ErrorKind::ValueValidation, message).exit();
+    }
     match start(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -98,9 +102,10 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn start(arguments: &Arguments) -> Result<(), String> {
     let program = rank_program()?;
     let launcher =
-        Launcher::find(&program, arguments.launcher.as_deref()).map_err(|error| error.to_string())?;
-    let driver = arguments.sim.map(Driver::new).transpose()?;
-    prove(&program, &launcher, driver.as_ref());
+        Launcher::find(&program, arguments.by.launcher.as_deref()).map_err(|error| error.to_string())?;
+    let driver = arguments.on.sim.map(|gpus| Driver::for_job(gpus, None));
+    let driver = driver.transpose()?;
+    prove(&program, &launcher, driver.as_ref())?;
     if arguments.proof {
         return Ok(());
     }
@@ -114,18 +119,19 @@ fn start(arguments: &Arguments) -> Result<(), String> {
 }
 
 /// Has two ranks prove whether MPI takes addresses of GPU memory, and prints what is known then.
-fn prove(program: &Path, launcher: &Launcher, driver: Option<&Driver>) {
+fn prove(program: &Path, launcher: &Launcher, driver: Option<&Driver>) -> Result<(), String> {
     let environment = passed_on();
     let proof = Proof::of(program, launcher, &environment, driver);
     let proved: Vec<_> = proof.iter().flat_map(Proof::prove_all).collect();
     for (kind, known) in &proved {
-        println!("MPI takes addresses of GPU memory, {kind}: {known}");
+        print(format!("MPI takes addresses of GPU memory, {kind}: {known}\n"))?;
     }
-    if proved.is_empty() {
-        println!(
+    match proved.is_empty() {
+        true => print(
             "whether MPI takes addresses of GPU memory was not tried: there is no GPU, a variable says it, or the ranks \
-             would not be on this host"
-        );
+             would not be on this host\n",
+        ),
+        false => Ok(()),
     }
 }
 
@@ -143,7 +149,7 @@ fn words(arguments: &Arguments) -> Result<Vec<OsString>, String> {
         let file = std::path::absolute(file).map_err(|error| error.to_string())?;
         words.extend(["--output".into(), file.into()]);
     }
-    if arguments.sim.is_some() {
+    if arguments.on.sim.is_some() {
         words.push("--simulated".into());
     }
     Ok(words)

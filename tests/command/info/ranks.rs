@@ -42,7 +42,7 @@ fn ranks_tell_their_gpus_and_paths() {
     let job = &object["job"];
     assert_eq!(job["simulated"], true);
     assert_eq!(job["nodes"], 1);
-    let (own, same, peer) = ("same process", "same GPU IPC", "peer GPU IPC");
+    let (own, same, peer) = ("same-process", "same-gpu-ipc", "peer-gpu-ipc");
     let expected = [[own, peer, same], [peer, own, peer], [same, peer, own]];
     assert_eq!(job["paths"].as_array().unwrap().len(), 9);
     for (from, row) in expected.iter().enumerate() {

@@ -447,7 +447,7 @@ intercommunicators are `Unsupported` there (`plain::what_needs_envelopes_is_unsu
 const HEAD: &str = "\
 # What is supported
 
-Written by the tests (`WARPCOMM_BLESS=1 cargo test --test ranks`), which fail if it is out of date. Do not
+Written by the tests (`WARPCOMM_TEST_BLESS=1 cargo test --test ranks`), which fail if it is out of date. Do not
 edit it.
 
 A number is the [test](#tests) that passed for this operation and element type, with ranks as threads and as

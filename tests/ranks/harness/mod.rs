@@ -67,7 +67,7 @@ const WHOLE_VARIABLE: &str = "WARPCOMM_TEST_WHOLE";
 #[cfg(feature = "mpi")]
 const CUDA_AWARE_VARIABLE: &str = "WARPCOMM_TEST_CUDA_AWARE";
 /// Set to 1 to write the page that is otherwise compared.
-const BLESS_VARIABLE: &str = "WARPCOMM_BLESS";
+const BLESS_VARIABLE: &str = "WARPCOMM_TEST_BLESS";
 
 /// Runs the program in the role that its environment gives it.
 pub fn main(cases: &[Case], solos: Vec<&'static Solo>, checks: &'static [Check]) -> ExitCode {

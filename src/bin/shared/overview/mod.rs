@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::variables::{Unknown, Variable};
 
 /// The version of the format.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A machine and a job on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ pub struct Rank {
 pub struct Route {
     pub from: usize,
     pub to: usize,
-    /// None where no path is left.
+    /// Its name, as `WARPCOMM_PATHS` has it; none where no path is left.
     pub path: Option<String>,
     pub reason: String,
 }

@@ -229,10 +229,10 @@ fn code(entries: &[Entry], at: usize) -> String {
         Some("host") => "H",
         Some("staged") => "ST",
         Some("cuda-aware") => "CA",
-        Some("shared pinned") => "SP",
-        Some("peer GPU IPC") => "PG",
-        Some("same GPU IPC") => "SG",
-        Some("same process") => "P",
+        Some("shared-pinned") => "SP",
+        Some("peer-gpu-ipc") => "PG",
+        Some("same-gpu-ipc") => "SG",
+        Some("same-process") => "P",
         Some(other) => other,
     };
     let is_of_it = |entry: &&Entry| entry.path == *path;
@@ -355,15 +355,15 @@ mod tests {
     #[test]
     fn paths_stand_in_a_table_with_each_reason_once() {
         let routes = [
-            route(0, 0, Some("same process"), "it is itself"),
-            route(0, 1, Some("same GPU IPC"), "one GPU"),
+            route(0, 0, Some("same-process"), "it is itself"),
+            route(0, 1, Some("same-gpu-ipc"), "one GPU"),
             route(0, 2, Some("staged"), "another node"),
-            route(1, 0, Some("same GPU IPC"), "one GPU"),
-            route(1, 1, Some("same process"), "it is itself"),
+            route(1, 0, Some("same-gpu-ipc"), "one GPU"),
+            route(1, 1, Some("same-process"), "it is itself"),
             route(1, 2, Some("staged"), "nobody has proved it"),
             route(2, 0, Some("staged"), "another node"),
             route(2, 1, None, "none is left"),
-            route(2, 2, Some("same process"), "it is itself"),
+            route(2, 2, Some("same-process"), "it is itself"),
         ];
         struct Shown<'a>(&'a [Route]);
         impl Display for Shown<'_> {
@@ -380,7 +380,7 @@ Paths of long messages from or to GPUs, from the rank of the row to that of the 
   2  ST1  !!  X
 
   X             the rank itself
-  SG   2 pairs  same GPU IPC: one GPU
+  SG   2 pairs  same-gpu-ipc: one GPU
   ST1  2 pairs  staged: another node
   ST2  1 pair   staged: nobody has proved it
   !!   1 pair   no path: none is left

@@ -7,6 +7,7 @@ use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber, subscriber};
+use warpcomm::Path;
 
 use super::subject::Subject;
 use crate::Failure;
@@ -31,9 +32,11 @@ pub fn path(carried: &str) -> Option<String> {
     (!rode).then(|| name(path))
 }
 
-/// The name that forces a path.
+/// The name that forces a path, of the words that show it.
 pub fn name(path: &str) -> String {
-    path.replace(' ', "-").to_lowercase()
+    let is_it = |other: &&Path| other.to_string() == path;
+    let found = Path::ALL.iter().find(is_it);
+    found.map_or(path, |path| path.name()).to_owned()
 }
 
 /// How the elements of the first operation that has any have travelled.

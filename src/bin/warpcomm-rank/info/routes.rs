@@ -1,6 +1,6 @@
 //! Which ways long messages take from this rank to all others: a message to each of them finds it out.
 
-use warpcomm::{Communicator, ErrorKind, Tag};
+use warpcomm::{Communicator, ErrorKind, Path, Tag};
 
 use crate::Failure;
 use crate::overview::Route;
@@ -26,8 +26,8 @@ pub fn routes(comm: &Communicator, has_gpu: bool) -> Result<Vec<Route>, Failure>
     }
     let route = |to: usize| {
         let (path, reason) = match (has_gpu || have_gpus[to] == 1, comm.path(to)) {
-            (false, _) => (Some("host".to_owned()), "neither rank has a GPU".to_owned()),
-            (true, Ok(Some(chosen))) => (Some(chosen.path().to_string()), chosen.reason().to_owned()),
+            (false, _) => (Some(Path::Host), "neither rank has a GPU".to_owned()),
+            (true, Ok(Some(chosen))) => (Some(chosen.path()), chosen.reason().to_owned()),
             (true, Ok(None)) => (None, "no message has found one".to_owned()),
             // In front of the colon stand the ranks, which are told anyway.
             (true, Err(error)) => {
@@ -43,7 +43,7 @@ pub fn routes(comm: &Communicator, has_gpu: bool) -> Result<Vec<Route>, Failure>
         Route {
             from: rank,
             to,
-            path,
+            path: path.map(|path| path.name().to_owned()),
             reason,
         }
     };

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::view::{SIMULATED, View, elements, elements_of, times_as_fast};
 use super::way::Way;
-use super::{BASELINES, Common};
+use super::{Common, baselines};
 use crate::crossover::crossover;
 use crate::operation::Operation;
 use crate::record::{LeftOut, Row, Run};
@@ -30,7 +30,7 @@ pub struct Arguments {
     pub operations: Vec<Operation>,
 
     /// With which the others are compared
-    #[arg(long, value_name = "WAY", default_value = "mpi", value_parser = BASELINES)]
+    #[arg(long, value_name = "WAY", default_value = "mpi", value_parser = baselines())]
     pub baseline: String,
 
     #[command(flatten)]

@@ -2,6 +2,7 @@
 
 use crate::launcher::surroundings::Surroundings;
 use crate::record::{Gpu, Run, mpi_version};
+use crate::units::count;
 
 /// The lines; each begins with the sign of what is no row.
 pub fn heading(run: &Run) -> Vec<String> {
@@ -16,7 +17,7 @@ pub fn heading(run: &Run) -> Vec<String> {
             "# machine: {}, {}, {}, Linux {}",
             machine.host,
             machine.processor,
-            number(machine.processors, "hardware thread"),
+            count(machine.processors, "hardware thread"),
             machine.kernel
         ),
     ];
@@ -27,7 +28,7 @@ pub fn heading(run: &Run) -> Vec<String> {
             job.thread_level, job.launcher
         ));
     }
-    lines.push(format!("# ranks: {} on {}", run.ranks, number(run.nodes, "node")));
+    lines.push(format!("# ranks: {} on {}", run.ranks, count(run.nodes, "node")));
     lines.push(format!("# GPUs: {}", gpus(&run.gpus)));
     if !run.variables.is_empty() {
         let variables = run
@@ -51,16 +52,10 @@ pub fn crowd(ranks: usize) -> Option<String> {
     (ranks > slots).then(|| {
         format!(
             "# CROWDED: {} share {}: times are those of waiting for a core",
-            number(ranks, "rank"),
-            number(slots, "core")
+            count(ranks, "rank"),
+            count(slots, "core")
         )
     })
-}
-
-/// `2 nodes`.
-fn number(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
 }
 
 /// Each name once, with how many there are of it.

@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::mpsc;
@@ -23,6 +22,7 @@ use crate::rank_program::rank_program;
 use crate::record::{self, End, FORMAT, Key, LeftOut, Record, Row, Run};
 use crate::sim::Driver;
 use crate::task::{Answer, Effort, JobAnswer, Series, Task};
+use crate::variables::is_of_tests;
 
 /// The path that is proved before it is taken.
 const PROVED_PATH: &str = "cuda-aware";
@@ -48,7 +48,8 @@ pub fn measure(request: Request, files: Files, view: &mut dyn View) -> Result<Ex
     let program = rank_program()?;
     let launcher =
         Launcher::find(&program, request.launcher.as_deref()).map_err(|error| error.to_string())?;
-    let driver = request.sim.map(Driver::new).transpose()?;
+    let driver = request.sim.map(|gpus| Driver::for_job(gpus, None));
+    let driver = driver.transpose()?;
     let (sender, events) = mpsc::channel();
     signals::send_to(sender.clone())?;
     let plans = jobs(request.series.clone());
@@ -243,8 +244,8 @@ impl Session<'_> {
             gpus: answer.gpus,
             simulated: answer.simulated,
             variables: variables
-                .filter(|(name, _)| name.as_bytes().starts_with(b"WARPCOMM_"))
                 .map(|(name, value)| (text(&name), text(&value)))
+                .filter(|(name, _)| name.starts_with("WARPCOMM_") && !is_of_tests(name))
                 .collect(),
         }
     }

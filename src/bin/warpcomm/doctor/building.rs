@@ -106,8 +106,9 @@ pub fn libclang(system: &System, is_built: bool) -> Finding {
         let is_there = is_it(&named) && system.path(&named).is_file() || in_directory(&named).is_some();
         return match is_there {
             true => Finding::ok(check, format!("LIBCLANG_PATH={}", named.display())),
-            false => Finding::error(
+            false => missing(
                 check,
+                is_built,
                 format!("LIBCLANG_PATH={} has no libclang.so", named.display()),
                 "unset it, or name the directory of libclang.so",
             ),

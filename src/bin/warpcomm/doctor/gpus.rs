@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::report::Finding;
 use super::system::System;
-use crate::gpu_files::gpus;
+use crate::gpu_files::{VISIBLE_GPUS, gpus, visible_gpus};
 use crate::nvidia::driver_version;
 
 /// The first version of the driver for CUDA 12.0, which the kernels are compiled for.
@@ -117,24 +117,26 @@ fn find_library(system: &System) -> Option<PathBuf> {
 pub fn enough(system: &System, ranks: Option<NonZeroUsize>) -> Option<Finding> {
     let check = "GPUs";
     let all = gpus(system.root(), "").len();
-    let seen = seen(all, env::var("CUDA_VISIBLE_DEVICES").ok().as_deref());
     if all == 0 {
         return None;
     }
+    let mut seen = visible_gpus(system.root(), env::var(VISIBLE_GPUS).ok().as_deref());
+    // Parts of one GPU are one.
+    seen.sort_by_key(|gpu| gpu.number);
+    seen.dedup_by_key(|gpu| gpu.number);
+    let seen = seen.len();
     if seen == 0 {
         return Some(Finding::error(
             check,
-            format!("CUDA_VISIBLE_DEVICES hides all {all} GPUs"),
-            "unset it, or name some: CUDA_VISIBLE_DEVICES=0",
+            format!("{VISIBLE_GPUS} hides all {all} GPUs"),
+            format!("unset it, or name some: {VISIBLE_GPUS}=0"),
         ));
     }
     Some(match ranks.map(NonZeroUsize::get) {
         Some(ranks) if ranks > 1 && seen == 1 && all > 1 => Finding::warning(
             check,
-            format!(
-                "all {ranks} ranks would be on one GPU of {all}, because CUDA_VISIBLE_DEVICES shows no other"
-            ),
-            "unset CUDA_VISIBLE_DEVICES: ranks take the GPUs that they see in turn",
+            format!("all {ranks} ranks would be on one GPU of {all}, because {VISIBLE_GPUS} shows no other"),
+            format!("unset {VISIBLE_GPUS}: ranks take the GPUs that they see in turn"),
         ),
         Some(ranks) if ranks > seen => Finding::warning(
             check,
@@ -143,30 +145,4 @@ pub fn enough(system: &System, ranks: Option<NonZeroUsize>) -> Option<Finding> {
         ),
         _ => Finding::ok(check, format!("{seen} of {all} can be used")),
     })
-}
-
-/// How many GPUs the driver shows, of all: those in front of the first that does not exist.
-fn seen(all: usize, visible: Option<&str>) -> usize {
-    let Some(visible) = visible else { return all };
-    let exists = |word: &&str| match word.trim().parse::<usize>() {
-        Ok(number) => number < all,
-        Err(_) => word.trim().starts_with("GPU-") || word.trim().starts_with("MIG-"),
-    };
-    visible.split(',').take_while(exists).count().min(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn visible_devices_are_counted_as_the_driver_does() {
-        assert_eq!(seen(4, None), 4);
-        assert_eq!(seen(4, Some("")), 0);
-        assert_eq!(seen(4, Some("0")), 1);
-        assert_eq!(seen(4, Some("0,1, 3")), 3);
-        assert_eq!(seen(4, Some("0,7,1")), 1);
-        assert_eq!(seen(4, Some("-1")), 0);
-        assert_eq!(seen(4, Some("GPU-5f2a,GPU-61")), 2);
-    }
 }

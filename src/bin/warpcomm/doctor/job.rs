@@ -1,29 +1,17 @@
 //! What ranks find out: a short job of them tells it as `warpcomm info` does.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
-
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::report::Finding;
+use crate::awaited::{self, Done};
 use crate::launched::launched;
 use crate::launcher::surroundings::{Surroundings, in_slurm_allocation};
 use crate::launcher::{Flavour, Job, Launcher};
 use crate::overview::{self, Overview};
 use crate::record::mpi_version;
 use crate::sim::Driver;
-
-/// How long the job may take: a driver of many GPUs needs some seconds to begin.
-const PATIENCE: Duration = Duration::from_secs(90);
-
-/// How long a launcher may take to end its job.
-const TO_END: Duration = Duration::from_secs(5);
 
 const CHECK: &str = "job";
 
@@ -76,17 +64,15 @@ fn overview_of(
 ) -> Result<Overview, String> {
     let mut job = Job::new(ranks, program);
     job.args = ["info", "--json"].map(Into::into).to_vec();
-    let driver = gpus.map(Driver::new).transpose()?;
+    let driver = gpus.map(|gpus| Driver::for_job(gpus, None)).transpose()?;
     if let Some(driver) = &driver {
         driver.put_before(&mut job);
     }
-    let mut command = launcher.command(&job);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let child = command.spawn().map_err(|error| error.to_string())?;
-    let (succeeded, stdout, stderr) = wait(child)?;
+    let Done {
+        succeeded,
+        stdout,
+        stderr,
+    } = awaited::run(&mut launcher.command(&job))?;
     // Launchers may say something of their own before and after it.
     let object = stdout.find("\n{").map_or(0, |at| at + 1)..stdout.rfind('}').map_or(0, |at| at + 1);
     let told = stdout.get(object).map(serde_json::from_str);
@@ -99,37 +85,6 @@ fn overview_of(
             Err(said.unwrap_or("they said nothing").to_owned())
         }
     }
-}
-
-/// Waits for the launcher, and ends it where it takes too long: whether it has succeeded, and what was printed.
-fn wait(mut child: Child) -> Result<(bool, String, String), String> {
-    let id = Pid::from_child(&child);
-    let read = |stream: Option<Box<dyn Read + Send>>| {
-        thread::spawn(move || {
-            let mut bytes = Vec::new();
-            if let Some(mut stream) = stream {
-                // What came before an error is what there is.
-                let _ = stream.read_to_end(&mut bytes);
-            }
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let stdout = read(child.stdout.take().map(|stream| Box::new(stream) as _));
-    let stderr = read(child.stderr.take().map(|stream| Box::new(stream) as _));
-    let (over, is_over) = mpsc::channel();
-    thread::spawn(move || {
-        let status = child.wait();
-        let _ = over.send(status.is_ok_and(|status| status.success()));
-    });
-    if let Ok(succeeded) = is_over.recv_timeout(PATIENCE) {
-        let text = |reader: thread::JoinHandle<String>| reader.join().unwrap_or_default();
-        return Ok((succeeded, text(stdout), text(stderr)));
-    }
-    let _ = kill_process(id, Signal::TERM);
-    if is_over.recv_timeout(TO_END).is_err() {
-        let _ = kill_process(id, Signal::KILL);
-    }
-    Err(format!("they did not end within {} seconds", PATIENCE.as_secs()))
 }
 
 /// Whether the library that the ranks have loaded is of another version than the launcher.
@@ -279,7 +234,7 @@ fn ipc(job: &overview::Job) -> Vec<Finding> {
         route.from != route.to && from.node == to.node && from.gpu.is_some() && to.gpu.is_some()
     };
     let is_by_ipc =
-        |route: &&overview::Route| route.path.as_deref().is_some_and(|path| path.ends_with("IPC"));
+        |route: &&overview::Route| route.path.as_deref().is_some_and(|path| path.ends_with("-ipc"));
     let near: Vec<&overview::Route> = job.paths.iter().filter(has_gpus).collect();
     let blocked = near.iter().find(|route| !is_by_ipc(route));
     match (near.is_empty(), blocked) {
@@ -325,9 +280,9 @@ mod tests {
                 "driver": "535.104.05", "numa_node": 0
             })
         };
-        let path = |from: usize, to: usize| serde_json::json!({"from": from, "to": to, "path": "peer GPU IPC", "reason": "one reaches the other"});
+        let path = |from: usize, to: usize| serde_json::json!({"from": from, "to": to, "path": "peer-gpu-ipc", "reason": "one reaches the other"});
         serde_json::json!({
-            "format": 1, "program": "warpcomm", "host": "a", "why_no_job": null, "gpus": [gpu(0), gpu(1)], "settings": [],
+            "format": 2, "program": "warpcomm", "host": "a", "why_no_job": null, "gpus": [gpu(0), gpu(1)], "settings": [],
             "unknown_variables": [], "plan": null,
             "job": {
                 "mpi": "Open MPI v4.1.4, package: Debian OpenMPI", "thread_level": "multiple", "launcher": null, "nodes": 1,
@@ -414,13 +369,13 @@ mod tests {
     #[test]
     fn paths_of_one_node_without_ipc_are_a_warning() {
         let staged = |overview: &mut serde_json::Value| {
-            overview["job"]["paths"][1]["path"] = "shared pinned".into();
+            overview["job"]["paths"][1]["path"] = "shared-pinned".into();
             overview["job"]["paths"][1]["reason"] = "no CUDA IPC: not permitted".into();
         };
         let found = complaints(2, staged);
         assert_eq!(found.len(), 1);
         assert!(
-            found[0].ends_with("from rank 1 to 0 shared pinned, because no CUDA IPC: not permitted"),
+            found[0].ends_with("from rank 1 to 0 shared-pinned, because no CUDA IPC: not permitted"),
             "{found:?}"
         );
         let far = complaints(2, |overview| {

@@ -4,6 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::Serialize;
 
+use crate::units::count;
+
 /// The version of the format.
 const FORMAT: u32 = 1;
 
@@ -105,11 +107,7 @@ impl Display for Report {
                 writeln!(f, "{:24} -> {remedy}", "")?;
             }
         }
-        let counted = |number: usize, word: &str| match number {
-            1 => format!("1 {word}"),
-            _ => format!("{number} {word}s"),
-        };
-        let (errors, warnings) = (counted(self.errors, "error"), counted(self.warnings, "warning"));
+        let (errors, warnings) = (count(self.errors, "error"), count(self.warnings, "warning"));
         match (self.errors, self.warnings) {
             (0, 0) => writeln!(f, "\nNothing is wrong."),
             (0, _) => writeln!(f, "\nNothing is broken; {warnings}."),

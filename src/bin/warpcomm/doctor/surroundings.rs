@@ -84,7 +84,7 @@ pub fn temporary_files() -> Finding {
 /// The simulated GPU.
 pub fn simulation() -> Finding {
     let check = "simulated GPU";
-    match sim::find_library() {
+    match sim::ranks_are_here(None).and_then(|()| sim::find_library()) {
         Ok(file) => Finding::ok(check, file.display().to_string()),
         Err(error) => {
             let (message, remedy) = error

@@ -51,6 +51,10 @@ impl Launcher {
                 if is_crowded && surroundings.in_slurm_allocation {
                     command.arg("--overcommit");
                 }
+                // It would wait for the cores of the step. As a variable, because versions before 20.11 know no such option.
+                if surroundings.in_slurm_step {
+                    command.env("SLURM_OVERLAP", "1");
+                }
                 bind(&mut command, self.flavour, job.binding, is_crowded);
             }
         }

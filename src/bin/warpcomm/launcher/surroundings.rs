@@ -21,6 +21,8 @@ pub struct Surroundings {
     pub slots: Option<NonZeroUsize>,
     /// Whether the slots are those of a Slurm allocation.
     pub in_slurm_allocation: bool,
+    /// Whether this process is part of a step of Slurm's, which has cores of the allocation to itself.
+    pub in_slurm_step: bool,
     /// Whether the effective user is root.
     pub root: bool,
 }
@@ -37,6 +39,7 @@ impl Surroundings {
         Self {
             slots,
             in_slurm_allocation,
+            in_slurm_step: in_slurm_step(),
             root: effective_user_is_root(),
         }
     }
@@ -56,6 +59,21 @@ impl Surroundings {
 /// Whether this process runs inside a Slurm allocation.
 pub fn in_slurm_allocation() -> bool {
     std::env::var_os("SLURM_JOB_ID").is_some()
+}
+
+/// Whether the ranks of a job here may be on several nodes, as far as the batch system says.
+pub fn is_on_several_nodes() -> bool {
+    let nodes = std::env::var("SLURM_JOB_NUM_NODES").ok();
+    nodes.and_then(|nodes| nodes.parse().ok()).unwrap_or(1_u32) > 1
+}
+
+/// Whether this process is part of a step that has cores to itself, as a shell by `srun --pty`; that of salloc, and others
+/// whose numbers are not normal ones (slurm.h), have none.
+fn in_slurm_step() -> bool {
+    const MAX_NORMAL_STEP_ID: u32 = 0xffff_fff0;
+    let step = std::env::var("SLURM_STEP_ID").ok();
+    step.and_then(|step| step.parse::<u32>().ok())
+        .is_some_and(|step| step <= MAX_NORMAL_STEP_ID)
 }
 
 fn slots_of_allocation() -> Option<NonZeroUsize> {

@@ -9,8 +9,10 @@ use std::process::{Command, ExitCode};
 use clap::{Args, ValueEnum};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-use super::host::{VISIBLE_GPUS, cores, numa_nodes, visible_gpus};
+use super::host::{cores, numa_nodes};
+use crate::gpu_files::{VISIBLE_GPUS, visible_gpus};
 use crate::launcher::Job;
+use crate::units::count;
 
 /// The name of the command, which nobody but `warpcomm run` uses.
 const COMMAND: &str = "bind-rank";
@@ -79,9 +81,9 @@ fn become_program(arguments: &Arguments) -> Result<std::convert::Infallible, Str
         .ok_or("the launcher does not tell a rank its number on its node, which --bind needs")?;
     let root = Path::new("/");
     let visible = std::env::var(VISIBLE_GPUS).ok();
-    let gpu_nodes: Vec<Option<usize>> = match arguments.simulated {
+    let gpu_nodes: Vec<Option<u32>> = match arguments.simulated {
         Some(gpus) => vec![None; usize::from(gpus)],
-        None => visible_gpus(visible.as_deref())
+        None => visible_gpus(root, visible.as_deref())
             .iter()
             .map(|gpu| gpu.numa_node)
             .collect(),
@@ -119,11 +121,11 @@ fn become_program(arguments: &Arguments) -> Result<std::convert::Infallible, Str
 /// node is not known, on a node that has any, round robin.
 fn cpus_of_node(
     local_rank: usize,
-    gpu_nodes: &[Option<usize>],
-    nodes: &[(usize, Vec<usize>)],
+    gpu_nodes: &[Option<u32>],
+    nodes: &[(u32, Vec<usize>)],
     allowed: &[usize],
 ) -> Result<Vec<usize>, String> {
-    let usable: Vec<(usize, Vec<usize>)> = nodes
+    let usable: Vec<(u32, Vec<usize>)> = nodes
         .iter()
         .map(|(node, cpus)| {
             (
@@ -131,7 +133,7 @@ fn cpus_of_node(
                 cpus.iter().copied().filter(|cpu| allowed.contains(cpu)).collect(),
             )
         })
-        .filter(|(_, cpus): &(usize, Vec<usize>)| !cpus.is_empty())
+        .filter(|(_, cpus): &(u32, Vec<usize>)| !cpus.is_empty())
         .collect();
     let gpu = local_rank.checked_rem(gpu_nodes.len());
     let node_of_gpu = gpu.and_then(|gpu| gpu_nodes[gpu]);
@@ -162,10 +164,9 @@ fn word_of_gpu(local_rank: usize, visible: Option<&str>) -> String {
 /// When they do not; the message says how many there are.
 pub fn enough_for(ranks: usize, cores: Option<usize>, gpus: Option<usize>) -> Result<(), String> {
     let lacks = |number: usize, what: &str, else_: &str| {
-        let plural = if number == 1 { "" } else { "s" };
         Err(format!(
-            "--bind exclusive: {ranks} ranks on one host, which has {number} {what}{plural}{else_}; start fewer, or share by \
-             --bind round-robin"
+            "--bind exclusive: {ranks} ranks on one host, which has {}{else_}; start fewer, or share by --bind round-robin",
+            count(number, what)
         ))
     };
     match (cores, gpus) {
@@ -186,7 +187,7 @@ pub fn number_of_gpus(environment: &[(OsString, OsString)]) -> Option<usize> {
         .map(|(_, value)| value.clone())
         .or_else(|| std::env::var_os(VISIBLE_GPUS));
     let visible = visible.as_ref().map(|visible| visible.to_string_lossy());
-    let gpus = visible_gpus(visible.as_deref());
+    let gpus = visible_gpus(Path::new("/"), visible.as_deref());
     (!gpus.is_empty()).then_some(gpus.len())
 }
 
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn ranks_without_a_gpu_are_spread_over_nodes() {
         let nodes = [(0, vec![0, 1]), (2, vec![2, 3]), (3, vec![])];
-        let of = |rank, gpus: &[Option<usize>], allowed: &[usize]| {
+        let of = |rank, gpus: &[Option<u32>], allowed: &[usize]| {
             cpus_of_node(rank, gpus, &nodes, allowed).unwrap()
         };
         assert_eq!(of(0, &[], &[0, 1, 2, 3]), [0, 1]);
