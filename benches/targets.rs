@@ -10,7 +10,8 @@
 //! Without a GPU only what hosts do is measured. On a simulated one, with `--sim`, everything is run once, and nothing is
 //! timed: its times mean nothing.
 
-#[path = "targets/carried.rs"]
+#[allow(unused_imports, reason = "the command has its tests")]
+#[path = "../src/bin/shared/carried.rs"]
 mod carried;
 #[path = "targets/collectives.rs"]
 mod collectives;
@@ -51,6 +52,9 @@ mod raw;
 #[allow(dead_code, reason = "only the machine is described with it")]
 #[path = "../src/bin/shared/record.rs"]
 mod record;
+#[allow(dead_code, unused_imports, reason = "the command has its tests")]
+#[path = "../src/bin/shared/repeats.rs"]
+mod repeats;
 #[allow(dead_code, reason = "of its rows only the times are needed")]
 #[path = "against_mpi/row.rs"]
 mod row;
@@ -64,6 +68,8 @@ mod statistics;
 mod timing;
 #[path = "targets/verdict.rs"]
 mod verdict;
+#[path = "targets/way.rs"]
+mod way;
 
 use std::error::Error;
 use std::ffi::OsString;

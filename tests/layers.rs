@@ -80,8 +80,7 @@ const FENCES: &[(&str, &[&str])] = &[
     (
         "tracing",
         &[
-            "src/bin/warpcomm-rank/bench/carried.rs",
-            "src/bin/warpcomm-rank/tune/taken.rs",
+            "src/bin/shared/carried.rs",
             "src/engine/activity.rs",
             "src/engine/trace.rs",
         ],
@@ -358,6 +357,8 @@ fn command(patch: &str) -> Option<(&str, &str)> {
         match word {
             "--lib" => program = Some("lib"),
             "--test" | "-p" => program = words.next(),
+            // Its files are beside the library's.
+            "--bin" => program = words.next().map(|_| "lib"),
             "--features" => drop(words.next()),
             option if option.starts_with('-') => {}
             name => filter = name,

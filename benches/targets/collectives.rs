@@ -3,7 +3,6 @@
 use warpcomm::cudarc::driver::CudaSlice;
 use warpcomm::{Buffer, BufferMut, Communicator, DeviceBuffer, Op};
 
-use crate::carried::carried;
 use crate::contest::Effort;
 use crate::gpu::{Gpu, all_are};
 use crate::model::{GpuLimits, Limits, Way};
@@ -12,6 +11,7 @@ use crate::rank::{Forced, Measured};
 use crate::row::Times;
 use crate::verdict::{Case, Limit, Verdict};
 use crate::{Failure, timing};
+use crate::way::carried_by;
 
 /// Bytes that do not ride in frames, where nothing is timed.
 const CHECKED: &[usize] = &[8, 120_000];
@@ -164,7 +164,7 @@ impl Run<'_> {
             wait()
         };
         let times = timing::times(comm, self.effort, 1.0, &mut sum)?;
-        let path = carried(expected.as_deref(), &mut sum)?;
+        let path = carried_by(expected.as_deref(), &mut sum)?;
         all_are(&read(&into[0])?, comm.size() as f32, "a sum")?;
         let sum = self.collective(Operation::Allreduce, path, times);
         // Of rank 0, whose elements are others than those of the rest.
@@ -178,7 +178,7 @@ impl Run<'_> {
             wait()
         };
         let times = timing::times(comm, self.effort, 1.0, &mut bcast)?;
-        let path = carried(None, &mut bcast)?;
+        let path = carried_by(None, &mut bcast)?;
         if let Some(forced) = self.expected
             && !path.ends_with(&forced.path().to_string())
         {

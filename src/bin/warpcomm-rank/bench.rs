@@ -1,7 +1,6 @@
 //! `bench`: measures operations, and says what it finds in lines of JSON, of which `warpcomm bench` makes tables and files.
 
 mod agree;
-mod carried;
 mod collective;
 mod contents;
 mod element;
@@ -13,6 +12,7 @@ mod messages;
 #[cfg(feature = "cuda")]
 mod nccl;
 mod pairs;
+mod path;
 #[cfg(feature = "cuda")]
 mod pinned;
 mod series;

@@ -1,6 +1,8 @@
 //! The program whose ranks the command `warpcomm` starts where something needs MPI: the command itself links none.
 
 mod bench;
+#[path = "../shared/carried.rs"]
+mod carried;
 #[cfg(feature = "cuda")]
 mod gpus;
 mod info;
@@ -23,6 +25,8 @@ mod proof;
 #[allow(dead_code, reason = "files are the command's")]
 #[path = "../shared/record.rs"]
 mod record;
+#[path = "../shared/repeats.rs"]
+mod repeats;
 #[path = "../../config/settings.rs"]
 mod settings;
 #[path = "../shared/statistics.rs"]

@@ -16,7 +16,7 @@ use super::memory::{Host, Memory};
 use super::pairs::Pairs;
 use super::shape::Shape;
 use super::subject::{NotHere, Subject, not_here};
-use super::{agree, carried, collective, element::Sample, element::of_dtype, library, measure, messages};
+use super::{agree, collective, element::Sample, element::of_dtype, library, measure, messages, path};
 #[cfg(feature = "cuda")]
 use super::{nccl, staging};
 use crate::Failure;
@@ -266,7 +266,7 @@ impl<'c> Measuring<'c> {
             )
         };
         let measured = measure::measure(comm, &mut *subject, &self.task.effort, overlaps, &title)?;
-        let carried = measured.carried.filter(|_| case.by == By::Warpcomm);
+        let carried = measured.carried;
         if let Err(failure) = self.check_path(case, bytes, carried.as_deref())? {
             return Ok(Found::Not(failure.to_string()));
         }
@@ -303,7 +303,7 @@ impl<'c> Measuring<'c> {
                 .as_deref()
                 .and_then(|carried| carried.split(", ").next())
                 .map(str::to_owned),
-            carried: carried.as_deref().and_then(carried::path),
+            carried: carried.as_deref().and_then(path::path),
             checked: self.task.effort.check,
             repeats: measured.repeats,
             seconds,
@@ -327,7 +327,7 @@ impl<'c> Measuring<'c> {
         };
         let is_short = case.piece(self.comm.size(), bytes) <= UNOFFERED_BYTES;
         // A rank that has no part in it has nothing to tell.
-        let is_right = carried.is_none_or(|carried| carried::path(carried).as_ref() == Some(forced));
+        let is_right = carried.is_none_or(|carried| path::path(carried).as_ref() == Some(forced));
         let outcome = match is_right || is_short {
             true => Ok(()),
             false => Err(not_here(format!(
@@ -423,7 +423,7 @@ impl<'c> Measuring<'c> {
         let exchanged = comm.alltoall(&send, &mut recv).map_err(Failure::from);
         agree::all(comm, exchanged)??;
         let check = |peer: usize| match comm.path(peer)? {
-            Some(chosen) if carried::name(&chosen.path().to_string()) == path => Ok(()),
+            Some(chosen) if path::name(&chosen.path().to_string()) == path => Ok(()),
             Some(chosen) => Err(not_here(format!("rank {} to rank {peer}: {chosen}", comm.rank()))),
             None => Err(not_here(format!(
                 "rank {} has no path to rank {peer}",

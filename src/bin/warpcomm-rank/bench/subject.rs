@@ -14,7 +14,8 @@ pub trait Subject {
     /// The first element of the latest result that is not what it should be.
     fn wrong(&self) -> Result<Option<Wrong>, Failure>;
 
-    /// Whether another library makes the result, MPI or NCCL: if that is wrong it is left out, and said.
+    /// Whether another library makes the result, MPI or NCCL: if that is wrong it is left out, and said; what carries it nobody
+    /// knows.
     fn is_of_another_library(&self) -> bool {
         false
     }
