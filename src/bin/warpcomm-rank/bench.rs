@@ -7,7 +7,7 @@ mod element;
 mod job;
 mod library;
 mod measure;
-mod memory;
+pub mod memory;
 mod messages;
 #[cfg(feature = "cuda")]
 mod nccl;
