@@ -137,7 +137,7 @@ impl Call {
         let types = Types::new(dtype, shape.op)?;
         let counts = shape.counts().into_iter().map(|count| types.count(count));
         let counts: Vec<c_int> = counts.collect::<Result<_, _>>()?;
-        types.count(counts.len() * shape.elements)?;
+        // Where the blocks begin, which not every function has to be told.
         let starts = |size: usize| -> Result<Vec<c_int>, Failure> {
             let start = |rank: usize| {
                 let before: usize = counts[..rank].iter().map(|&count| count as usize).sum();
@@ -145,15 +145,16 @@ impl Call {
             };
             (0..counts.len()).map(start).collect()
         };
-        let size = dtype.size() / types.each;
-        let bytes = match shape.operation {
-            Operation::Alltoallw => starts(size)
-                .map_err(|_| not_here("MPI's functions take an int, and the blocks are too far apart"))?,
-            _ => Vec::new(),
+        let (displacements, bytes) = match shape.operation {
+            Operation::Scatterv | Operation::Gatherv | Operation::Allgatherv | Operation::Alltoallv => {
+                (starts(1)?, Vec::new())
+            }
+            Operation::Alltoallw => (Vec::new(), starts(dtype.size() / types.each)?),
+            _ => (Vec::new(), Vec::new()),
         };
         Ok(Call {
             elements: types.count(shape.elements)?,
-            displacements: starts(1)?,
+            displacements,
             bytes,
             datatypes: vec![types.datatype; shape.ranks],
             counts,
@@ -579,5 +580,44 @@ impl<T: Sample> Subject for Messages<T> {
 
     fn compute(&mut self, steps: u64) {
         self.steps = steps;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::subject::NotHere;
+
+    #[test]
+    fn what_mpi_takes_is_measured() {
+        let call = |operation: Operation, elements| {
+            let op = operation.is_reduction().then_some(Op::Sum);
+            let (rank, ranks) = (0, 4);
+            let shape = Shape {
+                operation,
+                rank,
+                ranks,
+                op,
+                elements,
+            };
+            Call::new(shape, Dtype::I32)
+        };
+        let is_left_out =
+            |operation, elements| call(operation, elements).is_err_and(|error| error.is::<NotHere>());
+        let most = c_int::MAX as usize;
+        for operation in [
+            Operation::Bcast,
+            Operation::Allreduce,
+            Operation::Scan,
+            Operation::Allgather,
+        ] {
+            assert!(call(operation, most).is_ok(), "{operation}");
+            assert!(is_left_out(operation, most + 1), "{operation}");
+        }
+        // The last block begins behind three of them.
+        for (operation, size) in [(Operation::Allgatherv, 1), (Operation::Alltoallw, 4)] {
+            assert!(call(operation, most / size / 3).is_ok(), "{operation}");
+            assert!(is_left_out(operation, most / size / 3 + 1), "{operation}");
+        }
     }
 }
