@@ -90,6 +90,9 @@ use rank::{Forced, Measured, Part};
 use sim::Driver;
 use verdict::Verdict;
 
+/// The setting that forces a job to a path.
+const PATHS_VARIABLE: &str = "WARPCOMM_PATHS";
+
 /// Whatever went wrong; it is only shown.
 type Failure = Box<dyn Error>;
 
@@ -122,6 +125,9 @@ struct Arguments {
     /// This process is a rank that takes this part.
     #[arg(long, hide = true, requires = "files")]
     part: Option<Part>,
+    /// This rank's job is forced to a path.
+    #[arg(long, hide = true, requires = "part")]
+    forced: Option<Forced>,
     /// Where rank 0 finds the limits, and leaves what it has measured.
     #[arg(long, hide = true, value_names = ["LIMITS", "MEASURED"], num_args = 2)]
     files: Option<Vec<PathBuf>>,
@@ -143,7 +149,9 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match (arguments.part, arguments.files.as_deref()) {
-        (Some(part), Some([limits, measured])) => rank::run(part, arguments.effort(), limits, measured),
+        (Some(part), Some([limits, measured])) => {
+            rank::run(part, arguments.forced, arguments.effort(), [limits, measured])
+        }
         _ => run(&arguments),
     };
     match outcome {
@@ -169,8 +177,18 @@ struct Figures {
     modelled: Vec<Modelled>,
 }
 
+/// Refuses the settings of the caller with which figures would be of something else.
+fn check_settings() -> Result<(), Failure> {
+    let of_others = [PATHS_VARIABLE, "WARPCOMM_TRACE"];
+    match of_others.iter().find(|name| std::env::var_os(name).is_some()) {
+        Some(name) => Err(format!("{name} is set, and every figure would be one with it; unset it").into()),
+        None => Ok(()),
+    }
+}
+
 /// Runs the jobs, and shows what they have measured.
 fn run(arguments: &Arguments) -> Result<(), Failure> {
+    check_settings()?;
     if let Some(file) = &arguments.json {
         document::check_directory(file)?;
     }
@@ -340,8 +358,11 @@ impl Jobs {
             limits.into(),
             measured.clone().into(),
         ];
-        let paths = forced.map(|forced| ("WARPCOMM_PATHS".into(), forced.paths().into()));
-        job.environment.extend(paths);
+        if let Some(forced) = forced {
+            job.args.extend(["--forced".into(), forced.paths().into()]);
+            job.environment
+                .push((PATHS_VARIABLE.into(), forced.paths().into()));
+        }
         // All ranks on one GPU, the first of those that may be used.
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
         let first = match visible.split(',').next() {

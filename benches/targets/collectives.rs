@@ -28,6 +28,7 @@ const SHORT_SECONDS: f64 = 15e-6;
 
 /// Measures as one of the ranks: on the GPU by the path that is forced, if any is, and on hosts but where that is pinned
 /// memory, for which as many ranks are started a second time.
+    forced: Option<Forced>,
 pub fn measure(
     comm: &Communicator,
     effort: Effort,
@@ -38,7 +39,6 @@ pub fn measure(
         Effort::Check => CHECKED,
         _ => LENGTHS[of],
     };
-    let forced = Forced::here();
     if forced != Some(Forced::SharedPinned) {
         for &bytes in lengths(0) {
             let of = |content, length| Ok(vec![content; length]);

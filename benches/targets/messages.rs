@@ -23,11 +23,11 @@ const CHECKED_BYTES: usize = 300_000;
 /// Measures as one of two ranks, of which each message goes the way that is forced.
 pub fn measure(
     comm: &Communicator,
+    forced: Forced,
     effort: Effort,
     limits: &Limits,
     measured: &mut Measured,
 ) -> Result<(), Failure> {
-    let forced = Forced::here().ok_or("no path is forced")?;
     let gpu = Gpu::new(comm.device()?, effort == Effort::Check)?;
     let of_gpu = limits.gpu.as_ref().ok_or("the GPU has no limits")?;
     let link = "pinned memory, one way";
