@@ -40,6 +40,8 @@ mod messages;
 mod model;
 #[path = "targets/modelled.rs"]
 mod modelled;
+#[path = "../src/bin/shared/mpi_call.rs"]
+mod mpi_call;
 #[path = "targets/overlap.rs"]
 mod overlap;
 #[path = "../src/bin/shared/provenance.rs"]
@@ -61,6 +63,8 @@ mod row;
 #[allow(dead_code, reason = "the command needs more of it")]
 #[path = "../src/bin/warpcomm/sim.rs"]
 mod sim;
+#[path = "../src/bin/shared/simulated.rs"]
+mod simulated;
 #[allow(dead_code, reason = "records need it")]
 #[path = "../src/bin/shared/statistics.rs"]
 mod statistics;

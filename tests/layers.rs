@@ -47,6 +47,7 @@ const FENCES: &[(&str, &[&str])] = &[
         &[
             "src/transport/mpi/",
             "src/interop.rs",
+            "src/bin/shared/mpi_call.rs",
             "src/bin/warpcomm-rank/bench/library.rs",
         ],
     ),
@@ -108,6 +109,7 @@ const UNSAFE: &[&str] = &[
     // What the driver says of GPUs that are not in use.
     "src/bin/warpcomm-rank/gpus.rs",
     // MPI's own functions, and NCCL's, beside which the library is measured.
+    "src/bin/shared/mpi_call.rs",
     "src/bin/warpcomm-rank/bench/library.rs",
     "src/bin/warpcomm-rank/bench/nccl.rs",
     // Memory that the driver has locked.

@@ -5,19 +5,17 @@ use warpcomm::{Buffer, BufferMut, Communicator, DeviceBuffer, Op};
 
 use crate::contest::Effort;
 use crate::gpu::{Gpu, all_are};
+use crate::model::lengths::UNOFFERED_BYTES;
 use crate::model::{GpuLimits, Limits, Way};
 use crate::modelled::{LENGTHS, Observed, Operation};
 use crate::rank::{Forced, Measured};
 use crate::row::Times;
 use crate::verdict::{Case, Limit, Verdict};
-use crate::{Failure, timing};
 use crate::way::carried_by;
+use crate::{Failure, timing};
 
 /// Bytes that do not ride in frames, where nothing is timed.
 const CHECKED: &[usize] = &[8, 120_000];
-
-/// Blocks and messages up to this length go without an offer, staged, whatever the path of longer ones.
-const UNOFFERED_BYTES: usize = 16 << 10;
 
 /// The bytes from which on an allreduce has a target, and that of the short one, with its ranks.
 const LONG: usize = 64 << 20;
@@ -28,9 +26,9 @@ const SHORT_SECONDS: f64 = 15e-6;
 
 /// Measures as one of the ranks: on the GPU by the path that is forced, if any is, and on hosts but where that is pinned
 /// memory, for which as many ranks are started a second time.
-    forced: Option<Forced>,
 pub fn measure(
     comm: &Communicator,
+    forced: Option<Forced>,
     effort: Effort,
     limits: &Limits,
     measured: &mut Measured,

@@ -12,7 +12,7 @@ use crate::gpu::Description;
 use crate::model::{GpuLimits, HostLimits, Way};
 use crate::modelled::Observed;
 use crate::verdict::Verdict;
-use crate::{Failure, collectives, hosts, kernels, messages, raw, read};
+use crate::{Failure, collectives, hosts, kernels, messages, mpi_call, read};
 
 /// What a job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,7 +104,7 @@ pub fn run(
     if let Err(error) = take(&runtime, part, forced, effort, [limits, measured]) {
         // To end MPI properly would be to wait for the other ranks, which may be waiting for this one.
         eprintln!("targets, {part}: {error}");
-        raw::abort();
+        mpi_call::abort();
     }
     Ok(runtime.finalize()?)
 }

@@ -27,6 +27,7 @@ use clap::Args;
 use warpcomm::{Communicator, Config, Runtime};
 
 use crate::Failure;
+use crate::mpi_call;
 use crate::record::LeftOut;
 use crate::task::{Answer, Series, Task};
 pub use agree::Elsewhere;
@@ -54,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         if !failure.is::<Elsewhere>() && !failure.is::<Known>() {
             // To end MPI properly would be to wait for the other ranks, which may be waiting for this one.
             eprintln!("warpcomm bench: {failure}");
-            library::abort();
+            mpi_call::abort();
         }
         // All ranks come here.
         runtime.finalize()?;

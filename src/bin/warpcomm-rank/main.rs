@@ -8,8 +8,13 @@ mod gpus;
 mod info;
 #[path = "../shared/launched.rs"]
 mod launched;
+#[allow(dead_code, reason = "the library needs more of it")]
+#[path = "../../plan/lengths.rs"]
+mod lengths;
 #[path = "../shared/machine.rs"]
 mod machine;
+#[path = "../shared/mpi_call.rs"]
+mod mpi_call;
 #[cfg(feature = "cuda")]
 #[path = "../shared/nvidia.rs"]
 mod nvidia;
@@ -29,6 +34,8 @@ mod record;
 mod repeats;
 #[path = "../../config/settings.rs"]
 mod settings;
+#[path = "../shared/simulated.rs"]
+mod simulated;
 #[path = "../shared/statistics.rs"]
 mod statistics;
 #[path = "../shared/task.rs"]

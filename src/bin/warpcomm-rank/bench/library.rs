@@ -1,7 +1,6 @@
 //! The MPI library's own functions, called as a C program calls them.
 
 use std::ffi::{c_int, c_void};
-use std::fmt;
 
 use mpi::ffi;
 use warpcomm::{Dtype, Op};
@@ -14,37 +13,14 @@ use super::shape::Shape;
 use super::subject::{self, Subject, not_here};
 use super::{collective, messages};
 use crate::Failure;
+use crate::mpi_call::check;
 use crate::operation::Operation;
-
-/// A call of MPI that failed.
-#[derive(Debug)]
-struct MpiError {
-    call: &'static str,
-    code: c_int,
-}
-
-impl fmt::Display for MpiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} returned {}", self.call, self.code)
-    }
-}
-
-impl std::error::Error for MpiError {}
 
 /// Calls a function of MPI, and looks at what it returns.
 macro_rules! call {
     ($function:ident ($($argument:expr),* $(,)?)) => {
-        match ffi::$function($($argument),*) {
-            code if code == ffi::MPI_SUCCESS as c_int => Ok(()),
-            code => Err(MpiError { call: stringify!($function), code }),
-        }
+        check(ffi::$function($($argument),*), stringify!($function))
     };
-}
-
-/// Ends the job: a rank that just returned its error would leave the others waiting for it.
-pub fn abort() {
-    // SAFETY: MPI is initialized wherever ranks measure, and nothing is expected to follow.
-    unsafe { ffi::MPI_Abort(ffi::RSMPI_COMM_WORLD, 1) };
 }
 
 /// What elements of a type are to MPI.
@@ -126,6 +102,7 @@ pub struct Call {
     types: Types,
     elements: c_int,
     counts: Vec<c_int>,
+    /// Of functions whose counts differ by rank.
     displacements: Vec<c_int>,
     /// Of `MPI_Alltoallw`, which counts bytes from the start.
     bytes: Vec<c_int>,
@@ -141,7 +118,8 @@ impl Call {
         let starts = |size: usize| -> Result<Vec<c_int>, Failure> {
             let start = |rank: usize| {
                 let before: usize = counts[..rank].iter().map(|&count| count as usize).sum();
-                Ok(c_int::try_from(before * size)?)
+                c_int::try_from(before * size)
+                    .map_err(|_| not_here("MPI's functions take an int, and the blocks are too far apart"))
             };
             (0..counts.len()).map(start).collect()
         };

@@ -20,6 +20,7 @@ use super::{agree, collective, element::Sample, element::of_dtype, library, meas
 #[cfg(feature = "cuda")]
 use super::{nccl, staging};
 use crate::Failure;
+use crate::lengths::UNOFFERED_BYTES;
 use crate::operation::Operation;
 use crate::record::{Key, Row};
 use crate::statistics::Summary;
@@ -27,9 +28,6 @@ use crate::task::{Series, Task};
 
 /// The variable that forces a job to a path.
 const PATHS_VARIABLE: &str = "WARPCOMM_PATHS";
-
-/// Blocks and messages up to this length go without an offer, staged, whatever the path of longer ones.
-const UNOFFERED_BYTES: u64 = 16 << 10;
 
 /// Whose implementation is measured.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -325,7 +323,7 @@ impl<'c> Measuring<'c> {
         let Some(forced) = &case.series.path else {
             return Ok(Ok(()));
         };
-        let is_short = case.piece(self.comm.size(), bytes) <= UNOFFERED_BYTES;
+        let is_short = case.piece(self.comm.size(), bytes) <= UNOFFERED_BYTES as u64;
         // A rank that has no part in it has nothing to tell.
         let is_right = carried.is_none_or(|carried| path::path(carried).as_ref() == Some(forced));
         let outcome = match is_right || is_short {
@@ -417,7 +415,7 @@ impl<'c> Measuring<'c> {
     #[cfg(feature = "cuda")]
     fn check_peers(&self, path: &str) -> Result<(), Failure> {
         let (comm, memory) = (self.comm, self.device()?);
-        let elements = comm.size() * 2 * UNOFFERED_BYTES as usize;
+        let elements = comm.size() * 2 * UNOFFERED_BYTES;
         let send: DeviceBuffer<u8> = memory.reserve(elements)?;
         let mut recv: DeviceBuffer<u8> = memory.reserve(elements)?;
         let exchanged = comm.alltoall(&send, &mut recv).map_err(Failure::from);
