@@ -19,7 +19,7 @@ mod collectives;
 mod contest;
 #[path = "shared/document.rs"]
 mod document;
-#[path = "shared/gpu.rs"]
+#[path = "targets/gpu.rs"]
 mod gpu;
 #[path = "targets/hosts.rs"]
 mod hosts;
