@@ -5,12 +5,11 @@ use std::ffi::{c_int, c_void};
 use mpi::ffi;
 use warpcomm::{Dtype, Op};
 
-use super::contents::Wrong;
 use super::element::Sample;
 use super::memory::{Host, Memory};
 use super::pairs::{Pairs, Role};
 use super::shape::Shape;
-use super::subject::{self, Subject, not_here};
+use super::subject::{self, Made, Run, not_here};
 use super::{collective, messages};
 use crate::Failure;
 use crate::mpi_call::check;
@@ -272,39 +271,32 @@ impl Call {
 }
 
 /// A collective of MPI on buffers of the host.
-pub struct Collective<T: Sample> {
-    buffers: collective::Buffers<T, Host>,
+pub struct Collective {
     call: Call,
 }
 
-impl<T: Sample> Collective<T> {
-    pub fn new(shape: Shape, memory: Host) -> Result<Self, Failure> {
-        Ok(Collective {
-            call: Call::new(shape.clone(), T::DTYPE)?,
+impl Collective {
+    pub fn new<T: Sample>(
+        shape: Shape,
+        memory: Host,
+    ) -> Result<Made<collective::Buffers<T, Host>, Self>, Failure> {
+        let call = Call::new(shape.clone(), T::DTYPE)?;
+        Ok(Made {
             // MPI does not say what sums that are too large become.
             buffers: collective::Buffers::new(shape, memory, false, false)?,
+            run: Collective { call },
         })
     }
 }
 
-impl<T: Sample> Subject for Collective<T> {
-    fn is_of_another_library(&self) -> bool {
-        true
-    }
+impl<T: Sample> Run<collective::Buffers<T, Host>> for Collective {
+    const IS_OF_ANOTHER_LIBRARY: bool = true;
 
-    fn prepare(&mut self) -> Result<(), Failure> {
-        self.buffers.prepare()
-    }
-
-    fn run(&mut self, repeats: u64) -> Result<(), Failure> {
-        let ([send], [recv]) = (&self.buffers.send[..], &mut self.buffers.recv[..]) else {
+    fn run(&mut self, buffers: &mut collective::Buffers<T, Host>, repeats: u64) -> Result<(), Failure> {
+        let ([send], [recv]) = (&buffers.send[..], &mut buffers.recv[..]) else {
             return Err("a collective has several buffers".into());
         };
         self.call.repeat(send.as_slice()?, recv.as_mut_slice()?, repeats)
-    }
-
-    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
-        self.buffers.wrong()
     }
 }
 
@@ -469,35 +461,32 @@ impl Peer {
 }
 
 /// Messages of MPI between buffers of hosts.
-pub struct Messages<T: Sample> {
-    buffers: messages::Buffers<T, Host>,
+pub struct Messages {
     peer: Option<Peer>,
     requests: Vec<ffi::MPI_Request>,
     steps: u64,
 }
 
-impl<T: Sample> Messages<T> {
-    pub fn new(pairs: Pairs, memory: Host) -> Result<Self, Failure> {
+impl Messages {
+    pub fn new<T: Sample>(
+        pairs: Pairs,
+        memory: Host,
+    ) -> Result<Made<messages::Buffers<T, Host>, Self>, Failure> {
         let peer = pairs.role().map(|role| Peer::new(role, T::DTYPE, pairs.elements));
-        Ok(Messages {
+        let run = Messages {
             peer: peer.transpose()?,
             requests: Vec::with_capacity(2 * pairs.window),
-            buffers: messages::Buffers::new(pairs, memory)?,
             steps: 0,
-        })
+        };
+        let buffers = messages::Buffers::new(pairs, memory)?;
+        Ok(Made { buffers, run })
     }
 }
 
-impl<T: Sample> Subject for Messages<T> {
-    fn is_of_another_library(&self) -> bool {
-        true
-    }
+impl<T: Sample> Run<messages::Buffers<T, Host>> for Messages {
+    const IS_OF_ANOTHER_LIBRARY: bool = true;
 
-    fn prepare(&mut self) -> Result<(), Failure> {
-        self.buffers.prepare()
-    }
-
-    fn run(&mut self, repeats: u64) -> Result<(), Failure> {
+    fn run(&mut self, buffers: &mut messages::Buffers<T, Host>, repeats: u64) -> Result<(), Failure> {
         let messages::Buffers {
             pairs,
             role,
@@ -505,7 +494,7 @@ impl<T: Sample> Subject for Messages<T> {
             send,
             recv,
             ..
-        } = &mut self.buffers;
+        } = buffers;
         let (Some(Role { is_first, .. }), Some(peer)) = (*role, self.peer) else {
             return Ok(());
         };
@@ -550,10 +539,6 @@ impl<T: Sample> Subject for Messages<T> {
             other => return Err(not_here(format!("{other} is no message"))),
         }
         Ok(())
-    }
-
-    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
-        self.buffers.wrong()
     }
 
     fn compute(&mut self, steps: u64) {

@@ -347,8 +347,8 @@ impl<'c> Measuring<'c> {
             (By::Mpi, place) => {
                 let host = self.host(place)?;
                 Ok(match form {
-                    Form::Pairs(pairs) => Box::new(library::Messages::<T>::new(pairs, host)?),
-                    Form::Shape(shape) => Box::new(library::Collective::<T>::new(shape, host)?),
+                    Form::Pairs(pairs) => Box::new(library::Messages::new::<T>(pairs, host)?),
+                    Form::Shape(shape) => Box::new(library::Collective::new::<T>(shape, host)?),
                 })
             }
             (By::Staging, _) => self.staged::<T>(form),
@@ -365,8 +365,8 @@ impl<'c> Measuring<'c> {
         M::Store: 'c,
     {
         Ok(match form {
-            Form::Pairs(pairs) => Box::new(messages::Messages::<T, M>::new(self.comm, pairs, memory)?),
-            Form::Shape(shape) => Box::new(collective::Collective::<T, M>::new(self.comm, shape, memory)?),
+            Form::Pairs(pairs) => Box::new(messages::Messages::new::<T, M>(self.comm, pairs, memory)?),
+            Form::Shape(shape) => Box::new(collective::Collective::new::<T, M>(self.comm, shape, memory)?),
         })
     }
 
@@ -402,7 +402,7 @@ impl<'c> Measuring<'c> {
     #[cfg(feature = "cuda")]
     fn by_nccl<T: Sample>(&self, form: Form) -> Result<Box<dyn Subject + 'c>, Failure> {
         match (&self.nccl, form) {
-            (Some(Ok(nccl)), Form::Shape(shape)) => Ok(Box::new(nccl::Collective::<T>::new(
+            (Some(Ok(nccl)), Form::Shape(shape)) => Ok(Box::new(nccl::Collective::new::<T>(
                 Rc::clone(nccl),
                 shape,
                 self.device()?,
