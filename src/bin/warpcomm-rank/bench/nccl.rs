@@ -36,6 +36,7 @@ struct Functions {
     get_unique_id: unsafe extern "C" fn(*mut UniqueId) -> Code,
     init: unsafe extern "C" fn(*mut Handle, c_int, UniqueId, c_int) -> Code,
     destroy: unsafe extern "C" fn(Handle) -> Code,
+    abort: unsafe extern "C" fn(Handle) -> Code,
     describe: unsafe extern "C" fn(Code) -> *const c_char,
     all_reduce: Numbered,
     broadcast: Numbered,
@@ -70,6 +71,7 @@ impl Functions {
             get_unique_id: find!("ncclGetUniqueId"),
             init: find!("ncclCommInitRank"),
             destroy: find!("ncclCommDestroy"),
+            abort: find!("ncclCommAbort"),
             describe: find!("ncclGetErrorString"),
             all_reduce: find!("ncclAllReduce"),
             broadcast: find!("ncclBroadcast"),
@@ -113,7 +115,13 @@ impl Nccl {
         let (ranks, rank) = (c_int::try_from(comm.size())?, c_int::try_from(comm.rank())?);
         // SAFETY: writes to our variable.
         let joined = functions.check(unsafe { (functions.init)(&mut communicator, ranks, id, rank) });
-        agree::all(comm, joined.map_err(not_here))??;
+        let agreed = agree::all(comm, joined.map_err(not_here));
+        if !matches!(agreed, Ok(Ok(()))) && !communicator.is_null() {
+            // Its threads may not outlive the library, and ranks are missing that its regular end would wait for.
+            // SAFETY: the communicator is one that this rank has joined, and nothing is under way.
+            let _ = unsafe { (functions.abort)(communicator) };
+        }
+        agreed??;
         Ok(Nccl {
             functions,
             communicator,
