@@ -21,11 +21,12 @@ mod latency;
 mod launcher;
 #[path = "../src/bin/shared/machine.rs"]
 mod machine;
+#[path = "../src/bin/shared/mpi_call.rs"]
+mod mpi_call;
 #[path = "../src/bin/shared/provenance.rs"]
 mod provenance;
 #[path = "against_mpi/rank.rs"]
 mod rank;
-#[allow(dead_code, reason = "another bench needs the rest of it")]
 #[path = "against_mpi/raw.rs"]
 mod raw;
 #[allow(dead_code, reason = "only the machine is described with it")]

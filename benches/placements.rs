@@ -171,11 +171,13 @@ impl Case {
                     stream.synchronize()?;
                     comm.allreduce(&out, &mut into, Op::Sum)?;
                 }
-                Operation::Bcast => {
+                Operation::Bcast if comm.rank() == 0 => {
                     stream.memcpy_dtoh(&buffer, &mut into)?;
                     stream.synchronize()?;
-                    comm.bcast(&mut into, 0)?;
+                    // It has the elements already.
+                    return Ok(comm.bcast(&mut into, 0)?);
                 }
+                Operation::Bcast => comm.bcast(&mut into, 0)?,
             }
             stream.memcpy_htod(&into, &mut buffer)?;
             Ok(stream.synchronize()?)

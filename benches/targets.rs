@@ -10,7 +10,8 @@
 //! Without a GPU only what hosts do is measured. On a simulated one, with `--sim`, everything is run once, and nothing is
 //! timed: its times mean nothing.
 
-#[path = "targets/carried.rs"]
+#[allow(unused_imports, reason = "the command has its tests")]
+#[path = "../src/bin/shared/carried.rs"]
 mod carried;
 #[path = "targets/collectives.rs"]
 mod collectives;
@@ -18,7 +19,7 @@ mod collectives;
 mod contest;
 #[path = "shared/document.rs"]
 mod document;
-#[path = "shared/gpu.rs"]
+#[path = "targets/gpu.rs"]
 mod gpu;
 #[path = "targets/hosts.rs"]
 mod hosts;
@@ -39,6 +40,8 @@ mod messages;
 mod model;
 #[path = "targets/modelled.rs"]
 mod modelled;
+#[path = "../src/bin/shared/mpi_call.rs"]
+mod mpi_call;
 #[path = "targets/overlap.rs"]
 mod overlap;
 #[path = "../src/bin/shared/provenance.rs"]
@@ -51,12 +54,17 @@ mod raw;
 #[allow(dead_code, reason = "only the machine is described with it")]
 #[path = "../src/bin/shared/record.rs"]
 mod record;
+#[allow(dead_code, unused_imports, reason = "the command has its tests")]
+#[path = "../src/bin/shared/repeats.rs"]
+mod repeats;
 #[allow(dead_code, reason = "of its rows only the times are needed")]
 #[path = "against_mpi/row.rs"]
 mod row;
 #[allow(dead_code, reason = "the command needs more of it")]
 #[path = "../src/bin/warpcomm/sim.rs"]
 mod sim;
+#[path = "../src/bin/shared/simulated.rs"]
+mod simulated;
 #[allow(dead_code, reason = "records need it")]
 #[path = "../src/bin/shared/statistics.rs"]
 mod statistics;
@@ -64,6 +72,8 @@ mod statistics;
 mod timing;
 #[path = "targets/verdict.rs"]
 mod verdict;
+#[path = "targets/way.rs"]
+mod way;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -83,6 +93,9 @@ use modelled::Modelled;
 use rank::{Forced, Measured, Part};
 use sim::Driver;
 use verdict::Verdict;
+
+/// The setting that forces a job to a path.
+const PATHS_VARIABLE: &str = "WARPCOMM_PATHS";
 
 /// Whatever went wrong; it is only shown.
 type Failure = Box<dyn Error>;
@@ -116,6 +129,9 @@ struct Arguments {
     /// This process is a rank that takes this part.
     #[arg(long, hide = true, requires = "files")]
     part: Option<Part>,
+    /// This rank's job is forced to a path.
+    #[arg(long, hide = true, requires = "part")]
+    forced: Option<Forced>,
     /// Where rank 0 finds the limits, and leaves what it has measured.
     #[arg(long, hide = true, value_names = ["LIMITS", "MEASURED"], num_args = 2)]
     files: Option<Vec<PathBuf>>,
@@ -137,7 +153,9 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match (arguments.part, arguments.files.as_deref()) {
-        (Some(part), Some([limits, measured])) => rank::run(part, arguments.effort(), limits, measured),
+        (Some(part), Some([limits, measured])) => {
+            rank::run(part, arguments.forced, arguments.effort(), [limits, measured])
+        }
         _ => run(&arguments),
     };
     match outcome {
@@ -163,8 +181,18 @@ struct Figures {
     modelled: Vec<Modelled>,
 }
 
+/// Refuses the settings of the caller with which figures would be of something else.
+fn check_settings() -> Result<(), Failure> {
+    let of_others = [PATHS_VARIABLE, "WARPCOMM_TRACE"];
+    match of_others.iter().find(|name| std::env::var_os(name).is_some()) {
+        Some(name) => Err(format!("{name} is set, and every figure would be one with it; unset it").into()),
+        None => Ok(()),
+    }
+}
+
 /// Runs the jobs, and shows what they have measured.
 fn run(arguments: &Arguments) -> Result<(), Failure> {
+    check_settings()?;
     if let Some(file) = &arguments.json {
         document::check_directory(file)?;
     }
@@ -334,8 +362,11 @@ impl Jobs {
             limits.into(),
             measured.clone().into(),
         ];
-        let paths = forced.map(|forced| ("WARPCOMM_PATHS".into(), forced.paths().into()));
-        job.environment.extend(paths);
+        if let Some(forced) = forced {
+            job.args.extend(["--forced".into(), forced.paths().into()]);
+            job.environment
+                .push((PATHS_VARIABLE.into(), forced.paths().into()));
+        }
         // All ranks on one GPU, the first of those that may be used.
         let visible = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
         let first = match visible.split(',').next() {

@@ -47,6 +47,7 @@ const FENCES: &[(&str, &[&str])] = &[
         &[
             "src/transport/mpi/",
             "src/interop.rs",
+            "src/bin/shared/mpi_call.rs",
             "src/bin/warpcomm-rank/bench/library.rs",
         ],
     ),
@@ -80,8 +81,7 @@ const FENCES: &[(&str, &[&str])] = &[
     (
         "tracing",
         &[
-            "src/bin/warpcomm-rank/bench/carried.rs",
-            "src/bin/warpcomm-rank/tune/taken.rs",
+            "src/bin/shared/carried.rs",
             "src/engine/activity.rs",
             "src/engine/trace.rs",
         ],
@@ -109,6 +109,7 @@ const UNSAFE: &[&str] = &[
     // What the driver says of GPUs that are not in use.
     "src/bin/warpcomm-rank/gpus.rs",
     // MPI's own functions, and NCCL's, beside which the library is measured.
+    "src/bin/shared/mpi_call.rs",
     "src/bin/warpcomm-rank/bench/library.rs",
     "src/bin/warpcomm-rank/bench/nccl.rs",
     // Memory that the driver has locked.
@@ -358,6 +359,8 @@ fn command(patch: &str) -> Option<(&str, &str)> {
         match word {
             "--lib" => program = Some("lib"),
             "--test" | "-p" => program = words.next(),
+            // Its files are beside the library's.
+            "--bin" => program = words.next().map(|_| "lib"),
             "--features" => drop(words.next()),
             option if option.starts_with('-') => {}
             name => filter = name,

@@ -8,7 +8,7 @@ use warpcomm::Runtime;
 use crate::allreduce::Allreduce;
 use crate::contest::{self, Contest, Effort};
 use crate::latency::Latency;
-use crate::raw;
+use crate::mpi_call;
 use crate::row::{Row, Target};
 use crate::{Failure, RANKS};
 
@@ -54,7 +54,7 @@ pub fn run(effort: Effort, file: &Path) -> Result<(), Failure> {
     if let Err(error) = outcome {
         // To end MPI properly would be to wait for the other rank, which may be waiting for this one.
         eprintln!("against_mpi: {error}");
-        raw::abort();
+        mpi_call::abort();
     }
     Ok(runtime.finalize()?)
 }

@@ -1,33 +1,11 @@
-//! The calls of MPI that the raw loops are made of, each checked as a C program would check it.
+//! The calls of MPI that the raw loops are made of.
 
 use std::ffi::c_int;
-use std::fmt;
 use std::time::Duration;
 
 use mpi::ffi;
 
-/// A call of MPI that failed.
-#[derive(Debug)]
-pub struct MpiError {
-    call: &'static str,
-    code: c_int,
-}
-
-impl fmt::Display for MpiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} returned {}", self.call, self.code)
-    }
-}
-
-impl std::error::Error for MpiError {}
-
-#[inline]
-fn check(code: c_int, call: &'static str) -> Result<(), MpiError> {
-    match code == ffi::MPI_SUCCESS as c_int {
-        true => Ok(()),
-        false => Err(MpiError { call, code }),
-    }
-}
+use crate::mpi_call::{MpiError, check};
 
 /// Sends bytes to a rank of `MPI_COMM_WORLD`.
 #[inline]
@@ -82,22 +60,6 @@ pub fn allreduce_sum(own: &[f64], result: &mut [f64]) -> Result<(), MpiError> {
     check(code, "MPI_Allreduce")
 }
 
-/// Gives all ranks what rank 0 has.
-#[inline]
-pub fn bcast(buffer: &mut [f64]) -> Result<(), MpiError> {
-    // SAFETY: the buffer has the elements that the call reads or writes, and any value is an `f64`.
-    let code = unsafe {
-        ffi::MPI_Bcast(
-            buffer.as_mut_ptr().cast(),
-            buffer.len() as c_int,
-            ffi::RSMPI_DOUBLE,
-            0,
-            ffi::RSMPI_COMM_WORLD,
-        )
-    };
-    check(code, "MPI_Bcast")
-}
-
 /// The longest that each of these took on any rank.
 pub fn longest<const N: usize>(own: [Duration; N]) -> Result<[Duration; N], MpiError> {
     let own = own.map(|duration| duration.as_secs_f64());
@@ -121,10 +83,4 @@ pub fn longest<const N: usize>(own: [Duration; N]) -> Result<[Duration; N], MpiE
 pub fn barrier() -> Result<(), MpiError> {
     // SAFETY: the call takes no memory.
     check(unsafe { ffi::MPI_Barrier(ffi::RSMPI_COMM_WORLD) }, "MPI_Barrier")
-}
-
-/// Ends the job: a rank that just returned its error would leave the other waiting for it.
-pub fn abort() {
-    // SAFETY: MPI is initialized wherever ranks run, and nothing is expected to follow.
-    unsafe { ffi::MPI_Abort(ffi::RSMPI_COMM_WORLD, 1) };
 }

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
-use warpcomm::Communicator;
 use warpcomm::cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
-use warpcomm::cudarc::driver::{CudaSlice, CudaStream, LaunchConfig, PushKernelArg};
+use warpcomm::cudarc::driver::{CudaContext, CudaSlice, CudaStream, LaunchConfig, PushKernelArg};
 use warpcomm::cudarc::nvrtc::Ptx;
 
 use crate::cublas::Cublas;
@@ -35,12 +34,11 @@ impl Measured {
     }
 }
 
-pub fn measure(comm: &Communicator, effort: Effort) -> Result<Measured, Failure> {
+pub fn measure(context: &Arc<CudaContext>, effort: Effort) -> Result<Measured, Failure> {
     let shape @ [rows, columns] = match effort.is_checked_only {
         true => [5, 130],
         false => [262_144, 2048],
     };
-    let context = comm.device()?;
     let stream = context.new_stream()?;
     let matrix = stream.clone_htod(&vec![1f32; rows * columns])?;
     let vector = stream.clone_htod(&vec![2f32; columns])?;

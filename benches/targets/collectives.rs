@@ -3,21 +3,19 @@
 use warpcomm::cudarc::driver::CudaSlice;
 use warpcomm::{Buffer, BufferMut, Communicator, DeviceBuffer, Op};
 
-use crate::carried::carried;
 use crate::contest::Effort;
 use crate::gpu::{Gpu, all_are};
+use crate::model::lengths::UNOFFERED_BYTES;
 use crate::model::{GpuLimits, Limits, Way};
 use crate::modelled::{LENGTHS, Observed, Operation};
 use crate::rank::{Forced, Measured};
 use crate::row::Times;
 use crate::verdict::{Case, Limit, Verdict};
+use crate::way::carried_by;
 use crate::{Failure, timing};
 
 /// Bytes that do not ride in frames, where nothing is timed.
 const CHECKED: &[usize] = &[8, 120_000];
-
-/// Blocks and messages up to this length go without an offer, staged, whatever the path of longer ones.
-const UNOFFERED_BYTES: usize = 16 << 10;
 
 /// The bytes from which on an allreduce has a target, and that of the short one, with its ranks.
 const LONG: usize = 64 << 20;
@@ -30,6 +28,7 @@ const SHORT_SECONDS: f64 = 15e-6;
 /// memory, for which as many ranks are started a second time.
 pub fn measure(
     comm: &Communicator,
+    forced: Option<Forced>,
     effort: Effort,
     limits: &Limits,
     measured: &mut Measured,
@@ -38,7 +37,6 @@ pub fn measure(
         Effort::Check => CHECKED,
         _ => LENGTHS[of],
     };
-    let forced = Forced::here();
     if forced != Some(Forced::SharedPinned) {
         for &bytes in lengths(0) {
             let of = |content, length| Ok(vec![content; length]);
@@ -164,7 +162,7 @@ impl Run<'_> {
             wait()
         };
         let times = timing::times(comm, self.effort, 1.0, &mut sum)?;
-        let path = carried(expected.as_deref(), &mut sum)?;
+        let path = carried_by(expected.as_deref(), &mut sum)?;
         all_are(&read(&into[0])?, comm.size() as f32, "a sum")?;
         let sum = self.collective(Operation::Allreduce, path, times);
         // Of rank 0, whose elements are others than those of the rest.
@@ -178,7 +176,7 @@ impl Run<'_> {
             wait()
         };
         let times = timing::times(comm, self.effort, 1.0, &mut bcast)?;
-        let path = carried(None, &mut bcast)?;
+        let path = carried_by(None, &mut bcast)?;
         if let Some(forced) = self.expected
             && !path.ends_with(&forced.path().to_string())
         {

@@ -16,9 +16,13 @@ const MIB: usize = 1 << 20;
 /// Lengths of the inputs of a fold, and the part of the copy bandwidth that is aimed at.
 const LENGTHS: [(usize, f64); 2] = [(64 * MIB, 0.9), (256 * MIB, 0.95)];
 
+/// The rows and columns of matrices.
+const SHAPES: [[usize; 2]; 2] = [[262_144, 2048], [524_288, 1024]];
+
 const F32: &str = include_str!("../../kernels/ptx/fold_f32.ptx");
 const F64: &str = include_str!("../../kernels/ptx/fold_f64.ptx");
 const F16: &str = include_str!("../../kernels/ptx/fold_f16.ptx");
+const U8: &str = include_str!("../../kernels/ptx/fold_u8.ptx");
 
 /// Measures as the only rank of its job.
 pub fn measure(comm: &Communicator, effort: Effort, measured: &mut Measured) -> Result<(), Failure> {
@@ -82,21 +86,33 @@ pub fn measure(comm: &Communicator, effort: Effort, measured: &mut Measured) -> 
             result: f16::from_f32(2.0),
         };
         fold("sum", "f16", 2, gpu.fold(&of_f16)?);
+        let of_u8 = Fold {
+            dtype: "u8",
+            ptx: U8,
+            op: "sum",
+            bytes,
+            inputs: 2,
+            one: 1u8,
+            result: 2,
+        };
+        fold("sum", "u8", 2, gpu.fold(&of_u8)?);
     }
-    let (rows, columns) = match gpu.is_checked_only {
-        true => (5, 130),
-        false => (262_144, 2048),
+    let shapes: &[[usize; 2]] = match gpu.is_checked_only {
+        true => &[[5, 130]],
+        false => &SHAPES,
     };
-    let seconds = gpu.matvec(rows, columns)?;
-    let matrix = rows * columns * size_of::<f32>();
-    let moved = matrix + (rows + columns) * size_of::<f32>();
-    add(
-        format!("matvec f32 {rows} x {columns}"),
-        matrix,
-        moved,
-        0.9,
-        seconds,
-    );
+    for &[rows, columns] in shapes {
+        let seconds = gpu.matvec(rows, columns)?;
+        let matrix = rows * columns * size_of::<f32>();
+        let moved = matrix + (rows + columns) * size_of::<f32>();
+        add(
+            format!("matvec f32 {rows} x {columns}"),
+            matrix,
+            moved,
+            0.9,
+            seconds,
+        );
+    }
     measured.gpu = Some(description);
     measured.gpu_limits = Some(limits);
     Ok(())

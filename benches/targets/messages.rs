@@ -5,7 +5,6 @@ use std::sync::Arc;
 use warpcomm::cudarc::driver::{CudaSlice, CudaStream};
 use warpcomm::{Buffer, BufferMut, Communicator, DeviceBuffer, Tag};
 
-use crate::carried::carried;
 use crate::contest::Effort;
 use crate::gpu::{Gpu, all_are};
 use crate::model::{Limits, Way};
@@ -13,6 +12,7 @@ use crate::modelled::{Observed, Operation};
 use crate::rank::{Forced, Measured};
 use crate::row::Times;
 use crate::verdict::{Case, Limit, Verdict};
+use crate::way::carried_by;
 use crate::{Failure, overlap, timing};
 
 const MIB: usize = 1 << 20;
@@ -23,11 +23,11 @@ const CHECKED_BYTES: usize = 300_000;
 /// Measures as one of two ranks, of which each message goes the way that is forced.
 pub fn measure(
     comm: &Communicator,
+    forced: Forced,
     effort: Effort,
     limits: &Limits,
     measured: &mut Measured,
 ) -> Result<(), Failure> {
-    let forced = Forced::here().ok_or("no path is forced")?;
     let gpu = Gpu::new(comm.device()?, effort == Effort::Check)?;
     let of_gpu = limits.gpu.as_ref().ok_or("the GPU has no limits")?;
     let link = "pinned memory, one way";
@@ -168,7 +168,7 @@ where
     };
     let times = timing::times(comm, effort, 2.0, &mut call)?;
     let expected = format!("rendezvous, {}", forced.path());
-    carried(Some(&expected), &mut call)?;
+    carried_by(Some(&expected), &mut call)?;
     all_are(&read(&incoming[0])?, 3 - own, "a message")?;
     Ok(times)
 }

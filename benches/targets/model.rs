@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
     reason = "the library needs more of it, and has its tests"
 )]
 #[path = "../../src/plan/lengths.rs"]
-mod lengths;
+pub mod lengths;
 
 /// The longest message in bytes that is not offered first.
 const EAGER_BYTES: usize = 4000;

@@ -6,7 +6,6 @@
 
 use warpcomm::{Communicator, Tag};
 
-use crate::carried::carried;
 use crate::contest::Effort;
 use crate::gpu::{Gpu, Product, all_are};
 use crate::rank::{Forced, Measured};
@@ -98,7 +97,6 @@ pub fn measure(
             part,
         ));
     }
-    carried(None, &mut message)?;
     if comm.rank() == 1 {
         all_are(
             &gpu.stream.clone_dtoh(&buffers[0])?,

@@ -12,7 +12,7 @@ use crate::gpu::Description;
 use crate::model::{GpuLimits, HostLimits, Way};
 use crate::modelled::Observed;
 use crate::verdict::Verdict;
-use crate::{Failure, collectives, hosts, kernels, messages, raw, read};
+use crate::{Failure, collectives, hosts, kernels, messages, mpi_call, read};
 
 /// What a job is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,29 +39,22 @@ impl fmt::Display for Part {
 }
 
 /// The one path that long messages of the GPU may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Forced {
     SharedPinned,
     Staged,
+    #[value(name = "same-gpu-ipc")]
     Ipc,
 }
 
 impl Forced {
-    /// The settings that force it.
+    /// The setting that forces it, which is its name on the command line, too.
     pub fn paths(self) -> &'static str {
         match self {
             Forced::SharedPinned => "shared-pinned",
             Forced::Staged => "staged",
             Forced::Ipc => "same-gpu-ipc",
         }
-    }
-
-    /// As the job has been told.
-    pub fn here() -> Option<Forced> {
-        let paths = std::env::var("WARPCOMM_PATHS").ok()?;
-        [Forced::SharedPinned, Forced::Staged, Forced::Ipc]
-            .into_iter()
-            .find(|forced| forced.paths() == paths)
     }
 
     /// From a buffer that others can copy from, or of a path that takes any alike.
@@ -101,17 +94,28 @@ pub struct Measured {
 }
 
 /// Takes part as one of the ranks; rank 0 writes what was measured.
-pub fn run(part: Part, effort: Effort, limits: &Path, measured: &Path) -> Result<(), Failure> {
+pub fn run(
+    part: Part,
+    forced: Option<Forced>,
+    effort: Effort,
+    [limits, measured]: [&Path; 2],
+) -> Result<(), Failure> {
     let runtime = Runtime::init()?;
-    if let Err(error) = take(&runtime, part, effort, limits, measured) {
+    if let Err(error) = take(&runtime, part, forced, effort, [limits, measured]) {
         // To end MPI properly would be to wait for the other ranks, which may be waiting for this one.
         eprintln!("targets, {part}: {error}");
-        raw::abort();
+        mpi_call::abort();
     }
     Ok(runtime.finalize()?)
 }
 
-fn take(runtime: &Runtime, part: Part, effort: Effort, limits: &Path, file: &Path) -> Result<(), Failure> {
+fn take(
+    runtime: &Runtime,
+    part: Part,
+    forced: Option<Forced>,
+    effort: Effort,
+    [limits, file]: [&Path; 2],
+) -> Result<(), Failure> {
     let comm = runtime.world()?;
     let mut measured = Measured {
         mpi_library: runtime.library_version().trim().to_owned(),
@@ -128,8 +132,11 @@ fn take(runtime: &Runtime, part: Part, effort: Effort, limits: &Path, file: &Pat
             Err(error) => measured.why_no_gpu = error.to_string(),
         },
         Part::Hosts => hosts::measure(&comm, effort, &mut measured)?,
-        Part::Messages => messages::measure(&comm, effort, &read(limits)?, &mut measured)?,
-        Part::Collectives => collectives::measure(&comm, effort, &read(limits)?, &mut measured)?,
+        Part::Messages => {
+            let forced = forced.ok_or("no path is forced")?;
+            messages::measure(&comm, forced, effort, &read(limits)?, &mut measured)?;
+        }
+        Part::Collectives => collectives::measure(&comm, forced, effort, &read(limits)?, &mut measured)?,
     }
     if comm.rank() == 0 {
         std::fs::write(file, serde_json::to_vec(&measured)?)?;

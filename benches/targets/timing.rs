@@ -6,6 +6,7 @@ use warpcomm::{Communicator, Op};
 
 use crate::Failure;
 use crate::contest::Effort;
+use crate::repeats::repeats;
 use crate::row::Times;
 
 /// A round lasts about so long at least, because clocks and barriers have their errors.
@@ -44,26 +45,27 @@ pub fn in_turn<const N: usize>(
         Effort::Quick => Duration::from_millis(100),
         Effort::Full => Duration::from_secs(1),
     };
-    let mut repeats = [1; N];
+    let mut each = [1; N];
     let mut once = 0.0;
-    for (number, repeats) in repeats.iter_mut().enumerate() {
+    for (number, each) in each.iter_mut().enumerate() {
         // The first makes what later ones use again.
         round(comm, 1, &mut || call(number))?;
         if effort == Effort::Check {
             continue;
         }
-        let seconds = round(comm, 1, &mut || call(number))?.max(1e-9);
-        *repeats = ((ROUND.as_secs_f64() / seconds) as usize).clamp(1, 1000);
-        once += seconds * *repeats as f64;
+        let sample = |repeats| round(comm, repeats, &mut || call(number));
+        let (repeats, seconds) = repeats(ROUND.as_secs_f64(), sample)?;
+        *each = repeats;
+        once += seconds * repeats as f64;
     }
     if effort == Effort::Check {
         return Ok([(); N].map(|()| Times::of(vec![1.0])));
     }
-    let rounds = ((all.as_secs_f64() / once) as usize).clamp(LEAST_ROUNDS, MOST_ROUNDS);
+    let rounds = ((all.as_secs_f64() / once.max(1e-9)) as usize).clamp(LEAST_ROUNDS, MOST_ROUNDS);
     let mut times = [(); N].map(|()| Vec::with_capacity(rounds));
     for _ in 0..rounds {
         for (number, times) in times.iter_mut().enumerate() {
-            times.push(round(comm, repeats[number], &mut || call(number))? * 1e9);
+            times.push(round(comm, each[number], &mut || call(number))? * 1e9);
         }
     }
     Ok(times.map(Times::of))
@@ -72,7 +74,7 @@ pub fn in_turn<const N: usize>(
 /// The seconds of one call on the slowest rank.
 fn round(
     comm: &Communicator,
-    repeats: usize,
+    repeats: u64,
     call: &mut impl FnMut() -> Result<(), Failure>,
 ) -> Result<f64, Failure> {
     comm.barrier()?;

@@ -7,8 +7,8 @@
 # passed. Without --sim nothing is ever simulated or skipped: what finds no GPU fails.
 #
 # First what the driver says and costs (probe), then the tests, then the benches, of which each that is packed is a
-# stage, and what they are compared with: a CUDA-aware MPI, which is packed, and what this machine may have (NCCL,
-# cuBLAS, PyTorch). What is not there is said, and is no failure.
+# stage, and what they are compared with: copies by hand, a CUDA-aware MPI, which is packed, and what this machine may have
+# (NCCL, cuBLAS, PyTorch). What is not there is said, and is no failure.
 #
 # Needs x86-64, bash, the tools that come with it on the smallest of systems (coreutils, grep, sed, tar, gzip) and
 # the driver. What is packed beside this file is unpacked into a directory below $TMPDIR, which may not be `noexec`,
@@ -21,8 +21,8 @@ ranks=3
 
 # Each stage with the most seconds it may take. Of the whole time what comes later keeps a third of that, in which it
 # mostly ends.
-stages=(probe replay sum matvec heat2d aware ranks pingpong)
-declare -A limits=([probe]=40 [replay]=40 [sum]=20 [matvec]=30 [heat2d]=40 [aware]=90 [ranks]=420 [pingpong]=20
+stages=(probe replay sum matvec heat2d aware ranks pingpong compare)
+declare -A limits=([probe]=40 [replay]=40 [sum]=20 [matvec]=30 [heat2d]=40 [aware]=90 [ranks]=420 [pingpong]=20 [compare]=60
     [torch]=30)
 bench_limit=60
 declare -A bench_limits=([targets]=150)
@@ -186,6 +186,14 @@ stage_aware() {
             fail "$case has failed"
     done
     echo "messages and bcast of device buffers, as MPI takes them"
+}
+
+# Every way of two ranks on one GPU, or on two: NCCL comes with the machine, if at all.
+stage_compare() {
+    local sizes=8,4K,64K,1M,16M,64M
+    [[ -z $gpus ]] || sizes=8,4K
+    warpcomm bench compare -n 2 ${gpus:+"--sim=$gpus"} --sizes "$sizes" --seconds 0.1 --json "$out/compare.json" \
+        allreduce bcast || fail "the program has failed"
 }
 
 stage_torch() {

@@ -406,6 +406,27 @@ fn jobs_for_gpus_that_are_not_there_are_not_started() {
 }
 
 #[test]
+fn nccl_may_have_several_ranks_on_one_gpu_unless_the_caller_says_no() {
+    let asked = |set: Option<&str>| {
+        let body = format!(
+            r#"echo "${{NCCL_MULTI_RANK_GPU_ENABLE-unset}}" > "asked-${{WARPCOMM_PATHS:-chosen}}"; {ANSWER}"#
+        );
+        let machine = machine(&body);
+        let answers = format!("{}\n{}\n", job(1), done());
+        for path in ["chosen", "staged"] {
+            fs::write(machine.path(&format!("answers-{path}")), &answers).unwrap();
+        }
+        let mut command = machine.installed(&["bench", "compare", "bcast", "--sizes", "8"]);
+        let done = output(command.envs(set.map(|value| ("NCCL_MULTI_RANK_GPU_ENABLE", value))));
+        let said = |path| fs::read_to_string(machine.path(&format!("asked-{path}"))).unwrap();
+        assert_eq!(done.status.code(), Some(1), "paths have no answers");
+        [said("chosen"), said("staged")]
+    };
+    assert_eq!(asked(None), ["1\n", "unset\n"]);
+    assert_eq!(asked(Some("0")), ["0\n", "0\n"]);
+}
+
+#[test]
 fn ways_stand_side_by_side_with_their_crossovers() {
     let rows = |by, place, path, medians: [f64; 3]| {
         let lengths = [8, 1024, 65536].into_iter().zip(medians);

@@ -11,6 +11,7 @@ of method. For each length the median over the jobs is compared. MPI as `warpcom
 import argparse
 import json
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -31,12 +32,18 @@ def allowance(by, bytes, seconds):
     return max(PART * seconds, SECONDS if bytes <= 256 else 200e-9 if bytes <= 4000 else 1e-6)
 
 
-def medians(path):
-    """The median of each row of a file."""
+def measured(path):
+    """The MPI library of a file, and the median of each row."""
     with open(path) as file:
         records = [json.loads(line) for line in file]
+    [library] = {library_of(record["job"]["mpi"]) for record in records if record["record"] == "run"}
     rows = (record for record in records if record["record"] == "row")
-    return {(row["operation"], row["bytes"], row["by"]): row["seconds"]["median"] for row in rows}
+    return library, {(row["operation"], row["bytes"], row["by"]): row["seconds"]["median"] for row in rows}
+
+
+def library_of(version):
+    """Of what a library says of itself, what the C program tells."""
+    return " ".join(re.split(r'[\n"\\]', version)[0].split())
 
 
 def main():
@@ -45,7 +52,7 @@ def main():
     parser.add_argument("--launches", type=int, default=9, help="jobs of each [default: %(default)s]")
     parser.add_argument("--sizes", default="8,256,4000,64K,1M", help="lengths in bytes [default: %(default)s]")
     arguments = parser.parse_args()
-    found = {}
+    found, libraries = {}, set()
     with tempfile.TemporaryDirectory() as directory:
         file = pathlib.Path(directory, "rows.json")
         peer = [sys.executable, "-B", run.HERE / "run.py", "--warpcomm", arguments.warpcomm, "--by", "c"]
@@ -56,8 +63,12 @@ def main():
             for command in (peer, own):
                 words = [*command, *OPERATIONS, "--sizes", arguments.sizes, *EFFORT, "--json", file]
                 subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL)
-                for key, seconds in medians(file).items():
+                library, medians = measured(file)
+                libraries.add(library)
+                for key, seconds in medians.items():
                     found.setdefault(key, []).append(seconds)
+            if len(libraries) > 1:
+                sys.exit(f"the programs run on different MPI libraries: {', '.join(sorted(libraries))}")
     disagreeing = 0
     print(f"{'':<10} {'bytes':>8} {'':<9} {'C us':>10} {'us':>10} {'ratio':>6}")
     for (operation, size, by), times in sorted(found.items()):

@@ -243,9 +243,9 @@ static void *allocate(size_t bytes) {
     return memory;
 }
 
-// Runs it once on buffers that no operation has seen: what is given, and no result, which is NaN, and as a byte more than
-// sums of few ranks.
-static void fresh(const Operation *operation, const Case *c, size_t elements) {
+// Runs it so many times on buffers that no operation has seen: what is given, and no result, which is NaN, and as a byte more
+// than sums of few ranks.
+static void fresh(const Operation *operation, const Case *c, size_t elements, long repeats) {
     for (size_t at = 0; at < elements; at++) {
         long value = given_by(rank, at);
         switch (c->dtype.kind) {
@@ -255,7 +255,7 @@ static void fresh(const Operation *operation, const Case *c, size_t elements) {
         }
     }
     memset(c->into, 0xff, (size_t)c->window * c->stride);
-    operation->run(c, 1);
+    operation->run(c, repeats);
 }
 
 static int is_result(const Case *c, const char *into, size_t at, long result) {
@@ -295,12 +295,10 @@ static void measure(const Operation *operation, const Dtype *dtype, size_t bytes
     c.stride = (got * dtype->size + PAGE - 1) / PAGE * PAGE;
     c.out = allocate(given * dtype->size);
     c.into = allocate((size_t)c.window * c.stride);
-    // Twice, because what is right must come from the samples too, and caches are to be as they were before them.
-    fresh(operation, &c, given);
+    fresh(operation, &c, given, 1);
+    if (effort->is_checked) check(operation, &c, got);
     double once = sample(operation, &c, 1);
     operation->run(&c, at_most(effort->seconds / once, effort->warm_up > 2 ? effort->warm_up - 2 : 0));
-    if (effort->is_checked) check(operation, &c, got);
-    fresh(operation, &c, given);
     long repeats = 1;
     for (;;) {
         once = sample(operation, &c, repeats);
@@ -318,7 +316,11 @@ static void measure(const Operation *operation, const Dtype *dtype, size_t bytes
     if (samples < LEAST_SAMPLES) samples = LEAST_SAMPLES;
     double *seconds = allocate((size_t)samples * sizeof *seconds);
     for (long i = 0; i < samples; i++) seconds[i] = sample(operation, &c, repeats) / operations;
-    if (effort->is_checked) check(operation, &c, got);
+    if (effort->is_checked) {
+        // What the samples no longer brought would be there from the operations before them.
+        fresh(operation, &c, given, repeats);
+        check(operation, &c, got);
+    }
 
     if (rank == 0) {
         printf("{\"row\": {\"operation\": \"%s\", \"dtype\": \"%s\", \"bytes\": %zu, \"checked\": %s, \"repeats\": %ld",

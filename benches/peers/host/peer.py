@@ -222,23 +222,23 @@ def measure(operation, dtype, size, effort):
     def run(repeats):
         OPERATIONS[operation](out, slots[0], slots, repeats)
 
-    def fresh():
-        """Runs it once on buffers that no operation has seen."""
+    def fresh(repeats):
+        """Runs it so many times on buffers that no operation has seen."""
         out[:] = given_by(rank, np.arange(given))
         for slot in slots:
             # No result: NaN, and as a byte more than sums of few ranks.
             slot.view(np.uint8)[:] = 0xFF
-        run(1)
+        run(repeats)
 
     def check():
-        for slot in slots if is_checked else []:
+        for slot in slots:
             if (wrong := np.flatnonzero(slot != got)).size:
                 raise ValueError(f"{operation} of {count} {dtype}: element {wrong[0]} is not what it should be")
 
-    fresh()
+    fresh(1)
+    if is_checked:
+        check()
     run(min(int(most_seconds / sample(run, 1)), max(warm_up - 2, 0)))
-    check()
-    fresh()
     repeats, enough = 1, math.inf
     while repeats < enough:
         once = min(sample(run, repeats) for _ in range(ESTIMATES))
@@ -246,7 +246,10 @@ def measure(operation, dtype, size, effort):
         repeats = max(min(enough, 16 * repeats), repeats)
     samples = max(min(int(most_seconds / (once * repeats)), most_samples), LEAST_SAMPLES)
     seconds = [sample(run, repeats) / operations for _ in range(samples)]
-    check()
+    if is_checked:
+        # What the samples no longer brought would be there from the operations before them.
+        fresh(repeats)
+        check()
     tell(
         row={
             "operation": operation,

@@ -1,18 +1,18 @@
 //! `bench`: measures operations, and says what it finds in lines of JSON, of which `warpcomm bench` makes tables and files.
 
 mod agree;
-mod carried;
 mod collective;
 mod contents;
 mod element;
 mod job;
 mod library;
 mod measure;
-mod memory;
+pub mod memory;
 mod messages;
 #[cfg(feature = "cuda")]
 mod nccl;
 mod pairs;
+mod path;
 #[cfg(feature = "cuda")]
 mod pinned;
 mod series;
@@ -27,6 +27,7 @@ use clap::Args;
 use warpcomm::{Communicator, Config, Runtime};
 
 use crate::Failure;
+use crate::mpi_call;
 use crate::record::LeftOut;
 use crate::task::{Answer, Series, Task};
 pub use agree::Elsewhere;
@@ -54,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         if !failure.is::<Elsewhere>() && !failure.is::<Known>() {
             // To end MPI properly would be to wait for the other ranks, which may be waiting for this one.
             eprintln!("warpcomm bench: {failure}");
-            library::abort();
+            mpi_call::abort();
         }
         // All ranks come here.
         runtime.finalize()?;

@@ -7,6 +7,7 @@ use warpcomm::cudarc::driver::{DriverError, result};
 
 use crate::nvidia;
 use crate::overview::Gpu;
+use crate::simulated::is_simulated;
 
 /// Those of this host; none without a driver.
 pub fn visible(host: &str) -> Result<Vec<Gpu>, DriverError> {
@@ -61,11 +62,6 @@ pub fn uuid(uuid: &sys::CUuuid) -> String {
         text += &format!("{:02x}", *byte as u8);
     }
     text
-}
-
-/// Whether a GPU of this name is none.
-fn is_simulated(name: &str) -> bool {
-    name.to_lowercase().contains("simulated")
 }
 
 /// The version of the driver of a GPU of this name.

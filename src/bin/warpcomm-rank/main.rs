@@ -1,13 +1,20 @@
 //! The program whose ranks the command `warpcomm` starts where something needs MPI: the command itself links none.
 
 mod bench;
+#[path = "../shared/carried.rs"]
+mod carried;
 #[cfg(feature = "cuda")]
 mod gpus;
 mod info;
 #[path = "../shared/launched.rs"]
 mod launched;
+#[allow(dead_code, reason = "the library needs more of it")]
+#[path = "../../plan/lengths.rs"]
+mod lengths;
 #[path = "../shared/machine.rs"]
 mod machine;
+#[path = "../shared/mpi_call.rs"]
+mod mpi_call;
 #[cfg(feature = "cuda")]
 #[path = "../shared/nvidia.rs"]
 mod nvidia;
@@ -23,8 +30,12 @@ mod proof;
 #[allow(dead_code, reason = "files are the command's")]
 #[path = "../shared/record.rs"]
 mod record;
+#[path = "../shared/repeats.rs"]
+mod repeats;
 #[path = "../../config/settings.rs"]
 mod settings;
+#[path = "../shared/simulated.rs"]
+mod simulated;
 #[path = "../shared/statistics.rs"]
 mod statistics;
 #[path = "../shared/task.rs"]

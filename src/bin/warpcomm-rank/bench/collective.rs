@@ -6,7 +6,7 @@ use super::contents::Wrong;
 use super::element::Sample;
 use super::memory::Memory;
 use super::shape::Shape;
-use super::subject::{Subject, not_here};
+use super::subject::{Contents, Made, Run, not_here};
 use crate::Failure;
 use crate::operation::Operation;
 
@@ -38,8 +38,10 @@ impl<T: Sample, M: Memory<T>> Buffers<T, M> {
             round: 0,
         })
     }
+}
 
-    pub fn prepare(&mut self) -> Result<(), Failure> {
+impl<T: Sample, M: Memory<T>> Contents for Buffers<T, M> {
+    fn prepare(&mut self) -> Result<(), Failure> {
         self.round += 1;
         let Self { shape, memory, .. } = self;
         let kind = shape.kind(self.wraps, self.round);
@@ -51,7 +53,7 @@ impl<T: Sample, M: Memory<T>> Buffers<T, M> {
         fill(memory, &mut self.recv, &received)
     }
 
-    pub fn wrong(&self) -> Result<Option<Wrong>, Failure> {
+    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
         let kind = self.shape.kind(self.wraps, self.round);
         let results = self.shape.results();
         if let [only] = &self.recv[..] {
@@ -74,30 +76,37 @@ fn fill<T: Sample, M: Memory<T>>(memory: &M, stores: &mut [M::Store], elements: 
 }
 
 /// A collective of warpcomm.
-pub struct Collective<'c, T: Sample, M: Memory<T>> {
+pub struct Collective<'c> {
     comm: &'c Communicator,
-    buffers: Buffers<T, M>,
     blocks: Blocks,
     op: Op,
 }
 
-impl<'c, T: Sample, M: Memory<T>> Collective<'c, T, M> {
-    pub fn new(comm: &'c Communicator, shape: Shape, memory: M) -> Result<Self, Failure> {
-        let blocks = Blocks::packed(shape.counts());
+impl<'c> Collective<'c> {
+    pub fn new<T: Sample, M: Memory<T>>(
+        comm: &'c Communicator,
+        shape: Shape,
+        memory: M,
+    ) -> Result<Made<Buffers<T, M>, Self>, Failure> {
         let in_lists = shape.operation == Operation::Alltoallw;
-        Ok(Collective {
+        let run = Collective {
             comm,
             // No operation is asked for where there is none.
             op: shape.op.unwrap_or(Op::Sum),
-            buffers: Buffers::new(shape, memory, in_lists, true)?,
-            blocks,
-        })
+            blocks: Blocks::packed(shape.counts()),
+        };
+        let buffers = Buffers::new(shape, memory, in_lists, true)?;
+        Ok(Made { buffers, run })
     }
 
-    fn run_lists(&mut self, repeats: u64) -> Result<(), Failure> {
+    fn run_lists<T: Sample, M: Memory<T>>(
+        &self,
+        buffers: &mut Buffers<T, M>,
+        repeats: u64,
+    ) -> Result<(), Failure> {
         let Buffers {
             memory, send, recv, ..
-        } = &mut self.buffers;
+        } = buffers;
         // Where streams order what happens, the lists are made for each operation.
         let (times, of_each) = match M::HAS_STREAMS {
             true => (repeats, 1),
@@ -122,20 +131,18 @@ impl<'c, T: Sample, M: Memory<T>> Collective<'c, T, M> {
     }
 }
 
-impl<T: Sample, M: Memory<T>> Subject for Collective<'_, T, M> {
-    fn prepare(&mut self) -> Result<(), Failure> {
-        self.buffers.prepare()
-    }
+impl<T: Sample, M: Memory<T>> Run<Buffers<T, M>> for Collective<'_> {
+    const IS_OF_ANOTHER_LIBRARY: bool = false;
 
-    fn run(&mut self, repeats: u64) -> Result<(), Failure> {
+    fn run(&mut self, buffers: &mut Buffers<T, M>, repeats: u64) -> Result<(), Failure> {
         let (comm, op, blocks) = (self.comm, self.op, &self.blocks);
-        let operation = self.buffers.shape.operation;
+        let operation = buffers.shape.operation;
         if operation == Operation::Alltoallw {
-            return self.run_lists(repeats);
+            return self.run_lists(buffers, repeats);
         }
         let Buffers {
             memory, send, recv, ..
-        } = &mut self.buffers;
+        } = buffers;
         let ([send], [recv]) = (&send[..], &mut recv[..]) else {
             return Err("a collective has several buffers".into());
         };
@@ -168,9 +175,5 @@ impl<T: Sample, M: Memory<T>> Subject for Collective<'_, T, M> {
             other => return Err(not_here(format!("{other} is no collective"))),
         }
         Ok(())
-    }
-
-    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
-        self.buffers.wrong()
     }
 }

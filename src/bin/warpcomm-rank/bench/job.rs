@@ -7,6 +7,7 @@ use crate::Failure;
 use crate::gpus;
 use crate::machine::this_machine;
 use crate::record::Gpu;
+use crate::simulated::is_simulated;
 use crate::task::JobAnswer;
 
 /// What all ranks know together of their job.
@@ -24,9 +25,7 @@ pub fn answer(runtime: &Runtime, comm: &Communicator) -> Result<JobAnswer, Failu
         thread_level: runtime.thread_level().to_string(),
         machine: this_machine(),
         nodes: usize::try_from(nodes)?,
-        simulated: gpus
-            .iter()
-            .any(|gpu| gpu.name.to_lowercase().contains("simulated")),
+        simulated: gpus.iter().any(|gpu| is_simulated(&gpu.name)),
         gpus,
     })
 }

@@ -1,50 +1,25 @@
 //! The MPI library's own functions, called as a C program calls them.
 
 use std::ffi::{c_int, c_void};
-use std::fmt;
 
 use mpi::ffi;
 use warpcomm::{Dtype, Op};
 
-use super::contents::Wrong;
 use super::element::Sample;
 use super::memory::{Host, Memory};
 use super::pairs::{Pairs, Role};
 use super::shape::Shape;
-use super::subject::{self, Subject, not_here};
+use super::subject::{self, Made, Run, not_here};
 use super::{collective, messages};
 use crate::Failure;
+use crate::mpi_call::check;
 use crate::operation::Operation;
-
-/// A call of MPI that failed.
-#[derive(Debug)]
-struct MpiError {
-    call: &'static str,
-    code: c_int,
-}
-
-impl fmt::Display for MpiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} returned {}", self.call, self.code)
-    }
-}
-
-impl std::error::Error for MpiError {}
 
 /// Calls a function of MPI, and looks at what it returns.
 macro_rules! call {
     ($function:ident ($($argument:expr),* $(,)?)) => {
-        match ffi::$function($($argument),*) {
-            code if code == ffi::MPI_SUCCESS as c_int => Ok(()),
-            code => Err(MpiError { call: stringify!($function), code }),
-        }
+        check(ffi::$function($($argument),*), stringify!($function))
     };
-}
-
-/// Ends the job: a rank that just returned its error would leave the others waiting for it.
-pub fn abort() {
-    // SAFETY: MPI is initialized wherever ranks measure, and nothing is expected to follow.
-    unsafe { ffi::MPI_Abort(ffi::RSMPI_COMM_WORLD, 1) };
 }
 
 /// What elements of a type are to MPI.
@@ -126,6 +101,7 @@ pub struct Call {
     types: Types,
     elements: c_int,
     counts: Vec<c_int>,
+    /// Of functions whose counts differ by rank.
     displacements: Vec<c_int>,
     /// Of `MPI_Alltoallw`, which counts bytes from the start.
     bytes: Vec<c_int>,
@@ -137,23 +113,25 @@ impl Call {
         let types = Types::new(dtype, shape.op)?;
         let counts = shape.counts().into_iter().map(|count| types.count(count));
         let counts: Vec<c_int> = counts.collect::<Result<_, _>>()?;
-        types.count(counts.len() * shape.elements)?;
+        // Where the blocks begin, which not every function has to be told.
         let starts = |size: usize| -> Result<Vec<c_int>, Failure> {
             let start = |rank: usize| {
                 let before: usize = counts[..rank].iter().map(|&count| count as usize).sum();
-                Ok(c_int::try_from(before * size)?)
+                c_int::try_from(before * size)
+                    .map_err(|_| not_here("MPI's functions take an int, and the blocks are too far apart"))
             };
             (0..counts.len()).map(start).collect()
         };
-        let size = dtype.size() / types.each;
-        let bytes = match shape.operation {
-            Operation::Alltoallw => starts(size)
-                .map_err(|_| not_here("MPI's functions take an int, and the blocks are too far apart"))?,
-            _ => Vec::new(),
+        let (displacements, bytes) = match shape.operation {
+            Operation::Scatterv | Operation::Gatherv | Operation::Allgatherv | Operation::Alltoallv => {
+                (starts(1)?, Vec::new())
+            }
+            Operation::Alltoallw => (Vec::new(), starts(dtype.size() / types.each)?),
+            _ => (Vec::new(), Vec::new()),
         };
         Ok(Call {
             elements: types.count(shape.elements)?,
-            displacements: starts(1)?,
+            displacements,
             bytes,
             datatypes: vec![types.datatype; shape.ranks],
             counts,
@@ -293,39 +271,32 @@ impl Call {
 }
 
 /// A collective of MPI on buffers of the host.
-pub struct Collective<T: Sample> {
-    buffers: collective::Buffers<T, Host>,
+pub struct Collective {
     call: Call,
 }
 
-impl<T: Sample> Collective<T> {
-    pub fn new(shape: Shape, memory: Host) -> Result<Self, Failure> {
-        Ok(Collective {
-            call: Call::new(shape.clone(), T::DTYPE)?,
+impl Collective {
+    pub fn new<T: Sample>(
+        shape: Shape,
+        memory: Host,
+    ) -> Result<Made<collective::Buffers<T, Host>, Self>, Failure> {
+        let call = Call::new(shape.clone(), T::DTYPE)?;
+        Ok(Made {
             // MPI does not say what sums that are too large become.
             buffers: collective::Buffers::new(shape, memory, false, false)?,
+            run: Collective { call },
         })
     }
 }
 
-impl<T: Sample> Subject for Collective<T> {
-    fn is_of_another_library(&self) -> bool {
-        true
-    }
+impl<T: Sample> Run<collective::Buffers<T, Host>> for Collective {
+    const IS_OF_ANOTHER_LIBRARY: bool = true;
 
-    fn prepare(&mut self) -> Result<(), Failure> {
-        self.buffers.prepare()
-    }
-
-    fn run(&mut self, repeats: u64) -> Result<(), Failure> {
-        let ([send], [recv]) = (&self.buffers.send[..], &mut self.buffers.recv[..]) else {
+    fn run(&mut self, buffers: &mut collective::Buffers<T, Host>, repeats: u64) -> Result<(), Failure> {
+        let ([send], [recv]) = (&buffers.send[..], &mut buffers.recv[..]) else {
             return Err("a collective has several buffers".into());
         };
         self.call.repeat(send.as_slice()?, recv.as_mut_slice()?, repeats)
-    }
-
-    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
-        self.buffers.wrong()
     }
 }
 
@@ -490,35 +461,32 @@ impl Peer {
 }
 
 /// Messages of MPI between buffers of hosts.
-pub struct Messages<T: Sample> {
-    buffers: messages::Buffers<T, Host>,
+pub struct Messages {
     peer: Option<Peer>,
     requests: Vec<ffi::MPI_Request>,
     steps: u64,
 }
 
-impl<T: Sample> Messages<T> {
-    pub fn new(pairs: Pairs, memory: Host) -> Result<Self, Failure> {
+impl Messages {
+    pub fn new<T: Sample>(
+        pairs: Pairs,
+        memory: Host,
+    ) -> Result<Made<messages::Buffers<T, Host>, Self>, Failure> {
         let peer = pairs.role().map(|role| Peer::new(role, T::DTYPE, pairs.elements));
-        Ok(Messages {
+        let run = Messages {
             peer: peer.transpose()?,
             requests: Vec::with_capacity(2 * pairs.window),
-            buffers: messages::Buffers::new(pairs, memory)?,
             steps: 0,
-        })
+        };
+        let buffers = messages::Buffers::new(pairs, memory)?;
+        Ok(Made { buffers, run })
     }
 }
 
-impl<T: Sample> Subject for Messages<T> {
-    fn is_of_another_library(&self) -> bool {
-        true
-    }
+impl<T: Sample> Run<messages::Buffers<T, Host>> for Messages {
+    const IS_OF_ANOTHER_LIBRARY: bool = true;
 
-    fn prepare(&mut self) -> Result<(), Failure> {
-        self.buffers.prepare()
-    }
-
-    fn run(&mut self, repeats: u64) -> Result<(), Failure> {
+    fn run(&mut self, buffers: &mut messages::Buffers<T, Host>, repeats: u64) -> Result<(), Failure> {
         let messages::Buffers {
             pairs,
             role,
@@ -526,7 +494,7 @@ impl<T: Sample> Subject for Messages<T> {
             send,
             recv,
             ..
-        } = &mut self.buffers;
+        } = buffers;
         let (Some(Role { is_first, .. }), Some(peer)) = (*role, self.peer) else {
             return Ok(());
         };
@@ -573,11 +541,46 @@ impl<T: Sample> Subject for Messages<T> {
         Ok(())
     }
 
-    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
-        self.buffers.wrong()
-    }
-
     fn compute(&mut self, steps: u64) {
         self.steps = steps;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::subject::NotHere;
+
+    #[test]
+    fn what_mpi_takes_is_measured() {
+        let call = |operation: Operation, elements| {
+            let op = operation.is_reduction().then_some(Op::Sum);
+            let (rank, ranks) = (0, 4);
+            let shape = Shape {
+                operation,
+                rank,
+                ranks,
+                op,
+                elements,
+            };
+            Call::new(shape, Dtype::I32)
+        };
+        let is_left_out =
+            |operation, elements| call(operation, elements).is_err_and(|error| error.is::<NotHere>());
+        let most = c_int::MAX as usize;
+        for operation in [
+            Operation::Bcast,
+            Operation::Allreduce,
+            Operation::Scan,
+            Operation::Allgather,
+        ] {
+            assert!(call(operation, most).is_ok(), "{operation}");
+            assert!(is_left_out(operation, most + 1), "{operation}");
+        }
+        // The last block begins behind three of them.
+        for (operation, size) in [(Operation::Allgatherv, 1), (Operation::Alltoallw, 4)] {
+            assert!(call(operation, most / size / 3).is_ok(), "{operation}");
+            assert!(is_left_out(operation, most / size / 3 + 1), "{operation}");
+        }
     }
 }

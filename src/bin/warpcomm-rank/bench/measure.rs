@@ -5,9 +5,10 @@ use std::time::Instant;
 use warpcomm::{Communicator, Op};
 
 use super::agree;
-use super::carried::carried;
 use super::subject::{Subject, compute, not_here};
 use crate::Failure;
+use crate::carried::carried;
+use crate::repeats::repeats;
 use crate::statistics::quantile;
 use crate::task::Effort;
 
@@ -43,13 +44,13 @@ pub fn measure(
     overlaps: bool,
     title: &dyn Fn() -> String,
 ) -> Result<Measured, Failure> {
-    fresh(comm, subject)?;
+    fresh(comm, subject, 1)?;
+    check(comm, subject, effort, title)?;
     let once = sample(comm, subject, 1)?;
     let in_time = (effort.seconds / once.max(1e-9)) as u64;
     subject.run(effort.warm_up.saturating_sub(2).min(in_time))?;
-    check(comm, subject, effort, title)?;
-    fresh(comm, subject)?;
-    let (repeats, seconds) = repeats(comm, subject, effort.seconds.min(SAMPLE_SECONDS))?;
+    let least = effort.seconds.min(SAMPLE_SECONDS);
+    let (repeats, seconds) = repeats(least, |repeats| sample(comm, subject, repeats))?;
     let mut measured = Measured {
         repeats,
         samples: Vec::new(),
@@ -64,15 +65,21 @@ pub fn measure(
             }
         }
     }
-    check(comm, subject, effort, title)?;
-    measured.carried = carried(subject)?;
+    if effort.check {
+        // What the samples no longer brought would be there from the operations before them: other elements are not.
+        fresh(comm, subject, repeats)?;
+        check(comm, subject, effort, title)?;
+    }
+    if !subject.is_of_another_library() {
+        measured.carried = carried(|| subject.run(1))?;
+    }
     Ok(measured)
 }
 
-/// Runs once on buffers that no operation has seen.
-fn fresh(comm: &Communicator, subject: &mut dyn Subject) -> Result<(), Failure> {
+/// Runs a sample, which nobody times, on elements that no operation has seen.
+fn fresh(comm: &Communicator, subject: &mut dyn Subject, repeats: u64) -> Result<(), Failure> {
     agree::all(comm, subject.prepare())??;
-    match subject.run(1) {
+    match subject.run(repeats) {
         // The others may be waiting for what this rank should have sent.
         Err(failure) if !agree::is_shared(&failure) => Err(failure),
         done => agree::all(comm, done)?,
@@ -122,26 +129,6 @@ fn wants_more(samples: &[f64], repeats: u64, effort: &Effort) -> bool {
     let seconds = samples.iter().sum::<f64>() * repeats as f64;
     let is_short = samples.len() < LEAST_SAMPLES || seconds < effort.seconds;
     is_short && samples.len() < effort.samples.max(1)
-}
-
-/// How many operations make a sample that takes the least time, and the seconds of one.
-fn repeats(comm: &Communicator, subject: &mut dyn Subject, least: f64) -> Result<(u64, f64), Failure> {
-    let (mut repeats, mut fastest) = (1, f64::INFINITY);
-    loop {
-        // What else the machine does only makes it slower.
-        fastest = sample(comm, subject, repeats)?.min(fastest);
-        match more_repeats(repeats, fastest, least) {
-            Some(more) => repeats = more,
-            None => return Ok((repeats, fastest)),
-        }
-    }
-}
-
-/// More of them, unless so many are enough, of which one takes so many seconds and all should take the least.
-fn more_repeats(repeats: u64, seconds: f64, least: f64) -> Option<u64> {
-    let enough = (least / seconds.max(1e-9)).ceil() as u64;
-    // An estimate by few of them may be far off.
-    (repeats < enough).then(|| enough.min(repeats * 16))
 }
 
 /// Samples with and without a computation that lasts as long as the operation, and which part of the operation it hides:
@@ -227,6 +214,38 @@ mod tests {
         }
     }
 
+    /// Brings what it is given the first time alone.
+    #[derive(Default)]
+    struct Stopping {
+        given: u64,
+        brought: u64,
+        runs: u64,
+    }
+
+    impl Subject for Stopping {
+        fn prepare(&mut self) -> Result<(), Failure> {
+            self.given += 1;
+            Ok(())
+        }
+
+        fn run(&mut self, repeats: u64) -> Result<(), Failure> {
+            if self.runs == 0 {
+                self.brought = self.given;
+            }
+            self.runs += repeats;
+            Ok(())
+        }
+
+        fn wrong(&self) -> Result<Option<Wrong>, Failure> {
+            let wrong = Wrong {
+                element: 0,
+                found: self.brought.to_string(),
+                expected: self.given.to_string(),
+            };
+            Ok((self.brought != self.given).then_some(wrong))
+        }
+    }
+
     fn outcomes(
         wrong_on: Option<usize>,
         missing_on: Option<usize>,
@@ -273,6 +292,21 @@ mod tests {
     }
 
     #[test]
+    fn what_no_longer_arrives_in_the_samples_is_noticed() {
+        let measured = |check| {
+            let outcomes = Communicator::threads(2, |comm| {
+                let effort = Effort { check, ..EFFORT };
+                let title = || "scan of 8 bytes".to_owned();
+                let measured = measure(&comm, &mut Stopping::default(), &effort, false, &title);
+                measured.map(|measured| measured.samples.len()).ok()
+            });
+            outcomes.unwrap()
+        };
+        assert_eq!(measured(true), [None, None]);
+        assert_eq!(measured(false), [Some(3), Some(3)]);
+    }
+
+    #[test]
     fn a_wrong_element_of_another_library_is_left_out_on_all_ranks() {
         let reason = "the result is wrong: scan of 8 bytes: rank 1: element 7 is 3, and should be 4";
         let left_out = Err(reason.to_owned());
@@ -301,19 +335,5 @@ mod tests {
         // Fewer say nothing, and more are not wanted.
         assert!(more(&[9.0, 9.0]));
         assert!(!more(&[0.1; 5]));
-    }
-
-    #[test]
-    fn short_operations_are_repeated_and_slow_ones_make_a_sample_each() {
-        let more = |repeats, seconds| more_repeats(repeats, seconds, 1.0);
-        assert_eq!(more(1, 5.0), None);
-        assert_eq!(more(1, 1.0), None);
-        assert_eq!(more(1, 0.25), Some(4));
-        assert_eq!(more(1, 1.0 / 1024.0), Some(16));
-        assert_eq!(more(256, 1.0 / 1024.0), Some(1024));
-        assert_eq!(more(1024, 1.0 / 1024.0), None);
-        // A clock that stands still.
-        assert_eq!(more(1 << 30, 0.0), None);
-        assert_eq!(more_repeats(1, 1e-6, 0.0), None);
     }
 }

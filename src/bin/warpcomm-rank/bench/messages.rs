@@ -6,7 +6,7 @@ use super::contents::Wrong;
 use super::element::Sample;
 use super::memory::Memory;
 use super::pairs::{Pairs, Role};
-use super::subject::{self, Subject, not_here};
+use super::subject::{self, Contents, Made, Run, not_here};
 use crate::Failure;
 use crate::operation::Operation;
 
@@ -35,8 +35,10 @@ impl<T: Sample, M: Memory<T>> Buffers<T, M> {
             round: 0,
         })
     }
+}
 
-    pub fn prepare(&mut self) -> Result<(), Failure> {
+impl<T: Sample, M: Memory<T>> Contents for Buffers<T, M> {
+    fn prepare(&mut self) -> Result<(), Failure> {
         self.round += 1;
         let (kind, elements) = (self.pairs.kind(self.round), self.pairs.elements);
         let own: Vec<T> = kind.sent(self.pairs.rank, elements);
@@ -50,7 +52,7 @@ impl<T: Sample, M: Memory<T>> Buffers<T, M> {
         Ok(())
     }
 
-    pub fn wrong(&self) -> Result<Option<Wrong>, Failure> {
+    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
         let Some(role) = self.role else { return Ok(None) };
         let (kind, results) = (self.pairs.kind(self.round), self.pairs.results(role));
         for buffer in &self.recv {
@@ -64,28 +66,28 @@ impl<T: Sample, M: Memory<T>> Buffers<T, M> {
 }
 
 /// Messages of warpcomm.
-pub struct Messages<'c, T: Sample, M: Memory<T>> {
+pub struct Messages<'c> {
     comm: &'c Communicator,
-    buffers: Buffers<T, M>,
     steps: u64,
 }
 
-impl<'c, T: Sample, M: Memory<T>> Messages<'c, T, M> {
-    pub fn new(comm: &'c Communicator, pairs: Pairs, memory: M) -> Result<Self, Failure> {
-        Ok(Messages {
-            comm,
+impl<'c> Messages<'c> {
+    pub fn new<T: Sample, M: Memory<T>>(
+        comm: &'c Communicator,
+        pairs: Pairs,
+        memory: M,
+    ) -> Result<Made<Buffers<T, M>, Self>, Failure> {
+        Ok(Made {
             buffers: Buffers::new(pairs, memory)?,
-            steps: 0,
+            run: Messages { comm, steps: 0 },
         })
     }
 }
 
-impl<T: Sample, M: Memory<T>> Subject for Messages<'_, T, M> {
-    fn prepare(&mut self) -> Result<(), Failure> {
-        self.buffers.prepare()
-    }
+impl<T: Sample, M: Memory<T>> Run<Buffers<T, M>> for Messages<'_> {
+    const IS_OF_ANOTHER_LIBRARY: bool = false;
 
-    fn run(&mut self, repeats: u64) -> Result<(), Failure> {
+    fn run(&mut self, buffers: &mut Buffers<T, M>, repeats: u64) -> Result<(), Failure> {
         let (comm, steps) = (self.comm, self.steps);
         let Buffers {
             pairs,
@@ -94,7 +96,7 @@ impl<T: Sample, M: Memory<T>> Subject for Messages<'_, T, M> {
             send,
             recv,
             ..
-        } = &mut self.buffers;
+        } = buffers;
         let Some(Role { peer, is_first }) = *role else {
             return Ok(());
         };
@@ -161,10 +163,6 @@ impl<T: Sample, M: Memory<T>> Subject for Messages<'_, T, M> {
             other => return Err(not_here(format!("{other} is no message"))),
         }
         Ok(())
-    }
-
-    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
-        self.buffers.wrong()
     }
 
     fn compute(&mut self, steps: u64) {

@@ -9,11 +9,10 @@ use warpcomm::{Communicator, Dtype, Op};
 
 use super::agree;
 use super::collective::Buffers;
-use super::contents::Wrong;
 use super::element::Sample;
 use super::memory::{Device, Memory};
 use super::shape::Shape;
-use super::subject::{Subject, not_here};
+use super::subject::{Made, Run, not_here};
 use crate::Failure;
 use crate::operation::Operation;
 
@@ -37,6 +36,7 @@ struct Functions {
     get_unique_id: unsafe extern "C" fn(*mut UniqueId) -> Code,
     init: unsafe extern "C" fn(*mut Handle, c_int, UniqueId, c_int) -> Code,
     destroy: unsafe extern "C" fn(Handle) -> Code,
+    abort: unsafe extern "C" fn(Handle) -> Code,
     describe: unsafe extern "C" fn(Code) -> *const c_char,
     all_reduce: Numbered,
     broadcast: Numbered,
@@ -71,6 +71,7 @@ impl Functions {
             get_unique_id: find!("ncclGetUniqueId"),
             init: find!("ncclCommInitRank"),
             destroy: find!("ncclCommDestroy"),
+            abort: find!("ncclCommAbort"),
             describe: find!("ncclGetErrorString"),
             all_reduce: find!("ncclAllReduce"),
             broadcast: find!("ncclBroadcast"),
@@ -114,7 +115,13 @@ impl Nccl {
         let (ranks, rank) = (c_int::try_from(comm.size())?, c_int::try_from(comm.rank())?);
         // SAFETY: writes to our variable.
         let joined = functions.check(unsafe { (functions.init)(&mut communicator, ranks, id, rank) });
-        agree::all(comm, joined.map_err(not_here))??;
+        let agreed = agree::all(comm, joined.map_err(not_here));
+        if !matches!(agreed, Ok(Ok(()))) && !communicator.is_null() {
+            // Its threads may not outlive the library, and ranks are missing that its regular end would wait for.
+            // SAFETY: the communicator is one that this rank has joined, and nothing is under way.
+            let _ = unsafe { (functions.abort)(communicator) };
+        }
+        agreed??;
         Ok(Nccl {
             functions,
             communicator,
@@ -159,15 +166,18 @@ fn reduction(op: Op) -> Result<c_int, Failure> {
 }
 
 /// A collective of NCCL.
-pub struct Collective<T: Sample> {
+pub struct Collective {
     nccl: Rc<Nccl>,
-    buffers: Buffers<T, Device>,
     datatype: c_int,
     op: c_int,
 }
 
-impl<T: Sample> Collective<T> {
-    pub fn new(nccl: Rc<Nccl>, shape: Shape, memory: Device) -> Result<Self, Failure> {
+impl Collective {
+    pub fn new<T: Sample>(
+        nccl: Rc<Nccl>,
+        shape: Shape,
+        memory: Device,
+    ) -> Result<Made<Buffers<T, Device>, Self>, Failure> {
         match shape.operation {
             Operation::Allreduce
             | Operation::Bcast
@@ -177,23 +187,24 @@ impl<T: Sample> Collective<T> {
             | Operation::Alltoall => {}
             other => return Err(not_here(format!("NCCL has no {other}"))),
         }
-        Ok(Collective {
+        let run = Collective {
             nccl,
             datatype: datatype(T::DTYPE)?,
             op: shape.op.map_or(Ok(0), reduction)?,
-            buffers: Buffers::new(shape, memory, false, false)?,
-        })
+        };
+        let buffers = Buffers::new(shape, memory, false, false)?;
+        Ok(Made { buffers, run })
     }
 
     /// Puts it into a stream.
-    fn launch(&mut self) -> Result<(), Failure> {
+    fn launch<T: Sample>(&self, buffers: &mut Buffers<T, Device>) -> Result<(), Failure> {
         let Buffers {
             shape,
             memory,
             send,
             recv,
             ..
-        } = &mut self.buffers;
+        } = buffers;
         let ([own], [result]) = (&send[..], &mut recv[..]) else {
             return Err("a collective has several buffers".into());
         };
@@ -255,24 +266,14 @@ impl<T: Sample> Collective<T> {
     }
 }
 
-impl<T: Sample> Subject for Collective<T> {
-    fn is_of_another_library(&self) -> bool {
-        true
-    }
+impl<T: Sample> Run<Buffers<T, Device>> for Collective {
+    const IS_OF_ANOTHER_LIBRARY: bool = true;
 
-    fn prepare(&mut self) -> Result<(), Failure> {
-        self.buffers.prepare()
-    }
-
-    fn run(&mut self, repeats: u64) -> Result<(), Failure> {
+    fn run(&mut self, buffers: &mut Buffers<T, Device>, repeats: u64) -> Result<(), Failure> {
         for _ in 0..repeats {
-            self.launch()?;
-            Memory::<T>::finish(&self.buffers.memory)?;
+            self.launch(buffers)?;
+            Memory::<T>::finish(&buffers.memory)?;
         }
         Ok(())
-    }
-
-    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
-        self.buffers.wrong()
     }
 }

@@ -16,10 +16,11 @@ use super::memory::{Host, Memory};
 use super::pairs::Pairs;
 use super::shape::Shape;
 use super::subject::{NotHere, Subject, not_here};
-use super::{agree, carried, collective, element::Sample, element::of_dtype, library, measure, messages};
+use super::{agree, collective, element::Sample, element::of_dtype, library, measure, messages, path};
 #[cfg(feature = "cuda")]
 use super::{nccl, staging};
 use crate::Failure;
+use crate::lengths::UNOFFERED_BYTES;
 use crate::operation::Operation;
 use crate::record::{Key, Row};
 use crate::statistics::Summary;
@@ -27,9 +28,6 @@ use crate::task::{Series, Task};
 
 /// The variable that forces a job to a path.
 const PATHS_VARIABLE: &str = "WARPCOMM_PATHS";
-
-/// Blocks and messages up to this length go without an offer, staged, whatever the path of longer ones.
-const UNOFFERED_BYTES: u64 = 16 << 10;
 
 /// Whose implementation is measured.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -269,7 +267,7 @@ impl<'c> Measuring<'c> {
             )
         };
         let measured = measure::measure(comm, &mut *subject, &self.task.effort, overlaps, &title)?;
-        let carried = measured.carried.filter(|_| case.by == By::Warpcomm);
+        let carried = measured.carried;
         if let Err(failure) = self.check_path(case, bytes, carried.as_deref())? {
             return Ok(Found::Not {
                 bytes: Some(bytes),
@@ -309,7 +307,7 @@ impl<'c> Measuring<'c> {
                 .as_deref()
                 .and_then(|carried| carried.split(", ").next())
                 .map(str::to_owned),
-            carried: carried.as_deref().and_then(carried::path),
+            carried: carried.as_deref().and_then(path::path),
             checked: self.task.effort.check,
             repeats: measured.repeats,
             seconds,
@@ -331,9 +329,9 @@ impl<'c> Measuring<'c> {
         let Some(forced) = &case.series.path else {
             return Ok(Ok(()));
         };
-        let is_short = case.piece(self.comm.size(), bytes) <= UNOFFERED_BYTES;
+        let is_short = case.piece(self.comm.size(), bytes) <= UNOFFERED_BYTES as u64;
         // A rank that has no part in it has nothing to tell.
-        let is_right = carried.is_none_or(|carried| carried::path(carried).as_ref() == Some(forced));
+        let is_right = carried.is_none_or(|carried| path::path(carried).as_ref() == Some(forced));
         let outcome = match is_right || is_short {
             true => Ok(()),
             false => Err(not_here(format!(
@@ -355,8 +353,8 @@ impl<'c> Measuring<'c> {
             (By::Mpi, place) => {
                 let host = self.host(place)?;
                 Ok(match form {
-                    Form::Pairs(pairs) => Box::new(library::Messages::<T>::new(pairs, host)?),
-                    Form::Shape(shape) => Box::new(library::Collective::<T>::new(shape, host)?),
+                    Form::Pairs(pairs) => Box::new(library::Messages::new::<T>(pairs, host)?),
+                    Form::Shape(shape) => Box::new(library::Collective::new::<T>(shape, host)?),
                 })
             }
             (By::Staging, _) => self.staged::<T>(form),
@@ -373,8 +371,8 @@ impl<'c> Measuring<'c> {
         M::Store: 'c,
     {
         Ok(match form {
-            Form::Pairs(pairs) => Box::new(messages::Messages::<T, M>::new(self.comm, pairs, memory)?),
-            Form::Shape(shape) => Box::new(collective::Collective::<T, M>::new(self.comm, shape, memory)?),
+            Form::Pairs(pairs) => Box::new(messages::Messages::new::<T, M>(self.comm, pairs, memory)?),
+            Form::Shape(shape) => Box::new(collective::Collective::new::<T, M>(self.comm, shape, memory)?),
         })
     }
 
@@ -410,7 +408,7 @@ impl<'c> Measuring<'c> {
     #[cfg(feature = "cuda")]
     fn by_nccl<T: Sample>(&self, form: Form) -> Result<Box<dyn Subject + 'c>, Failure> {
         match (&self.nccl, form) {
-            (Some(Ok(nccl)), Form::Shape(shape)) => Ok(Box::new(nccl::Collective::<T>::new(
+            (Some(Ok(nccl)), Form::Shape(shape)) => Ok(Box::new(nccl::Collective::new::<T>(
                 Rc::clone(nccl),
                 shape,
                 self.device()?,
@@ -423,13 +421,13 @@ impl<'c> Measuring<'c> {
     #[cfg(feature = "cuda")]
     fn check_peers(&self, path: &str) -> Result<(), Failure> {
         let (comm, memory) = (self.comm, self.device()?);
-        let elements = comm.size() * 2 * UNOFFERED_BYTES as usize;
+        let elements = comm.size() * 2 * UNOFFERED_BYTES;
         let send: DeviceBuffer<u8> = memory.reserve(elements)?;
         let mut recv: DeviceBuffer<u8> = memory.reserve(elements)?;
         let exchanged = comm.alltoall(&send, &mut recv).map_err(Failure::from);
         agree::all(comm, exchanged)??;
         let check = |peer: usize| match comm.path(peer)? {
-            Some(chosen) if carried::name(&chosen.path().to_string()) == path => Ok(()),
+            Some(chosen) if chosen.path().name() == path => Ok(()),
             Some(chosen) => Err(not_here(format!("rank {} to rank {peer}: {chosen}", comm.rank()))),
             None => Err(not_here(format!(
                 "rank {} has no path to rank {peer}",

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use warpcomm::DeviceBuffer;
 use warpcomm::cudarc::driver::CudaStream;
 
-use super::contents::Wrong;
 use super::element::Sample;
 use super::library::{Call, Peer};
 use super::memory::{Device, Host, Memory, OnHost};
 use super::pairs::{Pairs, Role};
 use super::shape::Shape;
-use super::subject::{Subject, not_here};
+use super::subject::{Made, Run, not_here};
 use super::{collective, messages};
 use crate::Failure;
 use crate::operation::Operation;
@@ -35,51 +34,47 @@ impl<T: Sample> Copies<T> {
 
     fn fetch(stream: &Arc<CudaStream>, from: &DeviceBuffer<T>, into: &mut OnHost<T>) -> Result<(), Failure> {
         let into = into.as_mut_slice()?;
-        if !into.is_empty() {
-            stream.memcpy_dtoh(from, into)?;
+        if into.is_empty() {
+            return Ok(());
         }
+        stream.memcpy_dtoh(from, into)?;
         Ok(stream.synchronize()?)
     }
 
     fn put(stream: &Arc<CudaStream>, from: &OnHost<T>, into: &mut DeviceBuffer<T>) -> Result<(), Failure> {
         let from = from.as_slice()?;
-        if !from.is_empty() {
-            stream.memcpy_htod(from, into)?;
+        if from.is_empty() {
+            return Ok(());
         }
+        stream.memcpy_htod(from, into)?;
         Ok(stream.synchronize()?)
     }
 }
 
 /// A collective between GPUs.
-pub struct Collective<T: Sample> {
-    buffers: collective::Buffers<T, Device>,
+pub struct Collective<T> {
     copies: Copies<T>,
     call: Call,
 }
 
 impl<T: Sample> Collective<T> {
-    pub fn new(shape: Shape, memory: Device) -> Result<Self, Failure> {
-        Ok(Collective {
+    pub fn new(shape: Shape, memory: Device) -> Result<Made<collective::Buffers<T, Device>, Self>, Failure> {
+        let run = Collective {
             call: Call::new(shape.clone(), T::DTYPE)?,
             copies: Copies::new(Arc::clone(&memory.stream), shape.sent(), shape.received())?,
-            buffers: collective::Buffers::new(shape, memory, false, false)?,
-        })
+        };
+        let buffers = collective::Buffers::new(shape, memory, false, false)?;
+        Ok(Made { buffers, run })
     }
 }
 
-impl<T: Sample> Subject for Collective<T> {
-    fn is_of_another_library(&self) -> bool {
-        true
-    }
+impl<T: Sample> Run<collective::Buffers<T, Device>> for Collective<T> {
+    const IS_OF_ANOTHER_LIBRARY: bool = true;
 
-    fn prepare(&mut self) -> Result<(), Failure> {
-        self.buffers.prepare()
-    }
-
-    fn run(&mut self, repeats: u64) -> Result<(), Failure> {
+    fn run(&mut self, buffers: &mut collective::Buffers<T, Device>, repeats: u64) -> Result<(), Failure> {
         let collective::Buffers {
             shape, send, recv, ..
-        } = &mut self.buffers;
+        } = buffers;
         let ([own], [result]) = (&send[..], &mut recv[..]) else {
             return Err("a collective has several buffers".into());
         };
@@ -90,56 +85,48 @@ impl<T: Sample> Subject for Collective<T> {
                 Copies::fetch(stream, result, recv)?;
             }
             self.call.repeat(send.as_slice()?, recv.as_mut_slice()?, 1)?;
-            Copies::put(stream, recv, result)?;
+            if !shape.sends_from_results() {
+                Copies::put(stream, recv, result)?;
+            }
         }
         Ok(())
-    }
-
-    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
-        self.buffers.wrong()
     }
 }
 
 /// Messages between GPUs, one after the other.
-pub struct Messages<T: Sample> {
-    buffers: messages::Buffers<T, Device>,
+pub struct Messages<T> {
     copies: Copies<T>,
     peer: Option<Peer>,
 }
 
 impl<T: Sample> Messages<T> {
-    pub fn new(pairs: Pairs, memory: Device) -> Result<Self, Failure> {
+    pub fn new(pairs: Pairs, memory: Device) -> Result<Made<messages::Buffers<T, Device>, Self>, Failure> {
         if matches!(pairs.operation, Operation::Bibandwidth | Operation::Overlap) {
             return Err(not_here(
                 "MPI's blocking functions leave nothing to go on meanwhile",
             ));
         }
         let peer = pairs.role().map(|role| Peer::new(role, T::DTYPE, pairs.elements));
-        Ok(Messages {
+        let run = Messages {
             peer: peer.transpose()?,
             copies: Copies::new(Arc::clone(&memory.stream), pairs.elements, pairs.elements)?,
-            buffers: messages::Buffers::new(pairs, memory)?,
-        })
+        };
+        let buffers = messages::Buffers::new(pairs, memory)?;
+        Ok(Made { buffers, run })
     }
 }
 
-impl<T: Sample> Subject for Messages<T> {
-    fn is_of_another_library(&self) -> bool {
-        true
-    }
+impl<T: Sample> Run<messages::Buffers<T, Device>> for Messages<T> {
+    const IS_OF_ANOTHER_LIBRARY: bool = true;
 
-    fn prepare(&mut self) -> Result<(), Failure> {
-        self.buffers.prepare()
-    }
-
-    fn run(&mut self, repeats: u64) -> Result<(), Failure> {
+    fn run(&mut self, buffers: &mut messages::Buffers<T, Device>, repeats: u64) -> Result<(), Failure> {
         let messages::Buffers {
             pairs,
             role,
             send: own,
             recv: results,
             ..
-        } = &mut self.buffers;
+        } = buffers;
         let (Some(Role { is_first, .. }), Some(peer)) = (*role, self.peer) else {
             return Ok(());
         };
@@ -177,9 +164,5 @@ impl<T: Sample> Subject for Messages<T> {
             }
         }
         Ok(())
-    }
-
-    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
-        self.buffers.wrong()
     }
 }

@@ -14,13 +14,63 @@ pub trait Subject {
     /// The first element of the latest result that is not what it should be.
     fn wrong(&self) -> Result<Option<Wrong>, Failure>;
 
-    /// Whether another library makes the result, MPI or NCCL: if that is wrong it is left out, and said.
+    /// Whether another library makes the result, MPI or NCCL: if that is wrong it is left out, and said; what carries it nobody
+    /// knows.
     fn is_of_another_library(&self) -> bool {
         false
     }
 
     /// Lets each operation compute for so many steps of [`compute`] between its start and its end.
     fn compute(&mut self, _steps: u64) {}
+}
+
+/// The buffers of an operation on one rank, which know what they should hold.
+pub trait Contents {
+    /// As [`Subject::prepare`].
+    fn prepare(&mut self) -> Result<(), Failure>;
+
+    /// As [`Subject::wrong`].
+    fn wrong(&self) -> Result<Option<Wrong>, Failure>;
+}
+
+/// How an operation is done on its buffers.
+pub trait Run<B> {
+    /// As [`Subject::is_of_another_library`].
+    const IS_OF_ANOTHER_LIBRARY: bool;
+
+    /// As [`Subject::run`].
+    fn run(&mut self, buffers: &mut B, repeats: u64) -> Result<(), Failure>;
+
+    /// As [`Subject::compute`].
+    fn compute(&mut self, _steps: u64) {}
+}
+
+/// An operation with the buffers that were made for it.
+pub struct Made<B, R> {
+    pub buffers: B,
+    pub run: R,
+}
+
+impl<B: Contents, R: Run<B>> Subject for Made<B, R> {
+    fn prepare(&mut self) -> Result<(), Failure> {
+        self.buffers.prepare()
+    }
+
+    fn run(&mut self, repeats: u64) -> Result<(), Failure> {
+        self.run.run(&mut self.buffers, repeats)
+    }
+
+    fn wrong(&self) -> Result<Option<Wrong>, Failure> {
+        self.buffers.wrong()
+    }
+
+    fn is_of_another_library(&self) -> bool {
+        R::IS_OF_ANOTHER_LIBRARY
+    }
+
+    fn compute(&mut self, steps: u64) {
+        self.run.compute(steps);
+    }
 }
 
 /// A series that cannot be measured here, and why; the others can.

@@ -5,6 +5,7 @@ use std::fmt;
 use warpcomm::{Buffer, BufferMut, Communicator, Op, Place};
 
 use crate::Failure;
+use crate::bench::memory::{Host, Memory as _, OnHost};
 
 /// What buffers are made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl fmt::Display for Memory {
 
 /// What a rank sends and what it receives.
 pub enum Buffers {
-    Host(Vec<f32>, Vec<f32>),
+    Host(OnHost<f32>, OnHost<f32>),
     #[cfg(feature = "cuda")]
     Device(OnGpu<warpcomm::cudarc::driver::CudaSlice<f32>>),
     #[cfg(feature = "cuda")]
@@ -97,7 +98,8 @@ impl Buffers {
             _ => {
                 // Without GPUs nobody asks for one.
                 let _ = comm;
-                Ok(Buffers::Host(vec![0.0; elements], vec![0.0; elements]))
+                let host = Host::pageable();
+                Ok(Buffers::Host(host.reserve(elements)?, host.reserve(elements)?))
             }
         }
     }
@@ -105,7 +107,7 @@ impl Buffers {
     /// Runs an operation once, until a program could use its result.
     pub fn run(&mut self, comm: &Communicator, operation: &str) -> Result<(), Failure> {
         match self {
-            Buffers::Host(send, recv) => run(comm, operation, send, recv),
+            Buffers::Host(send, recv) => run(comm, operation, send.as_slice()?, recv.as_mut_slice()?),
             #[cfg(feature = "cuda")]
             Buffers::Device(buffers) => buffers.run(comm, operation),
             #[cfg(feature = "cuda")]
@@ -116,8 +118,8 @@ impl Buffers {
 
 fn run<S, R>(comm: &Communicator, operation: &str, send: &S, recv: &mut R) -> Result<(), Failure>
 where
-    S: Buffer<Element = f32>,
-    R: BufferMut<Element = f32>,
+    S: Buffer<Element = f32> + ?Sized,
+    R: BufferMut<Element = f32> + ?Sized,
 {
     match operation {
         "bcast" => comm.bcast(recv, 0)?,
@@ -126,4 +128,22 @@ where
         _ => return Err(format!("{operation} is not measured").into()),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_of_hosts_begin_at_a_page() {
+        let outcomes = Communicator::threads(1, |comm| {
+            let Ok(Buffers::Host(send, recv)) = Buffers::new(&comm, Memory::Host, 1 << 20) else {
+                return Vec::new();
+            };
+            let starts =
+                [send, recv].map(|buffer| buffer.as_slice().map_or(1, |slice| slice.as_ptr().addr()));
+            starts.map(|start| start % 4096).to_vec()
+        });
+        assert_eq!(outcomes.unwrap(), [[0, 0]]);
+    }
 }

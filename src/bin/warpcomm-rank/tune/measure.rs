@@ -6,6 +6,7 @@ use warpcomm::{Communicator, Op};
 
 use super::buffers::{Buffers, Memory};
 use crate::Failure;
+use crate::repeats::repeats;
 
 /// A round repeats an operation until it lasts about so long, because clocks and barriers have their errors.
 const ROUND: Duration = Duration::from_millis(1);
@@ -37,23 +38,24 @@ pub fn times(
     let mut times = Vec::new();
     for &bytes in case.sizes {
         let mut buffers = Buffers::new(comm, case.memory, bytes)?;
-        let mut slowest = 0.0f64;
+        let (mut of_candidates, mut longest) = (Vec::new(), 0.0f64);
         for candidate in candidates {
             // The first makes what later ones use again.
             round(candidate, case, &mut buffers, 1)?;
-            slowest = slowest.max(round(candidate, case, &mut buffers, 1)?);
+            let sample = |repeats| round(candidate, case, &mut buffers, repeats);
+            let (repeats, seconds) = repeats(ROUND.as_secs_f64(), sample)?;
+            longest = longest.max(seconds * repeats as f64);
+            of_candidates.push((candidate, repeats, Vec::new()));
         }
-        let (rounds, repeats) = effort(slowest, case.rounds);
-        let mut of_candidates = vec![Vec::new(); candidates.len()];
-        for _ in 0..rounds {
-            for (candidate, times) in candidates.iter().zip(&mut of_candidates) {
-                times.push(round(candidate, case, &mut buffers, repeats)?);
+        for _ in 0..rounds(longest, case.rounds) {
+            for (candidate, repeats, times) in &mut of_candidates {
+                times.push(round(candidate, case, &mut buffers, *repeats)?);
             }
         }
         times.push(
             of_candidates
                 .into_iter()
-                .map(|times| 1e6 * median(times))
+                .map(|(_, _, times)| 1e6 * median(times))
                 .collect(),
         );
     }
@@ -61,12 +63,7 @@ pub fn times(
 }
 
 /// The seconds of one operation on the slowest rank: the same number on all ranks.
-fn round(
-    comm: &Communicator,
-    case: &Case<'_>,
-    buffers: &mut Buffers,
-    repeats: usize,
-) -> Result<f64, Failure> {
+fn round(comm: &Communicator, case: &Case<'_>, buffers: &mut Buffers, repeats: u64) -> Result<f64, Failure> {
     comm.barrier()?;
     let start = Instant::now();
     for _ in 0..repeats {
@@ -77,12 +74,10 @@ fn round(
     Ok(seconds)
 }
 
-/// How many rounds of how many operations, of which the slowest takes so many seconds.
-fn effort(seconds: f64, most_rounds: usize) -> (usize, usize) {
-    let times = |whole: Duration, part: f64| (whole.as_secs_f64() / part.max(1e-9)) as usize;
-    let repeats = times(ROUND, seconds).clamp(1, 1000);
-    let rounds = times(ALL_ROUNDS, seconds * repeats as f64);
-    (rounds.max(LEAST_ROUNDS).min(most_rounds.max(1)), repeats)
+/// How many rounds there are, of which the longest takes so many seconds.
+fn rounds(seconds: f64, most: usize) -> usize {
+    let rounds = (ALL_ROUNDS.as_secs_f64() / seconds.max(1e-9)) as usize;
+    rounds.max(LEAST_ROUNDS).min(most.max(1))
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
@@ -99,13 +94,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fast_operations_are_repeated_and_slow_ones_have_fewer_rounds() {
-        assert_eq!(effort(1e-6, 20), (20, 1000));
-        assert_eq!(effort(1e-5, 20), (20, 100));
-        assert_eq!(effort(0.2, 20), (10, 1));
-        assert_eq!(effort(5.0, 20), (3, 1));
-        assert_eq!(effort(5.0, 1), (1, 1));
-        assert_eq!(effort(0.0, 0), (1, 1000));
+    fn slow_operations_have_fewer_rounds() {
+        assert_eq!(rounds(1e-3, 20), 20);
+        assert_eq!(rounds(0.2, 20), 10);
+        assert_eq!(rounds(5.0, 20), 3);
+        assert_eq!(rounds(5.0, 1), 1);
+        assert_eq!(rounds(0.0, 0), 1);
     }
 
     #[test]

@@ -27,6 +27,9 @@ use crate::variables::is_of_tests;
 /// The path that is proved before it is taken.
 const PROVED_PATH: &str = "cuda-aware";
 
+/// Lets NCCL, from 2.30 on, take several ranks on one GPU.
+const NCCL_OF_ONE_GPU: &str = "NCCL_MULTI_RANK_GPU_ENABLE";
+
 /// What is measured, how, and where it is written.
 pub struct Request {
     pub series: Vec<Series>,
@@ -154,6 +157,10 @@ fn prepared(
     job.args = ["bench".into(), "--task".into(), task.into()].into();
     if let Some(path) = &plan.path {
         job.environment.push((PATHS_VARIABLE.into(), path.into()));
+    }
+    // Who sets it may mean that NCCL is not to.
+    if plan.series.iter().any(|series| series.by == "nccl") && std::env::var_os(NCCL_OF_ONE_GPU).is_none() {
+        job.environment.push((NCCL_OF_ONE_GPU.into(), "1".into()));
     }
     if let Some(driver) = driver {
         driver.put_before(&mut job);

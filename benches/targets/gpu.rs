@@ -12,6 +12,7 @@ use warpcomm::cudarc::nvrtc::Ptx;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
+use crate::simulated::is_simulated;
 
 const RUNS: usize = 15;
 const LAUNCHES: usize = 4;
@@ -74,7 +75,7 @@ impl Description {
         // SAFETY: writes the version to our variable.
         unsafe { sys::cuDriverGetVersion(&mut driver) }.result()?;
         Ok(Description {
-            is_simulated: name.to_lowercase().contains("simulated"),
+            is_simulated: is_simulated(&name),
             gpu: name,
             compute_capability: format!("{major}.{minor}"),
             driver,
