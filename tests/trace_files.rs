@@ -455,3 +455,36 @@ fn one_that_is_killed() {
         std::process::abort();
     });
 }
+
+#[test]
+fn a_forked_child_leaves_the_file_alone() {
+    let shown = left_behind("one_that_forks");
+    let numbers: Vec<_> = shown.iter().map(|shown| &shown.arguments["sequence"]).collect();
+    assert_eq!(numbers, [0, 1]);
+}
+
+unsafe extern "C" {
+    /// Makes a child that has only the thread which calls (POSIX).
+    safe fn fork() -> i32;
+    /// Waits for a child to end (POSIX).
+    fn waitpid(process: i32, status: *mut i32, options: i32) -> i32;
+}
+
+#[test]
+#[ignore = "a test starts it"]
+fn one_that_forks() {
+    let _ = Communicator::threads(1, |comm| {
+        comm.barrier().unwrap();
+        let child = fork();
+        if child == 0 {
+            (0..10).for_each(|_| comm.barrier().unwrap());
+            std::process::exit(0);
+        }
+        let mut status = -1;
+        // SAFETY: the status is written to.
+        assert_eq!(unsafe { waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0);
+        comm.barrier().unwrap();
+        std::process::exit(3);
+    });
+}

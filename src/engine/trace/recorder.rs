@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -36,6 +37,9 @@ static RECORDERS: Mutex<Vec<(PathBuf, &'static Recorder)>> = Mutex::new(Vec::new
 
 /// The thread that writes.
 static WRITER: OnceLock<Option<Thread>> = OnceLock::new();
+
+/// The process whose files they are, and not those of a child that it forks.
+static PROCESS: OnceLock<u32> = OnceLock::new();
 
 unsafe extern "C" {
     /// Calls a function when the process exits (C11, section 7.22.4.2).
@@ -169,11 +173,18 @@ impl Recorder {
     /// Tells which GPU the rank uses.
     #[cfg(feature = "cuda")]
     pub(crate) fn names_gpu(&self, gpu: &str) {
-        self.writer().names_gpu(gpu);
+        let mut writer = self.writer();
+        if is_of_this_process() && !self.pending().is_closed {
+            let written = writer.name_gpu(gpu);
+            self.check(&writer, written);
+        }
     }
 
     /// Writes all records into the file.
     pub(crate) fn write(&self) {
+        if !is_of_this_process() {
+            return;
+        }
         let mut writer = self.writer();
         let records = {
             let mut pending = self.pending();
@@ -182,7 +193,12 @@ impl Recorder {
             }
             std::mem::replace(&mut *pending, writer.take_spare())
         };
-        if let Err(error) = writer.write(records) {
+        let written = writer.write(records);
+        self.check(&writer, written);
+    }
+
+    fn check(&self, writer: &Writer, written: io::Result<()>) {
+        if let Err(error) = written {
             let file = writer.file();
             // Nobody else is told: the operations of the program are none the worse.
             eprintln!("warpcomm: WARPCOMM_TRACE: cannot write {file}, which ends here: {error}");
@@ -262,6 +278,7 @@ pub(in crate::engine) fn write_all() {
 /// Starts the thread that writes, once in a process.
 fn start() {
     WRITER.get_or_init(|| {
+        PROCESS.get_or_init(process::id);
         // Where it cannot be asked for, what is lost is what the last moment has left.
         let _ = atexit(at_exit);
         let thread = thread::Builder::new().name("warpcomm traces".into()).spawn(|| {
@@ -275,7 +292,34 @@ fn start() {
     });
 }
 
+/// Whether this is the process whose files they are. A forked child has copies of the records and of where they belong, and
+/// locks that a thread may have held which it does not have.
+fn is_of_this_process() -> bool {
+    PROCESS.get() == Some(&process::id())
+}
+
 extern "C" fn at_exit() {
-    // A panic must not leave this function.
-    let _ = std::panic::catch_unwind(write_all);
+    if is_of_this_process() {
+        // A panic must not leave this function.
+        let _ = std::panic::catch_unwind(write_all);
+    }
+}
+
+#[cfg(all(test, feature = "cuda"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rank_that_does_nothing_more_tells_its_gpu() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("trace.json");
+        let config = Config::default().trace(Some(file.clone()));
+        let recorder = Recorder::of_rank(&config, 3).unwrap().unwrap();
+        recorder.names_gpu("a \"GPU\"");
+        recorder.write();
+        let text = std::fs::read_to_string(file.with_file_name("trace.3.json")).unwrap();
+        let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let name = events.last().unwrap()["args"]["name"].as_str().unwrap();
+        assert!(name.ends_with(", a \"GPU\")"), "{name}");
+    }
 }

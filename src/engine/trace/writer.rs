@@ -107,8 +107,9 @@ impl Writer {
 
     /// Names the GPU of the rank.
     #[cfg(feature = "cuda")]
-    pub(super) fn names_gpu(&mut self, gpu: &str) {
+    pub(super) fn name_gpu(&mut self, gpu: &str) -> io::Result<()> {
         self.name_rank(&format!("rank {} ({}, {gpu})", self.rank, node::host_name()));
+        self.write_part()
     }
 
     /// Writes records, and keeps the memory that they were in.
