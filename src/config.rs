@@ -217,7 +217,7 @@ pub(crate) enum TuningFile {
 /// compared to about a microsecond, between nodes as far as the clocks agree. Operations are written forty times a second
 /// by a thread of the process, at the end of the rank, and when the process exits; a process that is killed by a signal
 /// leaves all but the last moment. The array in the file is ended whenever nobody writes to it, and where a signal
-/// came in between, both programs read it without its end. At most 131,072 operations wait to be written, about 20 MiB;
+/// came in between, both programs read it without its end. At most 131,072 operations wait to be written, about 17 MiB;
 /// more are left out, and an event named `left out` says how many. Ranks that are threads have a file each, too, and a
 /// process that runs such ranks again writes behind what is there.
 ///

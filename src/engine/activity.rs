@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::sequence::Sequence;
-use super::trace::{self, Recorder, Timeline, Trace};
+use super::trace::{self, Kept, Recorder, Trace};
 use crate::device::Place;
 use crate::dtype::Dtype;
 use crate::error::{Error, ErrorKind, Peer};
@@ -172,6 +172,27 @@ const UNTYPED: u8 = u8::MAX;
 /// No rank in particular.
 const NOBODY: usize = usize::MAX;
 
+/// What the elements of an operation are, and how they travel: the codes of what is known.
+#[derive(Clone, Copy)]
+pub(super) struct Carried {
+    dtype: u8,
+    course: u8,
+    path: u8,
+}
+
+impl Carried {
+    /// The type of the elements, where there is one.
+    pub(super) fn dtype(self) -> Option<Dtype> {
+        Dtype::from_code(self.dtype)
+    }
+
+    /// How the elements travel, in words, once that is known.
+    pub(super) fn path(self) -> Option<&'static str> {
+        let course = Course::ALL.get(usize::from(self.course))?;
+        course.name(Path::from_code(self.path)?)
+    }
+}
+
 /// It was shown to those who trace.
 const BEGUN: u8 = 1;
 
@@ -191,7 +212,7 @@ pub(crate) struct Activity {
     /// The number of a collective on its communicator.
     pub sequence: Option<Sequence>,
     /// What it is kept by for the file of its rank.
-    timeline: Option<Box<Timeline>>,
+    timeline: Kept,
     bytes: AtomicUsize,
     phase: AtomicU8,
     awaited: AtomicUsize,
@@ -227,7 +248,7 @@ impl Activity {
             peer: None,
             tag: None,
             sequence: None,
-            timeline: None,
+            timeline: Kept::default(),
             bytes: AtomicUsize::new(0),
             phase: AtomicU8::new(Phase::Start as u8),
             awaited: AtomicUsize::new(NOBODY),
@@ -283,15 +304,13 @@ impl Activity {
             .store(known.max(course.into() as u8), Ordering::Relaxed);
     }
 
-    /// The type of the elements, where there is one.
-    pub(super) fn dtype(&self) -> Option<Dtype> {
-        Dtype::from_code(self.dtype.load(Ordering::Relaxed))
-    }
-
-    /// How the elements travel, in words, once that is known.
-    pub(super) fn path(&self) -> Option<&'static str> {
-        let course = Course::ALL.get(usize::from(self.course.load(Ordering::Relaxed)))?;
-        course.name(Path::from_code(self.going.load(Ordering::Relaxed))?)
+    /// What the elements are, and how they travel.
+    pub(super) fn carried(&self) -> Carried {
+        Carried {
+            dtype: self.dtype.load(Ordering::Relaxed),
+            course: self.course.load(Ordering::Relaxed),
+            path: self.going.load(Ordering::Relaxed),
+        }
     }
 
     /// The rank that a collective waits for to enter it.
@@ -312,8 +331,8 @@ impl Activity {
             return;
         }
         self.shown.store(BEGUN, Ordering::Relaxed);
-        if let Some(timeline) = &self.timeline {
-            timeline.begin(self);
+        if let Some(timeline) = self.timeline.get() {
+            timeline.begin();
         }
         if trace::shows() {
             let trace = Trace::begin(self);
@@ -326,7 +345,7 @@ impl Activity {
     #[inline]
     pub(crate) fn is_kept_by(&mut self, recorder: Option<&'static Recorder>) {
         if let Some(recorder) = recorder {
-            self.timeline = Some(Timeline::new(recorder));
+            self.timeline = Kept::by(recorder);
         }
     }
 
@@ -345,7 +364,7 @@ impl Activity {
     /// Remembers for those who trace how a part of the operation ended; the first error counts.
     #[cold]
     pub(super) fn note(&self, outcome: Result<(), ErrorKind>) {
-        if let Some(timeline) = &self.timeline {
+        if let Some(timeline) = self.timeline.get() {
             timeline.note(outcome);
         }
         if self.has_trace()
@@ -365,7 +384,7 @@ impl Activity {
 
     #[cold]
     fn end_trace(&self) {
-        if let Some(timeline) = &self.timeline {
+        if let Some(timeline) = self.timeline.get() {
             timeline.end(self);
         }
         if self.has_trace() {
@@ -388,7 +407,7 @@ impl Activity {
     #[inline]
     pub(crate) fn waits_for(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
-        if let Some(timeline) = &self.timeline {
+        if let Some(timeline) = self.timeline.get() {
             timeline.waits_for(phase, None);
         }
     }
@@ -397,7 +416,7 @@ impl Activity {
     pub(crate) fn waits_for_rank(&self, phase: Phase, rank: usize) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.awaited.store(rank, Ordering::Relaxed);
-        if let Some(timeline) = &self.timeline {
+        if let Some(timeline) = self.timeline.get() {
             timeline.waits_for(phase, Some(rank));
         }
     }

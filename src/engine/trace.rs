@@ -28,7 +28,7 @@ use crate::message::{PROC_NULL, Tag};
 
 pub(crate) use recorder::Recorder;
 pub(super) use recorder::write_all;
-pub(super) use timeline::Timeline;
+pub(super) use timeline::Kept;
 
 /// How many there are who want to be shown operations, but for subscribers of the crate `tracing`: the tool behind NVTX,
 /// and the ranks that keep a file.
@@ -172,10 +172,11 @@ impl Trace {
             if !has_bytes {
                 span.record("bytes", activity.bytes());
             }
-            if let Some(dtype) = activity.dtype() {
+            let carried = activity.carried();
+            if let Some(dtype) = carried.dtype() {
                 span.record("dtype", dtype.name());
             }
-            if let Some(path) = activity.path() {
+            if let Some(path) = carried.path() {
                 span.record("path", path);
             }
             match outcome {

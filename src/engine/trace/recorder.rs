@@ -5,38 +5,41 @@
 //! Records that come faster than they can be written are left out and counted.
 
 use std::fs::File;
+use std::io;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::lanes::Lanes;
 use super::names;
 use super::writer::Writer;
 use crate::config::Config;
-use crate::engine::activity::Activity;
+use crate::engine::activity::{Activity, Carried};
+use crate::engine::sequence::Sequence;
 use crate::error::{Error, ErrorKind, Peer, Result};
 use crate::message::Tag;
 
 /// Between two times that records are written.
 const INTERVAL: Duration = Duration::from_millis(25);
 
-/// The most records that wait to be written, and their steps: some 20 MiB.
+/// The most records that wait to be written, and their steps: some 17 MiB.
 const RECORDS: usize = 1 << 17;
 const STEPS: usize = 4 * RECORDS;
 
 /// So many do not wait for the next time.
 const MANY: usize = RECORDS / 4;
 
-/// The lanes of requests, which go on without a call, are above those of calls.
-pub(super) const REQUESTS: u32 = 1 << 16;
-
 /// The files of this process: they last as long as it, because threads may be ranks again and again.
 static RECORDERS: Mutex<Vec<(PathBuf, &'static Recorder)>> = Mutex::new(Vec::new());
 
 /// The thread that writes.
 static WRITER: OnceLock<Option<Thread>> = OnceLock::new();
+
+/// The process whose files they are, and not those of a child that it forks.
+static PROCESS: OnceLock<u32> = OnceLock::new();
 
 unsafe extern "C" {
     /// Calls a function when the process exits (C11, section 7.22.4.2).
@@ -46,11 +49,13 @@ unsafe extern "C" {
 /// The trace of a rank.
 pub(crate) struct Recorder {
     clock: Clock,
-    calls: Lanes,
-    requests: Lanes,
-    pending: Mutex<Records>,
-    writer: Mutex<Writer>,
+    pending: Apart<Mutex<Records>>,
+    writer: Apart<Mutex<Writer>>,
 }
+
+/// A value that shares no cache line with its neighbours, nor the pair of lines that processors fetch together.
+#[repr(align(128))]
+struct Apart<T>(T);
 
 /// Operations that are over.
 #[derive(Default)]
@@ -58,34 +63,46 @@ pub(super) struct Records {
     pub records: Vec<Record>,
     /// Those of all records, one after the other; see [`Step`](super::timeline::Step).
     pub steps: Vec<u64>,
+    /// The names of communicators, each as long as operations on it follow each other.
+    pub communicators: Vec<Arc<str>>,
     /// How many operations have left no record, since there were too many.
     pub left_out: u64,
     /// Whether nobody can write any more.
     is_closed: bool,
 }
 
-/// An operation that is over.
+/// An operation that is over. What can be looked up later is looked up when it is written.
+#[derive(Clone, Copy)]
 pub(super) struct Record {
     pub operation: &'static str,
-    pub communicator: Option<Arc<str>>,
-    pub rank: usize,
+    /// Where its name is among those of the [`Records`].
+    pub communicator: Option<NonZeroU32>,
+    pub rank: u32,
     pub peer: Option<Peer>,
     pub tag: Option<Tag>,
-    pub sequence: Option<u64>,
+    pub sequence: Option<Sequence>,
     pub bytes: usize,
-    pub dtype: Option<&'static str>,
-    pub path: Option<&'static str>,
+    pub carried: Carried,
     pub ended: Ended,
+    /// Whether it went on without a call.
+    pub is_request: bool,
     /// How many steps it has.
-    pub steps: u32,
+    pub steps: u8,
 }
 
-/// When an operation was, in ticks, in which lane, and what became of it.
+/// When an operation was, in ticks, and what became of it.
+#[derive(Clone, Copy)]
 pub(super) struct Ended {
     pub start: u64,
     pub duration: u64,
-    pub lane: u32,
     pub outcome: Option<Result<(), ErrorKind>>,
+}
+
+impl Ended {
+    /// When it ended, in ticks.
+    pub(super) fn end(&self) -> u64 {
+        self.start + self.duration
+    }
 }
 
 impl Recorder {
@@ -98,7 +115,7 @@ impl Recorder {
             return Ok(None);
         };
         let file = names::of_rank(named, rank);
-        let refused = |error: std::io::Error| {
+        let refused = |error: io::Error| {
             let file = file.display();
             Error::invalid(format!("WARPCOMM_TRACE: cannot write {file}: {error}")).with_source(error)
         };
@@ -111,10 +128,8 @@ impl Recorder {
         let opened = File::create(&path).and_then(|file| Writer::begin(file, path.clone(), rank, clock));
         let recorder: &'static Recorder = Box::leak(Box::new(Recorder {
             clock,
-            calls: Lanes::default(),
-            requests: Lanes::default(),
-            pending: Mutex::default(),
-            writer: Mutex::new(opened.map_err(refused)?),
+            pending: Apart(Mutex::default()),
+            writer: Apart(Mutex::new(opened.map_err(refused)?)),
         }));
         recorders.push((path, recorder));
         drop(recorders);
@@ -127,14 +142,6 @@ impl Recorder {
         self.clock.ticks()
     }
 
-    /// A lane for an operation that begins.
-    pub(super) fn take_lane(&self, is_request: bool) -> u32 {
-        match is_request {
-            true => REQUESTS + self.requests.take(),
-            false => self.calls.take(),
-        }
-    }
-
     /// Keeps what is known of an operation that is over.
     pub(super) fn record(
         &self,
@@ -142,39 +149,42 @@ impl Recorder {
         ended: Ended,
         steps: impl ExactSizeIterator<Item = u64>,
     ) {
-        let lane = ended.lane;
         let record = Record {
             operation: activity.operation,
-            communicator: activity.communicator.clone(),
-            rank: activity.rank,
+            communicator: None,
+            rank: activity.rank as u32,
             peer: activity.peer,
             tag: activity.tag,
-            sequence: activity.sequence.map(|sequence| sequence.number()),
+            sequence: activity.sequence,
             bytes: activity.bytes(),
-            dtype: activity.dtype().map(|dtype| dtype.name()),
-            path: activity.path(),
+            carried: activity.carried(),
             ended,
-            steps: steps.len() as u32,
+            is_request: activity.is_task(),
+            steps: steps.len() as u8,
         };
-        if self.pending().add(record, steps) == MANY
+        let communicator = activity.communicator.as_ref();
+        if self.pending().add(record, communicator, steps) == MANY
             && let Some(Some(writer)) = WRITER.get()
         {
             writer.unpark();
-        }
-        match lane.checked_sub(REQUESTS) {
-            Some(lane) => self.requests.give_back(lane),
-            None => self.calls.give_back(lane),
         }
     }
 
     /// Tells which GPU the rank uses.
     #[cfg(feature = "cuda")]
     pub(crate) fn names_gpu(&self, gpu: &str) {
-        self.writer().names_gpu(gpu);
+        let mut writer = self.writer();
+        if is_of_this_process() && !self.pending().is_closed {
+            let written = writer.name_gpu(gpu);
+            self.check(&writer, written);
+        }
     }
 
     /// Writes all records into the file.
     pub(crate) fn write(&self) {
+        if !is_of_this_process() {
+            return;
+        }
         let mut writer = self.writer();
         let records = {
             let mut pending = self.pending();
@@ -183,7 +193,12 @@ impl Recorder {
             }
             std::mem::replace(&mut *pending, writer.take_spare())
         };
-        if let Err(error) = writer.write(records) {
+        let written = writer.write(records);
+        self.check(&writer, written);
+    }
+
+    fn check(&self, writer: &Writer, written: io::Result<()>) {
+        if let Err(error) = written {
             let file = writer.file();
             // Nobody else is told: the operations of the program are none the worse.
             eprintln!("warpcomm: WARPCOMM_TRACE: cannot write {file}, which ends here: {error}");
@@ -192,17 +207,22 @@ impl Recorder {
     }
 
     fn pending(&self) -> MutexGuard<'_, Records> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writer.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Records {
     /// Adds one, if there is room; returns how many there are then.
-    fn add(&mut self, record: Record, steps: impl ExactSizeIterator<Item = u64>) -> usize {
+    fn add(
+        &mut self,
+        mut record: Record,
+        communicator: Option<&Arc<str>>,
+        steps: impl ExactSizeIterator<Item = u64>,
+    ) -> usize {
         if self.is_closed {
             return 0;
         }
@@ -210,9 +230,26 @@ impl Records {
             self.left_out += 1;
             return 0;
         }
+        record.communicator = communicator.and_then(|name| self.name(name));
         self.records.push(record);
         self.steps.extend(steps);
         self.records.len()
+    }
+
+    /// Where the name of a communicator is from now on.
+    #[cold]
+    fn name(&mut self, communicator: &Arc<str>) -> Option<NonZeroU32> {
+        let latest = self.communicators.last();
+        if latest.is_none_or(|latest| !Arc::ptr_eq(latest, communicator)) {
+            self.communicators.push(Arc::clone(communicator));
+        }
+        NonZeroU32::new(self.communicators.len() as u32)
+    }
+
+    /// The name of the communicator of a record, if it has one.
+    pub(super) fn communicator(&self, record: &Record) -> Option<&str> {
+        let number = record.communicator?.get() as usize;
+        self.communicators.get(number - 1).map(|name| &**name)
     }
 
     fn is_empty(&self) -> bool {
@@ -223,6 +260,7 @@ impl Records {
     pub(super) fn clear(&mut self) {
         self.records.clear();
         self.steps.clear();
+        self.communicators.clear();
         self.left_out = 0;
     }
 }
@@ -240,6 +278,7 @@ pub(in crate::engine) fn write_all() {
 /// Starts the thread that writes, once in a process.
 fn start() {
     WRITER.get_or_init(|| {
+        PROCESS.get_or_init(process::id);
         // Where it cannot be asked for, what is lost is what the last moment has left.
         let _ = atexit(at_exit);
         let thread = thread::Builder::new().name("warpcomm traces".into()).spawn(|| {
@@ -253,7 +292,34 @@ fn start() {
     });
 }
 
+/// Whether this is the process whose files they are. A forked child has copies of the records and of where they belong, and
+/// locks that a thread may have held which it does not have.
+fn is_of_this_process() -> bool {
+    PROCESS.get() == Some(&process::id())
+}
+
 extern "C" fn at_exit() {
-    // A panic must not leave this function.
-    let _ = std::panic::catch_unwind(write_all);
+    if is_of_this_process() {
+        // A panic must not leave this function.
+        let _ = std::panic::catch_unwind(write_all);
+    }
+}
+
+#[cfg(all(test, feature = "cuda"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rank_that_does_nothing_more_tells_its_gpu() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("trace.json");
+        let config = Config::default().trace(Some(file.clone()));
+        let recorder = Recorder::of_rank(&config, 3).unwrap().unwrap();
+        recorder.names_gpu("a \"GPU\"");
+        recorder.write();
+        let text = std::fs::read_to_string(file.with_file_name("trace.3.json")).unwrap();
+        let events: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let name = events.last().unwrap()["args"]["name"].as_str().unwrap();
+        assert!(name.ends_with(", a \"GPU\")"), "{name}");
+    }
 }

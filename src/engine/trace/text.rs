@@ -13,8 +13,33 @@ use crate::message::{PROC_NULL, Tag};
 /// What waits for its turn for less, in nanoseconds, has not waited.
 const A_TURN: u64 = 1000;
 
+/// An operation, with what its record does not have itself.
+pub(super) struct Shown<'a> {
+    pub record: &'a Record,
+    /// The words of its steps.
+    pub steps: &'a [u64],
+    /// The name of its communicator.
+    pub communicator: Option<&'a str>,
+    /// The rank that it is of, in the world.
+    pub rank: usize,
+    /// What [`place`] has made of rank and lane.
+    pub place: &'a [u8],
+}
+
+/// What each event of a rank in a lane has between its category and its times.
+pub(super) fn place(rank: usize, lane: u32) -> Vec<u8> {
+    let mut text = Vec::new();
+    text.extend_from_slice(b"\",\"pid\":");
+    add_number(&mut text, rank as u64);
+    text.extend_from_slice(b",\"tid\":");
+    add_number(&mut text, u64::from(lane));
+    text.extend_from_slice(b",\"ts\":");
+    text
+}
+
 /// Adds an operation with its phases inside it, each event on a line behind a comma.
-pub(super) fn add(text: &mut Vec<u8>, rank: usize, times: &Times, (record, steps): (&Record, &[u64])) {
+pub(super) fn add(text: &mut Vec<u8>, times: &Times, shown: &Shown<'_>) {
+    let (record, place) = (shown.record, shown.place);
     let ended = &record.ended;
     let at = |since: u64| times.at(ended.start + since.min(ended.duration));
     let (start, end) = (at(0), at(ended.duration));
@@ -23,48 +48,46 @@ pub(super) fn add(text: &mut Vec<u8>, rank: usize, times: &Times, (record, steps
         (None, Some(_)) => "collective",
         (None, None) => "operation",
     };
-    let place = (rank, ended.lane);
     begin(text, record.operation, kind, place, (start, end));
-    add_arguments(text, rank, record);
+    add_arguments(text, shown);
     text.extend_from_slice(b"}}");
-    let mut steps = steps.iter().map(|&word| Step::unpack(word)).peekable();
-    let turn = steps.peek().map(|first| at(first.since));
-    if let Some(turn) = turn.filter(|turn| turn - start >= A_TURN) {
-        begin(text, Phase::Start.name(), "phase", place, (start, turn));
+    let mut steps = shown.steps.iter().map(|&word| Step::unpack(word)).peekable();
+    let mut since = steps.peek().map_or(end, |first| at(first.since));
+    if since - start >= A_TURN && !shown.steps.is_empty() {
+        begin(text, Phase::Start.name(), "phase", place, (start, since));
         text.extend_from_slice(b"}}");
     }
     while let Some(step) = steps.next() {
-        if step.phase == Phase::Over {
-            continue;
-        }
         let until = steps.peek().map_or(end, |next| at(next.since));
-        begin(text, step.phase.name(), "phase", place, (at(step.since), until));
-        if let Some(awaited) = step.awaited {
-            text.extend_from_slice(b"\"awaited\":");
-            add_number(text, awaited as u64);
+        if step.phase != Phase::Over {
+            begin(text, step.phase.name(), "phase", place, (since, until));
+            if let Some(awaited) = step.awaited {
+                text.extend_from_slice(b"\"awaited\":");
+                add_number(text, awaited as u64);
+            }
+            text.extend_from_slice(b"}}");
         }
-        text.extend_from_slice(b"}}");
+        since = until;
     }
 }
 
-/// Adds an event up to its arguments.
-fn begin(text: &mut Vec<u8>, name: &str, kind: &str, (rank, lane): (usize, u32), (start, end): (u64, u64)) {
+/// Adds an event up to its arguments. Inlined, so that the length of a kind that is known is known.
+#[inline(always)]
+fn begin(text: &mut Vec<u8>, name: &str, kind: &str, place: &[u8], (start, end): (u64, u64)) {
     text.extend_from_slice(b",\n{\"ph\":\"X\",\"name\":\"");
     text.extend_from_slice(name.as_bytes());
     text.extend_from_slice(b"\",\"cat\":\"");
     text.extend_from_slice(kind.as_bytes());
-    text.extend_from_slice(b"\",\"pid\":");
-    add_number(text, rank as u64);
-    text.extend_from_slice(b",\"tid\":");
-    add_number(text, u64::from(lane));
-    text.extend_from_slice(b",\"ts\":");
+    text.extend_from_slice(place);
     add_microseconds(text, start);
     text.extend_from_slice(b",\"dur\":");
-    add_microseconds(text, end - start);
+    // Steps of a core that is behind may be in no order.
+    add_microseconds(text, end.saturating_sub(start));
     text.extend_from_slice(b",\"args\":{");
 }
 
-fn add_arguments(text: &mut Vec<u8>, rank: usize, record: &Record) {
+fn add_arguments(text: &mut Vec<u8>, shown: &Shown<'_>) {
+    let record = shown.record;
     let mut arguments = Arguments { text, is_first: true };
     match record.peer {
         Some(Peer::From(PROC_NULL)) => arguments.word("source", "nobody"),
@@ -84,15 +107,15 @@ fn add_arguments(text: &mut Vec<u8>, rank: usize, record: &Record) {
         None => {}
     }
     if let Some(sequence) = record.sequence {
-        arguments.number("sequence", sequence);
+        arguments.number("sequence", sequence.number());
     }
     if record.bytes > 0 {
         arguments.number("bytes", record.bytes as u64);
     }
-    if let Some(dtype) = record.dtype {
-        arguments.word("dtype", dtype);
+    if let Some(dtype) = record.carried.dtype() {
+        arguments.word("dtype", dtype.name());
     }
-    if let Some(path) = record.path {
+    if let Some(path) = record.carried.path() {
         arguments.word("path", path);
     }
     match record.ended.outcome {
@@ -100,11 +123,11 @@ fn add_arguments(text: &mut Vec<u8>, rank: usize, record: &Record) {
         Some(Ok(())) => arguments.word("outcome", "ok"),
         Some(Err(kind)) => arguments.quoted("outcome", &format!("{kind:?}")),
     }
-    if let Some(communicator) = &record.communicator {
+    if let Some(communicator) = shown.communicator {
         arguments.quoted("communicator", communicator);
     }
-    if record.rank != rank {
-        arguments.number("rank", record.rank as u64);
+    if record.rank as usize != shown.rank {
+        arguments.number("rank", u64::from(record.rank));
     }
 }
 
@@ -161,26 +184,41 @@ pub(super) fn add_quoted(text: &mut Vec<u8>, quoted: &str) {
     text.push(b'"');
 }
 
-/// Adds a number in digits.
-pub(super) fn add_number(text: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+/// The digits of 0 to 99.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
     }
-    text.extend_from_slice(&digits[first..]);
+    pairs
+};
+
+/// Adds a number in digits.
+#[inline]
+pub(super) fn add_number(text: &mut Vec<u8>, mut number: u64) {
+    let count = number.checked_ilog10().unwrap_or(0) as usize + 1;
+    let start = text.len();
+    // The most digits that there are: to add a number of bytes that is known is a few instructions.
+    text.extend_from_slice(&[b'0'; 20]);
+    text.truncate(start + count);
+    let mut pairs = text[start..].rchunks_exact_mut(2);
+    for pair in &mut pairs {
+        pair.copy_from_slice(&PAIRS[(number % 100) as usize]);
+        number /= 100;
+    }
+    if let [first] = pairs.into_remainder() {
+        *first = b'0' + number as u8;
+    }
 }
 
 /// Adds nanoseconds as microseconds with three digits behind the point.
 pub(super) fn add_microseconds(text: &mut Vec<u8>, nanoseconds: u64) {
     add_number(text, nanoseconds / 1000);
-    let digit = |place: u64| b'0' + (nanoseconds / place % 10) as u8;
-    text.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+    let behind = (nanoseconds % 1000) as usize;
+    let [tens, ones] = PAIRS[behind % 100];
+    text.extend_from_slice(&[b'.', b'0' + (behind / 100) as u8, tens, ones]);
 }
 
 #[cfg(test)]
@@ -195,7 +233,7 @@ mod tests {
 
     #[test]
     fn numbers() {
-        for number in [0, 9, 10, 65536, u64::MAX] {
+        for number in [0, 9, 10, 99, 100, 101, 999, 1000, 65536, u64::MAX - 1, u64::MAX] {
             assert_eq!(made(|text| add_number(text, number)), number.to_string());
         }
         for (nanoseconds, text) in [

@@ -1,7 +1,7 @@
 //! When one operation began, what it waited for from when on, and how it ended.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use super::recorder::{Ended, Recorder};
 use crate::engine::activity::{Activity, Phase};
@@ -10,21 +10,38 @@ use crate::error::ErrorKind;
 /// The most phases that are kept of an operation; the last of them goes on until its end.
 const PHASES: usize = 24;
 
-/// An operation that is in no lane: not begun, or over.
-const NO_LANE: u32 = u32::MAX;
+thread_local! {
+    /// The memory of the thread's latest operation, for its next one.
+    static SPARE: Cell<Option<Box<Timeline>>> = const { Cell::new(None) };
+}
+
+/// The timeline of an operation, if it is kept for a file. Whoever drops it leaves its memory to the thread's next operation.
+#[derive(Default)]
+pub(in crate::engine) struct Kept(Option<Box<Timeline>>);
 
 /// The times of an operation under way.
 ///
-/// One thread at a time drives an operation, and what it tells here others read when it is over.
+/// One thread at a time drives an operation, and what it tells here others read when it is over. What most operations
+/// need of it is in one cache line.
+#[repr(C, align(64))]
 pub(in crate::engine) struct Timeline {
     recorder: &'static Recorder,
-    lane: AtomicU32,
     start: AtomicU64,
+    state: AtomicU8,
+    outcome: AtomicU8,
+    count: AtomicU8,
     phases: [AtomicU64; PHASES],
-    count: AtomicUsize,
-    is_ok: AtomicBool,
-    error: OnceLock<ErrorKind>,
 }
+
+/// The states of a timeline.
+const NOT_BEGUN: u8 = 0;
+const UNDER_WAY: u8 = 1;
+const OVER: u8 = 2;
+
+/// What has become of an operation: these, or an error, whose code follows.
+const UNKNOWN: u8 = 0;
+const OK: u8 = 1;
+const FAILED: u8 = 2;
 
 /// From when on an operation was in a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,25 +82,55 @@ impl Step {
     }
 }
 
-impl Timeline {
+impl Kept {
     /// Of an operation that has not begun.
     #[cold]
-    pub(in crate::engine) fn new(recorder: &'static Recorder) -> Box<Timeline> {
-        Box::new(Timeline {
-            recorder,
-            lane: AtomicU32::new(NO_LANE),
-            start: AtomicU64::new(0),
-            phases: [const { AtomicU64::new(0) }; PHASES],
-            count: AtomicUsize::new(0),
-            is_ok: AtomicBool::new(false),
-            error: OnceLock::new(),
-        })
+    pub(in crate::engine) fn by(recorder: &'static Recorder) -> Kept {
+        // A thread that ends has no spare one any more.
+        let timeline = match SPARE.try_with(Cell::take) {
+            Ok(Some(mut timeline)) => {
+                timeline.recorder = recorder;
+                *timeline.state.get_mut() = NOT_BEGUN;
+                *timeline.outcome.get_mut() = UNKNOWN;
+                *timeline.count.get_mut() = 0;
+                timeline
+            }
+            _ => Box::new(Timeline {
+                recorder,
+                start: AtomicU64::new(0),
+                state: AtomicU8::new(NOT_BEGUN),
+                outcome: AtomicU8::new(UNKNOWN),
+                count: AtomicU8::new(0),
+                phases: [const { AtomicU64::new(0) }; PHASES],
+            }),
+        };
+        Kept(Some(timeline))
     }
 
-    pub(in crate::engine) fn begin(&self, activity: &Activity) {
-        self.lane
-            .store(self.recorder.take_lane(activity.is_task()), Ordering::Relaxed);
-        // After the lane was free.
+    #[inline]
+    pub(in crate::engine) fn get(&self) -> Option<&Timeline> {
+        self.0.as_deref()
+    }
+}
+
+impl Drop for Kept {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(timeline) = self.0.take() {
+            leave(timeline);
+        }
+    }
+}
+
+/// Leaves memory to the next operation.
+#[cold]
+fn leave(timeline: Box<Timeline>) {
+    let _ = SPARE.try_with(|spare| spare.set(Some(timeline)));
+}
+
+impl Timeline {
+    pub(in crate::engine) fn begin(&self) {
+        self.state.store(UNDER_WAY, Ordering::Relaxed);
         self.start.store(self.recorder.ticks(), Ordering::Relaxed);
     }
 
@@ -94,11 +141,20 @@ impl Timeline {
             .saturating_sub(self.start.load(Ordering::Relaxed))
     }
 
+    /// The phases so far.
+    fn steps(&self) -> &[AtomicU64] {
+        let count = usize::from(self.count.load(Ordering::Relaxed));
+        self.phases.get(..count).unwrap_or(&self.phases)
+    }
+
     /// Notes what the operation waits for from now on.
     #[cold]
     pub(in crate::engine) fn waits_for(&self, phase: Phase, awaited: Option<usize>) {
-        let count = self.count.load(Ordering::Relaxed);
-        if self.lane.load(Ordering::Relaxed) == NO_LANE || count == PHASES {
+        let steps = self.steps();
+        let Some(next) = self.phases.get(steps.len()) else {
+            return;
+        };
+        if self.state.load(Ordering::Relaxed) != UNDER_WAY {
             return;
         }
         let word = |since| {
@@ -109,49 +165,47 @@ impl Timeline {
             };
             step.pack()
         };
-        let is_known = count > 0 && Step::is_same(self.phases[count - 1].load(Ordering::Relaxed), word(0));
+        let is_known = steps
+            .last()
+            .is_some_and(|last| Step::is_same(last.load(Ordering::Relaxed), word(0)));
         if !is_known {
             // A message has no turn to wait for: it begins with its first phase.
-            let is_first = count == 0 && matches!(phase, Phase::Envelope | Phase::Match);
+            let is_first = steps.is_empty() && matches!(phase, Phase::Envelope | Phase::Match);
             let since = if is_first { 0 } else { self.since() };
-            self.phases[count].store(word(since), Ordering::Relaxed);
-            self.count.store(count + 1, Ordering::Relaxed);
+            next.store(word(since), Ordering::Relaxed);
+            self.count.store(steps.len() as u8 + 1, Ordering::Relaxed);
         }
     }
 
     /// Remembers what has become of the operation, or of its latest step; the first error counts.
     pub(in crate::engine) fn note(&self, outcome: Result<(), ErrorKind>) {
-        match outcome {
-            Ok(()) => self.is_ok.store(true, Ordering::Relaxed),
-            Err(kind) => drop(self.error.set(kind)),
+        let known = self.outcome.load(Ordering::Relaxed);
+        if known < FAILED {
+            let code = outcome.map_or_else(|kind| FAILED + kind.code(), |()| OK);
+            self.outcome.store(code, Ordering::Relaxed);
         }
     }
 
     /// Hands the operation to those who write it down, once.
     pub(in crate::engine) fn end(&self, activity: &Activity) {
-        let lane = self.lane.swap(NO_LANE, Ordering::Relaxed);
-        if lane == NO_LANE {
+        if self.state.load(Ordering::Relaxed) != UNDER_WAY {
             return;
         }
-        let start = self.start.load(Ordering::Relaxed);
-        let count = self.count.load(Ordering::Relaxed);
-        let steps = self.phases[..count]
-            .iter()
-            .map(|step| step.load(Ordering::Relaxed));
+        self.state.store(OVER, Ordering::Relaxed);
+        let steps = self.steps().iter().map(|step| step.load(Ordering::Relaxed));
         let last = steps.clone().next_back().map(Step::unpack);
         let duration = match last.filter(|step| step.phase == Phase::Over) {
             Some(over) => over.since,
             None => self.since(),
         };
-        let outcome = match (self.error.get(), self.is_ok.load(Ordering::Relaxed)) {
-            (Some(kind), _) => Some(Err(*kind)),
-            (None, true) => Some(Ok(())),
-            (None, false) => None,
+        let outcome = match self.outcome.load(Ordering::Relaxed) {
+            UNKNOWN => None,
+            OK => Some(Ok(())),
+            code => ErrorKind::from_code(code - FAILED).map(Err),
         };
         let ended = Ended {
-            start,
+            start: self.start.load(Ordering::Relaxed),
             duration,
-            lane,
             outcome,
         };
         self.recorder.record(activity, ended, steps);

@@ -4,15 +4,15 @@
 //! whenever nobody writes to it. Who is killed while it is written to leaves an array without an end, which Perfetto and
 //! chrome://tracing read as well.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Display, PathBuf};
 
 use super::clock::{Clock, Times};
-use super::recorder::{REQUESTS, Records};
-use super::text::{add, add_microseconds, add_number, add_quoted};
+use super::lanes::Lanes;
+use super::recorder::{Record, Records};
+use super::text::{self, Shown, add_microseconds, add_number, add_quoted};
 use crate::node;
 
 /// The version of the format. Readers refuse another one.
@@ -24,6 +24,9 @@ const END: &[u8] = b"\n]\n";
 /// So much is written at once, in bytes.
 const PART: usize = 1 << 18;
 
+/// The first row of the requests, which go on without a call: below those of calls.
+const REQUESTS: u32 = 1 << 16;
+
 /// A rank's file.
 pub(super) struct Writer {
     file: File,
@@ -34,10 +37,31 @@ pub(super) struct Writer {
     times: Times,
     /// What is to be written next.
     text: Vec<u8>,
-    /// The lanes that have their names.
-    lanes: BTreeSet<u32>,
+    calls: Rows,
+    requests: Rows,
     /// Memory for records to come.
     spare: Records,
+}
+
+/// The rows of one kind of operations.
+struct Rows {
+    kind: &'static str,
+    /// The number of the first.
+    first: u32,
+    lanes: Lanes,
+    /// What events in them have in common, for those that have their names.
+    places: Vec<Vec<u8>>,
+}
+
+impl Rows {
+    fn named(kind: &'static str, first: u32) -> Rows {
+        Rows {
+            kind,
+            first,
+            lanes: Lanes::default(),
+            places: Vec::new(),
+        }
+    }
 }
 
 impl Writer {
@@ -50,11 +74,12 @@ impl Writer {
             position: 0,
             times: Times::new(clock),
             text: Vec::new(),
-            lanes: BTreeSet::new(),
+            calls: Rows::named("calls", 0),
+            requests: Rows::named("requests", REQUESTS),
             spare: Records::default(),
         };
         writer.text.push(b'[');
-        writer.name("warpcomm", None, |text| {
+        add_name(&mut writer.text, "warpcomm", rank, None, |text| {
             text.extend_from_slice(b"\"format\":");
             add_number(text, FORMAT);
             text.extend_from_slice(b",\"origin\":");
@@ -63,7 +88,7 @@ impl Writer {
         // Of an array nothing stands before the first comma.
         writer.text.remove(1);
         writer.name_rank(&format!("rank {rank} ({})", node::host_name()));
-        writer.name("process_sort_index", None, |text| {
+        add_name(&mut writer.text, "process_sort_index", rank, None, |text| {
             text.extend_from_slice(b"\"sort_index\":");
             add_number(text, rank as u64);
         });
@@ -82,8 +107,9 @@ impl Writer {
 
     /// Names the GPU of the rank.
     #[cfg(feature = "cuda")]
-    pub(super) fn names_gpu(&mut self, gpu: &str) {
+    pub(super) fn name_gpu(&mut self, gpu: &str) -> io::Result<()> {
         self.name_rank(&format!("rank {} ({}, {gpu})", self.rank, node::host_name()));
+        self.write_part()
     }
 
     /// Writes records, and keeps the memory that they were in.
@@ -91,27 +117,42 @@ impl Writer {
         self.times.go_on();
         let mut rest = &records.steps[..];
         for record in &records.records {
-            self.name_lane(record.ended.lane);
-            let (steps, others) = rest
-                .split_at_checked(record.steps as usize)
-                .unwrap_or((rest, &[]));
+            let (steps, others) = rest.split_at_checked(record.steps.into()).unwrap_or((rest, &[]));
             rest = others;
-            add(&mut self.text, self.rank, &self.times, (record, steps));
+            self.add(record, steps, records.communicator(record));
             if self.text.len() >= PART {
                 self.write_part()?;
             }
         }
         if records.left_out > 0 {
             let last = records.records.last();
-            let ticks = last.map_or(0, |record| record.ended.start + record.ended.duration);
+            let ticks = last.map_or(0, |record| record.ended.end());
             self.note_left_out(records.left_out, self.times.at(ticks));
         }
         records.clear();
         self.spare = records;
-        match self.text.is_empty() {
-            true => Ok(()),
-            false => self.write_part(),
+        self.write_part()
+    }
+
+    fn add(&mut self, record: &Record, steps: &[u64], communicator: Option<&str>) {
+        let rows = match record.is_request {
+            true => &mut self.requests,
+            false => &mut self.calls,
+        };
+        let lane = rows.lanes.take(record.ended.start, record.ended.end());
+        // Lanes are taken from the first on.
+        if lane as usize == rows.places.len() {
+            rows.places.push(text::place(self.rank, rows.first + lane));
+            name_lane(&mut self.text, self.rank, rows, lane);
         }
+        let shown = Shown {
+            record,
+            steps,
+            communicator,
+            rank: self.rank,
+            place: rows.places.get(lane as usize).map_or(&[], |place| place),
+        };
+        text::add(&mut self.text, &self.times, &shown);
     }
 
     /// Writes the text over the end of the array, and ends it again.
@@ -125,49 +166,10 @@ impl Writer {
     }
 
     fn name_rank(&mut self, name: &str) {
-        self.name("process_name", None, |text| {
+        add_name(&mut self.text, "process_name", self.rank, None, |text| {
             text.extend_from_slice(b"\"name\":");
             add_quoted(text, name);
         });
-    }
-
-    fn name_lane(&mut self, lane: u32) {
-        if !self.lanes.insert(lane) {
-            return;
-        }
-        let (kind, number) = match lane.checked_sub(REQUESTS) {
-            Some(number) => ("requests", number),
-            None => ("calls", lane),
-        };
-        self.name("thread_name", Some(lane), |text| {
-            text.extend_from_slice(b"\"name\":\"");
-            text.extend_from_slice(kind.as_bytes());
-            if number > 0 {
-                text.push(b' ');
-                add_number(text, u64::from(number) + 1);
-            }
-            text.push(b'"');
-        });
-        self.name("thread_sort_index", Some(lane), |text| {
-            text.extend_from_slice(b"\"sort_index\":");
-            add_number(text, u64::from(lane));
-        });
-    }
-
-    /// Adds an event that is none, but tells of the rank or of one of its lanes.
-    fn name(&mut self, what: &str, lane: Option<u32>, arguments: impl FnOnce(&mut Vec<u8>)) {
-        let text = &mut self.text;
-        text.extend_from_slice(b",\n{\"ph\":\"M\",\"name\":\"");
-        text.extend_from_slice(what.as_bytes());
-        text.extend_from_slice(b"\",\"pid\":");
-        add_number(text, self.rank as u64);
-        if let Some(lane) = lane {
-            text.extend_from_slice(b",\"tid\":");
-            add_number(text, u64::from(lane));
-        }
-        text.extend_from_slice(b",\"args\":{");
-        arguments(text);
-        text.extend_from_slice(b"}}");
     }
 
     fn note_left_out(&mut self, operations: u64, time: u64) {
@@ -180,4 +182,42 @@ impl Writer {
         add_number(text, operations);
         text.extend_from_slice(b"}}");
     }
+}
+
+fn name_lane(text: &mut Vec<u8>, rank: usize, rows: &Rows, lane: u32) {
+    let row = rows.first + lane;
+    add_name(text, "thread_name", rank, Some(row), |text| {
+        text.extend_from_slice(b"\"name\":\"");
+        text.extend_from_slice(rows.kind.as_bytes());
+        if lane > 0 {
+            text.push(b' ');
+            add_number(text, u64::from(lane) + 1);
+        }
+        text.push(b'"');
+    });
+    add_name(text, "thread_sort_index", rank, Some(row), |text| {
+        text.extend_from_slice(b"\"sort_index\":");
+        add_number(text, u64::from(row));
+    });
+}
+
+/// Adds an event that is none, but tells of the rank or of one of its rows.
+fn add_name(
+    text: &mut Vec<u8>,
+    what: &str,
+    rank: usize,
+    row: Option<u32>,
+    arguments: impl FnOnce(&mut Vec<u8>),
+) {
+    text.extend_from_slice(b",\n{\"ph\":\"M\",\"name\":\"");
+    text.extend_from_slice(what.as_bytes());
+    text.extend_from_slice(b"\",\"pid\":");
+    add_number(text, rank as u64);
+    if let Some(row) = row {
+        text.extend_from_slice(b",\"tid\":");
+        add_number(text, u64::from(row));
+    }
+    text.extend_from_slice(b",\"args\":{");
+    arguments(text);
+    text.extend_from_slice(b"}}");
 }
