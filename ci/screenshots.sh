@@ -23,7 +23,7 @@ trap 'rm -rf "$made"' EXIT
 
 # As Chromium numbers the grounds.
 screenshot() {
-    chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=900,1100 --virtual-time-budget=2000 \
+    chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=900,1400 --virtual-time-budget=2000 \
         --blink-settings=preferredColorScheme="$2" --user-data-dir="$made/profile" --screenshot="$made/$1.png" \
         "file://$made/pictures/report.html" 2>"$made/log" || { cat "$made/log" >&2; exit 1; }
 }
