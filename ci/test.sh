@@ -11,6 +11,8 @@ ci/setup.sh --tests
 export WARPCOMM_TEST_REQUIRE_NUMPY=1 WARPCOMM_TEST_REQUIRE_MPI4PY=1 WARPCOMM_TEST_REQUIRE_CHROMIUM=1
 # Nothing is built twice here: what incremental builds keep would only fill the disk.
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+# Nor does anybody look at it with a debugger.
+export CARGO_PROFILE_DEV_DEBUG=none
 
 # mpi-sys does not notice another MPI: one target directory for each.
 open_mpi() { MPICC=mpicc.openmpi CARGO_TARGET_DIR=target/openmpi "$@"; }
@@ -33,7 +35,7 @@ cargo test -p misuse
 
 step models of the shared state
 RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 CARGO_TARGET_DIR=target/loom \
-    cargo test --quiet --release --no-default-features --lib models
+    cargo test --quiet --no-default-features --lib models
 
 step "threads only: --no-default-features"
 cargo test --no-default-features --lib --bins --examples

@@ -19,8 +19,9 @@ const ALL_NUMBERS: &[usize] = &[1, 2, 3, 4, 5, 6, 7];
 #[cfg(feature = "mpi")]
 const SOME_NUMBERS: &[usize] = &[1, 2, 3, 5];
 
-/// From so many ranks on, a case runs with one of the numbers only, where a sample is asked for.
-const MANY: usize = 5;
+/// From so many ranks on, a case runs with one of the numbers only, where a sample is asked for; with the second MPI
+/// library from so many.
+const MANY: [usize; 2] = [5, 3];
 
 /// The modules of the collectives.
 const COLLECTIVES: &[&str] = &[
@@ -154,7 +155,7 @@ const PLACES: &[Placed] = &[
     Placed {
         place: Place::Pinned,
         as_threads: &[3],
-        under_mpi: [&[2], &[3]],
+        under_mpi: [&[2], &[]],
     },
     Placed {
         place: Place::Device,
@@ -299,12 +300,13 @@ fn numbers(world: World) -> &'static [usize] {
 
 /// Whether a case runs with so many ranks: of many, threads and processes take turns, and so do cases.
 fn is_its_turn(case: &Case, world: World, ranks: usize) -> bool {
-    if ranks < MANY || is_whole_wanted() {
+    let least = MANY[usize::from(is_sample_of_second())];
+    if ranks < least || is_whole_wanted() {
         return true;
     }
     let many = numbers(world)
         .iter()
-        .filter(|many| **many >= MANY && case.ranks.contains(many));
+        .filter(|many| **many >= least && case.ranks.contains(many));
     let many: Vec<usize> = many.copied().collect();
     let name: usize = case.full_name().bytes().map(usize::from).sum();
     many[(name + usize::from(world == World::Threads)) % many.len()] == ranks
@@ -367,8 +369,10 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
         }
         for placed in PLACES {
             for (ranks, variables) in placed_jobs(world, placed) {
-                // A rank that is alone sends nothing that three do not; staging is what those of other places do too.
-                let is_whole = ranks > 1 && variables != STAGED || is_whole_wanted();
+                // A rank that is alone sends nothing that three do not; staging is what those of other places do too, and
+                // shared memory what those with IPC do where a host takes part.
+                let is_whole =
+                    ranks > 1 && ![STAGED, SHARED_PINNED].contains(&variables) || is_whole_wanted();
                 add(ranks, placed.place, variables, &|name| {
                     // These have messages between places of one process, which must be staged.
                     let is_staged_too = is_of_one(name, &["programs", "point_to_point::sendself"]);
@@ -410,11 +414,17 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
 /// Whether this program is linked with MPICH, or an MPI that is made from it.
 #[cfg(feature = "mpi")]
 fn is_mpich() -> bool {
+    use std::sync::OnceLock;
+
     use crate::launcher::{Flavour, Launcher};
 
-    let program = std::env::current_exe().unwrap_or_default();
-    Launcher::find(&program, None)
-        .is_ok_and(|launcher| matches!(launcher.flavour, Flavour::Mpich | Flavour::IntelMpi))
+    // Launchers are asked for their versions, which takes them a while.
+    static IS_MPICH: OnceLock<bool> = OnceLock::new();
+    *IS_MPICH.get_or_init(|| {
+        let program = std::env::current_exe().unwrap_or_default();
+        Launcher::find(&program, None)
+            .is_ok_and(|launcher| matches!(launcher.flavour, Flavour::Mpich | Flavour::IntelMpi))
+    })
 }
 
 fn is_of_one(case: &str, modules: &[&str]) -> bool {

@@ -49,6 +49,17 @@ pub enum Start {
     Survivors(usize),
 }
 
+impl Start {
+    /// Whether its ranks have GPUs.
+    pub fn has_gpus(self) -> bool {
+        match self {
+            Start::Alone | Start::Ranks(_) | Start::Survivors(_) => false,
+            #[cfg(feature = "cuda")]
+            Start::RanksWithGpus(_) | Start::TwoNetworks(_) | Start::TwoHosts(_) => true,
+        }
+    }
+}
+
 /// A case with a job of its own.
 pub struct Solo {
     pub name: &'static str,

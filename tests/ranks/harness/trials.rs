@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use super::jobs::jobs;
+use super::jobs::{is_sample_of_second, jobs};
 use super::world::World;
 use super::{Case, Check, Solo, matrix};
 
@@ -35,7 +35,9 @@ pub fn main(cases: &[Case], solos: Vec<&'static Solo>, checks: &'static [Check])
             Some(why) => Err(why.into()),
         }));
     }
-    for solo in solos {
+    // What ranks with GPUs do on their own is no matter of MPI.
+    let is_sampled = |solo: &&Solo| solo.start.has_gpus() && is_sample_of_second();
+    for solo in solos.into_iter().filter(|solo| !is_sampled(solo)) {
         trials.push(Trial::ignorable_test(
             format!("solo::{}", solo.name),
             move || match solo.obstacle() {
