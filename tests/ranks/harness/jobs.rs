@@ -19,9 +19,12 @@ const ALL_NUMBERS: &[usize] = &[1, 2, 3, 4, 5, 6, 7];
 #[cfg(feature = "mpi")]
 const SOME_NUMBERS: &[usize] = &[1, 2, 3, 5];
 
-/// From so many ranks on, a case runs with one of the numbers only, where a sample is asked for; with the second MPI
-/// library from so many.
-const MANY: [usize; 2] = [5, 3];
+/// From so many ranks on, a case with buffers of the host runs with one of the numbers only, where a sample is asked for.
+const MANY: usize = 5;
+
+/// The same with the second MPI library.
+#[cfg(feature = "mpi")]
+const MANY_OF_SECOND: usize = 3;
 
 /// The modules of the collectives.
 const COLLECTIVES: &[&str] = &[
@@ -298,9 +301,13 @@ fn numbers(world: World) -> &'static [usize] {
     }
 }
 
-/// Whether a case runs with so many ranks: of many, threads and processes take turns, and so do cases.
+/// Whether a case runs with so many of the [`numbers`] of ranks: of many, threads and processes take turns, and so do cases.
 fn is_its_turn(case: &Case, world: World, ranks: usize) -> bool {
-    let least = MANY[usize::from(is_sample_of_second())];
+    let least = match world {
+        #[cfg(feature = "mpi")]
+        World::Mpi if is_sample_of_second() => MANY_OF_SECOND,
+        _ => MANY,
+    };
     if ranks < least || is_whole_wanted() {
         return true;
     }
@@ -309,7 +316,8 @@ fn is_its_turn(case: &Case, world: World, ranks: usize) -> bool {
         .filter(|many| **many >= least && case.ranks.contains(many));
     let many: Vec<usize> = many.copied().collect();
     let name: usize = case.full_name().bytes().map(usize::from).sum();
-    many[(name + usize::from(world == World::Threads)) % many.len()] == ranks
+    let turn = (name + usize::from(world == World::Threads)) % many.len().max(1);
+    many.get(turn) == Some(&ranks)
 }
 
 /// One job for each world, number of ranks and place of buffers, with those of its cases whose full names are
@@ -324,10 +332,12 @@ pub fn jobs(cases: &[Case], is_selected: &dyn Fn(&str) -> bool) -> Vec<Arc<Job>>
                 place,
                 variables,
             };
+            // Other jobs are samples themselves, of numbers of their own.
+            let is_usual = place == Place::Host && variables.is_empty();
             let names = cases
                 .iter()
                 .filter(|case| case.ranks.contains(&ranks) && exists_in(case.worlds, world))
-                .filter(|case| is_its_turn(case, world, ranks))
+                .filter(|case| !is_usual || is_its_turn(case, world, ranks))
                 .map(Case::full_name)
                 .filter(|name| is_in(name))
                 .filter(|name| is_selected(&format!("{name} {setting}")));
