@@ -51,7 +51,7 @@ from 64 KiB on (and of the operations that measure rates) by more than --through
 deal the launches to two files make any measurement differ as much. The time of a launch is the first decile of its samples. That is looked at
 twice: as it is, and without what all measurements of a launch have in common, such as how its memory lies in the caches.
 Where both files are of one machine, the measurements of MPI itself are a yardstick: what changes in them is said to be the
-machine's, and what the library's change by counts as far as MPI's of the same operation and length have not.
+machine's, and what the library's with host buffers change by counts as far as MPI's of the same operation and length have not.
 In the table, the letter behind a change says of what it is: the time (t) or the bandwidth (b).
 
 The exit status is 0 if nothing is slower, 1 if something is, and 2 where that cannot be told of any measurement: a file cannot

@@ -267,6 +267,23 @@ fn what_mpi_does_too_is_the_machine() {
             "of two machines all rows count"
         );
         assert!(count(&elsewhere, Verdict::Slower) > 0);
+        let on_gpus = |mut runs: Vec<Measured>| {
+            let rows = runs.iter_mut().flat_map(|run| &mut run.rows);
+            for row in rows.filter(|row| row.key.by == "warpcomm") {
+                row.key.place = "device".to_owned();
+            }
+            runs
+        };
+        let on_gpus = judge(
+            &Compared::new(&on_gpus(first), &on_gpus(second), |_| true),
+            THRESHOLDS,
+            true,
+        );
+        assert_eq!(
+            count(&on_gpus, Verdict::Slower) > 0,
+            own > 1.0,
+            "on GPUs: {own} {mpi}"
+        );
     }
 }
 

@@ -83,7 +83,8 @@ impl Look {
 /// Judges all measurements of two files, the worst first.
 ///
 /// Where both are of one machine with one MPI library, the rows of MPI itself are a yardstick: nobody has built it anew. What
-/// changes in them is the machine's, and so is what changes as much in the library's rows of the same operation and length.
+/// changes in them is the machine's, and so is what changes as much in the library's rows of the same operation and length with
+/// buffers of the host.
 pub fn judge(compared: &Compared, thresholds: Thresholds, is_one_machine: bool) -> Vec<Change> {
     let can_tell = |pair: &&Pair| {
         let [first, second] = pair.number(&compared.is_second);
@@ -101,7 +102,8 @@ pub fn judge(compared: &Compared, thresholds: Thresholds, is_one_machine: bool) 
         let is_own = pair.key.by == OWN;
         let yardstick = yardstick(&pair.key);
         let measured = told.iter().position(|other| other.key == yardstick);
-        let measured = measured.filter(|_| is_one_machine && is_own);
+        // What slows hosts down says nothing about GPUs.
+        let measured = measured.filter(|_| is_one_machine && is_own && pair.key.place == yardstick.place);
         // As far as the yardstick has not changed.
         let net = |look: &Look| {
             let of_machine = measured.and_then(|at| looks[at].iter().find(|other| other.is_alike(look)));
