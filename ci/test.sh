@@ -14,7 +14,7 @@ export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 # Nor does anybody look at it with a debugger.
 export CARGO_PROFILE_DEV_DEBUG=none
 
-# mpi-sys does not notice another MPI: one target directory for each.
+# mpi-sys does not notice another MPI: one target directory for each. What needs none shares the first one's libraries.
 open_mpi() { MPICC=mpicc.openmpi CARGO_TARGET_DIR=target/openmpi "$@"; }
 mpich() { MPICC=mpicc.mpich CARGO_TARGET_DIR=target/mpich "$@"; }
 
@@ -31,23 +31,22 @@ step "the simulated GPU"
 open_mpi cargo test -p simgpu
 
 step misuse that must not compile
-cargo test -p misuse
+open_mpi cargo test -p misuse
 
 step models of the shared state
-RUSTFLAGS='--cfg loom' LOOM_MAX_PREEMPTIONS=3 CARGO_TARGET_DIR=target/loom \
-    cargo test --quiet --no-default-features --lib models
+LOOM_MAX_PREEMPTIONS=3 open_mpi cargo test -p models
 
 step "threads only: --no-default-features"
-cargo test --no-default-features --lib --bins --examples
-cargo test --no-default-features --doc
-cargo test --no-default-features --test layers --test random_programs
-cargo test --no-default-features --test ranks -- 'threads np=3'
-cargo build --no-default-features --examples
-cargo test --no-default-features --test examples
-cargo build --no-default-features --features cli --bin warpcomm
+open_mpi cargo test --no-default-features --lib --bins --examples
+open_mpi cargo test --no-default-features --doc
+open_mpi cargo test --no-default-features --test layers --test random_programs
+open_mpi cargo test --no-default-features --test ranks -- 'threads np=3'
+open_mpi cargo build --no-default-features --examples
+open_mpi cargo test --no-default-features --test examples
+open_mpi cargo build --no-default-features --features cli --bin warpcomm
 
 step "--no-default-features --features cuda"
-cargo test --no-default-features --features cuda --lib
+open_mpi cargo test --no-default-features --features cuda --lib
 
 step "--no-default-features --features mpi"
 open_mpi cargo test --no-default-features --features mpi --lib

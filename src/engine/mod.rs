@@ -10,6 +10,7 @@ mod arrived;
 mod baton;
 mod body;
 mod buffered;
+mod doze;
 mod endpoint;
 mod envelope;
 mod family;

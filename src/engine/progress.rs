@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use super::sync::{AtomicBool, AtomicUsize, Ordering, fence};
+use super::doze::Doze;
 use crate::transport::Driver;
 
 /// Rounds without result after which the thread sleeps between rounds.
@@ -134,83 +134,7 @@ fn run(engine: &Arc<Engine>) {
     }
 }
 
-/// How a sleeper and those who give it work do not miss each other.
-struct Doze {
-    pending: AtomicUsize,
-    dozing: AtomicBool,
-}
-
-impl Default for Doze {
-    fn default() -> Doze {
-        // No thread is as good as one that sleeps: the first task wakes it.
-        Doze {
-            pending: AtomicUsize::new(0),
-            dozing: AtomicBool::new(true),
-        }
-    }
-}
-
-impl Doze {
-    fn add(&self) {
-        self.pending.fetch_add(1, Ordering::AcqRel);
-        // Pairs with the fence of `sleep`: either this sees the sleeper or that sees the task.
-        fence(Ordering::SeqCst);
-    }
-
-    fn subtract(&self, tasks: usize) {
-        self.pending.fetch_sub(tasks, Ordering::AcqRel);
-    }
-
-    fn pending(&self) -> usize {
-        self.pending.load(Ordering::Acquire)
-    }
-
-    fn is_dozing(&self) -> bool {
-        self.dozing.load(Ordering::Acquire)
-    }
-
-    /// Whether the caller is the one to wake the sleeper.
-    fn wake(&self) -> bool {
-        self.dozing.swap(false, Ordering::AcqRel)
-    }
-
-    /// Parks unless there is something to do; wakes up without reason too.
-    fn sleep(&self, park: impl FnOnce()) {
-        self.dozing.store(true, Ordering::Release);
-        fence(Ordering::SeqCst);
-        if self.pending() == 0 {
-            park();
-        }
-        self.dozing.store(false, Ordering::Release);
-    }
-}
-
-#[cfg(all(test, loom))]
-mod models {
-    use super::*;
-
-    #[test]
-    fn no_task_sleeps_through() {
-        loom::model(|| {
-            let doze = loom::sync::Arc::new(Doze::default());
-            doze.wake();
-            let other = loom::sync::Arc::clone(&doze);
-            let sleeper = loom::thread::spawn(move || {
-                // A lost wake-up would be a deadlock, which loom reports.
-                while other.pending() == 0 {
-                    other.sleep(loom::thread::park);
-                }
-            });
-            doze.add();
-            if doze.is_dozing() && doze.wake() {
-                sleeper.thread().unpark();
-            }
-            sleeper.join().unwrap();
-        });
-    }
-}
-
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
