@@ -11,6 +11,7 @@
 //!   names end in `_object`.
 //! - Ranks come together in communicators of a [`Group`], in two groups that send to each other
 //!   ([`Intercommunicator`]), and with programs of MPI that are not warpcomm: on communicators whose [`Wire`] is plain.
+//! - Tasks over the ranks, with the feature `pool`: the module `pool`.
 //! - Reductions ([`Op`]) give the same bits on every rank, in every run and on every path.
 //! - Whatever goes wrong is an [`Error`]: no operation aborts, panics or hangs because of bad arguments, on any
 //!   rank.
@@ -60,6 +61,8 @@ mod op;
 mod path;
 mod plan;
 mod point_to_point;
+#[cfg(feature = "pool")]
+pub mod pool;
 #[cfg(any(feature = "cuda", feature = "serde"))]
 mod replace;
 mod request;

@@ -70,6 +70,10 @@ mod persistent_collectives;
 #[cfg(feature = "mpi")]
 mod plain;
 mod point_to_point;
+#[cfg(feature = "pool")]
+mod pool;
+#[cfg(all(feature = "pool", feature = "cuda"))]
+mod pool_on_gpus;
 mod proc_null;
 mod programs;
 mod reduce;
@@ -147,6 +151,8 @@ pub fn cases() -> Vec<Case> {
         persistent_collectives::CASES,
         #[cfg(feature = "serde")]
         objects::CASES,
+        #[cfg(feature = "pool")]
+        pool::CASES,
         ops::CASES,
         communicators::CASES,
         groups::CASES,
@@ -168,6 +174,8 @@ pub fn cases() -> Vec<Case> {
         foreign_memory::CASES,
         #[cfg(feature = "cuda")]
         device_buffers::CASES,
+        #[cfg(all(feature = "pool", feature = "cuda"))]
+        pool_on_gpus::CASES,
         #[cfg(feature = "cuda")]
         many_ranks::CASES,
         #[cfg(feature = "cuda")]

@@ -24,7 +24,7 @@ use cudarc::driver::{DriverError, result, sys};
 
 use crate::error::{Error, ErrorKind, Result};
 
-pub(crate) use binding::{Binding, Context};
+pub(crate) use binding::{Binding, Context, Stream};
 /// The crate whose buffers the operations take, in the version that this crate is built with.
 pub use cudarc;
 pub use device_buffer::DeviceBuffer;

@@ -111,6 +111,7 @@ const MODULES_OF_DEVICES: &[&str] = &[
     "device",
     "foreign_memory",
     "device_buffers",
+    "pool_on_gpus",
     "many_ranks",
     "overlap::beside_a_kernel_that_goes_on",
 ];

@@ -34,6 +34,8 @@ use std::time::Duration;
 
 #[cfg(all(feature = "mpi", feature = "cuda"))]
 pub use allocations::blocks;
+#[cfg(feature = "pool")]
+pub use allocations::most_bytes;
 pub use case::{Case, Outcome, Worlds};
 pub use expect::{Failure, expect_error, expect_text};
 #[cfg(all(feature = "mpi", feature = "cuda"))]

@@ -1,0 +1,526 @@
+//! A call of a pool: its tasks on their way out and its results on their way back, each exactly once.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::failure::{Cause, Held, Stopped, TaskFailure};
+use super::function::{Function, is_of_the_values};
+use super::master::Master;
+use super::order::{self, Order, Outcome, Ran, Report, Run};
+use super::patience::Patience;
+use super::payload::{Payload, Sending};
+use super::schedule::Schedule;
+use super::timeline::Entry;
+use crate::error::Result;
+use crate::message::Source;
+
+/// How long an interrupted call waits for tasks that run: launchers kill soon after they ask.
+const GRACE: Duration = Duration::from_millis(400);
+
+/// How a call is made.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    /// What the timeline calls its tasks.
+    pub name: String,
+    /// How often a task may be tried again.
+    pub retries: u32,
+    pub time_limit: Option<Duration>,
+    /// The ranks that work for it.
+    pub ranks: Vec<usize>,
+}
+
+/// Where tasks come from.
+pub(super) enum Tasks<'m, T> {
+    /// One after the other, for whoever is free; with how many there are, if that is known.
+    Shared(Box<dyn Iterator<Item = T> + 'm>, Option<u64>),
+    /// For each worker its own, from a number on.
+    Divided(Vec<(u64, VecDeque<T>)>),
+}
+
+/// A call that is under way; it goes on while somebody waits for its results.
+pub(super) struct Call<'m, T: Payload, R: Payload> {
+    master: &'m Master,
+    number: u64,
+    function: Function<T, R>,
+    options: Options,
+    tasks: Tasks<'m, T>,
+    schedule: Schedule,
+    /// The number of the next task of [`Tasks::Shared`].
+    next: u64,
+    again: VecDeque<Again<T>>,
+    workers: Vec<Outgoing<T>>,
+    /// Tasks that are over and have not been asked for.
+    arrived: VecDeque<(u64, std::result::Result<R, TaskFailure>)>,
+    sendings: Vec<Box<dyn Sending>>,
+    is_cancelled: bool,
+    pub(super) tally: Tally,
+}
+
+/// How far a call is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub done: u64,
+    pub failed: u64,
+    /// What tasks of each worker have taken, in nanoseconds.
+    pub busy: Vec<u64>,
+}
+
+/// A worker and the orders that it has, the first one first.
+struct Outgoing<T> {
+    rank: usize,
+    orders: VecDeque<Given<T>>,
+    /// When it reported last, or got an order that it could begin at once.
+    since: Instant,
+}
+
+struct Given<T> {
+    first: u64,
+    count: u64,
+    /// The tasks, where they may be tried again.
+    kept: Vec<T>,
+    attempts: u32,
+    /// When it was given, in nanoseconds of the master's time.
+    at: u64,
+    /// Its task counts as failed whatever it reports.
+    is_overdue: bool,
+}
+
+/// A task that is to be given alone: once more and elsewhere, or because it cannot travel with others.
+struct Again<T> {
+    index: u64,
+    task: T,
+    attempts: u32,
+    avoid: Option<usize>,
+}
+
+impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
+    pub(super) fn new(
+        master: &'m Master,
+        function: Function<T, R>,
+        options: Options,
+        tasks: Tasks<'m, T>,
+        schedule: Schedule,
+    ) -> Call<'m, T, R> {
+        let outgoing = |&rank| Outgoing {
+            rank,
+            orders: VecDeque::new(),
+            since: Instant::now(),
+        };
+        Call {
+            master,
+            number: master.number_call(),
+            function,
+            tasks,
+            schedule,
+            next: 0,
+            again: VecDeque::new(),
+            workers: options.ranks.iter().map(outgoing).collect(),
+            arrived: VecDeque::new(),
+            sendings: Vec::new(),
+            is_cancelled: false,
+            tally: Tally {
+                busy: vec![0; options.ranks.len()],
+                ..Tally::default()
+            },
+            options,
+        }
+    }
+
+    /// The next task that is over; none when all are. Waits for it until `deadline`, if there is one.
+    ///
+    /// # Errors
+    /// Why there will be no more.
+    pub(super) fn next(&mut self, deadline: Option<Instant>) -> std::result::Result<Next<R>, Stopped> {
+        let mut patience = Patience::default();
+        loop {
+            if let Some((index, result)) = self.arrived.pop_front() {
+                return Ok(Next::Task(index, result));
+            }
+            if self.master.is_interrupted() {
+                self.drain()?;
+                return match self.arrived.pop_front() {
+                    Some((index, result)) => Ok(Next::Task(index, result)),
+                    None => Err(Stopped::Interrupted),
+                };
+            }
+            let has_moved = self.round()?;
+            if self.is_over() && self.arrived.is_empty() {
+                return Ok(Next::Over);
+            }
+            if !self.arrived.is_empty() {
+                continue;
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Ok(Next::NotYet);
+            }
+            match has_moved {
+                true => patience.renew(),
+                false => patience.wait(),
+            }
+        }
+    }
+
+    /// Whether nothing more can arrive.
+    fn is_over(&self) -> bool {
+        self.again.is_empty()
+            && self.left() == Some(0)
+            && self.workers.iter().all(|worker| worker.orders.is_empty())
+    }
+
+    /// How many tasks there are in all, if that is known.
+    pub(super) fn total(&self) -> Option<u64> {
+        match &self.tasks {
+            Tasks::Shared(_, left) => left.map(|left| left + self.next),
+            Tasks::Divided(parts) => Some(
+                parts
+                    .iter()
+                    .map(|(next, tasks)| next + tasks.len() as u64)
+                    .max()
+                    .unwrap_or(0),
+            ),
+        }
+    }
+
+    /// How many tasks have not been given to anybody, beside those that are given again.
+    fn left(&self) -> Option<u64> {
+        match &self.tasks {
+            Tasks::Shared(_, left) => *left,
+            Tasks::Divided(parts) => Some(parts.iter().map(|(_, tasks)| tasks.len() as u64).sum()),
+        }
+    }
+
+    /// How many tasks workers have now.
+    pub(super) fn running(&self) -> u64 {
+        let orders = self.workers.iter().flat_map(|worker| &worker.orders);
+        orders.map(|given| given.count).sum()
+    }
+
+    /// Takes what has come and gives what can be given; says whether there was anything.
+    pub(super) fn round(&mut self) -> std::result::Result<bool, Stopped> {
+        self.look().map_err(|error| {
+            let held = self.workers.iter().filter(|worker| !worker.orders.is_empty());
+            let held = held.map(|worker| Held {
+                rank: worker.rank,
+                tasks: worker
+                    .orders
+                    .iter()
+                    .flat_map(|given| given.first..given.first + given.count)
+                    .collect(),
+            });
+            let held = held.collect();
+            // Nothing more comes of it.
+            self.workers.iter_mut().for_each(|worker| worker.orders.clear());
+            Stopped::Broken(error, held)
+        })
+    }
+
+    fn look(&mut self) -> Result<bool> {
+        let mut has_moved = false;
+        let tag = order::report(self.number);
+        if self.workers.iter().any(|worker| !worker.orders.is_empty()) {
+            while let Some(status) = self.master.up.iprobe(Source::Any, tag)? {
+                self.take(status.source())?;
+                has_moved = true;
+            }
+            self.sendings.retain(|sending| !sending.is_over());
+        }
+        self.note_overdue();
+        for place in 0..self.workers.len() {
+            while self.give(place)? {
+                has_moved = true;
+            }
+        }
+        Ok(has_moved)
+    }
+
+    /// Takes a report.
+    fn take(&mut self, rank: usize) -> Result<()> {
+        let up = &self.master.up;
+        let (Report(first, ran, batches, bytes_in, gpu), _) =
+            up.recv_object::<Report>(rank, order::report(self.number))?;
+        let place = self.workers.iter().position(|worker| worker.rank == rank);
+        let Some((place, given)) =
+            place.and_then(|place| Some((place, self.workers[place].orders.pop_front()?)))
+        else {
+            return Ok(());
+        };
+        debug_assert_eq!((given.first, given.count), (first, ran.len() as u64));
+        self.workers[place].since = Instant::now();
+        let mut results = VecDeque::new();
+        let mut bytes_out = 0;
+        for count in batches {
+            match R::receive(up, rank, order::results(self.number)) {
+                Ok((batch, bytes)) => {
+                    bytes_out += bytes;
+                    results.extend(batch.into_iter().map(Ok));
+                }
+                Err(error) if is_of_the_values(&error) => {
+                    let text = format!("its result cannot be read: {error}");
+                    results.extend((0..count).map(|_| Err(text.clone())));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let tasks = ran.len().max(1) as u64;
+        let busy: u64 = ran
+            .iter()
+            .map(|Ran(_, begin, end)| end.saturating_sub(*begin))
+            .sum();
+        let begun = ran.iter().filter(|ran| ran.0 != Outcome::Skipped).count() as u64;
+        self.tally.busy[place] += busy;
+        self.schedule
+            .ran(begun, busy as f64 / 1e9, bytes_in.max(bytes_out));
+        let mut kept = given.kept.into_iter();
+        for (Ran(outcome, begin, end), index) in ran.into_iter().zip(first..) {
+            let task = kept.next();
+            if outcome != Outcome::Skipped {
+                self.master.note(|clock| Entry {
+                    name: self.options.name.clone(),
+                    call: self.number,
+                    task: index,
+                    attempt: given.attempts,
+                    rank,
+                    gpu,
+                    given: given.at,
+                    begin: clock.of_master(rank, begin),
+                    end: clock.of_master(rank, end),
+                    bytes_in: bytes_in / tasks,
+                    bytes_out: bytes_out / tasks,
+                    has_failed: outcome != Outcome::Done,
+                });
+            }
+            let cause = match outcome {
+                Outcome::Done => match results.pop_front() {
+                    Some(Ok(result)) if !given.is_overdue => {
+                        self.tally.done += 1;
+                        self.arrived.push_back((index, Ok(result)));
+                        continue;
+                    }
+                    Some(Err(text)) => Cause::Error(text),
+                    _ => continue,
+                },
+                Outcome::Failed(text) => Cause::Error(text),
+                Outcome::Panicked(text) => Cause::Panic(text),
+                Outcome::Skipped => continue,
+            };
+            if !given.is_overdue {
+                self.fail(index, task, rank, given.attempts, cause);
+            }
+        }
+        Ok(())
+    }
+
+    /// A task has failed on a rank: it is tried once more, or over.
+    fn fail(&mut self, index: u64, task: Option<T>, rank: usize, attempts: u32, cause: Cause) {
+        match task {
+            Some(task) if attempts <= self.options.retries && !self.is_cancelled => {
+                self.again.push_back(Again {
+                    index,
+                    task,
+                    attempts,
+                    avoid: Some(rank),
+                })
+            }
+            _ => {
+                self.tally.failed += 1;
+                let failure = TaskFailure {
+                    task: index,
+                    rank,
+                    attempts,
+                    cause,
+                };
+                self.arrived.push_back((index, Err(failure)));
+            }
+        }
+    }
+
+    /// Looks for tasks that take too long.
+    fn note_overdue(&mut self) {
+        let Some(limit) = self.options.time_limit else {
+            return;
+        };
+        for place in 0..self.workers.len() {
+            let worker = &mut self.workers[place];
+            let is_late = worker.since.elapsed() > limit;
+            if let Some(given) = worker
+                .orders
+                .front_mut()
+                .filter(|given| is_late && !given.is_overdue)
+            {
+                given.is_overdue = true;
+                let (index, task, attempts, rank) =
+                    (given.first, given.kept.pop(), given.attempts, worker.rank);
+                self.fail(index, task, rank, attempts, Cause::TimeLimit(limit));
+            }
+        }
+    }
+
+    /// Gives a worker an order, if it should have one; says whether there was anything to do.
+    fn give(&mut self, place: usize) -> Result<bool> {
+        let (rank, orders) = (self.workers[place].rank, self.workers[place].orders.len());
+        // Who is over time has nothing in reserve, and buffers wait for nobody but a worker that is ready.
+        let is_single = self.options.time_limit.is_some() || T::IS_BUFFER;
+        if self.is_cancelled || is_single && orders > 0 {
+            return Ok(false);
+        }
+        let others = self.workers.len() > 1;
+        let is_for_it = |again: &Again<T>| again.avoid != Some(rank) || !others;
+        if orders == 0
+            && let Some(found) = self.again.iter().position(is_for_it)
+            && let Some(again) = self.again.remove(found)
+        {
+            self.send(place, again.index, vec![again.task], again.attempts + 1)?;
+            return Ok(true);
+        }
+        let left = match &self.tasks {
+            Tasks::Shared(_, left) => *left,
+            Tasks::Divided(parts) => Some(parts[place].1.len() as u64),
+        };
+        let count = match self.schedule.next(orders, left) {
+            0 => return Ok(false),
+            _ if is_single => 1,
+            count => count,
+        };
+        let (first, batch) = self.tasks.take(place, count, &mut self.next);
+        match batch.is_empty() {
+            true => Ok(false),
+            false => self.send(place, first, batch, 1).map(|()| true),
+        }
+    }
+
+    /// Sends tasks to a worker, together or not at all.
+    fn send(&mut self, place: usize, first: u64, batch: Vec<T>, attempts: u32) -> Result<()> {
+        let down = &self.master.down;
+        let rank = self.workers[place].rank;
+        let count = batch.len() as u64;
+        let order = Order::Run(Run(self.number, self.function.number, first, count));
+        let sent = match T::IS_BUFFER {
+            true => down
+                .send_object(&order, rank, order::ORDER)
+                .and_then(|()| T::send(&batch, down, rank, order::BODY)),
+            false => T::send(&batch, down, rank, order::BODY)
+                .and_then(|sending| down.send_object(&order, rank, order::ORDER).map(|()| sending)),
+        };
+        match sent {
+            Ok(sending) => self.sendings.extend(sending),
+            Err(error) if T::IS_BUFFER || !is_of_the_values(&error) => return Err(error),
+            // Some of them can be sent, perhaps.
+            Err(_) if count > 1 => {
+                let alone = |(task, index)| Again {
+                    index,
+                    task,
+                    attempts: attempts - 1,
+                    avoid: None,
+                };
+                self.again.extend(batch.into_iter().zip(first..).map(alone));
+                return Ok(());
+            }
+            Err(error) => {
+                let cause = Cause::Error(format!("the task cannot be sent: {error}"));
+                self.fail(first, None, rank, attempts, cause);
+                return Ok(());
+            }
+        }
+        let worker = &mut self.workers[place];
+        if worker.orders.is_empty() {
+            worker.since = Instant::now();
+        }
+        worker.orders.push_back(Given {
+            first,
+            count,
+            kept: if self.options.retries > 0 {
+                batch
+            } else {
+                Vec::new()
+            },
+            attempts,
+            at: self.master.now(),
+            is_overdue: false,
+        });
+        Ok(())
+    }
+
+    /// Gives no more tasks, and asks workers to leave those that they have not begun.
+    pub(super) fn cancel(&mut self) -> Result<()> {
+        if self.is_cancelled {
+            return Ok(());
+        }
+        self.is_cancelled = true;
+        self.again.clear();
+        self.tasks.clear();
+        for worker in self.workers.iter().filter(|worker| !worker.orders.is_empty()) {
+            self.master.down.send(&self.number, worker.rank, order::CANCEL)?;
+        }
+        Ok(())
+    }
+
+    /// Cancels, and waits until no worker has an order; of an interrupted program not for long.
+    pub(super) fn drain(&mut self) -> std::result::Result<(), Stopped> {
+        self.cancel()
+            .map_err(|error| Stopped::Broken(error, Vec::new()))?;
+        let mut patience = Patience::default();
+        let begun = Instant::now();
+        while !self.is_over() {
+            match self.round()? {
+                true => patience.renew(),
+                false => patience.wait(),
+            }
+            if self.master.is_interrupted() && begun.elapsed() > GRACE {
+                self.workers.iter_mut().for_each(|worker| worker.orders.clear());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'m, T: 'm> Tasks<'m, T> {
+    /// The next tasks for a worker, at most `count`, and the number of the first one.
+    fn take(&mut self, place: usize, count: u64, next: &mut u64) -> (u64, Vec<T>) {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        match self {
+            Tasks::Shared(tasks, left) => {
+                let (first, batch) = (*next, tasks.by_ref().take(count).collect::<Vec<T>>());
+                let taken = batch.len() as u64;
+                *next += taken;
+                *left = match batch.len() < count {
+                    // Whatever the iterator has said of itself.
+                    true => Some(0),
+                    false => left.map(|left| left.saturating_sub(taken)),
+                };
+                (first, batch)
+            }
+            Tasks::Divided(parts) => {
+                let (next, tasks) = &mut parts[place];
+                let batch: Vec<T> = tasks.drain(..count.min(tasks.len())).collect();
+                let first = *next;
+                *next += batch.len() as u64;
+                (first, batch)
+            }
+        }
+    }
+
+    /// Leaves what has not been taken.
+    fn clear(&mut self) {
+        match self {
+            Tasks::Shared(tasks, left) => (*tasks, *left) = (Box::new(std::iter::empty()), Some(0)),
+            Tasks::Divided(parts) => parts.iter_mut().for_each(|(_, tasks)| tasks.clear()),
+        }
+    }
+}
+
+impl<T: Payload, R: Payload> Drop for Call<'_, T, R> {
+    fn drop(&mut self) {
+        // Reports that nobody takes would stay in the communicator.
+        drop(self.drain());
+    }
+}
+
+/// What a call has for whoever asks.
+pub(super) enum Next<R> {
+    /// A task that is over.
+    Task(u64, std::result::Result<R, TaskFailure>),
+    /// Nothing until the deadline.
+    NotYet,
+    /// All tasks are over.
+    Over,
+}

@@ -1,0 +1,180 @@
+//! A call that goes on beside its caller.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::call::{Call, Next};
+use super::failure::{Incomplete, Stopped, TaskFailure};
+use super::load_balanced::{place, with_numbers};
+use super::payload::Payload;
+
+/// A call that nobody waits for yet: of [`LoadBalanced::start`](super::LoadBalanced::start).
+///
+/// Workers go on with the tasks that they have. They get more, and their results are taken, whenever the master asks the
+/// handle for anything. Dropping it cancels the rest, and waits for tasks that are running.
+///
+/// ```
+/// use std::time::Duration;
+/// use warpcomm::Communicator;
+/// use warpcomm::pool::Pool;
+///
+/// Communicator::threads(3, |comm| {
+///     let mut pool = Pool::new(&comm);
+///     let square = pool.function(|_, number: u64| Ok(number * number));
+///     pool.run(|master| {
+///         let mut squares = master.load_balanced().start(square, 0..1000);
+///         while !squares.wait(Duration::from_millis(10)) {
+///             println!("{} of 1000", squares.progress().done);
+///         }
+///         assert_eq!(squares.results().unwrap().len(), 1000);
+///     })
+/// })?.into_iter().collect::<warpcomm::Result<Vec<_>>>()?;
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
+#[must_use = "dropping it cancels the call"]
+pub struct Handle<'m, T: Payload, R: Payload> {
+    call: Call<'m, T, R>,
+    results: Vec<Option<R>>,
+    begun: Instant,
+    /// Why it has ended; none while it goes on.
+    end: Option<Result<(), Stopped>>,
+    failure: Option<TaskFailure>,
+    is_cancelled: bool,
+}
+
+/// How far a call is.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Tasks that have a result.
+    pub done: u64,
+    /// Tasks that have failed for good.
+    pub failed: u64,
+    /// Tasks that workers have now.
+    pub running: u64,
+    /// All tasks, if that is known.
+    pub total: Option<u64>,
+    /// Seconds since the call began.
+    pub seconds: f64,
+    /// For each worker, the share of these in which it ran tasks of the call that it has reported, 0 to 1.
+    pub load: Vec<f64>,
+}
+
+impl Progress {
+    /// Tasks that are over, a second.
+    pub fn rate(&self) -> f64 {
+        match self.seconds > 0.0 {
+            true => (self.done + self.failed) as f64 / self.seconds,
+            false => 0.0,
+        }
+    }
+
+    /// Seconds until all are over, if they go on as they have; none where that is not known.
+    pub fn remaining(&self) -> Option<f64> {
+        let left = self.total?.saturating_sub(self.done + self.failed);
+        let rate = self.rate();
+        (rate > 0.0).then(|| left as f64 / rate)
+    }
+}
+
+impl<'m, T: Payload, R: Payload> Handle<'m, T, R> {
+    pub(super) fn new(call: Call<'m, T, R>) -> Self {
+        let mut handle = Handle {
+            call,
+            results: Vec::new(),
+            begun: Instant::now(),
+            end: None,
+            failure: None,
+            is_cancelled: false,
+        };
+        handle.go_on(Some(Instant::now()));
+        handle
+    }
+
+    /// Goes on until the call has ended, or the deadline.
+    fn go_on(&mut self, deadline: Option<Instant>) {
+        while self.end.is_none() {
+            match self.call.next(deadline) {
+                Ok(Next::Task(index, Ok(result))) => place(&mut self.results, index, result),
+                Ok(Next::Task(_, Err(failure))) => {
+                    let is_first = self.failure.is_none();
+                    self.failure.get_or_insert(failure);
+                    if is_first && let Err(stopped) = self.call.drain() {
+                        self.end = Some(Err(stopped));
+                    }
+                }
+                Ok(Next::NotYet) => return,
+                Ok(Next::Over) => {
+                    self.end = Some(match self.failure.take() {
+                        Some(failure) => Err(Stopped::Failed(failure)),
+                        None if self.is_cancelled => Err(Stopped::Cancelled),
+                        None => Ok(()),
+                    });
+                }
+                Err(stopped) => self.end = Some(Err(stopped)),
+            }
+        }
+    }
+
+    /// How far it is.
+    pub fn progress(&mut self) -> Progress {
+        self.go_on(Some(Instant::now()));
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let tally = &self.call.tally;
+        Progress {
+            done: tally.done,
+            failed: tally.failed,
+            running: self.call.running(),
+            total: self.call.total(),
+            seconds,
+            load: tally
+                .busy
+                .iter()
+                .map(|busy| (*busy as f64 / 1e9 / seconds.max(1e-9)).min(1.0))
+                .collect(),
+        }
+    }
+
+    /// Waits until the call has ended, but no longer than `timeout`; says whether it has.
+    pub fn wait(&mut self, timeout: Duration) -> bool {
+        // A deadline that there cannot be is none.
+        self.go_on(Instant::now().checked_add(timeout));
+        self.end.is_some()
+    }
+
+    /// Gives no more tasks, and asks workers to leave those that they have not begun. The call has ended when those are over
+    /// that they have.
+    pub fn cancel(&mut self) {
+        if self.end.is_none() {
+            self.is_cancelled = true;
+            if let Err(error) = self.call.cancel() {
+                self.end = Some(Err(Stopped::Broken(error, Vec::new())));
+            }
+        }
+    }
+
+    /// Waits until the call has ended; the results of all tasks, in the order of these.
+    ///
+    /// # Errors
+    /// As for [`LoadBalanced::map`](super::LoadBalanced::map); [`Stopped::Cancelled`] if the call was cancelled.
+    pub fn results(mut self) -> Result<Vec<R>, Incomplete<R>> {
+        self.go_on(None);
+        let results = std::mem::take(&mut self.results);
+        match self.end.take() {
+            Some(Err(why)) => Err(Incomplete {
+                why,
+                results: with_numbers(results),
+            }),
+            _ => Ok(results.into_iter().flatten().collect()),
+        }
+    }
+}
+
+impl<T: Payload, R: Payload> fmt::Debug for Handle<'_, T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = f.debug_struct("Handle");
+        f.field("done", &self.call.tally.done)
+            .field("total", &self.call.total());
+        f.field("is_over", &self.end.is_some()).finish()
+    }
+}

@@ -1,0 +1,102 @@
+//! What the master and its workers tell each other.
+//!
+//! They have two communicators of their own, one for each direction, so that the master's thread and a worker of its rank
+//! do not find each other's messages. Fields have no names on the way: they would be most of a short message.
+
+use serde::{Deserialize, Serialize};
+
+use crate::message::Tag;
+
+/// From the master: an [`Order`].
+pub(super) const ORDER: Tag = Tag(0);
+/// From the master: the tasks of an order, or a value.
+pub(super) const BODY: Tag = Tag(1);
+/// From the master: the number of a call whose remaining tasks are not wanted any more.
+pub(super) const CANCEL: Tag = Tag(2);
+/// From a worker: that it is there, its own time, a part of a named value.
+pub(super) const REPLY: Tag = Tag(0);
+/// From a worker: that a part of a named value follows, or why not.
+pub(super) const PART: Tag = Tag(1);
+
+/// Calls whose reports can be told apart; more of them are never open at a time.
+const CALLS: u64 = 10_000;
+
+/// From a worker: a [`Report`] on a call.
+pub(super) fn report(call: u64) -> Tag {
+    Tag(2 + 2 * (call % CALLS) as i32)
+}
+
+/// From a worker: the results of a report.
+pub(super) fn results(call: u64) -> Tag {
+    Tag(3 + 2 * (call % CALLS) as i32)
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) enum Order {
+    /// Runs a function on the tasks that follow.
+    Run(Run),
+    /// Tells its time.
+    Time,
+    /// Takes the value that follows, as the one of this number.
+    Push(usize),
+    /// Sends the value of this number back.
+    Pull(usize),
+    /// Ends.
+    Leave,
+}
+
+/// Which function, and on what.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Run(
+    /// The call.
+    pub u64,
+    /// The function, in the order in which they were made.
+    pub usize,
+    /// The first task.
+    pub u64,
+    /// How many tasks there are, one after the other.
+    pub u64,
+);
+
+impl Run {
+    pub(super) fn call(&self) -> u64 {
+        self.0
+    }
+    pub(super) fn function(&self) -> usize {
+        self.1
+    }
+    pub(super) fn first(&self) -> u64 {
+        self.2
+    }
+    pub(super) fn tasks(&self) -> u64 {
+        self.3
+    }
+}
+
+/// What became of an order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Report(
+    /// The first task.
+    pub u64,
+    /// For each task, in order.
+    pub Vec<Ran>,
+    /// How many results each of the messages behind this one has.
+    pub Vec<u64>,
+    /// How many bytes the tasks had on the way.
+    pub u64,
+    /// The number of the GPU that the worker uses, if it does.
+    pub Option<usize>,
+);
+
+/// What became of a task, and when it began and ended in nanoseconds of the worker's time.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Ran(pub Outcome, pub u64, pub u64);
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Outcome {
+    Done,
+    Failed(String),
+    Panicked(String),
+    /// It was not begun: the call was cancelled.
+    Skipped,
+}

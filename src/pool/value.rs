@@ -1,0 +1,124 @@
+//! Values that workers keep.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::function::is_of_the_values;
+use super::link::Link;
+use super::order;
+use super::payload::Payload;
+use crate::error::Result;
+
+/// A value that each worker keeps under a number, from call to call; see [`Pool::value`](super::Pool::value).
+pub struct Value<T> {
+    pub(super) number: usize,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Value<T> {
+    pub(super) fn new(number: usize) -> Value<T> {
+        Value {
+            number,
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T> Clone for Value<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Value<T> {}
+
+impl<T> fmt::Debug for Value<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value {} of {}", self.number, std::any::type_name::<T>())
+    }
+}
+
+/// A value whose type is forgotten. Where it is kept, it is an `Option<T>`.
+pub(super) trait ErasedValue: Send + Sync {
+    /// What the values of this number have in common on all ranks.
+    fn signature(&self) -> String;
+
+    /// No value yet.
+    fn none(&self) -> Box<dyn Any>;
+
+    /// Takes the value that follows.
+    ///
+    /// # Errors
+    /// Those of the communicator.
+    fn take(&self, kept: &mut dyn Any, link: &mut Link) -> Result<()>;
+
+    /// Sends the value back.
+    ///
+    /// # Errors
+    /// Those of the communicator.
+    fn give(&self, kept: &mut dyn Any, link: &mut Link) -> Result<()>;
+}
+
+impl<T: Payload> ErasedValue for Value<T> {
+    fn signature(&self) -> String {
+        std::any::type_name::<T>().to_owned()
+    }
+
+    fn none(&self) -> Box<dyn Any> {
+        Box::new(None::<T>)
+    }
+
+    fn take(&self, kept: &mut dyn Any, link: &mut Link) -> Result<()> {
+        let answer = match T::receive(&link.down, link.master, order::BODY) {
+            Ok((mut values, _)) => {
+                if let Some(kept) = kept.downcast_mut::<Option<T>>() {
+                    *kept = values.pop();
+                }
+                Ok(())
+            }
+            Err(error) if is_of_the_values(&error) => Err(format!("it cannot be read: {error}")),
+            Err(error) => return Err(error),
+        };
+        answer_with(link, &answer)
+    }
+
+    fn give(&self, kept: &mut dyn Any, link: &mut Link) -> Result<()> {
+        let Some(value) = kept.downcast_mut::<Option<T>>().and_then(Option::take) else {
+            return answer_with(link, &Err("it has none".to_owned()));
+        };
+        // The value stays where it is.
+        let values = vec![value];
+        let sent = match T::IS_BUFFER {
+            // The answer is what the master waits for before it takes the buffer.
+            true => {
+                answer_with(link, &Ok(())).and_then(|()| T::send(&values, &link.up, link.master, order::PART))
+            }
+            false => T::send(&values, &link.up, link.master, order::PART),
+        };
+        let value = values.into_iter().next();
+        if let Some(kept) = kept.downcast_mut::<Option<T>>() {
+            *kept = value;
+        }
+        match sent {
+            Ok(sending) => {
+                link.keep(sending);
+                match T::IS_BUFFER {
+                    true => Ok(()),
+                    false => answer_with(link, &Ok(())),
+                }
+            }
+            Err(error) if is_of_the_values(&error) && !T::IS_BUFFER => {
+                answer_with(link, &Err(format!("it cannot be sent: {error}")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Tells the master what became of a value.
+fn answer_with(link: &mut Link, answer: &std::result::Result<(), String>) -> Result<()> {
+    let sending = link.up.isend_object(answer, link.master, order::REPLY);
+    link.keep(Some(Box::new(sending)));
+    Ok(())
+}
