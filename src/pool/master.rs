@@ -138,6 +138,8 @@ impl Master {
 impl fmt::Debug for Master {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut f = f.debug_struct("Master");
-        f.field("workers", &self.workers).field("calls", &self.calls.get()).finish()
+        f.field("workers", &self.workers)
+            .field("calls", &self.calls.get())
+            .finish()
     }
 }

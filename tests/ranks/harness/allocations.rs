@@ -54,6 +54,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// The blocks that were allocated and not freed, by Rust code of this process.
+#[cfg(all(feature = "mpi", feature = "cuda"))]
 pub fn blocks() -> u64 {
     BLOCKS.load(Ordering::Relaxed)
 }

@@ -7,7 +7,7 @@
 
 #[macro_use]
 mod case;
-#[cfg(all(feature = "mpi", feature = "cuda"))]
+#[cfg(any(feature = "pool", all(feature = "mpi", feature = "cuda")))]
 mod allocations;
 mod expect;
 mod job;
