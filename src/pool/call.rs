@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::failure::{Cause, Held, Stopped, TaskFailure};
-use super::function::{Function, is_of_the_values};
+use super::function::{Function, guarded, is_of_the_values};
 use super::master::Master;
 use super::order::{self, Order, Outcome, Ran, Report, Run};
 use super::patience::Patience;
@@ -53,6 +53,8 @@ pub(super) struct Call<'m, T: Payload, R: Payload> {
     arrived: VecDeque<(u64, std::result::Result<R, TaskFailure>)>,
     sendings: Vec<Box<dyn Sending>>,
     is_cancelled: bool,
+    /// It was cancelled because the program was interrupted.
+    is_interrupted: bool,
     pub(super) tally: Tally,
 }
 
@@ -118,6 +120,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             arrived: VecDeque::new(),
             sendings: Vec::new(),
             is_cancelled: false,
+            is_interrupted: false,
             tally: Tally {
                 busy: vec![0; options.ranks.len()],
                 ..Tally::default()
@@ -136,21 +139,22 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             if let Some((index, result)) = self.arrived.pop_front() {
                 return Ok(Next::Task(index, result));
             }
-            if self.master.is_interrupted() {
-                self.drain()?;
-                return match self.arrived.pop_front() {
-                    Some((index, result)) => Ok(Next::Task(index, result)),
-                    None => Err(Stopped::Interrupted),
+            if self.is_over() {
+                return match self.is_interrupted {
+                    true => Err(Stopped::Interrupted),
+                    false => Ok(Next::Over),
                 };
             }
-            let has_moved = self.round()?;
-            if self.is_over() && self.arrived.is_empty() {
-                return Ok(Next::Over);
+            if self.master.is_interrupted() {
+                self.is_interrupted = true;
+                self.drain()?;
+                continue;
             }
+            let has_moved = self.round()?;
             if !self.arrived.is_empty() {
                 continue;
             }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) && !self.is_over() {
                 return Ok(Next::NotYet);
             }
             match has_moved {
@@ -249,7 +253,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
         let mut results = VecDeque::new();
         let mut bytes_out = 0;
         for count in batches {
-            match R::receive(up, rank, order::results(self.number)) {
+            match guarded(|| R::receive(up, rank, order::results(self.number))) {
                 Ok((batch, bytes)) => {
                     bytes_out += bytes;
                     results.extend(batch.into_iter().map(Ok));
@@ -398,7 +402,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             true => down
                 .send_object(&order, rank, order::ORDER)
                 .and_then(|()| T::send(&batch, down, rank, order::BODY)),
-            false => T::send(&batch, down, rank, order::BODY)
+            false => guarded(|| T::send(&batch, down, rank, order::BODY))
                 .and_then(|sending| down.send_object(&order, rank, order::ORDER).map(|()| sending)),
         };
         match sent {

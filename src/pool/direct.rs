@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::call::{Call, Next, Options, Tasks};
 use super::failure::{Incomplete, Stopped};
-use super::function::{Function, is_of_the_values};
+use super::function::{Function, guarded, is_of_the_values};
 use super::load_balanced::{place, with_numbers};
 use super::master::Master;
 use super::order::{self, Order};
@@ -210,7 +210,7 @@ impl<'m> Direct<'m> {
                 true => down
                     .send_object(&order, rank, order::ORDER)
                     .and_then(|()| T::send(content(place), down, rank, order::BODY)),
-                false => T::send(content(place), down, rank, order::BODY)
+                false => guarded(|| T::send(content(place), down, rank, order::BODY))
                     .and_then(|sending| down.send_object(&order, rank, order::ORDER).map(|()| sending)),
             };
             match sent {
@@ -260,7 +260,7 @@ impl<'m> Direct<'m> {
         for &rank in &self.ranks {
             let received = self
                 .answer(operation, rank)
-                .and_then(|()| T::receive(&self.master.up, rank, order::PART));
+                .and_then(|()| guarded(|| T::receive(&self.master.up, rank, order::PART)));
             match received {
                 Ok((received, _)) => values.extend(received),
                 // Everybody's answer is taken.

@@ -167,7 +167,7 @@ fn send<R: Payload>(mut results: Vec<R>, ran: &mut [Ran], link: &mut Link, run: 
 }
 
 /// A panic of what serializes or reads a value is an error of that value.
-fn guarded<V>(travel: impl FnOnce() -> Result<V>) -> Result<V> {
+pub(super) fn guarded<V>(travel: impl FnOnce() -> Result<V>) -> Result<V> {
     catch_unwind(AssertUnwindSafe(travel)).unwrap_or_else(|panic| {
         let text = format!("panicked: {}", text_of(&*panic));
         Err(Error::new(ErrorKind::Mismatch, text))

@@ -1,5 +1,6 @@
 //! A worker's end of what it has with the master.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::order::{self, Order, Report};
@@ -22,7 +23,7 @@ pub(super) struct Link {
     /// What is still on its way to the master. The master never has more orders out than it takes reports of.
     sendings: Vec<Box<dyn Sending>>,
     /// The calls that were cancelled.
-    cancelled: Vec<u64>,
+    cancelled: HashSet<u64>,
     /// When the last look at cancellations was, in nanoseconds.
     looked: u64,
 }
@@ -35,7 +36,7 @@ impl Link {
             master,
             epoch,
             sendings: Vec::new(),
-            cancelled: Vec::new(),
+            cancelled: HashSet::new(),
             looked: 0,
         }
     }
@@ -74,13 +75,19 @@ impl Link {
         let now = self.now();
         if now.saturating_sub(self.looked) > LOOK.as_nanos() as u64 {
             self.looked = now;
-            while self.down.iprobe(self.master, order::CANCEL)?.is_some() {
-                let mut cancelled = 0u64;
-                self.down.recv(&mut cancelled, self.master, order::CANCEL)?;
-                self.cancelled.push(cancelled);
-            }
+            self.look()?;
         }
         Ok(self.cancelled.contains(&call))
+    }
+
+    /// Takes what has come of cancellations.
+    pub(super) fn look(&mut self) -> Result<()> {
+        while self.down.iprobe(self.master, order::CANCEL)?.is_some() {
+            let mut cancelled = 0u64;
+            self.down.recv(&mut cancelled, self.master, order::CANCEL)?;
+            self.cancelled.insert(cancelled);
+        }
+        Ok(())
     }
 }
 

@@ -207,10 +207,10 @@ impl<'f, S> Pool<'f, S> {
         let communicators = [self.comm.duplicate(), self.comm.duplicate()];
         let [down, up] = communicators;
         let [down, up] = [down.map_err(named)?, up.map_err(named)?];
-        let _interrupts = Interrupts::listen(self.hears_interrupts);
+        let interrupts = Interrupts::listen(self.hears_interrupts);
         let epoch = Instant::now();
         if rank == MASTER {
-            self.rule([down, up], epoch, body).map(Some)
+            self.rule([down, up], epoch, interrupts, body).map(Some)
         } else {
             let worker = self.worker(Link::new(down, up, MASTER, epoch));
             self.greet(worker.as_ref().map(drop).map_err(Clone::clone))?;
@@ -227,11 +227,11 @@ impl<'f, S> Pool<'f, S> {
         &self,
         communicators: [Communicator; 2],
         epoch: Instant,
+        interrupts: Interrupts,
         body: impl FnOnce(&Master) -> V,
     ) -> Result<V> {
         let first = usize::from(!self.master_works);
         let workers = (first..self.comm.size()).collect();
-        let interrupts = Interrupts::listen(self.hears_interrupts);
         let mut master = Master::new(communicators, workers, epoch, interrupts);
         let (ready, is_ready) = mpsc::channel();
         let (begin, may_begin) = mpsc::channel();
@@ -279,7 +279,7 @@ impl<'f, S> Pool<'f, S> {
     /// This rank's worker; or why there is none.
     fn worker(&self, mut link: Link) -> std::result::Result<Worker<S>, String> {
         // A thread that may not use MPI finds out now.
-        link.is_cancelled(0).map_err(|error| error.to_string())?;
+        link.look().map_err(|error| error.to_string())?;
         let state = catch_unwind(AssertUnwindSafe(|| (self.state)(self.comm.rank())));
         let state = match state {
             Ok(state) => state.map_err(|error| format!("the state of a worker: {error}"))?,

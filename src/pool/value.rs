@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::function::is_of_the_values;
+use super::function::{guarded, is_of_the_values};
 use super::link::Link;
 use super::order;
 use super::payload::Payload;
@@ -70,7 +70,7 @@ impl<T: Payload> ErasedValue for Value<T> {
     }
 
     fn take(&self, kept: &mut dyn Any, link: &mut Link) -> Result<()> {
-        let answer = match T::receive(&link.down, link.master, order::BODY) {
+        let answer = match guarded(|| T::receive(&link.down, link.master, order::BODY)) {
             Ok((mut values, _)) => {
                 if let Some(kept) = kept.downcast_mut::<Option<T>>() {
                     *kept = values.pop();
@@ -94,7 +94,7 @@ impl<T: Payload> ErasedValue for Value<T> {
             true => {
                 answer_with(link, &Ok(())).and_then(|()| T::send(&values, &link.up, link.master, order::PART))
             }
-            false => T::send(&values, &link.up, link.master, order::PART),
+            false => guarded(|| T::send(&values, &link.up, link.master, order::PART)),
         };
         let value = values.into_iter().next();
         if let Some(kept) = kept.downcast_mut::<Option<T>>() {

@@ -151,7 +151,8 @@ impl<S> Worker<S> {
                 }
                 Order::Push(number) => values[number].take(&mut *self.values[number], &mut self.link)?,
                 Order::Pull(number) => values[number].give(&mut *self.values[number], &mut self.link)?,
-                Order::Leave => return Ok(()),
+                // Nothing is left behind in the communicator.
+                Order::Leave => return self.link.look(),
             }
         }
     }

@@ -29,6 +29,9 @@ cases! {
     pools_that_differ: 2..=4;
     a_worker_without_a_state: 1..=4;
     the_body_panics: 1..=4;
+    what_serializes_panics_on_the_master: 1..=3;
+    an_interrupt_ends_calls: 1..=4;
+    a_worker_that_dies: 1..=1, threads;
     rows_of_the_timeline: 1..=7;
 }
 
@@ -695,4 +698,115 @@ fn rows_of_the_timeline(comm: &Communicator) -> Outcome {
             assert_eq!(first.count(), 64usize.div_ceil(all.workers.len()));
         })
     })
+}
+
+/// Panics where it is read, if it is told to.
+#[derive(Serialize)]
+struct Trap(bool);
+
+impl<'de> Deserialize<'de> for Trap {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Trap, D::Error> {
+        let trap = Trap(bool::deserialize(deserializer)?);
+        assert!(!trap.0, "a trap");
+        Ok(trap)
+    }
+}
+
+fn what_serializes_panics_on_the_master(comm: &Communicator) -> Outcome {
+    with_pools(comm, |mut pool| {
+        let trap = pool.function(|_, number: u64| Ok(Trap(number == 5)));
+        let task = pool.function(|_, _: Fragile| Ok(()));
+        pool.run(|master| {
+            let view = master.load_balanced().chunk(Chunk::Fixed(1));
+            let results = view.try_map(trap, 0..20).unwrap();
+            for (number, result) in (0..).zip(results) {
+                match result {
+                    Ok(_) => assert_ne!(number, 5),
+                    Err(failure) => assert!(number == 5 && text(&failure).contains("a trap"), "{failure}"),
+                }
+            }
+            let breaks = |number| Fragile {
+                panics_there: number == 3,
+                ..Fragile::default()
+            };
+            let results = view.try_map(task, (0..6).map(breaks)).unwrap();
+            assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 5);
+            assert!(text(results[3].as_ref().unwrap_err()).contains("broken on purpose"));
+            // Tasks that cannot be had: the call is given up, and the next one works.
+            let tasks = (0..100u64).map(|number| match number {
+                50 => panic!("no more tasks"),
+                number => number,
+            });
+            assert!(catch_unwind(AssertUnwindSafe(|| view.map(trap, tasks.skip(6)).map(drop))).is_err());
+            assert_eq!(view.map(trap, 6..10).unwrap().len(), 4);
+        })
+    })
+}
+
+fn an_interrupt_ends_calls(comm: &Communicator) -> Outcome {
+    use rustix::process::{Signal, getpid, kill_process};
+
+    with_pools(comm, |mut pool| {
+        let square = pool.function(|_, number: u64| Ok(number * number));
+        pool.run(|master| {
+            assert!(!master.is_interrupted());
+            let mut done = 0;
+            let mut last = None;
+            for item in master.load_balanced().map_unordered(square, 0..) {
+                match item {
+                    Ok((index, result)) => assert_eq!(result.unwrap(), index * index),
+                    Err(stopped) => last = Some(stopped),
+                }
+                done += 1;
+                if done == 100 {
+                    kill_process(getpid(), Signal::INT).unwrap();
+                }
+            }
+            assert!(matches!(last, Some(Stopped::Interrupted)), "{last:?}");
+            assert!(master.is_interrupted());
+            let incomplete = master.map(square, 0..10).unwrap_err();
+            assert!(matches!(incomplete.why(), Stopped::Interrupted), "{incomplete}");
+        })
+    })
+}
+
+/// Takes its thread with it where it is made.
+#[derive(Serialize, Deserialize)]
+struct Deadly(bool);
+
+impl Drop for Deadly {
+    fn drop(&mut self) {
+        assert!(!self.0, "dead on purpose");
+    }
+}
+
+fn a_worker_that_dies(_: &Communicator) -> Outcome {
+    let (told, why) = std::sync::mpsc::channel();
+    let ran = catch_unwind(|| {
+        Communicator::threads(3, |comm| {
+            let mut pool = Pool::new(&comm);
+            let die = pool.function(|worker, number: u64| match worker.rank() {
+                1 => Ok(Deadly(number >= 4 && number.is_multiple_of(2))),
+                _ => {
+                    // Somebody else will not get them all.
+                    busy(Duration::from_millis(1));
+                    Ok(Deadly(false))
+                }
+            });
+            pool.run(|master| {
+                let view = master.load_balanced().chunk(Chunk::Fixed(2));
+                if let Err(incomplete) = view.map(die, 0..10_000) {
+                    told.send(incomplete.to_string()).unwrap();
+                    assert!(matches!(incomplete.why(), Stopped::Broken(..)));
+                }
+            })
+        })
+    });
+    assert!(ran.is_err(), "its panic goes on");
+    let why = why.try_recv().expect("the master is told");
+    assert!(
+        why.contains("rank 1 had 2 tasks: ") && why.contains("tasks are done"),
+        "{why}"
+    );
+    Ok(())
 }
