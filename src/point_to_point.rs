@@ -327,7 +327,12 @@ impl Communicator {
             &[&activity],
             pin!(async {
                 self.check_route(route)?;
-                look()
+                let found = look()?;
+                // What has come can be received all the same.
+                if found.is_none() {
+                    self.endpoint.check_peers()?;
+                }
+                Ok(found)
             }),
         )
     }

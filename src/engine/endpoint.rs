@@ -268,6 +268,17 @@ impl Endpoint {
         }
     }
 
+    /// Finds out whether a peer is gone, for who looks without waiting.
+    pub(crate) fn check_peers(&self) -> Result<()> {
+        match self.engine.transport.lost() {
+            None => Ok(()),
+            Some(lost) => {
+                self.poison_with(&lost);
+                Err(lost)
+            }
+        }
+    }
+
     /// Whether a peer of this communicator is in the other one as well.
     fn shares_ranks_with(&self, other: &Endpoint) -> bool {
         let me = self.context.group[self.context.rank];

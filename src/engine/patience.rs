@@ -106,10 +106,7 @@ impl<'a> Patience<'a> {
             activities,
             timeout,
         } = *self.wait;
-        if let Some(lost) = self.engine.transport.lost() {
-            endpoint.poison_with(&lost);
-            return Err(lost);
-        }
+        endpoint.check_peers()?;
         endpoint.check()?;
         // The age counts from the first look.
         for activity in activities {

@@ -794,7 +794,7 @@ fn a_worker_that_dies(_: &Communicator) -> Outcome {
                 }
             });
             pool.run(|master| {
-                let view = master.load_balanced().chunk(Chunk::Fixed(2));
+                let view = master.load_balanced().chunk(Chunk::Fixed(2)).in_flight(1);
                 if let Err(incomplete) = view.map(die, 0..10_000) {
                     told.send(incomplete.to_string()).unwrap();
                     assert!(matches!(incomplete.why(), Stopped::Broken(..)));

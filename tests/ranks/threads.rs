@@ -259,6 +259,11 @@ fn a_panic_ends_every_wait(_: &Communicator) -> Outcome {
             let mut buffer = [0u8];
             comm.scope(|scope| scope.irecv(&mut buffer, 1, Tag(0)).map(drop))
         }),
+        ("iprobe", |comm| {
+            loop {
+                comm.iprobe(1, Tag(0))?;
+            }
+        }),
         ("barrier", |comm| comm.barrier()),
         ("allreduce", |comm| {
             comm.allreduce_in_place(&mut [0f32; 3000], Op::Sum)
