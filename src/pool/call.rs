@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::failure::{Cause, Held, Stopped, TaskFailure};
 use super::function::{Function, guarded, is_of_the_values};
 use super::master::Master;
-use super::order::{self, Order, Outcome, Ran, Report, Run};
+use super::order::{self, ALL, Cancelled, Order, Outcome, Ran, Report, Run};
 use super::patience::Patience;
 use super::payload::{Payload, Sending};
 use super::schedule::Schedule;
@@ -228,7 +228,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             }
             self.sendings.retain(|sending| !sending.is_over());
         }
-        self.note_overdue();
+        self.note_overdue()?;
         for place in 0..self.workers.len() {
             while self.give(place)? {
                 has_moved = true;
@@ -338,10 +338,10 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
         }
     }
 
-    /// Looks for tasks that take too long.
-    fn note_overdue(&mut self) {
+    /// Looks for tasks that take too long, and tells their workers.
+    fn note_overdue(&mut self) -> Result<()> {
         let Some(limit) = self.options.time_limit else {
-            return;
+            return Ok(());
         };
         for place in 0..self.workers.len() {
             let worker = &mut self.workers[place];
@@ -355,8 +355,11 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
                 let (index, task, attempts, rank) =
                     (given.first, given.kept.pop(), given.attempts, worker.rank);
                 self.fail(index, task, rank, attempts, Cause::TimeLimit(limit));
+                let cancelled: Cancelled = [self.number, index, attempts.into()];
+                self.master.down.send(&cancelled, rank, order::CANCEL)?;
             }
         }
+        Ok(())
     }
 
     /// Gives a worker an order, if it should have one; says whether there was anything to do.
@@ -397,7 +400,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
         let down = &self.master.down;
         let rank = self.workers[place].rank;
         let count = batch.len() as u64;
-        let order = Order::Run(Run(self.number, self.function.number, first, count));
+        let order = Order::Run(Run(self.number, self.function.number, first, count, attempts));
         let sent = match T::IS_BUFFER {
             true => down
                 .send_object(&order, rank, order::ORDER)
@@ -453,7 +456,8 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
         self.again.clear();
         self.tasks.clear();
         for worker in self.workers.iter().filter(|worker| !worker.orders.is_empty()) {
-            self.master.down.send(&self.number, worker.rank, order::CANCEL)?;
+            let cancelled: Cancelled = [self.number, ALL, 0];
+            self.master.down.send(&cancelled, worker.rank, order::CANCEL)?;
         }
         Ok(())
     }

@@ -103,11 +103,11 @@ where
         let (mut ran, mut results) = (Vec::with_capacity(tasks.len()), Vec::with_capacity(tasks.len()));
         for (task, index) in tasks.into_iter().zip(run.first()..) {
             let begin = worker.link.now();
-            if worker.link.is_cancelled(run.call())? {
+            if worker.link.is_cancelled(run.call(), index, run.attempt())? {
                 ran.push(Ran(Outcome::Skipped, begin, begin));
                 continue;
             }
-            worker.begin(run.call(), index);
+            worker.begin(run.call(), index, run.attempt());
             // A panic leaves the worker's state as it is then, which is what the closure has made of it.
             let outcome = catch_unwind(AssertUnwindSafe(|| (self.closure)(worker, task)));
             let outcome = match outcome {

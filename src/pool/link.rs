@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::order::{self, Order, Report};
+use super::order::{self, ALL, Cancelled, Order, Report};
 use super::patience::Patience;
 use super::payload::Sending;
 use crate::comm::Communicator;
@@ -22,8 +22,8 @@ pub(super) struct Link {
     epoch: Instant,
     /// What is still on its way to the master. The master never has more orders out than it takes reports of.
     sendings: Vec<Box<dyn Sending>>,
-    /// The calls that were cancelled.
-    cancelled: HashSet<u64>,
+    /// What was cancelled.
+    cancelled: HashSet<Cancelled>,
     /// When the last look at cancellations was, in nanoseconds.
     looked: u64,
 }
@@ -70,20 +70,21 @@ impl Link {
         self.sendings.extend(sending);
     }
 
-    /// Whether a call was cancelled, by what has come some time ago.
-    pub(super) fn is_cancelled(&mut self, call: u64) -> Result<bool> {
+    /// Whether an attempt at a task is not wanted any more, by what has come some time ago.
+    pub(super) fn is_cancelled(&mut self, call: u64, task: u64, attempt: u32) -> Result<bool> {
         let now = self.now();
         if now.saturating_sub(self.looked) > LOOK.as_nanos() as u64 {
             self.looked = now;
             self.look()?;
         }
-        Ok(self.cancelled.contains(&call))
+        let is_one = |cancelled: Cancelled| self.cancelled.contains(&cancelled);
+        Ok(!self.cancelled.is_empty() && (is_one([call, ALL, 0]) || is_one([call, task, attempt.into()])))
     }
 
     /// Takes what has come of cancellations.
     pub(super) fn look(&mut self) -> Result<()> {
         while self.down.iprobe(self.master, order::CANCEL)?.is_some() {
-            let mut cancelled = 0u64;
+            let mut cancelled: Cancelled = [0; 3];
             self.down.recv(&mut cancelled, self.master, order::CANCEL)?;
             self.cancelled.insert(cancelled);
         }

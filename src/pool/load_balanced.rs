@@ -77,8 +77,9 @@ impl<'m> LoadBalanced<'m> {
         self
     }
 
-    /// How long a task may take. One that takes longer counts as failed, at once; it goes on on its worker, which gets
-    /// nothing else until it ends, unless it [asks](super::Worker::is_cancelled). Tasks go one at a time then.
+    /// How long a task may take. One that takes longer counts as failed, at once, and can be tried elsewhere. It goes on on its
+    /// worker, which has nothing else of the call until it ends, and which it may [ask](super::Worker::is_cancelled); the
+    /// call ends when it has ended. Tasks go one at a time then.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.options.time_limit = Some(limit);
         self

@@ -11,7 +11,7 @@ use crate::message::Tag;
 pub(super) const ORDER: Tag = Tag(0);
 /// From the master: the tasks of an order, or a value.
 pub(super) const BODY: Tag = Tag(1);
-/// From the master: the number of a call whose remaining tasks are not wanted any more.
+/// From the master: what is not wanted any more, a [`Cancelled`].
 pub(super) const CANCEL: Tag = Tag(2);
 /// From a worker: that it is there, its own time, a part of a named value.
 pub(super) const REPLY: Tag = Tag(0);
@@ -56,7 +56,15 @@ pub(super) struct Run(
     pub u64,
     /// How many tasks there are, one after the other.
     pub u64,
+    /// Which attempt at them it is, from 1.
+    pub u32,
 );
+
+/// A call, a task of it and which attempt at that; or [`ALL`] tasks and any attempt, 0.
+pub(super) type Cancelled = [u64; 3];
+
+/// The number of no task: all of a call.
+pub(super) const ALL: u64 = u64::MAX;
 
 impl Run {
     pub(super) fn call(&self) -> u64 {
@@ -70,6 +78,9 @@ impl Run {
     }
     pub(super) fn tasks(&self) -> u64 {
         self.3
+    }
+    pub(super) fn attempt(&self) -> u32 {
+        self.4
     }
 }
 

@@ -28,6 +28,7 @@ pub struct Worker<S = ()> {
     seed: u64,
     call: u64,
     task: u64,
+    attempt: u32,
     random: Option<TaskRng>,
     #[cfg(feature = "cuda")]
     stream: Option<Arc<Stream>>,
@@ -43,6 +44,7 @@ impl<S> Worker<S> {
             seed,
             call: 0,
             task: 0,
+            attempt: 0,
             random: None,
             #[cfg(feature = "cuda")]
             stream: None,
@@ -78,10 +80,12 @@ impl<S> Worker<S> {
         })
     }
 
-    /// Whether nobody waits for the task any more, because its call was cancelled or has failed: a long task asks now and
-    /// then, and ends early with any result.
+    /// Whether nobody waits for the task any more, because its call was cancelled or has failed, or it takes longer than it
+    /// may: a long task asks now and then, and ends early with any result.
     pub fn is_cancelled(&mut self) -> bool {
-        self.link.is_cancelled(self.call).unwrap_or(true)
+        self.link
+            .is_cancelled(self.call, self.task, self.attempt)
+            .unwrap_or(true)
     }
 
     /// The context of this rank's GPU; see [`Communicator::device`](crate::Communicator::device).
@@ -121,8 +125,8 @@ impl<S> Worker<S> {
     }
 
     /// Begins a task.
-    pub(super) fn begin(&mut self, call: u64, task: u64) {
-        (self.call, self.task, self.random) = (call, task, None);
+    pub(super) fn begin(&mut self, call: u64, task: u64, attempt: u32) {
+        (self.call, self.task, self.attempt, self.random) = (call, task, attempt, None);
     }
 
     /// The number of the GPU, once a task has asked for its stream.

@@ -22,6 +22,7 @@ cases! {
     a_task_over_its_time_limit: 1..=4;
     cancelled_and_dropped_calls: 1..=5;
     calls_inside_of_each_other: 1..=4;
+    more_calls_than_there_are_tags: 2..=2;
     values_are_kept: 1..=5;
     some_of_the_workers: 1..=5;
     many_tiny_tasks_in_little_memory: 2..=3;
@@ -396,29 +397,34 @@ fn what_is_injected_loses_and_repeats_nothing(comm: &Communicator) -> Outcome {
 
 fn a_task_over_its_time_limit(comm: &Communicator) -> Outcome {
     with_pools(comm, |mut pool| {
-        let waits = pool.function(|worker, number: u64| {
-            // Until nobody wants it any more; its call is cancelled in the end.
-            let begun = Instant::now();
-            while number == 3 && !worker.is_cancelled() && begun.elapsed() < Duration::from_secs(1) {
+        // The seventh waits until nobody wants it any more, on the rank that tries it first.
+        let waits = pool.function(|worker, (number, is_endless): (u64, bool)| {
+            while number == 6 && (is_endless || worker.rank() + 1 == worker.size()) && !worker.is_cancelled()
+            {
                 std::hint::spin_loop();
             }
             Ok(number)
         });
         pool.run(|master| {
             let limit = Duration::from_millis(100);
-            let view = master.load_balanced().time_limit(limit);
-            for (number, result) in (0..).zip(view.try_map(waits, 0..8).unwrap()) {
-                match result {
-                    Ok(result) => assert_eq!(result, number),
-                    Err(failure) => {
-                        assert_eq!(*failure.cause(), Cause::TimeLimit(limit));
-                        expect_text_of(&failure, &["took more than 100ms on rank"]);
-                        assert_eq!((failure.task(), number), (3, 3));
+            let view = master.load_balanced().time_limit(limit).retries(1);
+            for is_endless in [true, false] {
+                let tasks = (0..8).map(|number| (number, is_endless));
+                let results = view.try_map(waits, tasks).unwrap();
+                for (number, result) in (0..).zip(&results) {
+                    match result {
+                        Ok(result) => assert!(*result == number && !(is_endless && number == 6)),
+                        // Where ranks have to wait for cores, others may take too long as well.
+                        Err(failure) => {
+                            assert_eq!((failure.task(), failure.attempts()), (number, 2));
+                            assert_eq!(*failure.cause(), Cause::TimeLimit(limit));
+                            expect_text_of(failure, &["took more than 100ms on rank", "(attempt 2)"]);
+                        }
                     }
                 }
             }
-            let incomplete = view.map(waits, 0..8).unwrap_err();
-            assert!(matches!(incomplete.why(), Stopped::Failed(failure) if failure.task() == 3));
+            let incomplete = view.map(waits, (0..8).map(|number| (number, true))).unwrap_err();
+            assert!(matches!(incomplete.why(), Stopped::Failed(failure) if *failure.cause() == Cause::TimeLimit(limit)));
         })
     })
 }
@@ -477,6 +483,21 @@ fn calls_inside_of_each_other(comm: &Communicator) -> Outcome {
             }
         })
     })
+}
+
+fn more_calls_than_there_are_tags(comm: &Communicator) -> Outcome {
+    let mut pool = Pool::new(comm);
+    let next = pool.function(|_, number: u64| Ok(number + 1));
+    pool.run(|master| {
+        for number in 0..10_500 {
+            let view = master.load_balanced();
+            match number % 100 {
+                0 => drop(view.start(next, 0..3)),
+                _ => assert_eq!(view.map(next, [number]).unwrap(), [number + 1]),
+            }
+        }
+    })?;
+    Ok(())
 }
 
 fn values_are_kept(comm: &Communicator) -> Outcome {
