@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::failure::{Cause, Held, Stopped, TaskFailure};
+use super::failure::{Cause, Held, Stopped, TaskFailure, Tried};
 use super::function::{Function, guarded, is_of_the_values};
 use super::master::Master;
 use super::order::{self, ALL, Cancelled, Order, Outcome, Ran, Report, Run};
@@ -50,7 +50,7 @@ pub(super) struct Call<'m, T: Payload, R: Payload> {
     again: VecDeque<Again<T>>,
     workers: Vec<Outgoing<T>>,
     /// Tasks that are over and have not been asked for.
-    arrived: VecDeque<(u64, std::result::Result<R, TaskFailure>)>,
+    arrived: VecDeque<(u64, Tried<R>)>,
     sendings: Vec<Box<dyn Sending>>,
     is_cancelled: bool,
     /// It was cancelled because the program was interrupted.
@@ -526,7 +526,7 @@ impl<T: Payload, R: Payload> Drop for Call<'_, T, R> {
 /// What a call has for whoever asks.
 pub(super) enum Next<R> {
     /// A task that is over.
-    Task(u64, std::result::Result<R, TaskFailure>),
+    Task(u64, Tried<R>),
     /// Nothing until the deadline.
     NotYet,
     /// All tasks are over.

@@ -14,6 +14,9 @@ pub struct TaskFailure {
     pub(super) cause: Cause,
 }
 
+/// What a task has come to.
+pub type Tried<R> = Result<R, TaskFailure>;
+
 /// Why a task has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

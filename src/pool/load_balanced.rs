@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::call::{Call, Next, Options, Tasks};
-use super::failure::{Incomplete, Stopped, TaskFailure};
+use super::failure::{Incomplete, Stopped, Tried};
 use super::function::Function;
 use super::handle::Handle;
 use super::master::Master;
@@ -153,7 +153,7 @@ impl<'m> LoadBalanced<'m> {
         &self,
         function: Function<T, R>,
         tasks: I,
-    ) -> Result<Vec<Result<R, TaskFailure>>, Incomplete<Result<R, TaskFailure>>> {
+    ) -> Result<Vec<Tried<R>>, Incomplete<Tried<R>>> {
         let mut results = Vec::new();
         self.each_of_all(function, tasks, |index, result| {
             place(&mut results, index, result);
@@ -238,9 +238,9 @@ impl<'m> LoadBalanced<'m> {
         &self,
         function: Function<T, R>,
         tasks: I,
-        mut take: impl FnMut(u64, R),
+        take: impl FnMut(u64, R),
     ) -> Result<(), Stopped> {
-        self.each(function, tasks, |index, result| take(index, result))
+        self.each(function, tasks, take)
     }
 
     /// Combines the results of all tasks in the order of the tasks: along a binary tree over their numbers, [0, n) being
@@ -280,7 +280,7 @@ impl<'m> LoadBalanced<'m> {
         &self,
         function: Function<T, R>,
         tasks: I,
-        mut take: impl FnMut(u64, Result<R, TaskFailure>) -> Result<(), TaskFailure>,
+        mut take: impl FnMut(u64, Tried<R>) -> Tried<()>,
     ) -> Result<(), Stopped> {
         // The iterator may borrow what lives no longer than this call.
         let view = LoadBalanced {

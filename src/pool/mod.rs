@@ -56,7 +56,7 @@ use crate::comm::Communicator;
 use crate::error::{Error, ErrorKind, Result};
 
 pub use direct::Direct;
-pub use failure::{Cause, Held, Incomplete, Stopped, TaskFailure};
+pub use failure::{Cause, Held, Incomplete, Stopped, TaskFailure, Tried};
 pub use function::{Function, TaskResult};
 pub use handle::{Handle, Progress};
 pub use load_balanced::LoadBalanced;

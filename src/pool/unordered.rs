@@ -4,7 +4,7 @@ use std::fmt;
 use std::iter::FusedIterator;
 
 use super::call::{Call, Next};
-use super::failure::{Stopped, TaskFailure};
+use super::failure::{Stopped, Tried};
 use super::payload::Payload;
 
 /// The results and failures of a call as they come: of [`LoadBalanced::map_unordered`](super::LoadBalanced::map_unordered).
@@ -22,7 +22,7 @@ impl<'m, T: Payload, R: Payload> Unordered<'m, T, R> {
 }
 
 impl<T: Payload, R: Payload> Iterator for Unordered<'_, T, R> {
-    type Item = Result<(u64, Result<R, TaskFailure>), Stopped>;
+    type Item = Result<(u64, Tried<R>), Stopped>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

@@ -22,7 +22,7 @@ pub type TaskRng = ChaCha8Rng;
 
 /// What a task has beside its argument: the rank that runs it, that rank's GPU and state, and a random generator.
 pub struct Worker<S = ()> {
-    /// What the closure of [`Pool::init`](super::Pool::init) has made on this rank, as tasks before this one have left it.
+    /// What the closure of [`Pool::with_state`](super::Pool::with_state) has made on this rank, as tasks before this one have left it.
     pub state: S,
     pub(super) link: Link,
     seed: u64,
