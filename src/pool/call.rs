@@ -400,6 +400,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
         let down = &self.master.down;
         let rank = self.workers[place].rank;
         let count = batch.len() as u64;
+        let at = self.master.now();
         let order = Order::Run(Run(self.number, self.function.number, first, count, attempts));
         let sent = match T::IS_BUFFER {
             true => down
@@ -441,7 +442,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
                 Vec::new()
             },
             attempts,
-            at: self.master.now(),
+            at,
             is_overdue: false,
         });
         Ok(())
