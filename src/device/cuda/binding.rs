@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use super::{device_count, failed, no_gpu};
 use crate::error::{Error, Result};
 
-pub(crate) use cudarc::driver::{CudaContext as Context, CudaStream as Stream};
+pub(crate) use cudarc::driver::CudaContext as Context;
 
 /// The GPU of a rank: that of its number among the ranks of its node, round robin.
 ///

@@ -24,9 +24,11 @@ use cudarc::driver::{DriverError, result, sys};
 
 use crate::error::{Error, ErrorKind, Result};
 
-pub(crate) use binding::{Binding, Context, Stream};
+pub(crate) use binding::{Binding, Context};
 /// The crate whose buffers the operations take, in the version that this crate is built with.
 pub use cudarc;
+#[cfg(feature = "pool")]
+pub(crate) use cudarc::driver::CudaStream as Stream;
 pub use device_buffer::DeviceBuffer;
 pub use exportable::release_device;
 pub(crate) use exportable::{Borrower, is_lendable, lend};
