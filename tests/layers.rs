@@ -69,7 +69,10 @@ const FENCES: &[(&str, &[&str])] = &[
         ],
     ),
     ("cbor4ii", &["src/object/"]),
-    ("serde_json", &["src/tuning/file.rs", "src/bin/"]),
+    (
+        "serde_json",
+        &["src/pool/timeline/files.rs", "src/tuning/file.rs", "src/bin/"],
+    ),
     ("rustix", &["src/transport/devices/shared/", "src/bin/warpcomm/"]),
     (
         "libloading",

@@ -18,12 +18,19 @@ pub enum Kind {
     Receive,
     Collective,
     Other,
+    /// A task of a pool, of the calls of this number among the names that there are.
+    Task(usize),
 }
 
+/// The category of a task of a pool.
+pub const TASK: &str = "task";
+
 impl Kind {
-    /// By what is known of the operation.
-    pub fn of(event: &Event) -> Kind {
-        if event.category == "collective" {
+    /// By what is known of the operation; `tasks` has the names of tasks.
+    pub fn of(event: &Event, tasks: &[&str]) -> Kind {
+        if event.category == TASK {
+            Kind::Task(tasks.iter().position(|name| *name == event.name).unwrap_or(0))
+        } else if event.category == "collective" {
             Kind::Collective
         } else if event.arguments.contains_key("dest") {
             Kind::Send
@@ -35,12 +42,13 @@ impl Kind {
     }
 
     /// What a picture calls it.
-    pub fn name(self) -> &'static str {
+    pub fn name<'a>(self, tasks: &[&'a str]) -> &'a str {
         match self {
             Kind::Send => "sends",
             Kind::Receive => "receives",
             Kind::Collective => "collectives",
             Kind::Other => "other operations",
+            Kind::Task(number) => tasks.get(number).copied().unwrap_or("tasks"),
         }
     }
 }
@@ -61,7 +69,7 @@ pub fn messages(operations: &[&Event]) -> Vec<Message> {
     let of_kind = |wanted| {
         let operations = operations.iter().enumerate();
         let queues = operations.filter_map(|(number, event)| Some((number, *event, queue(event)?)));
-        queues.filter(move |(_, event, _)| Kind::of(event) == wanted)
+        queues.filter(move |(_, event, _)| Kind::of(event, &[]) == wanted)
     };
     for (number, event, (source, dest, group, tag)) in of_kind(Kind::Send) {
         let number = has_succeeded(event).then_some(number);
@@ -262,7 +270,7 @@ mod tests {
     fn collectives_have_no_messages() {
         let mut bcast = event(0, &[("dest", "1")]);
         bcast.category = "collective".to_owned();
-        assert_eq!(Kind::of(&bcast), Kind::Collective);
+        assert_eq!(Kind::of(&bcast, &[]), Kind::Collective);
         assert_eq!(pairs(&[bcast, event(1, &[("source", "0")])]), []);
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::axis::steps;
 use super::colours::Colour;
-use super::messages::{Kind, messages};
-use super::scene::{Anchor, Point, Scene, Shape, text_width};
+use super::messages::{Kind, TASK, messages};
+use super::scene::{Anchor, Form, Point, Scene, Shape, text_width};
 use super::traces::{Event, PHASE};
 use crate::units;
 
@@ -31,6 +31,8 @@ struct Block {
     number: usize,
     /// The first.
     event: usize,
+    /// Whether one of them is a task that has failed.
+    has_failed: bool,
 }
 
 /// The rows of a picture, those of each rank together.
@@ -56,7 +58,13 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
     if operations.is_empty() || last <= 0.0 {
         return None;
     }
-    let rows = Rows::of(&operations);
+    let tasks: BTreeSet<&str> = operations
+        .iter()
+        .filter(|event| event.category == TASK)
+        .map(|event| &*event.name)
+        .collect();
+    let tasks = Vec::from_iter(tasks);
+    let rows = Rows::of(&operations, names.keys().copied().filter(|_| !tasks.is_empty()));
     let name = |rank: &usize| names.get(rank).cloned().unwrap_or_else(|| format!("rank {rank}"));
     let widest = rows
         .ranks
@@ -71,17 +79,20 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
         WIDTH,
         bottom + 64.0,
         "What each rank does when".to_owned(),
-        format!(
-            "A row for each of {}, over {}: {}, of which {} are drawn as arrows from send to receive.",
-            units::count(rows.ranks.len(), "rank"),
-            units::time(last * 1e-6),
-            units::count(operations.len(), "operation"),
-            if messages.len() <= ARROWS {
-                units::count(messages.len(), "message")
-            } else {
-                "no messages".to_owned()
-            }
-        ),
+        match pool(&operations, &rows, last) {
+            Some(words) => format!("A row for each worker: {words}."),
+            None => format!(
+                "A row for each of {}, over {}: {}, of which {} are drawn as arrows from send to receive.",
+                units::count(rows.ranks.len(), "rank"),
+                units::time(last * 1e-6),
+                units::count(operations.len(), "operation"),
+                if messages.len() <= ARROWS {
+                    units::count(messages.len(), "message")
+                } else {
+                    "no messages".to_owned()
+                }
+            ),
+        },
     );
     let title = scene.title.clone();
     scene.text((24.0, 20.0), title, 16.0, Colour::Text, Anchor::Start);
@@ -101,7 +112,7 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
         scene.text((left - 10.0, middle), name(rank), SIZE, Colour::Text, Anchor::End);
     }
     let place = |event: &Event, time: f64| (left + time * scale, rows.lane(event) + LANE / 2.0);
-    for block in blocks(&operations, 0.5 / scale) {
+    for block in blocks(&operations, &tasks, 0.5 / scale) {
         let event = operations[block.event];
         let at = (left + block.start * scale, rows.lane(event) + 1.5);
         let width = ((block.end - block.start) * scale).max(0.75);
@@ -110,8 +121,21 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
             width,
             LANE - 3.0,
             colour(block.kind),
-            Some(tip(&block, event)),
+            Some(tip(&block, event, &tasks)),
         );
+        // Neighbours of one colour can be told apart.
+        if event.category == TASK && block.number == 1 && width > 3.0 {
+            let (x, y) = (at.0 + width, at.1);
+            scene.line(vec![(x, y), (x, y + LANE - 3.0)], Colour::Ground, 1.0);
+        }
+        if block.has_failed {
+            scene.shapes.push(Shape::Marker {
+                at: (at.0 + width / 2.0, at.1 + LANE / 2.0 - 1.5),
+                form: Form::Cross,
+                colour: Colour::Text,
+                tip: None,
+            });
+        }
     }
     if messages.len() <= ARROWS {
         for message in &messages {
@@ -120,9 +144,9 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
             arrow(&mut scene, place(send, send.start_us), end);
         }
     }
-    legend(&mut scene, &operations, (left, TOP - 24.0));
+    legend(&mut scene, &operations, &tasks, (left, TOP - 24.0));
     let note = match messages.len() {
-        0 => String::new(),
+        0 => pool(&operations, &rows, last).unwrap_or_default(),
         number if number > ARROWS => format!("{number} messages: too many for arrows"),
         number => format!(
             "arrows: {}, from the start of the send to the end of the receive",
@@ -133,9 +157,41 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
     Some(scene)
 }
 
+/// What tasks come to, where there is nothing else: how many, in which time, and how much of it workers had none.
+fn pool(operations: &[&Event], rows: &Rows, last: f64) -> Option<String> {
+    if !operations.iter().all(|event| event.category == TASK) {
+        return None;
+    }
+    let busy: f64 = operations.iter().map(|event| event.duration_us).sum();
+    let workers = rows.ranks.len();
+    let idle = 100.0 * (1.0 - busy / (last * workers as f64)).clamp(0.0, 1.0);
+    let failed = operations.iter().filter(|event| has_failed(event)).count();
+    Some(format!(
+        "{} by {} in {}, idle {idle:.0}%{}",
+        units::count(operations.len(), "task"),
+        units::count(workers, "worker"),
+        units::time(last * 1e-6),
+        match failed {
+            0 => String::new(),
+            failed => format!(", {failed} failed"),
+        }
+    ))
+}
+
+/// Whether a task has failed.
+fn has_failed(event: &Event) -> bool {
+    event.category == TASK
+        && event
+            .arguments
+            .get("outcome")
+            .is_some_and(|outcome| outcome != "ok")
+}
+
 impl Rows {
-    fn of(operations: &[&Event]) -> Rows {
-        let mut ranks: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
+    /// Those of operations, and of ranks that have a row whether they did anything or not.
+    fn of(operations: &[&Event], always: impl Iterator<Item = usize>) -> Rows {
+        let mut ranks: BTreeMap<usize, BTreeSet<u32>> =
+            always.map(|rank| (rank, BTreeSet::from([0]))).collect();
         for event in operations {
             ranks.entry(event.rank).or_default().insert(event.lane);
         }
@@ -174,11 +230,11 @@ impl RowsOfRank {
 }
 
 /// The events as they are drawn: those that are shorter than `least`, and no further from each other, are one.
-fn blocks(operations: &[&Event], least: f64) -> Vec<Block> {
+fn blocks(operations: &[&Event], tasks: &[&str], least: f64) -> Vec<Block> {
     let mut open: BTreeMap<(usize, u32, Kind), Block> = BTreeMap::new();
     let mut blocks = Vec::new();
     for (number, event) in operations.iter().enumerate() {
-        let kind = Kind::of(event);
+        let kind = Kind::of(event, tasks);
         let (start, end) = (event.start_us, event.start_us + event.duration_us);
         let is_short = event.duration_us < least;
         let key = (event.rank, event.lane, kind);
@@ -188,6 +244,7 @@ fn blocks(operations: &[&Event], least: f64) -> Vec<Block> {
         {
             block.end = block.end.max(end);
             block.number += 1;
+            block.has_failed |= has_failed(event);
             continue;
         }
         let block = Block {
@@ -196,6 +253,7 @@ fn blocks(operations: &[&Event], least: f64) -> Vec<Block> {
             end,
             number: 1,
             event: number,
+            has_failed: has_failed(event),
         };
         match is_short {
             true => blocks.extend(open.insert(key, block)),
@@ -212,15 +270,16 @@ fn colour(kind: Kind) -> Colour {
         Kind::Receive => 2,
         Kind::Collective => 1,
         Kind::Other => 5,
+        Kind::Task(number) => number,
     })
 }
 
-fn tip(block: &Block, event: &Event) -> String {
+fn tip(block: &Block, event: &Event, tasks: &[&str]) -> String {
     if block.number > 1 {
         return format!(
             "{} {} within {}",
             block.number,
-            block.kind.name(),
+            block.kind.name(tasks),
             units::time((block.end - block.start) * 1e-6)
         );
     }
@@ -264,13 +323,13 @@ fn arrow(scene: &mut Scene, from: Point, to: Point) {
     });
 }
 
-fn legend(scene: &mut Scene, operations: &[&Event], (left, y): Point) {
-    let kinds: BTreeSet<Kind> = operations.iter().map(|event| Kind::of(event)).collect();
+fn legend(scene: &mut Scene, operations: &[&Event], tasks: &[&str], (left, y): Point) {
+    let kinds: BTreeSet<Kind> = operations.iter().map(|event| Kind::of(event, tasks)).collect();
     let mut x = left;
     for kind in kinds {
         scene.rectangle((x, y - 6.0), 14.0, 12.0, colour(kind), None);
-        scene.text((x + 20.0, y), kind.name(), SIZE, Colour::Text, Anchor::Start);
-        x += 20.0 + text_width(kind.name(), SIZE) + 18.0;
+        scene.text((x + 20.0, y), kind.name(tasks), SIZE, Colour::Text, Anchor::Start);
+        x += 20.0 + text_width(kind.name(tasks), SIZE) + 18.0;
     }
 }
 
@@ -299,7 +358,7 @@ mod tests {
             .collect();
         events.push(event(0, 0, 5000.0, 0.5, ("dest", "1")));
         events.push(event(0, 0, 5001.0, 400.0, ("dest", "1")));
-        let blocks = blocks(&events.iter().collect::<Vec<_>>(), 10.0);
+        let blocks = blocks(&events.iter().collect::<Vec<_>>(), &[], 10.0);
         let mut numbers: Vec<usize> = blocks.iter().map(|block| block.number).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, [1, 1, 1000]);
@@ -312,7 +371,7 @@ mod tests {
             event(1, 0, 1.0, 9.0, ("source", "0")),
             event(1, 1001, 2.0, 3.0, ("source", "any")),
         ];
-        let rows = Rows::of(&events.iter().collect::<Vec<_>>());
+        let rows = Rows::of(&events.iter().collect::<Vec<_>>(), std::iter::empty());
         let heights: Vec<f64> = rows.ranks.values().map(RowsOfRank::height).collect();
         assert_eq!(heights, [LANE, 2.0 * LANE]);
         let scene = timeline(&events, &BTreeMap::from([(0, "rank 0 (node)".to_owned())])).unwrap();
@@ -334,5 +393,70 @@ mod tests {
             .count();
         assert_eq!(arrows, 1);
         assert_eq!(timeline(&[], &BTreeMap::new()), None);
+    }
+
+    #[test]
+    fn tasks_have_bars_of_their_own_in_rows_of_their_workers() {
+        let task = |number: usize| Event {
+            rank: 1 + number % 3,
+            lane: 0,
+            name: ["first", "second"][number / 40].to_owned(),
+            category: TASK.to_owned(),
+            start_us: 1000.0 * (number / 3) as f64,
+            duration_us: 900.0,
+            arguments: BTreeMap::from([(
+                "outcome".to_owned(),
+                if number == 5 { "failed" } else { "ok" }.to_owned(),
+            )]),
+        };
+        let events: Vec<Event> = (0..64).map(task).collect();
+        let names = (1..=4)
+            .map(|rank| (rank, format!("rank {rank} (GPU 0)")))
+            .collect();
+        let scene = timeline(&events, &names).unwrap();
+        let bars: Vec<(f64, f64, f64)> = scene
+            .shapes
+            .iter()
+            .filter_map(|shape| match shape {
+                Shape::Rectangle {
+                    at,
+                    width,
+                    tip: Some(_),
+                    ..
+                } => Some((at.1, at.0, at.0 + width)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(bars.len(), 64);
+        let mut sorted = bars.clone();
+        sorted.sort_by(|left, right| left.partial_cmp(right).unwrap());
+        assert!(
+            sorted
+                .windows(2)
+                .all(|pair| pair[0].0 != pair[1].0 || pair[0].2 <= pair[1].1)
+        );
+        let rows: BTreeSet<u64> = bars.iter().map(|bar| bar.0.to_bits()).collect();
+        assert_eq!(rows.len(), 3, "who ran nothing has no bars");
+        let texts: Vec<&str> = scene
+            .shapes
+            .iter()
+            .filter_map(|shape| match shape {
+                Shape::Text { text, .. } => Some(&**text),
+                _ => None,
+            })
+            .collect();
+        for text in [
+            "rank 4 (GPU 0)",
+            "first",
+            "second",
+            "64 tasks by 4 workers in 21.9 ms, idle 34%, 1 failed",
+        ] {
+            assert!(texts.contains(&text), "{text} in {texts:?}");
+        }
+        let crosses = scene
+            .shapes
+            .iter()
+            .filter(|shape| matches!(shape, Shape::Marker { .. }));
+        assert_eq!(crosses.count(), 1);
     }
 }

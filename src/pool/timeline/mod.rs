@@ -1,5 +1,8 @@
 //! Who ran what, and when.
 
+mod files;
+mod text;
+
 use serde::{Deserialize, Serialize};
 
 /// A task that was run, as a [`Timeline`] has it. Times are in nanoseconds, and count from the pool's beginning on its
@@ -45,6 +48,27 @@ impl Entry {
 }
 
 /// The tasks that a pool has run; see [`Pool::timeline`](super::Pool::timeline).
+///
+/// [`write`](Self::write) keeps it, [`write_trace`](Self::write_trace) writes what ui.perfetto.dev opens and `warpcomm plot`
+/// draws, and [`to_text`](Self::to_text) draws it for a terminal.
+///
+/// ```
+/// use warpcomm::Communicator;
+/// use warpcomm::pool::Pool;
+///
+/// let timelines = Communicator::threads(3, |comm| {
+///     let mut pool = Pool::new(&comm).timeline(true);
+///     let square = pool.function(|_, number: u64| Ok(number * number));
+///     pool.run(|master| {
+///         master.load_balanced().name("squares").map(square, 0..64).unwrap();
+///         master.timeline()
+///     })
+/// })?;
+/// let timeline = timelines.into_iter().next().unwrap()?.unwrap();
+/// assert_eq!((timeline.workers.len(), timeline.entries.len()), (2, 64));
+/// println!("{}", timeline.to_text(80));
+/// # Ok::<(), warpcomm::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
     /// The ranks that work, in order.
@@ -71,6 +95,13 @@ impl Timeline {
             true => (1.0 - busy as f64 / all).max(0.0),
             false => 0.0,
         }
+    }
+
+    /// The tasks of one of the workers, in the order in which it ran them.
+    pub fn row(&self, rank: usize) -> Vec<&Entry> {
+        let mut row: Vec<&Entry> = self.entries.iter().filter(|entry| entry.rank == rank).collect();
+        row.sort_by_key(|entry| entry.begin);
+        row
     }
 
     /// The tasks of one call.
