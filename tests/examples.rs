@@ -17,8 +17,17 @@ mod job;
 #[allow(dead_code, reason = "the command uses more of it")]
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
+#[cfg(feature = "pool")]
+#[path = "examples/mandelbrot.rs"]
+mod mandelbrot;
 #[path = "examples/npy_files.rs"]
 mod npy_files;
+#[cfg(feature = "pool")]
+#[path = "examples/parameter_scan.rs"]
+mod parameter_scan;
+#[cfg(feature = "pool")]
+#[path = "examples/pool_map.rs"]
+mod pool_map;
 #[path = "examples/tutorial.rs"]
 mod tutorial;
 
