@@ -1,10 +1,11 @@
 //! 64 tasks that take 1 to 20 ms, given to workers in blocks and to whoever is free.
 //!
 //! ```text
-//! $ warpcomm run -n 4 pool_map --out pictures
+//! $ warpcomm run -n 4 pool_map --out timelines
 //! static blocks: 64 tasks on 3 workers, makespan 0.257 s, 12.4% idle
 //! load-balanced: 64 tasks on 3 workers, makespan 0.229 s, 1.6% idle
 //! list scheduling takes 0.228 s: static blocks 1.127 times that, load-balanced 1.004 times
+//! $ warpcomm plot timelines/balanced.trace.json --output balanced
 //! ```
 //!
 //! A task waits, which stands for work. List scheduling is what a balancer would do to which messages cost nothing: the
@@ -15,12 +16,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
-use warpcomm::pool::{Entry, Function, Incomplete, Master, Pool, TaskRng, Timeline};
+use warpcomm::pool::{Function, Incomplete, Master, Pool, TaskRng, Timeline};
 
 #[path = "shared/ranks.rs"]
 mod ranks;
-#[path = "shared/timeline.rs"]
-mod timeline;
 
 use ranks::{Failure, Rank};
 
@@ -32,7 +31,8 @@ const SEED: u64 = 64;
 /// Gives 64 uneven tasks to workers, in blocks and to whoever is free.
 #[derive(clap::Args)]
 struct Options {
-    /// The directory to write the timelines to: static.json and balanced.json.
+    /// The directory to write the timelines to: static.json and balanced.json, and static.trace.json and
+    /// balanced.trace.json, of which `warpcomm plot` makes pictures.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -64,8 +64,11 @@ fn compare(master: &Master, wait: Function<u64, Done>, options: &Options) -> Res
     let balanced = checked(master, &delays, 1, of_balanced)?;
     if let Some(directory) = &options.out {
         std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-        timeline::write(&in_blocks, &directory.join("static.json"))?;
-        timeline::write(&balanced, &directory.join("balanced.json"))?;
+        for (name, timeline) in [("static", &in_blocks), ("balanced", &balanced)] {
+            let written = timeline.write(directory.join(format!("{name}.json")));
+            let traced = timeline.write_trace(directory.join(format!("{name}.trace.json")));
+            written.and(traced).map_err(|error| error.to_string())?;
+        }
     }
     let list = list_scheduling(&delays, master.workers().len()) as f64;
     let times = |timeline: &Timeline| timeline.makespan() as f64 / list;
@@ -126,9 +129,11 @@ fn checked(
         }
     }
     for &rank in &timeline.workers {
-        let mut row: Vec<&Entry> = timeline.entries.iter().filter(|bar| bar.rank == rank).collect();
-        row.sort_by_key(|bar| bar.begin);
-        if let Some(pair) = row.windows(2).find(|pair| pair[0].end > pair[1].begin) {
+        if let Some(pair) = timeline
+            .row(rank)
+            .windows(2)
+            .find(|pair| pair[0].end > pair[1].begin)
+        {
             return Err(format!("bars overlap in the row of rank {rank}: {pair:?}"));
         }
     }

@@ -43,8 +43,10 @@ fn the_timelines_show_who_ran_what() {
     let directory = files.file("made/timelines");
     makespans(&run_threads("pool_map", 4, &["--out", &directory]).success(), 4);
     for name in ["static", "balanced"] {
-        let text = std::fs::read_to_string(Path::new(&directory).join(format!("{name}.json"))).unwrap();
-        let timeline: Timeline = serde_json::from_str(&text).unwrap();
+        let timeline = Timeline::read(Path::new(&directory).join(format!("{name}.json"))).unwrap();
+        let trace = std::fs::read(Path::new(&directory).join(format!("{name}.trace.json"))).unwrap();
+        let trace: Vec<serde_json::Value> = serde_json::from_slice(&trace).unwrap();
+        assert_eq!(trace.iter().filter(|event| event["cat"] == "task").count(), 64);
         assert_eq!(timeline.workers, [1, 2, 3]);
         assert_eq!(timeline.clock_errors.len(), 3);
         let mut tasks: Vec<u64> = timeline.entries.iter().map(|entry| entry.task).collect();
