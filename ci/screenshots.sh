@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the pictures of docs/images/ anew, from a run of the commands that they show: ways of allreduce compared, a traced job,
-# and the report of both in Chromium, on the light and on the dark ground. After a change to what `warpcomm plot` draws.
+# the report of both in Chromium, on the light and on the dark ground, and tasks of a pool in two ways. After a change to what `warpcomm plot` draws.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 most=$((200 * 1024))
 
 ci/setup.sh --tests
-cargo build --release --features cli --bins --example heat2d
+cargo build --release --features cli --bins --example heat2d --example pool_map
 cargo build --release -p simgpu
 target=$(cargo metadata --format-version 1 --no-deps |
     target/venv/bin/python -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
@@ -31,8 +31,14 @@ screenshot report-light 1
 screenshot report-dark 0
 cp "$made/pictures/"{allreduce-time,timeline}.png "$made"
 
+"$warpcomm" run -n 4 "$target/release/examples/pool_map" --out "$made"
+for way in static balanced; do
+    "$warpcomm" plot "$made/$way.trace.json" --output "$made/$way"
+    cp "$made/$way/timeline.png" "$made/pool-$way.png"
+done
+
 mkdir -p docs/images
-for name in report-light report-dark allreduce-time timeline; do
+for name in report-light report-dark allreduce-time timeline pool-static pool-balanced; do
     size=$(stat -c %s "$made/$name.png")
     if ((size > most)); then
         echo "screenshots: $name.png has $size bytes, more than $most" >&2
