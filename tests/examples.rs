@@ -19,6 +19,9 @@ mod job;
 mod launcher;
 #[path = "examples/npy_files.rs"]
 mod npy_files;
+#[cfg(feature = "pool")]
+#[path = "examples/pool_map.rs"]
+mod pool_map;
 #[path = "examples/tutorial.rs"]
 mod tutorial;
 

@@ -1,0 +1,70 @@
+//! 64 uneven tasks in blocks and load-balanced, as the lines that are printed and the timelines say.
+
+use std::path::Path;
+
+use warpcomm::pool::Timeline;
+
+use crate::arrays::Files;
+use crate::job::{run, run_alone, run_threads};
+
+/// Checks what was printed on so many ranks, and returns the makespans: of blocks, load-balanced and of list scheduling.
+fn makespans(stdout: &str, ranks: usize) -> [f64; 3] {
+    let lines: Vec<&str> = stdout.lines().collect();
+    let [blocks, balanced, list] = lines[..] else {
+        panic!("{stdout}");
+    };
+    let workers = (ranks - 1).max(1);
+    let seconds = |line: &str, before: &str| -> f64 {
+        let rest = line.strip_prefix(before).unwrap_or_else(|| panic!("{stdout}"));
+        rest.split_once(" s").unwrap().0.parse().unwrap()
+    };
+    let of_tasks = |line, name| seconds(line, &format!("{name}: 64 tasks on {workers} workers, makespan "));
+    [
+        of_tasks(blocks, "static blocks"),
+        of_tasks(balanced, "load-balanced"),
+        seconds(list, "list scheduling takes "),
+    ]
+}
+
+#[test]
+fn any_number_of_ranks_runs_every_task_once() {
+    for ranks in [1, 2, 4, 7] {
+        let [blocks, balanced, list] = makespans(&run("pool_map", ranks, &[]).success(), ranks);
+        // List scheduling is never longer than an even share of the work and, of the longest task, what the others idle meanwhile.
+        let workers = (ranks - 1).max(1) as f64;
+        let least = (list - 0.020 * (1.0 - 1.0 / workers)).max(0.0) - 1e-3;
+        assert!(blocks >= least && balanced >= least, "{ranks} ranks");
+    }
+}
+
+#[test]
+fn the_timelines_show_who_ran_what() {
+    let files = Files::new();
+    let directory = files.file("made/timelines");
+    makespans(&run_threads("pool_map", 4, &["--out", &directory]).success(), 4);
+    for name in ["static", "balanced"] {
+        let text = std::fs::read_to_string(Path::new(&directory).join(format!("{name}.json"))).unwrap();
+        let timeline: Timeline = serde_json::from_str(&text).unwrap();
+        assert_eq!(timeline.workers, [1, 2, 3]);
+        assert_eq!(timeline.clock_errors.len(), 3);
+        let mut tasks: Vec<u64> = timeline.entries.iter().map(|entry| entry.task).collect();
+        tasks.sort_unstable();
+        assert_eq!(tasks, (0..64).collect::<Vec<_>>());
+        assert!(timeline.entries.iter().all(|entry| entry.name == name));
+        let of_rank = |rank| timeline.entries.iter().filter(|entry| entry.rank == rank).count();
+        let bars = [1, 2, 3].map(of_rank);
+        assert!(name == "balanced" || bars == [22, 21, 21], "{bars:?}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_refused() {
+    let files = Files::new();
+    let out = format!("{}/timelines", files.write("file", b""));
+    for outcome in [
+        run_alone("pool_map", &["--out", &out]),
+        run("pool_map", 3, &["--out", &out]),
+    ] {
+        outcome.failure("pool_map", &[&out, "Not a directory"]);
+    }
+}
