@@ -43,6 +43,7 @@ def modules():
     yield "sum", "sum.cu", []
     yield "matvec", "matvec.cu", []
     yield "heat2d", "heat2d.cu", []
+    yield "mandelbrot", "mandelbrot.cu", []
 
 
 def compile_module(module):

@@ -30,6 +30,8 @@ mod host;
 #[allow(dead_code, reason = "nothing is read here")]
 #[path = "shared/npy.rs"]
 mod npy;
+#[path = "shared/picture.rs"]
+mod picture;
 #[path = "heat2d/plate.rs"]
 mod plate;
 #[path = "shared/ranks.rs"]

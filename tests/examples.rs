@@ -17,6 +17,9 @@ mod job;
 #[allow(dead_code, reason = "the command uses more of it")]
 #[path = "../src/bin/warpcomm/launcher.rs"]
 mod launcher;
+#[cfg(feature = "pool")]
+#[path = "examples/mandelbrot.rs"]
+mod mandelbrot;
 #[path = "examples/npy_files.rs"]
 mod npy_files;
 #[cfg(feature = "pool")]
