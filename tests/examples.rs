@@ -23,6 +23,9 @@ mod mandelbrot;
 #[path = "examples/npy_files.rs"]
 mod npy_files;
 #[cfg(feature = "pool")]
+#[path = "examples/parameter_scan.rs"]
+mod parameter_scan;
+#[cfg(feature = "pool")]
 #[path = "examples/pool_map.rs"]
 mod pool_map;
 #[path = "examples/tutorial.rs"]

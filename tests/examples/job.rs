@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -184,12 +184,54 @@ fn launch(program: &Path, started: &Path, ranks: usize, arguments: &[&str]) -> C
     launcher.command(&job)
 }
 
-fn finish(title: String, mut command: Command) -> Outcome {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{title}: {error}"));
+fn finish(title: String, command: Command) -> Outcome {
+    Job::start(title, command).finish()
+}
+
+/// A job that goes on beside the test.
+pub struct Job {
+    title: String,
+    child: Child,
+}
+
+impl Job {
+    /// Starts an example with its ranks as threads.
+    #[cfg(feature = "pool")]
+    pub fn of_threads(example: &str, ranks: usize, arguments: &[&str]) -> Job {
+        let mut command = Command::new(program(example));
+        command.args(["--ranks", &ranks.to_string()]).args(arguments);
+        Job::start(format!("{example} {arguments:?} on {ranks} threads"), command)
+    }
+
+    fn start(title: String, mut command: Command) -> Job {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = command.spawn().unwrap_or_else(|error| panic!("{title}: {error}"));
+        Job { title, child }
+    }
+
+    /// Whether it is not over yet.
+    #[cfg(feature = "pool")]
+    pub fn goes_on(&mut self) -> bool {
+        self.child.try_wait().expect("it was started").is_none()
+    }
+
+    /// Sends a signal to it while it goes on.
+    #[cfg(feature = "pool")]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, signal).expect("it was not waited for");
+    }
+
+    /// Waits until it is over.
+    pub fn finish(self) -> Outcome {
+        wait(self)
+    }
+}
+
+fn wait(Job { title, mut child }: Job) -> Outcome {
     let (sender, receiver) = mpsc::channel();
     let mut stdout = child.stdout.take().expect("it is piped");
     let mut stderr = child.stderr.take().expect("it is piped");
