@@ -24,8 +24,6 @@ mod host;
 mod picture;
 #[path = "shared/ranks.rs"]
 mod ranks;
-#[path = "shared/timeline.rs"]
-mod timeline;
 #[path = "mandelbrot/view.rs"]
 mod view;
 
@@ -56,8 +54,8 @@ struct Options {
     /// The file to write the picture to.
     #[arg(long, value_name = "SET.png")]
     out: Option<PathBuf>,
-    /// The file to write the timeline to.
-    #[arg(long, value_name = "TIMELINE.json")]
+    /// The file to write the timeline to, as a trace that `warpcomm plot` draws and ui.perfetto.dev opens.
+    #[arg(long, value_name = "TRACE.json")]
     timeline: Option<PathBuf>,
 }
 
@@ -139,7 +137,7 @@ fn finish(options: &Options, picture: &Picture, timeline: &Timeline) -> Result<S
         picture::write(path, picture.view.columns as usize, &picture.shades())?;
     }
     if let Some(path) = &options.timeline {
-        timeline::write(timeline, path)?;
+        timeline.write_trace(path).map_err(|error| error.to_string())?;
     }
     let compared = match is_compared {
         true => ", as the host computes it",

@@ -7,6 +7,8 @@
 //! list scheduling takes 0.217 s: static blocks 1.210 times that, load-balanced 1.012 times
 //! ```
 //!
+//! The timelines of both are in files then: `warpcomm plot pictures/static.trace.json` draws one, and ui.perfetto.dev opens it.
+//!
 //! A task waits, which stands for work. List scheduling is what a balancer would do to which messages cost nothing: the
 //! next task goes to the worker that is free first.
 
@@ -15,12 +17,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
-use warpcomm::pool::{Entry, Function, Incomplete, Master, Pool, TaskRng, Timeline};
+use warpcomm::pool::{Function, Incomplete, Master, Pool, TaskRng, Timeline};
 
 #[path = "shared/ranks.rs"]
 mod ranks;
-#[path = "shared/timeline.rs"]
-mod timeline;
 
 use ranks::{Failure, Rank};
 
@@ -32,7 +32,7 @@ const SEED: u64 = 64;
 /// Gives 64 uneven tasks to workers, in blocks and to whoever is free.
 #[derive(clap::Args)]
 struct Options {
-    /// The directory to write the timelines to: static.json and balanced.json.
+    /// The directory to write the timelines to, static and balanced: NAME.json for programs, NAME.trace.json for pictures.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -64,8 +64,13 @@ fn compare(master: &Master, wait: Function<u64, Done>, options: &Options) -> Res
     let balanced = checked(master, &delays, 1, of_balanced)?;
     if let Some(directory) = &options.out {
         std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
-        timeline::write(&in_blocks, &directory.join("static.json"))?;
-        timeline::write(&balanced, &directory.join("balanced.json"))?;
+        for (timeline, name) in [(&in_blocks, "static"), (&balanced, "balanced")] {
+            let file = |end| directory.join(format!("{name}.{end}"));
+            let written = timeline
+                .write(file("json"))
+                .and_then(|()| timeline.write_trace(file("trace.json")));
+            written.map_err(|error| error.to_string())?;
+        }
     }
     let list = list_scheduling(&delays, master.workers().len()) as f64;
     let times = |timeline: &Timeline| timeline.makespan() as f64 / list;
@@ -126,8 +131,7 @@ fn checked(
         }
     }
     for &rank in &timeline.workers {
-        let mut row: Vec<&Entry> = timeline.entries.iter().filter(|bar| bar.rank == rank).collect();
-        row.sort_by_key(|bar| bar.begin);
+        let row = timeline.row(rank);
         if let Some(pair) = row.windows(2).find(|pair| pair[0].end > pair[1].begin) {
             return Err(format!("bars overlap in the row of rank {rank}: {pair:?}"));
         }
