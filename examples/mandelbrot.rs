@@ -54,8 +54,8 @@ struct Options {
     /// The file to write the picture to.
     #[arg(long, value_name = "SET.png")]
     out: Option<PathBuf>,
-    /// The file to write the timeline to, of which `warpcomm plot` makes a picture.
-    #[arg(long, value_name = "TIMELINE.json")]
+    /// The file to write the timeline to, as a trace that `warpcomm plot` draws and ui.perfetto.dev opens.
+    #[arg(long, value_name = "TRACE.json")]
     timeline: Option<PathBuf>,
 }
 

@@ -227,45 +227,42 @@ impl Job {
 
     /// Waits until it is over.
     pub fn finish(self) -> Outcome {
-        wait(self)
+        let Job { title, mut child } = self;
+        let (sender, receiver) = mpsc::channel();
+        let mut stdout = child.stdout.take().expect("it is piped");
+        let mut stderr = child.stderr.take().expect("it is piped");
+        let read = move |from: &mut dyn Read| {
+            let mut bytes = Vec::new();
+            from.read_to_end(&mut bytes)
+                .map(|_| String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let stdout = thread::spawn(move || read(&mut stdout));
+        let stderr = thread::spawn(move || {
+            let text = read(&mut stderr);
+            // The last rank and the launcher close their standard error when they end.
+            let _ = sender.send(());
+            text
+        });
+        let late = receiver.recv_timeout(DEADLINE).is_err();
+        if late {
+            // Launchers end their ranks when they are asked to end themselves, not when they are killed.
+            let asked = Command::new("kill").arg(child.id().to_string()).status();
+            assert!(asked.is_ok(), "{title} hangs and cannot be ended");
+        }
+        let status = child.wait().expect("it was started").code();
+        let read = |thread: thread::JoinHandle<std::io::Result<String>>| {
+            thread
+                .join()
+                .expect("reading does not panic")
+                .expect("a pipe can be read")
+        };
+        let outcome = Outcome {
+            title,
+            status,
+            stdout: read(stdout),
+            stderr: read(stderr),
+        };
+        assert!(!late, "not over after {DEADLINE:?}: {}", outcome.report());
+        outcome
     }
-}
-
-fn wait(Job { title, mut child }: Job) -> Outcome {
-    let (sender, receiver) = mpsc::channel();
-    let mut stdout = child.stdout.take().expect("it is piped");
-    let mut stderr = child.stderr.take().expect("it is piped");
-    let read = move |from: &mut dyn Read| {
-        let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes)
-            .map(|_| String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let stdout = thread::spawn(move || read(&mut stdout));
-    let stderr = thread::spawn(move || {
-        let text = read(&mut stderr);
-        // The last rank and the launcher close their standard error when they end.
-        let _ = sender.send(());
-        text
-    });
-    let late = receiver.recv_timeout(DEADLINE).is_err();
-    if late {
-        // Launchers end their ranks when they are asked to end themselves, not when they are killed.
-        let asked = Command::new("kill").arg(child.id().to_string()).status();
-        assert!(asked.is_ok(), "{title} hangs and cannot be ended");
-    }
-    let status = child.wait().expect("it was started").code();
-    let read = |thread: thread::JoinHandle<std::io::Result<String>>| {
-        thread
-            .join()
-            .expect("reading does not panic")
-            .expect("a pipe can be read")
-    };
-    let outcome = Outcome {
-        title,
-        status,
-        stdout: read(stdout),
-        stderr: read(stderr),
-    };
-    assert!(!late, "not over after {DEADLINE:?}: {}", outcome.report());
-    outcome
 }

@@ -43,10 +43,8 @@ fn the_timelines_show_who_ran_what() {
     let directory = files.file("made/timelines");
     makespans(&run_threads("pool_map", 4, &["--out", &directory]).success(), 4);
     for name in ["static", "balanced"] {
-        let timeline = Timeline::read(Path::new(&directory).join(format!("{name}.json"))).unwrap();
-        let trace = std::fs::read(Path::new(&directory).join(format!("{name}.trace.json"))).unwrap();
-        let trace: Vec<serde_json::Value> = serde_json::from_slice(&trace).unwrap();
-        assert_eq!(trace.iter().filter(|event| event["cat"] == "task").count(), 64);
+        let file = |end| Path::new(&directory).join(format!("{name}.{end}"));
+        let timeline = Timeline::read(file("json")).unwrap();
         assert_eq!(timeline.workers, [1, 2, 3]);
         assert_eq!(timeline.clock_errors.len(), 3);
         let mut tasks: Vec<u64> = timeline.entries.iter().map(|entry| entry.task).collect();
@@ -56,7 +54,23 @@ fn the_timelines_show_who_ran_what() {
         let of_rank = |rank| timeline.entries.iter().filter(|entry| entry.rank == rank).count();
         let bars = [1, 2, 3].map(of_rank);
         assert!(name == "balanced" || bars == [22, 21, 21], "{bars:?}");
+        #[cfg(feature = "cli")]
+        draw(&file("trace.json"), &file("pictures"));
     }
+}
+
+/// Draws a timeline by `warpcomm plot`.
+#[cfg(feature = "cli")]
+fn draw(trace: &Path, pictures: &Path) {
+    let mut plot = std::process::Command::new(env!("CARGO_BIN_EXE_warpcomm"));
+    plot.arg("plot").arg(trace).arg("--output").arg(pictures);
+    let outcome = plot.output().unwrap();
+    assert!(outcome.status.success(), "{outcome:?}");
+    let picture = std::fs::read_to_string(pictures.join("timeline.svg")).unwrap();
+    assert!(
+        picture.contains("3 workers") && picture.contains("64 tasks"),
+        "{picture}"
+    );
 }
 
 #[test]
