@@ -38,7 +38,7 @@ def parse():
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], metavar="N", help="[default: 1 2]")
     parser.add_argument("--by", choices=OURS + PEERS, action="append", help="only these")
     parser.add_argument("--turns", type=int, default=5, help="how often each is started [default: %(default)s]")
-    parser.add_argument("--quick", action="store_true", help="roughly, in about a minute for each number of workers")
+    parser.add_argument("--quick", action="store_true", help="roughly, in a fifth of the time")
     parser.add_argument("--install", action="store_true", help="install peers that are missing into this Python")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where everything goes")
     parser.add_argument("--warpcomm", default="warpcomm", metavar="PATH", help="the command [default: on PATH]")
