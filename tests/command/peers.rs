@@ -1,4 +1,4 @@
-//! The peers of `warpcomm bench`, with the launchers of this machine.
+//! The peers of `warpcomm bench`, with the launchers of this machine, and those of the pool.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -121,4 +121,46 @@ fn what_they_do_not_know_is_refused_with_what_is_nearest() {
         assert!(message.contains(expected), "{message}");
         assert_eq!(file, "");
     }
+}
+
+#[test]
+fn a_pool_of_others_does_what_the_plan_says() {
+    let Some(python) = python() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let [plan, measured] = ["plan", "measured"].map(|name| directory.path().join(name));
+    // As benches/pool/plan.rs has it.
+    let text_of_plan = r#"{"seconds": 0, "samples": 2, "most_tasks": 99, "most_bytes": 65536, "payloads": [1024, 32768],
+        "delays": [0.002, 0.001]}"#;
+    std::fs::write(&plan, text_of_plan).unwrap();
+    let mut command = Command::new(python);
+    command
+        .arg("-B")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/pool/peer.py"))
+        .args(["multiprocessing", "2"])
+        .args([&plan, &measured]);
+    let done = output(&mut command);
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let measured: serde_json::Value = serde_json::from_slice(&std::fs::read(measured).unwrap()).unwrap();
+    let found: Vec<String> = measured["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            let calls = row["seconds"].as_array().unwrap().len();
+            format!(
+                "{} {} {} {} {calls}",
+                row["case"], row["bytes"], row["chunk"], row["tasks"]
+            )
+        })
+        .collect();
+    let kinds = [
+        ("empty", 0, 16, 2),
+        ("payload", 1024, 16, 2),
+        ("payload", 32768, 2, 2),
+        ("uneven", 0, 2, 1),
+    ];
+    let expected = kinds.iter().flat_map(|(case, bytes, tasks, calls)| {
+        ["1", "quarter", "share"].map(|chunk| format!("{case:?} {bytes} {chunk:?} {tasks} {calls}"))
+    });
+    assert_eq!(found, expected.collect::<Vec<_>>());
 }

@@ -206,10 +206,8 @@ def c_peer(mpicc, program):
     return Peer("c", "single", f"C, {compiler}", [program])
 
 
-def mpi4py_peer(program):
-    """The program of mpi4py, on the MPI library of the C program; `None` where there is no mpi4py."""
-    if not importlib.util.find_spec("mpi4py") or not importlib.util.find_spec("numpy"):
-        return None
+def mpi4py_variables(program):
+    """What mpi4py needs in its environment to run on the MPI library of a program."""
     pattern = r"(libmpi\.so\.40|libmpi\.so\.12|libmpich\.so\.12) => (\S+)"
     name, library = re.search(pattern, output("ldd", program)).groups()
     # mpi4py knows two libraries by their names, of which Debian's MPICH has another.
@@ -221,9 +219,16 @@ def mpi4py_peer(program):
     link.symlink_to(library)
     path = ":".join(filter(None, [str(libraries), os.environ.get("LD_LIBRARY_PATH")]))
     interface = "openmpi" if known == "libmpi.so.40" else "mpich"
-    variables = [f"MPI4PY_MPIABI={interface}", f"LD_LIBRARY_PATH={path}"]
+    return [f"MPI4PY_MPIABI={interface}", f"LD_LIBRARY_PATH={path}"]
+
+
+def mpi4py_peer(program):
+    """The program of mpi4py, on the MPI library of the C program; `None` where there is no mpi4py."""
+    if not importlib.util.find_spec("mpi4py") or not importlib.util.find_spec("numpy"):
+        return None
     version = importlib.metadata.version("mpi4py")
-    return Peer("mpi4py", "multiple", f"mpi4py {version}", ["env", *variables, sys.executable, "-B", HERE / "peer.py"])
+    command = ["env", *mpi4py_variables(program), sys.executable, "-B", HERE / "peer.py"]
+    return Peer("mpi4py", "multiple", f"mpi4py {version}", command)
 
 
 class File:
