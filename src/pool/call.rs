@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::failure::{Cause, Held, Stopped, TaskFailure, Tried};
 use super::function::{Function, guarded, is_of_the_values};
 use super::master::Master;
-use super::order::{self, ALL, Cancelled, Order, Outcome, Ran, Report, Run};
+use super::order::{self, ALL, Cancelled, Each, Order, Outcome, Ran, Report, Run};
 use super::patience::Patience;
 use super::payload::{Payload, Sending};
 use super::schedule::Schedule;
@@ -240,8 +240,11 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
     /// Takes a report.
     fn take(&mut self, rank: usize) -> Result<()> {
         let up = &self.master.up;
-        let (Report(first, ran, batches, bytes_in, gpu), _) =
-            up.recv_object::<Report>(rank, order::report(self.number))?;
+        let Each(first, ran, batches, bytes_in, gpu) =
+            match up.recv_object(rank, order::report(self.number))?.0 {
+                Report::Each(each) => each,
+                Report::Brief(brief) => brief.into(),
+            };
         let place = self.workers.iter().position(|worker| worker.rank == rank);
         let Some((place, given)) =
             place.and_then(|place| Some((place, self.workers[place].orders.pop_front()?)))

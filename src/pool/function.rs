@@ -5,8 +5,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::link::Link;
-use super::order::{self, Outcome};
-use super::order::{Ran, Report, Run};
+use super::order::{self, Brief, Each, Outcome, Ran, Report, Run};
 use super::payload::Payload;
 use super::worker::Worker;
 use crate::error::{Error, ErrorKind, Result};
@@ -96,14 +95,19 @@ where
                     )
                 };
                 let ran = (0..run.tasks()).map(failed).collect();
-                return link.report(run.call(), &Report(run.first(), ran, vec![], 0, None));
+                return link.report(run.call(), &Report::Each(Each(run.first(), ran, vec![], 0, None)));
             }
             Err(error) => return Err(error),
         };
         let (mut ran, mut results) = (Vec::with_capacity(tasks.len()), Vec::with_capacity(tasks.len()));
+        let first_begin = link.now();
+        let mut now = first_begin;
         for (task, index) in tasks.into_iter().zip(run.first()..) {
-            let begin = worker.link.now();
-            if worker.link.is_cancelled(run.call(), index, run.attempt())? {
+            let begin = now;
+            if worker
+                .link
+                .is_cancelled(run.call(), index, run.attempt(), begin)?
+            {
                 ran.push(Ran(Outcome::Skipped, begin, begin));
                 continue;
             }
@@ -118,13 +122,18 @@ where
                 Ok(Err(error)) => Outcome::Failed(with_causes(&*error)),
                 Err(panic) => Outcome::Panicked(text_of(&*panic)),
             };
-            ran.push(Ran(outcome, begin, worker.link.now()));
+            now = worker.link.now();
+            ran.push(Ran(outcome, begin, now));
         }
         let gpu = worker.gpu();
         let batches = send(results, &mut ran, &mut worker.link, run)?;
-        worker
-            .link
-            .report(run.call(), &Report(run.first(), ran, batches, bytes, gpu))
+        let report = match *batches {
+            [count] if count == run.tasks() && !worker.has_timeline => {
+                Report::Brief(Brief(run.first(), count, first_begin, now, bytes))
+            }
+            _ => Report::Each(Each(run.first(), ran, batches, bytes, gpu)),
+        };
+        worker.link.report(run.call(), &report)
     }
 }
 

@@ -70,9 +70,8 @@ impl Link {
         self.sendings.extend(sending);
     }
 
-    /// Whether an attempt at a task is not wanted any more, by what has come some time ago.
-    pub(super) fn is_cancelled(&mut self, call: u64, task: u64, attempt: u32) -> Result<bool> {
-        let now = self.now();
+    /// Whether an attempt at a task is not wanted any more, by what has come some time before `now`.
+    pub(super) fn is_cancelled(&mut self, call: u64, task: u64, attempt: u32, now: u64) -> Result<bool> {
         if now.saturating_sub(self.looked) > LOOK.as_nanos() as u64 {
             self.looked = now;
             self.look()?;

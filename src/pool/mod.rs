@@ -285,7 +285,13 @@ impl<'f, S> Pool<'f, S> {
             Ok(state) => state.map_err(|error| format!("the state of a worker: {error}"))?,
             Err(panic) => return Err(format!("the state of a worker: panicked: {}", text_of(&*panic))),
         };
-        Ok(Worker::new(state, link, self.seed, &self.values))
+        Ok(Worker::new(
+            state,
+            link,
+            self.has_timeline,
+            self.seed,
+            &self.values,
+        ))
     }
 
     /// Tells all ranks that this one is ready, or why not, and hears it of them.

@@ -86,7 +86,15 @@ impl Run {
 
 /// What became of an order.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Report(
+pub(super) enum Report {
+    /// Of each task by itself.
+    Each(Each),
+    /// All tasks have results, which are in one message, and nobody asks when each of them ran.
+    Brief(Brief),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Each(
     /// The first task.
     pub u64,
     /// For each task, in order.
@@ -98,6 +106,28 @@ pub(super) struct Report(
     /// The number of the GPU that the worker uses, if it does.
     pub Option<usize>,
 );
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Brief(
+    /// The first task.
+    pub u64,
+    /// How many there are.
+    pub u64,
+    /// When the first began.
+    pub u64,
+    /// When the last ended.
+    pub u64,
+    /// How many bytes they had on the way.
+    pub u64,
+);
+
+impl From<Brief> for Each {
+    fn from(Brief(first, count, begin, end, bytes): Brief) -> Each {
+        // All the time is the first one's.
+        let ran = |index| Ran(Outcome::Done, if index == 0 { begin } else { end }, end);
+        Each(first, (0..count).map(ran).collect(), vec![count], bytes, None)
+    }
+}
 
 /// What became of a task, and when it began and ended in nanoseconds of the worker's time.
 #[derive(Debug, Serialize, Deserialize)]

@@ -25,6 +25,8 @@ pub struct Worker<S = ()> {
     /// What the closure of [`Pool::with_state`](super::Pool::with_state) has made on this rank, as tasks before this one have left it.
     pub state: S,
     pub(super) link: Link,
+    /// Whether somebody asks when each task ran.
+    pub(super) has_timeline: bool,
     seed: u64,
     call: u64,
     task: u64,
@@ -37,10 +39,17 @@ pub struct Worker<S = ()> {
 }
 
 impl<S> Worker<S> {
-    pub(super) fn new(state: S, link: Link, seed: u64, values: &[Box<dyn ErasedValue>]) -> Worker<S> {
+    pub(super) fn new(
+        state: S,
+        link: Link,
+        has_timeline: bool,
+        seed: u64,
+        values: &[Box<dyn ErasedValue>],
+    ) -> Worker<S> {
         Worker {
             state,
             link,
+            has_timeline,
             seed,
             call: 0,
             task: 0,
@@ -83,8 +92,9 @@ impl<S> Worker<S> {
     /// Whether nobody waits for the task any more, because its call was cancelled or has failed, or it takes longer than it
     /// may: a long task asks now and then, and ends early with any result.
     pub fn is_cancelled(&mut self) -> bool {
+        let now = self.link.now();
         self.link
-            .is_cancelled(self.call, self.task, self.attempt)
+            .is_cancelled(self.call, self.task, self.attempt, now)
             .unwrap_or(true)
     }
 

@@ -233,7 +233,7 @@ impl Local {
         }
         operation
             .outcome()
-            .unwrap_or(Err(too_long(TooLong { bytes: 0, capacity })))
+            .unwrap_or_else(|| Err(too_long(TooLong { bytes: 0, capacity })))
     }
 }
 

@@ -439,7 +439,9 @@ fn cancelled_and_dropped_calls(comm: &Communicator) -> Outcome {
         let square = pool.function(|_, number: u64| Ok(number * number));
         pool.run(|master| {
             let mut handle = master.load_balanced().start(square, 0..);
-            while handle.progress().done < 10 {}
+            while handle.progress().done < 10 {
+                handle.wait(Duration::from_millis(1));
+            }
             handle.cancel();
             handle.cancel();
             let incomplete = handle.results().unwrap_err();
