@@ -90,9 +90,9 @@ impl Timeline {
     /// The share of that time in which workers ran no task, 0 to 1.
     pub fn idle(&self) -> f64 {
         let all = self.makespan() as f64 * self.workers.len() as f64;
-        let busy: u64 = self.entries.iter().map(Entry::ran).sum();
+        let busy: f64 = self.entries.iter().map(|entry| entry.ran() as f64).sum();
         match all > 0.0 {
-            true => (1.0 - busy as f64 / all).max(0.0),
+            true => (1.0 - busy / all).max(0.0),
             false => 0.0,
         }
     }

@@ -31,8 +31,8 @@ impl Timeline {
                     }
                 }
             }
-            let busy: u64 = row.iter().map(|entry| entry.ran()).sum();
-            let idle = percent(1.0 - busy as f64 / makespan as f64);
+            let busy: f64 = row.iter().map(|entry| entry.ran() as f64).sum();
+            let idle = percent(1.0 - busy / makespan as f64);
             text.push_str(&format!(
                 "{label:<widest$}{} {idle:>4}\n",
                 bar.iter().collect::<String>()
@@ -112,5 +112,17 @@ mod tests {
             entries: vec![entry(0, 0, 5, 5, false), entry(0, 1, u64::MAX, u64::MAX, false)],
         };
         assert!(timeline.to_text(30).contains('#'));
+    }
+
+    #[test]
+    fn times_of_a_file_may_be_any() {
+        let endless = |task| entry(0, task, 0, u64::MAX, false);
+        let timeline = Timeline {
+            workers: vec![0],
+            clock_errors: vec![0],
+            entries: vec![endless(0), endless(1)],
+        };
+        assert_eq!(timeline.idle(), 0.0);
+        assert!(timeline.to_text(30).contains("  0%\n"));
     }
 }
