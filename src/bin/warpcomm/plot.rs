@@ -40,14 +40,14 @@ Examples:
   warpcomm plot monday.json tuesday.json --output pictures
   warpcomm plot trace.*.json
 
-A FILE is what `warpcomm bench --json FILE` writes, or the trace of a rank that ran with WARPCOMM_TRACE; both kinds may come
-together. Runs with the same program, commit, build, host, number of nodes, MPI library, GPUs and variables (WARPCOMM_*) are
-taken together; others are compared.
+A FILE is what `warpcomm bench --json FILE` writes, or the trace of a rank that ran with WARPCOMM_TRACE, or of a pool's tasks
+(Timeline::write_trace); measurements and traces may come together. Runs with the same program, commit, build, host, number
+of nodes, MPI library, GPUs and variables (WARPCOMM_*) are taken together; others are compared.
 
 Written are report.html, which needs nothing beside it and no network, and each picture as SVG and as PNG: for each operation the
 time and the bandwidth by the length of messages; the speed-up of each way against host buffers through MPI, or else
-against the first way; and of traces what each rank does when, with timeline.json, all ranks in one trace for Perfetto or
-chrome://tracing. The report and SVG are light or dark as the reader's screen is.
+against the first way; and of traces what each rank does when, tasks of pools with makespan and idle share, with
+timeline.json, all ranks in one trace for Perfetto or chrome://tracing. The report and SVG are light or dark as the reader's screen is.
 
 The exit status is 0, 1 where a file cannot be read or written, and 2 where the arguments are wrong.";
 

@@ -69,13 +69,15 @@ impl Timeline {
     /// # Errors
     /// As for [`write`](Self::write).
     pub fn write_trace(&self, path: impl AsRef<Path>) -> Result<()> {
-        let rows = self.workers.iter().flat_map(|&rank| self.head_of(rank));
+        let errors = self.clock_errors.iter().copied().chain(std::iter::repeat(0));
+        let rows = self.workers.iter().zip(errors);
+        let rows = rows.flat_map(|(&rank, error)| self.head_of(rank, error));
         let bars = self.entries.iter().map(bar);
         write(path.as_ref(), &rows.chain(bars).collect::<Vec<Value>>())
     }
 
-    /// What a trace says of a rank.
-    fn head_of(&self, rank: usize) -> [Value; 3] {
+    /// What a trace says of a rank, whose times may be wrong by so many nanoseconds.
+    fn head_of(&self, rank: usize, clock_error: u64) -> [Value; 3] {
         let gpu = self
             .entries
             .iter()
@@ -85,7 +87,9 @@ impl Timeline {
             None => format!("rank {rank}"),
         };
         [
-            json!({"ph": "M", "name": "warpcomm", "pid": rank, "args": {"format": TRACE_FORMAT, "origin": 0}}),
+            json!({"ph": "M", "name": "warpcomm", "pid": rank, "args": {
+                "format": TRACE_FORMAT, "origin": 0, "clock_error_us": clock_error as f64 / 1e3
+            }}),
             json!({"ph": "M", "name": "process_name", "pid": rank, "args": {"name": name}}),
             json!({"ph": "M", "name": "process_sort_index", "pid": rank, "args": {"sort_index": rank}}),
         ]

@@ -9,7 +9,8 @@ const LEAST: usize = 10;
 
 impl Timeline {
     /// A picture of so many columns for a terminal: a row for each worker, in which `#` is a time in which it ran tasks, `x` one in
-    /// which one failed, `.` one in which it ran none; with its share of time without a task, and that of all of them.
+    /// which one failed, `.` one in which it ran none; with its share of time without a task, and below that of all of them,
+    /// and how far the clocks of ranks may be apart.
     pub fn to_text(&self, columns: usize) -> String {
         let begin = self.entries.iter().map(|entry| entry.begin).min().unwrap_or(0);
         let makespan = self.makespan().max(1);
@@ -49,11 +50,12 @@ impl Timeline {
             failed => format!(", of which {failed} failed"),
         };
         format!(
-            "{} tasks by {} workers in {:.3?}{failed}; idle {}",
+            "{} tasks by {} workers in {:.3?}{failed}; idle {}; clocks agree within {:.1?}",
             self.entries.len(),
             self.workers.len(),
             Duration::from_nanos(self.makespan()),
-            percent(self.idle())
+            percent(self.idle()),
+            Duration::from_nanos(self.clock_errors.iter().copied().max().unwrap_or(0))
         )
     }
 }
@@ -88,7 +90,7 @@ mod tests {
     fn rows_are_workers_and_as_wide_as_asked_for() {
         let timeline = Timeline {
             workers: vec![1, 2, 12],
-            clock_errors: vec![0; 3],
+            clock_errors: vec![3000, 7000, 0],
             entries: vec![
                 entry(1, 0, 1_000_000, 2_000_000, false),
                 entry(2, 1, 1_000_000, 1_500_000, false),
@@ -99,7 +101,7 @@ mod tests {
         let expected = "rank 1  ####################   0%\n\
                         rank 2  ##########.....xxxxx  25%\n\
                         rank 12 .................... 100%\n\
-                        3 tasks by 3 workers in 1.000ms, of which 1 failed; idle 42%";
+                        3 tasks by 3 workers in 1.000ms, of which 1 failed; idle 42%; clocks agree within 7.0µs";
         assert_eq!(text, expected);
         assert!(Timeline::default().to_text(0).starts_with("0 tasks"));
     }
