@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
+use crate::RANKS;
 use crate::arrays::{Files, load};
 use crate::job::{run, run_alone, run_threads};
-
-const RANKS: [usize; 5] = [1, 2, 3, 5, 7];
 
 /// The temperatures after some steps, as a plain loop over all cells computes them.
 fn plain(rows: usize, columns: usize, mut now: Vec<f64>, steps: usize) -> Vec<f64> {

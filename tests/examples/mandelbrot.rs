@@ -1,9 +1,8 @@
 //! The picture of the Mandelbrot set: the same for any number of ranks, and that of a plain computation.
 
+use crate::RANKS;
 use crate::arrays::Files;
 use crate::job::{Outcome, run, run_alone, run_threads};
-
-const RANKS: [usize; 5] = [1, 2, 3, 5, 7];
 
 /// The iterations of each pixel, as a plain loop counts them.
 fn plain(columns: u32, rows: u32, limit: u32) -> Vec<u32> {

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::RANKS;
 use crate::arrays::{Files, load, save};
 use crate::job::{Job, Outcome, run, run_alone, run_threads};
 
 #[path = "../../examples/parameter_scan/henon.rs"]
 mod henon;
-
-const RANKS: [usize; 5] = [1, 2, 3, 5, 7];
 
 /// A scan that takes long enough to be ended in the middle.
 struct Scan {
