@@ -134,6 +134,9 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
     /// # Errors
     /// Why there will be no more.
     pub(super) fn next(&mut self, deadline: Option<Instant>) -> std::result::Result<Next<R>, Stopped> {
+        self.master
+            .check(self.function.pool)
+            .map_err(|error| Stopped::Broken(error, Vec::new()))?;
         let mut patience = Patience::default();
         loop {
             if let Some((index, result)) = self.arrived.pop_front() {

@@ -164,7 +164,7 @@ impl<'m> Direct<'m> {
     /// Has each of the workers keep a value.
     ///
     /// # Errors
-    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if it cannot be serialized, [`PeerFailed`](ErrorKind::PeerFailed) for
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) if it cannot be serialized or is of another pool, [`PeerFailed`](ErrorKind::PeerFailed) for
     /// a worker that cannot read it: what others keep is not known then. Those of the communicator.
     pub fn push<T: Payload>(&self, value: Value<T>, content: T) -> Result<()> {
         let content = vec![content];
@@ -199,6 +199,7 @@ impl<'m> Direct<'m> {
         value: Value<T>,
         content: impl Fn(usize) -> &'c Vec<T>,
     ) -> Result<()> {
+        self.master.check(value.pool)?;
         let down = &self.master.down;
         let order = Order::Push(value.number);
         let mut sendings: Vec<Box<dyn Sending>> = Vec::new();
@@ -234,6 +235,7 @@ impl<'m> Direct<'m> {
     /// What each of the workers keeps, in the order of the ranks; they keep it.
     ///
     /// # Errors
+    /// [`InvalidArgument`](ErrorKind::InvalidArgument) for a value of another pool,
     /// [`PeerFailed`](ErrorKind::PeerFailed) for a worker that has none or cannot send it; those of the communicator.
     pub fn pull<T: Payload>(&self, value: Value<T>) -> Result<Vec<T>> {
         self.pull_all("pull", value)
@@ -251,6 +253,7 @@ impl<'m> Direct<'m> {
     }
 
     fn pull_all<T: Payload>(&self, operation: &'static str, value: Value<T>) -> Result<Vec<T>> {
+        self.master.check(value.pool)?;
         for &rank in &self.ranks {
             self.master
                 .down

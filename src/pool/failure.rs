@@ -78,7 +78,8 @@ pub enum Stopped {
     Cancelled,
     /// The program was interrupted: by Ctrl-C, or whoever ends jobs.
     Interrupted,
-    /// The communicator has failed, such as because a worker is gone; with the tasks that workers had then.
+    /// The communicator has failed, such as because a worker is gone, or the function is of another pool; with the tasks that
+    /// workers had then.
     Broken(Error, Vec<Held>),
 }
 

@@ -15,13 +15,16 @@ pub type TaskResult<R> = std::result::Result<R, Box<dyn std::error::Error + Send
 
 /// A function of a pool, from tasks `T` to results `R`; see [`Pool::function`](super::Pool::function).
 pub struct Function<T, R> {
+    /// Which pool of this process it is of.
+    pub(super) pool: u64,
     pub(super) number: usize,
     types: PhantomData<fn(T) -> R>,
 }
 
 impl<T, R> Function<T, R> {
-    pub(super) fn new(number: usize) -> Function<T, R> {
+    pub(super) fn new(pool: u64, number: usize) -> Function<T, R> {
         Function {
+            pool,
             number,
             types: PhantomData,
         }

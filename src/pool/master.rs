@@ -15,7 +15,7 @@ use super::order::{self, Order};
 use super::payload::Payload;
 use super::timeline::{Entry, Timeline};
 use crate::comm::Communicator;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What the closure of [`Pool::run`](super::Pool::run) has on the master: it gives tasks to workers and takes their results.
 ///
@@ -30,6 +30,8 @@ pub struct Master {
     pub(super) down: Communicator,
     pub(super) up: Communicator,
     pub(super) epoch: Instant,
+    /// The pool whose functions and values it knows.
+    pool: u64,
     workers: Vec<usize>,
     calls: Cell<u64>,
     clock: Clock,
@@ -39,6 +41,7 @@ pub struct Master {
 
 impl Master {
     pub(super) fn new(
+        pool: u64,
         [down, up]: [Communicator; 2],
         workers: Vec<usize>,
         epoch: Instant,
@@ -48,6 +51,7 @@ impl Master {
             down,
             up,
             epoch,
+            pool,
             workers,
             calls: Cell::new(0),
             clock: Clock::default(),
@@ -112,6 +116,17 @@ impl Master {
     pub(super) fn note(&self, entry: impl FnOnce(&Clock) -> Entry) {
         if let Some(entries) = &self.entries {
             entries.borrow_mut().push(entry(&self.clock));
+        }
+    }
+
+    /// Whether a function or a value is of this pool.
+    pub(super) fn check(&self, pool: u64) -> Result<()> {
+        match pool == self.pool {
+            true => Ok(()),
+            false => {
+                let error = Error::invalid("a function or a value of another pool");
+                Err(error.at("pool", self.up.rank()))
+            }
         }
     }
 

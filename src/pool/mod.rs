@@ -46,6 +46,7 @@ mod worker;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
@@ -80,6 +81,8 @@ const MASTER: usize = 0;
 ///
 /// All ranks make it alike: they call the same methods in the same order.
 pub struct Pool<'f, S = ()> {
+    /// What its functions and values are known by on this rank.
+    id: u64,
     comm: Communicator,
     state: Box<dyn Fn(usize) -> TaskResult<S> + Send + Sync + 'f>,
     functions: Vec<Box<dyn Erased<S> + 'f>>,
@@ -131,7 +134,9 @@ impl<'f, S> Pool<'f, S> {
         comm: &Communicator,
         init: impl Fn(usize) -> TaskResult<S> + Send + Sync + 'f,
     ) -> Pool<'f, S> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Pool {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             comm: comm.clone(),
             state: Box::new(init),
             functions: Vec::new(),
@@ -153,13 +158,13 @@ impl<'f, S> Pool<'f, S> {
         S: 'f,
     {
         self.functions.push(Box::new(Typed::<_, T, R>::new(closure)));
-        Function::new(self.functions.len() - 1)
+        Function::new(self.id, self.functions.len() - 1)
     }
 
     /// Adds a value that workers keep from call to call: the master [pushes](Direct::push) and [pulls](Direct::pull) it, and
     /// tasks find it by [`Worker::value`]. A `Value<DeviceBuffer<f32>>` is kept on the GPU.
     pub fn value<T: Payload>(&mut self) -> Value<T> {
-        let value = Value::new(self.values.len());
+        let value = Value::new(self.id, self.values.len());
         self.values.push(Box::new(value));
         value
     }
@@ -232,7 +237,7 @@ impl<'f, S> Pool<'f, S> {
     ) -> Result<V> {
         let first = usize::from(!self.master_works);
         let workers = (first..self.comm.size()).collect();
-        let mut master = Master::new(communicators, workers, epoch, interrupts);
+        let mut master = Master::new(self.id, communicators, workers, epoch, interrupts);
         let (ready, is_ready) = mpsc::channel();
         let (begin, may_begin) = mpsc::channel();
         thread::scope(|scope| {
@@ -286,6 +291,7 @@ impl<'f, S> Pool<'f, S> {
             Err(panic) => return Err(format!("the state of a worker: panicked: {}", text_of(&*panic))),
         };
         Ok(Worker::new(
+            self.id,
             state,
             link,
             self.has_timeline,

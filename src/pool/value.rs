@@ -12,13 +12,16 @@ use crate::error::Result;
 
 /// A value that each worker keeps under a number, from call to call; see [`Pool::value`](super::Pool::value).
 pub struct Value<T> {
+    /// Which pool of this process it is of.
+    pub(super) pool: u64,
     pub(super) number: usize,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T> Value<T> {
-    pub(super) fn new(number: usize) -> Value<T> {
+    pub(super) fn new(pool: u64, number: usize) -> Value<T> {
         Value {
+            pool,
             number,
             of: PhantomData,
         }

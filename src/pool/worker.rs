@@ -25,6 +25,7 @@ pub struct Worker<S = ()> {
     /// What the closure of [`Pool::with_state`](super::Pool::with_state) has made on this rank, as tasks before this one have left it.
     pub state: S,
     pub(super) link: Link,
+    pool: u64,
     /// Whether somebody asks when each task ran.
     pub(super) has_timeline: bool,
     seed: u64,
@@ -40,6 +41,7 @@ pub struct Worker<S = ()> {
 
 impl<S> Worker<S> {
     pub(super) fn new(
+        pool: u64,
         state: S,
         link: Link,
         has_timeline: bool,
@@ -49,6 +51,7 @@ impl<S> Worker<S> {
         Worker {
             state,
             link,
+            pool,
             has_timeline,
             seed,
             call: 0,
@@ -130,7 +133,8 @@ impl<S> Worker<S> {
     /// If it is a value of another pool.
     pub fn value<T: 'static>(&mut self, value: Value<T>) -> &mut Option<T> {
         let kept = self.values.get_mut(value.number);
-        kept.and_then(|kept| kept.downcast_mut())
+        kept.filter(|_| value.pool == self.pool)
+            .and_then(|kept| kept.downcast_mut())
             .unwrap_or_else(|| panic!("{value:?} is of another pool"))
     }
 

@@ -25,6 +25,7 @@ cases! {
     more_calls_than_there_are_tags: 2..=2;
     values_are_kept: 1..=5;
     some_of_the_workers: 1..=5;
+    what_is_of_another_pool: 1..=3;
     many_tiny_tasks_in_little_memory: 2..=2;
     few_huge_tasks_in_little_memory: 2..=2;
     pools_that_differ: 2..=4;
@@ -566,6 +567,39 @@ fn some_of_the_workers(comm: &Communicator) -> Outcome {
                 expect_error(all.on(wrong), ErrorKind::InvalidArgument);
             }
             assert_eq!(some.map(who, std::iter::repeat_n((), 100)).unwrap().len(), 100);
+        })
+    })
+}
+
+fn what_is_of_another_pool(comm: &Communicator) -> Outcome {
+    let mut other = Pool::new(comm);
+    let strangers: Vec<_> = (0..3)
+        .map(|_| other.function(|_, number: u64| Ok(number)))
+        .collect();
+    let values: Vec<_> = (0..3).map(|_| other.value::<u64>()).collect();
+    with_pools(comm, |mut pool| {
+        let own = pool.function(|_, number: u64| Ok(number));
+        let kept = pool.value::<u64>();
+        let stranger = values[0];
+        let looks = pool.function(move |worker, (): ()| Ok(*worker.value(stranger)));
+        pool.run(|master| {
+            for &function in &strangers {
+                let incomplete = master.map(function, 0..10).unwrap_err();
+                expect_text_of(
+                    &incomplete,
+                    &["pool on rank 0: a function or a value of another pool"],
+                );
+                assert!(master.load_balanced().start(function, 0..10).results().is_err());
+                assert!(master.direct().apply(function, 1).is_err());
+            }
+            for &value in &values {
+                expect_error(master.direct().push(value, 1), ErrorKind::InvalidArgument);
+                expect_error(master.direct().pull(value), ErrorKind::InvalidArgument);
+            }
+            let incomplete = master.map(looks, [()]).unwrap_err();
+            expect_text_of(&incomplete, &["task 0 panicked", "is of another pool"]);
+            master.direct().push(kept, 7).unwrap();
+            assert_eq!(master.map(own, 0..3).unwrap(), [0, 1, 2]);
         })
     })
 }
