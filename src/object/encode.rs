@@ -4,8 +4,8 @@
 //! version, 1 byte | length of the type's name, 4 bytes | the name | the value as CBOR
 //! ```
 //!
-//! A value is serialized twice: once to learn the length, and once into memory that has just that length. So its
-//! bytes are copied once, and no growing vector copies them again.
+//! A short value is serialized once, into memory that grows. A longer one is serialized twice, once to learn the length,
+//! and once into memory that has just that length: so its bytes are copied once, and no growing vector copies them again.
 
 use std::any::type_name;
 
@@ -14,7 +14,7 @@ use cbor4ii::serde::{EncodeError, Serializer};
 use serde::Serialize;
 
 use super::shape::Shape;
-use crate::buffer::reserved;
+use crate::buffer::{reserve, reserved};
 use crate::error::{Error, Result};
 
 /// The layout of a message.
@@ -23,24 +23,57 @@ pub(super) const VERSION: u8 = 1;
 /// The bytes ahead of the type's name.
 pub(super) const HEAD_BYTES: usize = 5;
 
-/// Counts what is written, and stops at what no receiver would take: a value that is nested deeper is not followed to
-/// its end.
-struct Measure {
-    bytes: usize,
-    shape: Shape,
+/// Messages of more bytes are measured before they are made.
+pub(super) const SHORT: usize = 16 * 1024;
+
+/// Why writing has stopped.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    /// What is written is no object.
+    #[error("{0}")]
+    Refused(&'static str),
+    #[error("it is longer than {SHORT} bytes")]
+    Long,
+    #[error("no memory for it")]
+    NoMemory,
 }
 
-/// What is written is no object.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Refused(&'static str);
+/// Writes to the end of a vector that grows, up to a length, and stops at what no receiver would take.
+struct Grow<'a> {
+    bytes: &'a mut Vec<u8>,
+    longest: usize,
+    shape: &'a mut Shape,
+}
 
-impl Write for Measure {
-    type Error = Refused;
+impl Write for Grow<'_> {
+    type Error = Stopped;
 
-    fn push(&mut self, input: &[u8]) -> Result<(), Refused> {
+    fn push(&mut self, input: &[u8]) -> Result<(), Stopped> {
+        if input.len() > self.longest - self.bytes.len() {
+            return Err(Stopped::Long);
+        }
+        self.shape.push(input).map_err(Stopped::Refused)?;
+        self.bytes
+            .try_reserve(input.len())
+            .map_err(|_| Stopped::NoMemory)?;
+        self.bytes.extend_from_slice(input);
+        Ok(())
+    }
+}
+
+/// Counts what is written, and stops at what no receiver would take: a value that is nested deeper is not followed to
+/// its end.
+struct Measure<'a> {
+    bytes: usize,
+    shape: &'a mut Shape,
+}
+
+impl Write for Measure<'_> {
+    type Error = Stopped;
+
+    fn push(&mut self, input: &[u8]) -> Result<(), Stopped> {
         self.bytes = self.bytes.saturating_add(input.len());
-        self.shape.push(input).map_err(Refused)
+        self.shape.push(input).map_err(Stopped::Refused)
     }
 }
 
@@ -68,10 +101,47 @@ impl Write for Fill<'_> {
 
 /// The message of a value.
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    let length = length(value)?;
-    let mut bytes = reserved(length, "an object")?;
-    append(value, length, &mut bytes)?;
+    let mut bytes = Vec::new();
+    append(value, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Puts the message of a value behind what there is; after an error there is what there was.
+pub(crate) fn append<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<()> {
+    let first = bytes.len();
+    let appended = append_short(value, bytes).and_then(|is_there| match is_there {
+        true => Ok(()),
+        false => {
+            bytes.truncate(first);
+            let length = length(value)?;
+            reserve(bytes, length, "an object")?;
+            append_measured(value, length, bytes)
+        }
+    });
+    if appended.is_err() {
+        bytes.truncate(first);
+    }
+    appended
+}
+
+/// As [`append`], of a short message; says whether it is one.
+fn append_short<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<bool> {
+    let first = bytes.len();
+    let head = HEAD_BYTES + type_name::<T>().len();
+    // Most are much shorter.
+    reserve(bytes, head + 64, "an object")?;
+    append_head::<T>(bytes);
+    let mut shape = Shape::new();
+    let written = value.serialize(&mut Serializer::new(Grow {
+        longest: first + head + SHORT,
+        bytes,
+        shape: &mut shape,
+    }));
+    match written {
+        Ok(()) => shape.end().map_err(unserializable::<T>).map(|()| true),
+        Err(EncodeError::Core(enc::Error::Write(Stopped::Long))) => Ok(false),
+        Err(error) => Err(cannot::<T, _>(error)),
+    }
 }
 
 /// The messages of many values, one behind the other, and their lengths.
@@ -86,7 +156,7 @@ pub(super) fn encode_all<'a, T: Serialize + 'a>(
     let mut bytes = reserved(total, "objects")?;
     for (value, &length) in values.zip(&lengths) {
         if let Some(value) = value {
-            append(value, length, &mut bytes)?;
+            append_measured(value, length, &mut bytes)?;
         }
     }
     Ok((bytes, lengths))
@@ -94,22 +164,20 @@ pub(super) fn encode_all<'a, T: Serialize + 'a>(
 
 /// The length of a value's message in bytes.
 fn length<T: Serialize>(value: &T) -> Result<usize> {
+    let mut shape = Shape::new();
     let mut measure = Serializer::new(Measure {
         bytes: 0,
-        shape: Shape::new(),
+        shape: &mut shape,
     });
     value.serialize(&mut measure).map_err(cannot::<T, _>)?;
-    let Measure { bytes, shape } = measure.into_inner();
+    let bytes = measure.into_inner().bytes;
     shape.end().map_err(unserializable::<T>)?;
     Ok(bytes.saturating_add(HEAD_BYTES + type_name::<T>().len()))
 }
 
-fn append<T: Serialize>(value: &T, length: usize, bytes: &mut Vec<u8>) -> Result<()> {
+fn append_measured<T: Serialize>(value: &T, length: usize, bytes: &mut Vec<u8>) -> Result<()> {
     let first = bytes.len();
-    let name = type_name::<T>();
-    bytes.push(VERSION);
-    bytes.extend((name.len() as u32).to_le_bytes());
-    bytes.extend(name.as_bytes());
+    append_head::<T>(bytes);
     value
         .serialize(&mut Serializer::new(Fill(bytes)))
         .map_err(cannot::<T, _>)?;
@@ -117,6 +185,14 @@ fn append<T: Serialize>(value: &T, length: usize, bytes: &mut Vec<u8>) -> Result
         return Err(cannot::<T, _>(EncodeError::from(Changed)));
     }
     Ok(())
+}
+
+/// What is ahead of the value.
+fn append_head<T>(bytes: &mut Vec<u8>) {
+    let name = type_name::<T>();
+    bytes.push(VERSION);
+    bytes.extend((name.len() as u32).to_le_bytes());
+    bytes.extend(name.as_bytes());
 }
 
 /// The error of a value that cannot be serialized.

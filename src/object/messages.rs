@@ -23,8 +23,8 @@ impl Communicator {
     /// Sends a value of any type that serde serializes to rank `dest`; returns when the value may be used again.
     ///
     /// It is received by [`recv_object`](Self::recv_object) as a value of the same type, by name. So the type has
-    /// to be one that can be received: a `String` or `Vec`, not a `&str` or slice. The value is serialized twice,
-    /// once to learn its length. Its form on the way is CBOR, which knows the names of fields and variants, so that
+    /// to be one that can be received: a `String` or `Vec`, not a `&str` or slice. A value of more than 16 KiB is
+    /// serialized twice, once to learn its length. Its form on the way is CBOR, which knows the names of fields and variants, so that
     /// all attributes of serde work; one loss that this form has is that `Some(None)` arrives as `None`. Numbers in
     /// bulk go faster in buffers, and bytes with the crate `serde_bytes`: these are copied once on each side.
     ///
