@@ -198,6 +198,11 @@ impl Communicator {
         path.map_err(|error| self.activity("path").name(error))
     }
 
+    /// The bytes up to which a message is on its way when a send of it returns.
+    pub(crate) fn eager_limit(&self) -> usize {
+        self.endpoint.engine.config().eager_limit
+    }
+
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.timeout
     }

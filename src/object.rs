@@ -21,6 +21,9 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
+pub(crate) use decode::decode;
+pub(crate) use encode::append;
+
 /// What [`irecv_object`](crate::Communicator::irecv_object) receives: a value, when its request is over.
 ///
 /// ```

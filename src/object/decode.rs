@@ -106,7 +106,7 @@ impl<'a> Read<'a> for Rest<'a> {
 ///
 /// Whatever the bytes are, what is allocated is in proportion to them: the [shape](shape::check) says that as many
 /// elements are there as the message claims.
-pub(super) fn decode<T: DeserializeOwned>(message: &[u8]) -> Result<T> {
+pub(crate) fn decode<T: DeserializeOwned>(message: &[u8]) -> Result<T> {
     let expected = type_name::<T>();
     let (name, body) = parted(message)?;
     if name != expected.as_bytes() {

@@ -4,15 +4,18 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::failure::{Cause, Held, Stopped, TaskFailure, Tried};
-use super::function::{Function, guarded, is_of_the_values};
+use super::function::Function;
 use super::master::Master;
-use super::order::{self, ALL, Cancelled, Each, Order, Outcome, Ran, Report, Run};
+use super::order::{self, ALL, Batch, Cancelled, Details, Head, Order, Outcome, Ran, Run};
 use super::patience::Patience;
-use super::payload::{Payload, Sending};
+use super::payload::{Payload, Sending, pack, unpack};
+use super::post;
 use super::schedule::Schedule;
 use super::timeline::Entry;
 use crate::error::Result;
 use crate::message::Source;
+use crate::object::decode;
+use crate::point_to_point::Message;
 
 /// How long an interrupted call waits for tasks that run: launchers kill soon after they ask.
 const GRACE: Duration = Duration::from_millis(400);
@@ -225,8 +228,8 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
         let mut has_moved = false;
         let tag = order::report(self.number);
         if self.workers.iter().any(|worker| !worker.orders.is_empty()) {
-            while let Some(status) = self.master.up.iprobe(Source::Any, tag)? {
-                self.take(status.source())?;
+            while let Some(message) = self.master.up.improbe(Source::Any, tag)? {
+                self.take(message)?;
                 has_moved = true;
             }
             self.sendings.retain(|sending| !sending.is_over());
@@ -241,80 +244,105 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
     }
 
     /// Takes a report.
-    fn take(&mut self, rank: usize) -> Result<()> {
+    fn take(&mut self, message: Message) -> Result<()> {
+        let rank = message.status().source();
+        // Whatever is called meanwhile has memory of its own.
+        let mut inbox = self.master.inbox.take();
+        let taken = inbox
+            .receive(message)
+            .and_then(|()| self.read(rank, inbox.message()));
+        inbox.trim();
+        self.master.inbox.set(inbox);
+        taken
+    }
+
+    fn read(&mut self, rank: usize, report: &[u8]) -> Result<()> {
+        let (head, mut rest, details) = Head::read(report)?;
+        let (ran, batches) = match details {
+            [] => (None, vec![Batch(head.tasks, rest.len() as u64)]),
+            details => {
+                let Details(ran, batches) = decode(details)?;
+                (Some(ran), batches)
+            }
+        };
         let up = &self.master.up;
-        let Each(first, ran, batches, bytes_in, gpu) =
-            match up.recv_object(rank, order::report(self.number))?.0 {
-                Report::Each(each) => each,
-                Report::Brief(brief) => brief.into(),
-            };
+        let mut results: VecDeque<std::result::Result<R, String>> = VecDeque::new();
+        let mut bytes_out = 0;
+        for Batch(count, bytes) in batches {
+            let batch = usize::try_from(bytes).unwrap_or(usize::MAX).min(rest.len());
+            let (batch, others) = rest.split_at(batch);
+            rest = others;
+            match unpack(batch, up, rank, order::results(self.number))? {
+                Ok((batch, bytes)) => {
+                    bytes_out += bytes;
+                    results.extend(batch.into_iter().map(Ok));
+                }
+                Err(error) => {
+                    let text = format!("its result cannot be read: {error}");
+                    results.extend((0..count).map(|_| Err(text.clone())));
+                }
+            }
+        }
         let place = self.workers.iter().position(|worker| worker.rank == rank);
         let Some((place, given)) =
             place.and_then(|place| Some((place, self.workers[place].orders.pop_front()?)))
         else {
             return Ok(());
         };
-        debug_assert_eq!((given.first, given.count), (first, ran.len() as u64));
+        debug_assert_eq!((given.first, given.count), (head.first, head.tasks));
         self.workers[place].since = Instant::now();
-        let mut results = VecDeque::new();
-        let mut bytes_out = 0;
-        for count in batches {
-            match guarded(|| R::receive(up, rank, order::results(self.number))) {
-                Ok((batch, bytes)) => {
-                    bytes_out += bytes;
-                    results.extend(batch.into_iter().map(Ok));
-                }
-                Err(error) if is_of_the_values(&error) => {
-                    let text = format!("its result cannot be read: {error}");
-                    results.extend((0..count).map(|_| Err(text.clone())));
-                }
-                Err(error) => return Err(error),
+        let (busy, begun) = match &ran {
+            Some(ran) => {
+                let begun = || ran.iter().filter(|ran| ran.0 != Outcome::Skipped);
+                let busy = |Ran(_, begin, end): &Ran| end.saturating_sub(*begin);
+                (begun().map(busy).sum(), begun().count() as u64)
             }
-        }
-        let tasks = ran.len().max(1) as u64;
-        let busy: u64 = ran
-            .iter()
-            .map(|Ran(_, begin, end)| end.saturating_sub(*begin))
-            .sum();
-        let begun = ran.iter().filter(|ran| ran.0 != Outcome::Skipped).count() as u64;
+            None => (head.time[1].saturating_sub(head.time[0]), head.tasks),
+        };
         self.tally.busy[place] += busy;
         self.schedule
-            .ran(begun, busy as f64 / 1e9, bytes_in.max(bytes_out));
+            .ran(begun, busy as f64 / 1e9, head.bytes.max(bytes_out));
+        let tasks = head.tasks.max(1);
         let mut kept = given.kept.into_iter();
-        for (Ran(outcome, begin, end), index) in ran.into_iter().zip(first..) {
+        let mut ran = ran.map(Vec::into_iter);
+        for index in given.first..given.first + given.count {
             let task = kept.next();
-            if outcome != Outcome::Skipped {
-                self.master.note(|clock| Entry {
-                    name: self.options.name.clone(),
-                    call: self.number,
-                    task: index,
-                    attempt: given.attempts,
-                    rank,
-                    gpu,
-                    given: given.at,
-                    begin: clock.of_master(rank, begin),
-                    end: clock.of_master(rank, end),
-                    bytes_in: bytes_in / tasks,
-                    bytes_out: bytes_out / tasks,
-                    has_failed: outcome != Outcome::Done,
-                });
-            }
-            let cause = match outcome {
-                Outcome::Done => match results.pop_front() {
-                    Some(Ok(result)) if !given.is_overdue => {
-                        self.tally.done += 1;
-                        self.arrived.push_back((index, Ok(result)));
-                        continue;
-                    }
-                    Some(Err(text)) => Cause::Error(text),
-                    _ => continue,
-                },
-                Outcome::Failed(text) => Cause::Error(text),
-                Outcome::Panicked(text) => Cause::Panic(text),
-                Outcome::Skipped => continue,
+            let Ran(outcome, begin, end) = match &mut ran {
+                Some(ran) => ran.next().unwrap_or(Ran(Outcome::Skipped, 0, 0)),
+                None => Ran(Outcome::Done, head.time[0], head.time[1]),
             };
-            if !given.is_overdue {
-                self.fail(index, task, rank, given.attempts, cause);
+            if outcome == Outcome::Skipped {
+                continue;
+            }
+            self.master.note(|clock| Entry {
+                name: self.options.name.clone(),
+                call: self.number,
+                task: index,
+                attempt: given.attempts,
+                rank,
+                gpu: head.gpu.map(|gpu| gpu as usize),
+                given: given.at,
+                begin: clock.of_master(rank, begin),
+                end: clock.of_master(rank, end),
+                bytes_in: head.bytes / tasks,
+                bytes_out: bytes_out / tasks,
+                has_failed: outcome != Outcome::Done,
+            });
+            let tried = match outcome {
+                Outcome::Failed(text) => Err(Cause::Error(text)),
+                Outcome::Panicked(text) => Err(Cause::Panic(text)),
+                _ => match results.pop_front() {
+                    Some(result) => result.map_err(Cause::Error),
+                    None => Err(Cause::Error("its result is missing".to_owned())),
+                },
+            };
+            match tried {
+                _ if given.is_overdue => {}
+                Ok(result) => {
+                    self.tally.done += 1;
+                    self.arrived.push_back((index, Ok(result)));
+                }
+                Err(cause) => self.fail(index, task, rank, given.attempts, cause),
             }
         }
         Ok(())
@@ -407,33 +435,40 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
         let rank = self.workers[place].rank;
         let count = batch.len() as u64;
         let at = self.master.now();
-        let order = Order::Run(Run(self.number, self.function.number, first, count, attempts));
-        let sent = match T::IS_BUFFER {
-            true => down
-                .send_object(&order, rank, order::ORDER)
-                .and_then(|()| T::send(&batch, down, rank, order::BODY)),
-            false => guarded(|| T::send(&batch, down, rank, order::BODY))
-                .and_then(|sending| down.send_object(&order, rank, order::ORDER).map(|()| sending)),
-        };
-        match sent {
-            Ok(sending) => self.sendings.extend(sending),
-            Err(error) if T::IS_BUFFER || !is_of_the_values(&error) => return Err(error),
-            // Some of them can be sent, perhaps.
-            Err(_) if count > 1 => {
-                let alone = |(task, index)| Again {
-                    index,
-                    task,
-                    attempts: attempts - 1,
-                    avoid: None,
-                };
-                self.again.extend(batch.into_iter().zip(first..).map(alone));
-                return Ok(());
+        let order = Order::Run(Run {
+            call: self.number,
+            function: self.function.number as u64,
+            first,
+            tasks: count,
+            attempt: attempts,
+        });
+        let mut message = self.master.outbox.take();
+        order.begin(&mut message);
+        if let Err(error) = pack(&batch, &mut message) {
+            self.master.outbox.set(message);
+            match count {
+                1 => {
+                    let cause = Cause::Error(format!("the task cannot be sent: {error}"));
+                    self.fail(first, None, rank, attempts, cause);
+                }
+                // Some of them can be sent, perhaps.
+                _ => {
+                    let alone = |(task, index)| Again {
+                        index,
+                        task,
+                        attempts: attempts - 1,
+                        avoid: None,
+                    };
+                    self.again.extend(batch.into_iter().zip(first..).map(alone));
+                }
             }
-            Err(error) => {
-                let cause = Cause::Error(format!("the task cannot be sent: {error}"));
-                self.fail(first, None, rank, attempts, cause);
-                return Ok(());
-            }
+            return Ok(());
+        }
+        self.sendings
+            .extend(post::send(&mut message, down, rank, order::ORDER)?);
+        self.master.outbox.set(message);
+        for task in &batch {
+            task.send(down, rank, order::BUFFERS)?;
         }
         let worker = &mut self.workers[place];
         if worker.orders.is_empty() {

@@ -36,7 +36,7 @@ impl Clock {
             let mut best = u64::MAX;
             for _ in 0..ROUNDS {
                 let asked = since(master.epoch);
-                master.down.send_object(&Order::Time, rank, order::ORDER)?;
+                Order::Time.send(&master.down, rank)?;
                 let mut there = 0u64;
                 master.up.recv(&mut there, rank, order::REPLY)?;
                 let answered = since(master.epoch);

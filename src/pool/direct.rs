@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use super::call::{Call, Next, Options, Tasks};
 use super::failure::{Incomplete, Stopped};
-use super::function::{Function, guarded, is_of_the_values};
+use super::function::Function;
 use super::load_balanced::{place, with_numbers};
 use super::master::Master;
 use super::order::{self, Order};
-use super::payload::{Payload, Sending};
+use super::payload::{Payload, Sending, pack, unpack};
+use super::post::{self, Inbox};
 use super::schedule::{Chunk, Schedule};
 use super::value::Value;
 use crate::buffer::Blocks;
@@ -201,26 +202,20 @@ impl<'m> Direct<'m> {
     ) -> Result<()> {
         self.master.check(value.pool)?;
         let down = &self.master.down;
-        let order = Order::Push(value.number);
         let mut sendings: Vec<Box<dyn Sending>> = Vec::new();
         let mut failed = None;
         let mut told = 0;
+        let mut message = Vec::new();
         for (place, &rank) in self.ranks.iter().enumerate() {
+            Order::Push(value.number as u64).begin(&mut message);
             // What cannot be serialized is found out before anybody waits for it.
-            let sent = match T::IS_BUFFER {
-                true => down
-                    .send_object(&order, rank, order::ORDER)
-                    .and_then(|()| T::send(content(place), down, rank, order::BODY)),
-                false => guarded(|| T::send(content(place), down, rank, order::BODY))
-                    .and_then(|sending| down.send_object(&order, rank, order::ORDER).map(|()| sending)),
-            };
-            match sent {
-                Ok(sending) => sendings.extend(sending),
-                Err(error) if is_of_the_values(&error) && !T::IS_BUFFER => {
-                    failed = Some(error);
-                    break;
-                }
-                Err(error) => return Err(error),
+            if let Err(error) = pack(content(place), &mut message) {
+                failed = Some(error.at(operation, self.master.up.rank()));
+                break;
+            }
+            sendings.extend(post::send(&mut message, down, rank, order::ORDER)?);
+            for value in content(place) {
+                value.send(down, rank, order::BUFFERS)?;
             }
             told += 1;
         }
@@ -255,17 +250,18 @@ impl<'m> Direct<'m> {
     fn pull_all<T: Payload>(&self, operation: &'static str, value: Value<T>) -> Result<Vec<T>> {
         self.master.check(value.pool)?;
         for &rank in &self.ranks {
-            self.master
-                .down
-                .send_object(&Order::Pull(value.number), rank, order::ORDER)?;
+            Order::Pull(value.number as u64).send(&self.master.down, rank)?;
         }
         let (mut values, mut failed) = (Vec::new(), None);
+        let mut inbox = Inbox::default();
         for &rank in &self.ranks {
-            let received = self
+            let part = self
                 .answer(operation, rank)
-                .and_then(|()| guarded(|| T::receive(&self.master.up, rank, order::PART)));
-            match received {
-                Ok((received, _)) => values.extend(received),
+                .and_then(|()| self.master.up.mprobe(rank, order::PART))
+                .and_then(|message| inbox.receive(message))
+                .and_then(|()| unpack(inbox.message(), &self.master.up, rank, order::PART)?);
+            match part {
+                Ok((part, _)) => values.extend(part),
                 // Everybody's answer is taken.
                 Err(error) => {
                     failed.get_or_insert(error);

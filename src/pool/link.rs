@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::order::{self, ALL, Cancelled, Order, Report};
+use super::order::{self, ALL, Cancelled, Order};
 use super::patience::Patience;
-use super::payload::Sending;
+use super::payload::{Payload, Sending, unpack};
+use super::post::{self, Inbox};
 use crate::comm::Communicator;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::message::Tag;
 
 /// How long a worker may go on with the tasks of a call before it notices that it was cancelled.
 const LOOK: Duration = Duration::from_micros(200);
@@ -20,6 +22,8 @@ pub(super) struct Link {
     pub(super) master: usize,
     /// From when on this rank's time counts.
     epoch: Instant,
+    inbox: Inbox,
+    outbox: Vec<u8>,
     /// What is still on its way to the master. The master never has more orders out than it takes reports of.
     sendings: Vec<Box<dyn Sending>>,
     /// What was cancelled.
@@ -35,6 +39,8 @@ impl Link {
             up,
             master,
             epoch,
+            inbox: Inbox::default(),
+            outbox: Vec::new(),
             sendings: Vec::new(),
             cancelled: HashSet::new(),
             looked: 0,
@@ -50,18 +56,38 @@ impl Link {
     pub(super) fn order(&mut self) -> Result<Order> {
         let mut patience = Patience::default();
         loop {
-            if self.down.iprobe(self.master, order::ORDER)?.is_some() {
-                return Ok(self.down.recv_object(self.master, order::ORDER)?.0);
+            if let Some(message) = self.down.improbe(self.master, order::ORDER)? {
+                self.inbox.receive(message)?;
+                return Ok(Order::read(self.inbox.message())?.0);
             }
             self.sendings.retain(|sending| !sending.is_over());
             patience.wait();
         }
     }
 
-    /// Sends a report.
-    pub(super) fn report(&mut self, call: u64, report: &Report) -> Result<()> {
-        let sending = self.up.isend_object(report, self.master, order::report(call));
-        self.keep((!sending.is_done()).then(|| Box::new(sending) as Box<dyn Sending>));
+    /// The values that belong to the order, and how many bytes they had on the way; or why there are none.
+    ///
+    /// # Errors
+    /// Those of the communicator.
+    pub(super) fn values<T: Payload>(&mut self) -> Result<std::result::Result<(Vec<T>, u64), Error>> {
+        let (_, body) = Order::read(self.inbox.message())?;
+        let values = unpack(body, &self.down, self.master, order::BUFFERS);
+        self.inbox.trim();
+        values
+    }
+
+    /// Memory for a message.
+    pub(super) fn outbox(&mut self) -> Vec<u8> {
+        let mut message = std::mem::take(&mut self.outbox);
+        message.clear();
+        message
+    }
+
+    /// Sends a message.
+    pub(super) fn send(&mut self, mut message: Vec<u8>, tag: Tag) -> Result<()> {
+        let sending = post::send(&mut message, &self.up, self.master, tag)?;
+        self.outbox = message;
+        self.keep(sending);
         Ok(())
     }
 

@@ -11,8 +11,9 @@ use super::function::Function;
 use super::interrupt::Interrupts;
 use super::link::since;
 use super::load_balanced::LoadBalanced;
-use super::order::{self, Order};
+use super::order::Order;
 use super::payload::Payload;
+use super::post::Inbox;
 use super::timeline::{Entry, Timeline};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -34,6 +35,10 @@ pub struct Master {
     pool: u64,
     workers: Vec<usize>,
     calls: Cell<u64>,
+    /// Memory for reports.
+    pub(super) inbox: Cell<Inbox>,
+    /// Memory for orders.
+    pub(super) outbox: Cell<Vec<u8>>,
     clock: Clock,
     entries: Option<RefCell<Vec<Entry>>>,
     interrupts: Interrupts,
@@ -54,6 +59,8 @@ impl Master {
             pool,
             workers,
             calls: Cell::new(0),
+            inbox: Cell::default(),
+            outbox: Cell::default(),
             clock: Clock::default(),
             entries: None,
             interrupts,
@@ -144,7 +151,7 @@ impl Master {
 
     /// Lets all workers end. Whoever is gone is not told.
     pub(super) fn dismiss(&self) -> Result<()> {
-        let leave = |&rank: &usize| self.down.send_object(&Order::Leave, rank, order::ORDER);
+        let leave = |&rank: &usize| Order::Leave.send(&self.down, rank);
         let told: Vec<Result<()>> = self.workers.iter().map(leave).collect();
         told.into_iter().collect()
     }

@@ -1,18 +1,20 @@
 //! What tasks and results are made of, and how they travel.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::function::text_of;
 use crate::comm::Communicator;
 #[cfg(feature = "cuda")]
 use crate::device::cuda::DeviceBuffer;
 #[cfg(feature = "cuda")]
 use crate::dtype::Element;
-use crate::error::Result;
-#[cfg(feature = "cuda")]
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::Tag;
-use crate::request::{Request, Tested};
+use crate::object::{append, decode};
+use crate::request::Request;
 
 /// What a task, a result or a named value of a [`Pool`](super::Pool) can be: any type that serde serializes and reads, or a
 /// [`DeviceBuffer`](crate::DeviceBuffer), which travels from GPU to GPU.
@@ -39,52 +41,51 @@ impl<B: Send + 'static> Sending for Request<B> {
 }
 
 pub trait Travels: Send + Sized + 'static {
-    /// Whether values go one at a time, and only to a worker that waits for them.
+    /// Whether values go behind the message that tells of them, one at a time, and only to a worker that waits for them.
     const IS_BUFFER: bool;
 
-    /// Sends a batch in one message, which may go on when this returns.
+    /// Puts a batch behind what a message has, if it travels in messages.
     ///
     /// # Errors
-    /// What cannot be serialized, which is not sent.
+    /// What cannot be serialized.
     #[expect(clippy::ptr_arg, reason = "what travels is a vector")]
-    fn send(
-        batch: &Vec<Self>,
-        comm: &Communicator,
-        dest: usize,
-        tag: Tag,
-    ) -> Result<Option<Box<dyn Sending>>>;
+    fn pack(batch: &Vec<Self>, message: &mut Vec<u8>) -> Result<()>;
 
-    /// Sends one value in a message, which may go on when this returns.
+    /// Sends what does not travel in messages; returns when it may be used again.
     ///
     /// # Errors
-    /// As for [`send`](Self::send).
-    fn send_one(self, comm: &Communicator, dest: usize, tag: Tag) -> Result<Option<Box<dyn Sending>>> {
-        Self::send(&vec![self], comm, dest, tag)
-    }
+    /// Those of the communicator.
+    fn send(&self, comm: &Communicator, dest: usize, tag: Tag) -> Result<()>;
 
-    /// Receives a batch, and how many bytes it had on the way.
+    /// The same, which goes on when this returns.
+    fn isend(self, comm: &Communicator, dest: usize, tag: Tag) -> Option<Box<dyn Sending>>;
+
+    /// A batch, from its part of a message or from what follows this; and how many bytes it had on the way.
     ///
     /// # Errors
     /// [`Mismatch`](crate::ErrorKind::Mismatch), [`Device`](crate::ErrorKind::Device) and
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the message is consumed and its values cannot be made; others
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if what was sent is consumed and its values cannot be made; others
     /// where the communicator has failed.
-    fn receive(comm: &Communicator, source: usize, tag: Tag) -> Result<(Vec<Self>, u64)>;
+    fn unpack(part: &[u8], comm: &Communicator, source: usize, tag: Tag) -> Result<(Vec<Self>, u64)>;
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Travels for T {
     const IS_BUFFER: bool = false;
 
-    fn send(batch: &Vec<T>, comm: &Communicator, dest: usize, tag: Tag) -> Result<Option<Box<dyn Sending>>> {
-        match comm.isend_object(batch, dest, tag).test() {
-            Ok(Tested::Done(..)) => Ok(None),
-            Ok(Tested::Pending(request)) => Ok(Some(Box::new(request))),
-            Err(failed) => Err(failed.into_parts().0),
-        }
+    fn pack(batch: &Vec<T>, message: &mut Vec<u8>) -> Result<()> {
+        append(batch, message)
     }
 
-    fn receive(comm: &Communicator, source: usize, tag: Tag) -> Result<(Vec<T>, u64)> {
-        let (batch, status) = comm.recv_object(source, tag)?;
-        Ok((batch, status.count()))
+    fn send(&self, _: &Communicator, _: usize, _: Tag) -> Result<()> {
+        Ok(())
+    }
+
+    fn isend(self, _: &Communicator, _: usize, _: Tag) -> Option<Box<dyn Sending>> {
+        None
+    }
+
+    fn unpack(part: &[u8], _: &Communicator, _: usize, _: Tag) -> Result<(Vec<T>, u64)> {
+        Ok((decode(part)?, part.len() as u64))
     }
 }
 
@@ -92,27 +93,23 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Travels for T {
 impl<E: Element> Travels for DeviceBuffer<E> {
     const IS_BUFFER: bool = true;
 
-    fn send(
-        batch: &Vec<Self>,
-        comm: &Communicator,
-        dest: usize,
-        tag: Tag,
-    ) -> Result<Option<Box<dyn Sending>>> {
-        for buffer in batch {
-            match comm.send(buffer, dest, tag) {
-                // Whoever cannot have it says so in a report.
-                Err(error) if error.kind() == ErrorKind::PeerFailed => {}
-                sent => sent?,
-            }
+    fn pack(_: &Vec<Self>, _: &mut Vec<u8>) -> Result<()> {
+        Ok(())
+    }
+
+    fn send(&self, comm: &Communicator, dest: usize, tag: Tag) -> Result<()> {
+        match comm.send(self, dest, tag) {
+            // Whoever cannot have it says so in a report.
+            Err(error) if error.kind() == ErrorKind::PeerFailed => Ok(()),
+            sent => sent,
         }
-        Ok(None)
     }
 
-    fn send_one(self, comm: &Communicator, dest: usize, tag: Tag) -> Result<Option<Box<dyn Sending>>> {
-        Ok(Some(Box::new(comm.isend(self, dest, tag))))
+    fn isend(self, comm: &Communicator, dest: usize, tag: Tag) -> Option<Box<dyn Sending>> {
+        Some(Box::new(comm.isend(self, dest, tag)))
     }
 
-    fn receive(comm: &Communicator, source: usize, tag: Tag) -> Result<(Vec<Self>, u64)> {
+    fn unpack(_: &[u8], comm: &Communicator, source: usize, tag: Tag) -> Result<(Vec<Self>, u64)> {
         let message = comm.mprobe(source, tag)?;
         let elements = usize::try_from(message.status().count()).unwrap_or(usize::MAX);
         let made = comm.device().and_then(|device| {
@@ -133,4 +130,41 @@ impl<E: Element> Travels for DeviceBuffer<E> {
             }
         }
     }
+}
+
+/// Puts a batch behind what a message has; after an error there is what there was.
+#[expect(clippy::ptr_arg, reason = "what travels is a vector")]
+pub(super) fn pack<T: Payload>(batch: &Vec<T>, message: &mut Vec<u8>) -> Result<()> {
+    let before = message.len();
+    guarded(|| T::pack(batch, message)).inspect_err(|_| message.truncate(before))
+}
+
+/// A batch, from its part of a message or from what follows this; or why there is none.
+///
+/// # Errors
+/// Those of the communicator.
+pub(super) fn unpack<T: Payload>(
+    part: &[u8],
+    comm: &Communicator,
+    source: usize,
+    tag: Tag,
+) -> Result<std::result::Result<(Vec<T>, u64), Error>> {
+    match guarded(|| T::unpack(part, comm, source, tag)) {
+        Ok(unpacked) => Ok(Ok(unpacked)),
+        Err(error) => match error.kind() {
+            ErrorKind::InvalidArgument
+            | ErrorKind::Mismatch
+            | ErrorKind::Device
+            | ErrorKind::Unsupported => Ok(Err(error)),
+            _ => Err(error),
+        },
+    }
+}
+
+/// A panic of what serializes or reads a value is an error of that value.
+fn guarded<V>(travel: impl FnOnce() -> Result<V>) -> Result<V> {
+    catch_unwind(AssertUnwindSafe(travel)).unwrap_or_else(|panic| {
+        let text = format!("panicked: {}", text_of(&*panic));
+        Err(Error::new(ErrorKind::Mismatch, text))
+    })
 }

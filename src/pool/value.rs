@@ -4,10 +4,9 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::function::{guarded, is_of_the_values};
 use super::link::Link;
 use super::order;
-use super::payload::Payload;
+use super::payload::{Payload, pack};
 use crate::error::Result;
 
 /// A value that each worker keeps under a number, from call to call; see [`Pool::value`](super::Pool::value).
@@ -73,15 +72,14 @@ impl<T: Payload> ErasedValue for Value<T> {
     }
 
     fn take(&self, kept: &mut dyn Any, link: &mut Link) -> Result<()> {
-        let answer = match guarded(|| T::receive(&link.down, link.master, order::BODY)) {
+        let answer = match link.values()? {
             Ok((mut values, _)) => {
                 if let Some(kept) = kept.downcast_mut::<Option<T>>() {
                     *kept = values.pop();
                 }
                 Ok(())
             }
-            Err(error) if is_of_the_values(&error) => Err(format!("it cannot be read: {error}")),
-            Err(error) => return Err(error),
+            Err(error) => Err(format!("it cannot be read: {error}")),
         };
         answer_with(link, &answer)
     }
@@ -92,30 +90,24 @@ impl<T: Payload> ErasedValue for Value<T> {
         };
         // The value stays where it is.
         let values = vec![value];
-        let sent = match T::IS_BUFFER {
-            // The answer is what the master waits for before it takes the buffer.
-            true => {
-                answer_with(link, &Ok(())).and_then(|()| T::send(&values, &link.up, link.master, order::PART))
-            }
-            false => guarded(|| T::send(&values, &link.up, link.master, order::PART)),
-        };
+        let mut part = link.outbox();
+        let packed = pack(&values, &mut part);
+        let answer = packed
+            .as_ref()
+            .map(drop)
+            .map_err(|error| format!("it cannot be sent: {error}"));
+        answer_with(link, &answer)?;
+        if packed.is_ok() {
+            link.send(part, order::PART)?;
+        }
         let value = values.into_iter().next();
+        let sent = value
+            .iter()
+            .try_for_each(|value| value.send(&link.up, link.master, order::PART));
         if let Some(kept) = kept.downcast_mut::<Option<T>>() {
             *kept = value;
         }
-        match sent {
-            Ok(sending) => {
-                link.keep(sending);
-                match T::IS_BUFFER {
-                    true => Ok(()),
-                    false => answer_with(link, &Ok(())),
-                }
-            }
-            Err(error) if is_of_the_values(&error) && !T::IS_BUFFER => {
-                answer_with(link, &Err(format!("it cannot be sent: {error}")))
-            }
-            Err(error) => Err(error),
-        }
+        sent
     }
 }
 

@@ -144,9 +144,12 @@ impl<S> Worker<S> {
     }
 
     /// The number of the GPU, once a task has asked for its stream.
-    pub(super) fn gpu(&self) -> Option<usize> {
+    pub(super) fn gpu(&self) -> Option<u32> {
         #[cfg(feature = "cuda")]
-        return self.stream.as_ref().map(|stream| stream.context().ordinal());
+        return self
+            .stream
+            .as_ref()
+            .map(|stream| stream.context().ordinal() as u32);
         #[cfg(not(feature = "cuda"))]
         None
     }
@@ -162,13 +165,17 @@ impl<S> Worker<S> {
     ) -> Result<()> {
         loop {
             match self.link.order()? {
-                Order::Run(run) => functions[run.function()].run(self, run)?,
+                Order::Run(run) => functions[run.function as usize].run(self, run)?,
                 Order::Time => {
                     let now = self.link.now();
                     self.link.up.send(&now, self.link.master, order::REPLY)?;
                 }
-                Order::Push(number) => values[number].take(&mut *self.values[number], &mut self.link)?,
-                Order::Pull(number) => values[number].give(&mut *self.values[number], &mut self.link)?,
+                Order::Push(number) => {
+                    values[number as usize].take(&mut *self.values[number as usize], &mut self.link)?
+                },
+                Order::Pull(number) => {
+                    values[number as usize].give(&mut *self.values[number as usize], &mut self.link)?
+                },
                 // Nothing is left behind in the communicator.
                 Order::Leave => return self.link.look(),
             }
