@@ -133,7 +133,7 @@ impl<'m> Direct<'m> {
             ranks: self.ranks.clone(),
         };
         // Nobody else wants the tasks of a worker.
-        let schedule = Schedule::new(Chunk::Measured, 1, 2);
+        let schedule = Schedule::new(Chunk::Measured, 1, None);
         let mut call = Call::new(self.master, function, options, Tasks::Divided(parts), schedule);
         let (mut results, mut failure) = (Vec::new(), None);
         let mut take = || -> std::result::Result<(), Stopped> {

@@ -40,7 +40,7 @@ pub struct LoadBalanced<'m> {
     master: &'m Master,
     options: Options,
     chunk: Chunk,
-    in_flight: usize,
+    in_flight: Option<usize>,
 }
 
 impl<'m> LoadBalanced<'m> {
@@ -54,7 +54,7 @@ impl<'m> LoadBalanced<'m> {
                 ranks: master.workers().to_vec(),
             },
             chunk: Chunk::Measured,
-            in_flight: 2,
+            in_flight: None,
         }
     }
 
@@ -65,9 +65,10 @@ impl<'m> LoadBalanced<'m> {
     }
 
     /// How many orders, of one chunk each, a worker may have at a time: the one that it runs, and others sent ahead, so that
-    /// it need not wait for them. 2 unless it is said; 0 counts as 1. Long tasks are never sent ahead.
+    /// it need not wait for them; 0 counts as 1. Unless it is said there are 2, and up to 16 of orders that are over in a few
+    /// microseconds. Long tasks are never sent ahead.
     pub fn in_flight(mut self, orders: usize) -> Self {
-        self.in_flight = orders.max(1);
+        self.in_flight = Some(orders);
         self
     }
 

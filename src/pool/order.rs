@@ -167,15 +167,7 @@ impl Head {
     pub(super) fn write(&self, message: &mut [u8]) {
         let gpu = self.gpu.map_or(0, |gpu| u64::from(gpu) + 1);
         let [begin, end] = self.time;
-        let words: [u64; HEAD_WORDS] = [
-            self.first,
-            self.tasks,
-            begin,
-            end,
-            self.bytes,
-            gpu,
-            self.details,
-        ];
+        let words: [u64; HEAD_WORDS] = [self.first, self.tasks, begin, end, self.bytes, gpu, self.details];
         message[..Head::BYTES].copy_from_slice(bytemuck::bytes_of(&words));
     }
 

@@ -152,10 +152,9 @@ pub(super) fn unpack<T: Payload>(
     match guarded(|| T::unpack(part, comm, source, tag)) {
         Ok(unpacked) => Ok(Ok(unpacked)),
         Err(error) => match error.kind() {
-            ErrorKind::InvalidArgument
-            | ErrorKind::Mismatch
-            | ErrorKind::Device
-            | ErrorKind::Unsupported => Ok(Err(error)),
+            ErrorKind::InvalidArgument | ErrorKind::Mismatch | ErrorKind::Device | ErrorKind::Unsupported => {
+                Ok(Err(error))
+            }
             _ => Err(error),
         },
     }

@@ -45,9 +45,16 @@ impl Inbox {
         if self.memory.len() < bytes {
             self.memory = Vec::new();
             // What is long will hardly become a little longer.
-            let length = if bytes < KEPT { bytes.next_power_of_two() } else { bytes };
+            let length = if bytes < KEPT {
+                bytes.next_power_of_two()
+            } else {
+                bytes
+            };
             self.memory = try_zeroed_vec(length).map_err(|()| {
-                Error::new(ErrorKind::Device, format!("no memory for a message of {bytes} bytes"))
+                Error::new(
+                    ErrorKind::Device,
+                    format!("no memory for a message of {bytes} bytes"),
+                )
             })?;
         }
         message.recv(&mut self.memory[..bytes])?;

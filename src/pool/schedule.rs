@@ -26,6 +26,13 @@ const CHUNK_BYTES: f64 = 1024.0 * 1024.0;
 /// that has nothing to do, and the time that a message takes is nothing beside it.
 const LONGEST_AHEAD: f64 = 10e-3;
 
+/// The fewest and the most orders that a worker has where nobody says how many.
+const IN_FLIGHT: (usize, usize) = (2, 16);
+
+/// The time that the orders of a worker should take then, in seconds, so that it has work while a report and the next
+/// order are on their way.
+const IN_FLIGHT_SECONDS: f64 = 1e-4;
+
 /// By how much a measured chunk may be larger than the one before it.
 const GROWTH: u64 = 4;
 
@@ -34,8 +41,8 @@ const GROWTH: u64 = 4;
 pub(super) struct Schedule {
     chunk: Chunk,
     workers: u64,
-    /// The orders that a worker may have at a time.
-    in_flight: usize,
+    /// The orders that a worker may have at a time, if somebody has said it.
+    in_flight: Option<usize>,
     /// How long a task takes and how many bytes its message has, of late; none before the first has ended.
     task: Option<Mean>,
     /// The largest chunk so far.
@@ -49,11 +56,11 @@ struct Mean {
 }
 
 impl Schedule {
-    pub(super) fn new(chunk: Chunk, workers: usize, in_flight: usize) -> Schedule {
+    pub(super) fn new(chunk: Chunk, workers: usize, in_flight: Option<usize>) -> Schedule {
         Schedule {
             chunk,
             workers: workers.max(1) as u64,
-            in_flight: in_flight.max(1),
+            in_flight: in_flight.map(|orders| orders.max(1)),
             task: None,
             largest: 1,
         }
@@ -62,17 +69,37 @@ impl Schedule {
     /// How many tasks to give now to a worker that has `orders` already, where `left` are left if that is known; 0 for
     /// none.
     pub(super) fn next(&mut self, orders: usize, left: Option<u64>) -> u64 {
-        if left == Some(0) || orders >= self.in_flight || orders > 0 && !self.may_go_ahead(left) {
+        if left == Some(0) || orders > 0 && !self.may_go_ahead(left) {
             return 0;
         }
+        let size = self.size(left);
+        if orders >= self.in_flight(size) {
+            return 0;
+        }
+        self.largest = self.largest.max(size);
+        left.map_or(size, |left| size.min(left))
+    }
+
+    /// The size of the next chunk.
+    fn size(&self, left: Option<u64>) -> u64 {
         let guided = left.map(|left| left.div_ceil(2 * self.workers).max(1));
-        let size = match self.chunk {
+        match self.chunk {
             Chunk::Fixed(tasks) => tasks.max(1),
             Chunk::Guided => guided.unwrap_or_else(|| self.measured()),
             Chunk::Measured => self.measured().min(guided.unwrap_or(u64::MAX)),
-        };
-        self.largest = self.largest.max(size);
-        left.map_or(size, |left| size.min(left))
+        }
+    }
+
+    /// How many orders of so many tasks a worker may have.
+    fn in_flight(&self, tasks: u64) -> usize {
+        let (fewest, most) = IN_FLIGHT;
+        self.in_flight.unwrap_or_else(|| match self.task {
+            None => fewest,
+            Some(Mean { seconds, bytes }) => {
+                let fit = (IN_FLIGHT_SECONDS / seconds.max(1e-9)).min(CHUNK_BYTES / bytes.max(1.0));
+                ((fit / tasks as f64) as usize).clamp(fewest, most)
+            }
+        })
     }
 
     /// As many as the time and the bytes of tasks allow.
@@ -185,7 +212,7 @@ mod tests {
         for workers in 1..=7 {
             let tasks = uneven(7);
             for chunk in [Chunk::Measured, Chunk::Fixed(1)] {
-                let balanced = makespan(Schedule::new(chunk, workers, 2), &tasks, workers, 0.0);
+                let balanced = makespan(Schedule::new(chunk, workers, None), &tasks, workers, 0.0);
                 let (blocks, list) = (of_blocks(&tasks, workers), of_list(&tasks, workers));
                 assert!(
                     balanced <= blocks * (1.0 + 1e-12),
@@ -201,7 +228,7 @@ mod tests {
 
     #[test]
     fn long_tasks_go_one_by_one_and_nobody_hoards_them() {
-        let mut schedule = Schedule::new(Chunk::Measured, 3, 4);
+        let mut schedule = Schedule::new(Chunk::Measured, 3, Some(4));
         schedule.ran(1, 0.05, 8);
         assert_eq!(schedule.next(0, Some(1000)), 1);
         assert_eq!(schedule.next(1, Some(1000)), 0);
@@ -210,7 +237,7 @@ mod tests {
 
     #[test]
     fn short_tasks_are_bundled_by_time_and_large_ones_by_bytes() {
-        let mut schedule = Schedule::new(Chunk::Measured, 2, 2);
+        let mut schedule = Schedule::new(Chunk::Measured, 2, None);
         assert_eq!(schedule.next(0, Some(100_000)), 1);
         assert_eq!(schedule.next(1, Some(99_999)), 0, "nothing is known of them");
         let mut sizes = Vec::new();
@@ -227,8 +254,25 @@ mod tests {
     }
 
     #[test]
+    fn orders_that_are_soon_over_are_sent_further_ahead() {
+        let most = |seconds, bytes, in_flight| {
+            let mut schedule = Schedule::new(Chunk::Fixed(1), 2, in_flight);
+            schedule.ran(1, seconds, bytes);
+            (0..).find(|&orders| schedule.next(orders, Some(1000)) == 0)
+        };
+        assert_eq!(most(1e-7, 8, None), Some(16));
+        assert_eq!(most(1.9e-5, 8, None), Some(5));
+        assert_eq!(most(1e-3, 8, None), Some(2));
+        assert_eq!(most(0.0, 300 << 10, None), Some(3), "a mebibyte is the most");
+        assert_eq!(most(0.0, 64 << 20, None), Some(2));
+        assert_eq!(most(1.0, 8, None), Some(1), "a long one");
+        assert_eq!(most(1e-7, 8, Some(3)), Some(3));
+        assert_eq!(most(1e-7, 8, Some(0)), Some(1));
+    }
+
+    #[test]
     fn guided_chunks_shrink_to_single_tasks() {
-        let mut schedule = Schedule::new(Chunk::Guided, 4, 1);
+        let mut schedule = Schedule::new(Chunk::Guided, 4, Some(1));
         let (mut left, mut sizes) = (100, Vec::new());
         while left > 0 {
             sizes.push(schedule.next(0, Some(left)));
@@ -243,7 +287,7 @@ mod tests {
         fn every_task_is_given_once_and_none_later_than_one_worker_would(
             tasks in proptest::collection::vec(1e-6f64..0.1, 1..200),
             workers in 1usize..8,
-            in_flight in 1usize..5,
+            in_flight in proptest::option::of(0usize..5),
             fixed in 1u64..4,
             kind in 0usize..3,
         ) {

@@ -172,10 +172,10 @@ impl<S> Worker<S> {
                 }
                 Order::Push(number) => {
                     values[number as usize].take(&mut *self.values[number as usize], &mut self.link)?
-                },
+                }
                 Order::Pull(number) => {
                     values[number as usize].give(&mut *self.values[number as usize], &mut self.link)?
-                },
+                }
                 // Nothing is left behind in the communicator.
                 Order::Leave => return self.link.look(),
             }
