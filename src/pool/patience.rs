@@ -1,9 +1,13 @@
 //! How a thread of a pool waits for what comes by one of several ways, none of which can be slept on alone.
 
+use std::hint;
 use std::thread;
 use std::time::Duration;
 
-/// Looks after which the thread sleeps between two of them.
+/// Looks after which the thread gives way to others between two of them: short tasks come sooner.
+const BUSY: u32 = 8;
+
+/// Looks after which it sleeps between two of them.
 const EAGER: u32 = 200;
 
 /// The longest sleep between two looks: what a long task may lose at its end.
@@ -19,9 +23,12 @@ impl Patience {
     /// Gives way after a look in vain.
     pub(super) fn wait(&mut self) {
         self.looks = self.looks.saturating_add(1);
-        match self.looks > EAGER {
-            true => thread::sleep(NAP),
-            false => thread::yield_now(),
+        if self.looks > EAGER {
+            thread::sleep(NAP);
+        } else if self.looks > BUSY {
+            thread::yield_now();
+        } else {
+            hint::spin_loop();
         }
     }
 
