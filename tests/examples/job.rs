@@ -203,6 +203,22 @@ impl Job {
         Job::start(format!("{example} {arguments:?} on {ranks} threads"), command)
     }
 
+    /// Starts an example under `warpcomm run`, in a process group of its own as a shell does.
+    #[cfg(all(feature = "pool", feature = "mpi", feature = "cli"))]
+    pub fn of_command(example: &str, ranks: usize, arguments: &[&str]) -> Job {
+        use std::os::unix::process::CommandExt;
+
+        let mut command = Command::new(env!("CARGO_BIN_EXE_warpcomm"));
+        command
+            .args(["run", "-n", &ranks.to_string()])
+            .arg(program(example))
+            .args(arguments)
+            .env("WARPCOMM_TIMEOUT", "60")
+            .process_group(0);
+        let title = format!("{example} {arguments:?} on {ranks} ranks under warpcomm run");
+        Job::start(title, command)
+    }
+
     fn start(title: String, mut command: Command) -> Job {
         command
             .stdin(Stdio::null())
@@ -223,6 +239,13 @@ impl Job {
     pub fn signal(&self, signal: rustix::process::Signal) {
         let process = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(process, signal).expect("it was not waited for");
+    }
+
+    /// Sends a signal to its process group while it goes on, as a terminal does.
+    #[cfg(all(feature = "pool", feature = "mpi", feature = "cli"))]
+    pub fn signal_group(&self, signal: rustix::process::Signal) {
+        let group = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process_group(group, signal).expect("it was not waited for");
     }
 
     /// Waits until it is over.

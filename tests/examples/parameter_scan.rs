@@ -100,21 +100,27 @@ impl Scan {
     }
 
     /// Runs it on threads until some results are in the record, and ends it by a signal before all are.
-    fn end_by(&self, signal: Signal) -> Outcome {
+    fn end_by(&mut self, signal: Signal) -> Outcome {
+        self.end(Job::of_threads, |job| job.signal(signal))
+    }
+
+    /// Runs a job of it until some results are in the record, and ends it before all are.
+    fn end(&mut self, start: fn(&str, usize, &[&str]) -> Job, end: impl Fn(&Job)) -> Outcome {
         loop {
-            let mut job = self.with(|options| Job::of_threads("parameter_scan", 3, options));
+            let mut job = self.with(|options| start("parameter_scan", 3, options));
             while self.recorded() < 5 && job.goes_on() {
                 std::thread::sleep(Duration::from_millis(1));
             }
             if job.goes_on() {
-                job.signal(signal);
+                end(&job);
             }
             let outcome = job.finish();
             if self.recorded() < self.rows.len() {
                 return outcome;
             }
-            // The machine let the test wait for longer than the whole scan takes.
+            // The whole scan took no longer than it takes a launcher, or this test, to end it.
             self.set_record(b"");
+            self.steps *= 2;
         }
     }
 }
@@ -139,7 +145,7 @@ fn any_number_of_ranks_finds_the_same_exponents() {
 
 #[test]
 fn a_killed_scan_goes_on_where_it_was() {
-    let scan = Scan::new(60, 400_000);
+    let mut scan = Scan::new(60, 400_000);
     assert_eq!(scan.end_by(Signal::KILL).status, None);
     let recorded = scan.recorded();
     assert!(recorded >= 5);
@@ -151,7 +157,7 @@ fn a_killed_scan_goes_on_where_it_was() {
 
 #[test]
 fn an_interrupted_scan_keeps_what_is_done() {
-    let scan = Scan::new(60, 400_000);
+    let mut scan = Scan::new(60, 400_000);
     let outcome = scan.end_by(Signal::INT);
     let recorded = scan.recorded();
     let said = format!("interrupted: {recorded} of 60 results are there and recorded");
@@ -160,6 +166,21 @@ fn an_interrupted_scan_keeps_what_is_done() {
         scan.with(|options| run_threads("parameter_scan", 4, options)),
         recorded,
     );
+}
+
+#[cfg(all(feature = "mpi", feature = "cli"))]
+#[test]
+fn a_job_interrupted_from_its_terminal_keeps_what_is_done() {
+    let mut scan = Scan::new(60, 2_000_000);
+    let outcome = scan.end(Job::of_command, |job| job.signal_group(Signal::INT));
+    let recorded = scan.recorded();
+    outcome.failure(
+        "parameter_scan",
+        &[&format!(
+            "interrupted: {recorded} of 60 results are there and recorded"
+        )],
+    );
+    scan.check(scan.with(|options| run("parameter_scan", 3, options)), recorded);
 }
 
 #[test]
