@@ -112,7 +112,7 @@ fn write(output: &Output, runs: &[(String, Measured)], traces: Option<&Traces>) 
         .flat_map(|operation| operation.speed_ups.clone())
         .collect();
     let heat_map = heat_map(&speed_ups);
-    let timeline = traces.and_then(|traces| timeline(&traces.events, &traces.ranks));
+    let timeline = traces.and_then(timeline);
     let notes = traces.map_or(&[][..], |traces| &traces.notes);
     if operations.is_empty() && timeline.is_none() {
         return Err("there is nothing to draw: no file has a figure or an operation".to_owned());

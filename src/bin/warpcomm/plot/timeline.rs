@@ -6,7 +6,7 @@ use super::axis::steps;
 use super::colours::Colour;
 use super::messages::{Kind, TASK, messages};
 use super::scene::{Anchor, Form, Point, Scene, Shape, text_width};
-use super::traces::{Event, PHASE};
+use super::traces::{Event, PHASE, Traces};
 use crate::units;
 
 const WIDTH: f64 = 980.0;
@@ -48,8 +48,9 @@ struct RowsOfRank {
     lanes: Vec<u32>,
 }
 
-/// What ranks did, a row each; `names` has what the ranks are called. `None` where nothing was done.
-pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Scene> {
+/// What ranks did, a row each. `None` where nothing was done.
+pub fn timeline(traces: &Traces) -> Option<Scene> {
+    let (events, names) = (&traces.events, &traces.ranks);
     let operations: Vec<&Event> = events.iter().filter(|event| event.category != PHASE).collect();
     let last = operations
         .iter()
@@ -79,7 +80,7 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
         WIDTH,
         bottom + 64.0,
         "What each rank does when".to_owned(),
-        match pool(&operations, &rows, last) {
+        match pool(traces, &operations, &rows, last) {
             Some(words) => format!("A row for each worker: {words}."),
             None => format!(
                 "A row for each of {}, over {}: {}, of which {} are drawn as arrows from send to receive.",
@@ -146,7 +147,7 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
     }
     legend(&mut scene, &operations, &tasks, (left, TOP - 24.0));
     let note = match messages.len() {
-        0 => pool(&operations, &rows, last).unwrap_or_default(),
+        0 => pool(traces, &operations, &rows, last).unwrap_or_default(),
         number if number > ARROWS => format!("{number} messages: too many for arrows"),
         number => format!(
             "arrows: {}, from the start of the send to the end of the receive",
@@ -157,8 +158,9 @@ pub fn timeline(events: &[Event], names: &BTreeMap<usize, String>) -> Option<Sce
     Some(scene)
 }
 
-/// What tasks come to, where there is nothing else: how many, in which time, and how much of it workers had none.
-fn pool(operations: &[&Event], rows: &Rows, last: f64) -> Option<String> {
+/// What tasks come to, where there is nothing else: how many, in which time, and how much of it workers had none; and how
+/// far the clocks of the workers may be apart.
+fn pool(traces: &Traces, operations: &[&Event], rows: &Rows, last: f64) -> Option<String> {
     if !operations.iter().all(|event| event.category == TASK) {
         return None;
     }
@@ -167,13 +169,17 @@ fn pool(operations: &[&Event], rows: &Rows, last: f64) -> Option<String> {
     let idle = 100.0 * (1.0 - busy / (last * workers as f64)).clamp(0.0, 1.0);
     let failed = operations.iter().filter(|event| has_failed(event)).count();
     Some(format!(
-        "{} by {} in {}, idle {idle:.0}%{}",
+        "{} by {} in {}, idle {idle:.0}%{}{}",
         units::count(operations.len(), "task"),
         units::count(workers, "worker"),
         units::time(last * 1e-6),
         match failed {
             0 => String::new(),
             failed => format!(", {failed} failed"),
+        },
+        match traces.clock_errors_us.values().copied().reduce(f64::max) {
+            None => String::new(),
+            Some(error_us) => format!(", clocks agree within {}", units::time(error_us * 1e-6)),
         }
     ))
 }
@@ -374,7 +380,12 @@ mod tests {
         let rows = Rows::of(&events.iter().collect::<Vec<_>>(), std::iter::empty());
         let heights: Vec<f64> = rows.ranks.values().map(RowsOfRank::height).collect();
         assert_eq!(heights, [LANE, 2.0 * LANE]);
-        let scene = timeline(&events, &BTreeMap::from([(0, "rank 0 (node)".to_owned())])).unwrap();
+        let scene = timeline(&Traces {
+            events: events.into(),
+            ranks: BTreeMap::from([(0, "rank 0 (node)".to_owned())]),
+            ..Traces::default()
+        })
+        .unwrap();
         let texts: Vec<&str> = scene
             .shapes
             .iter()
@@ -392,7 +403,7 @@ mod tests {
             .filter(|shape| matches!(shape, Shape::Area { .. }))
             .count();
         assert_eq!(arrows, 1);
-        assert_eq!(timeline(&[], &BTreeMap::new()), None);
+        assert_eq!(timeline(&Traces::default()), None);
     }
 
     #[test]
@@ -413,7 +424,13 @@ mod tests {
         let names = (1..=4)
             .map(|rank| (rank, format!("rank {rank} (GPU 0)")))
             .collect();
-        let scene = timeline(&events, &names).unwrap();
+        let scene = timeline(&Traces {
+            events,
+            ranks: names,
+            clock_errors_us: BTreeMap::from([(1, 0.5), (2, 7.25), (3, 3.0), (4, 0.0)]),
+            ..Traces::default()
+        })
+        .unwrap();
         let bars: Vec<(f64, f64, f64)> = scene
             .shapes
             .iter()
@@ -449,7 +466,7 @@ mod tests {
             "rank 4 (GPU 0)",
             "first",
             "second",
-            "64 tasks by 4 workers in 21.9 ms, idle 34%, 1 failed",
+            "64 tasks by 4 workers in 21.9 ms, idle 34%, 1 failed, clocks agree within 7.25 µs",
         ] {
             assert!(texts.contains(&text), "{text} in {texts:?}");
         }

@@ -2,7 +2,7 @@
 //!
 //! A trace is an array of events in the format that Perfetto and chrome://tracing open ("Trace Event Format", the array form).
 //! Beside the events of operations and of their phases it has those that name a rank, and one that only warpcomm reads: from
-//! when on the times of the file count.
+//! when on the times of the file count, and, of pools, by how much they may be wrong.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,6 +51,8 @@ pub struct Traces {
     pub ranks: BTreeMap<usize, String>,
     /// What the lanes of each rank are called.
     pub lanes: BTreeMap<(usize, u32), String>,
+    /// By how much the times of ranks may be wrong, of those that say it.
+    pub clock_errors_us: BTreeMap<usize, f64>,
     /// What is missing, in words.
     pub notes: Vec<String>,
 }
@@ -86,6 +88,7 @@ impl Traces {
             all.events.extend(read.traces.events);
             all.ranks.extend(read.traces.ranks);
             all.lanes.extend(read.traces.lanes);
+            all.clock_errors_us.extend(read.traces.clock_errors_us);
         }
         for rank in origins.keys() {
             all.ranks.entry(*rank).or_insert_with(|| format!("rank {rank}"));
@@ -106,6 +109,15 @@ impl Traces {
         Ok(all)
     }
 
+    /// What the first event of a rank says.
+    fn head(&self, rank: usize) -> Value {
+        let mut head = serde_json::json!({"format": FORMAT, "origin": 0});
+        if let Some(error_us) = self.clock_errors_us.get(&rank) {
+            head["clock_error_us"] = (*error_us).into();
+        }
+        head
+    }
+
     /// Writes one file that Perfetto and chrome://tracing open.
     ///
     /// # Errors
@@ -113,7 +125,7 @@ impl Traces {
     pub fn write(&self, file: &Path) -> Result<(), String> {
         let named = |(rank, name): (&usize, &String)| {
             [
-                serde_json::json!({"ph": "M", "name": "warpcomm", "pid": rank, "args": {"format": FORMAT, "origin": 0}}),
+                serde_json::json!({"ph": "M", "name": "warpcomm", "pid": rank, "args": self.head(*rank)}),
                 serde_json::json!({"ph": "M", "name": "process_name", "pid": rank, "args": {"name": name}}),
                 serde_json::json!({"ph": "M", "name": "process_sort_index", "pid": rank, "args": {"sort_index": rank}}),
             ]
@@ -212,6 +224,10 @@ impl Contents {
                 if self.origins.insert(pid, origin).is_some() {
                     return Err(format!("rank {pid} begins for the second time"));
                 }
+                let error_us = args.get("clock_error_us").and_then(Value::as_f64);
+                self.traces
+                    .clock_errors_us
+                    .extend(error_us.map(|error_us| (pid, error_us)));
             }
             ("M", "process_name") => drop(self.traces.ranks.insert(pid, shown(args.get("name")))),
             ("M", "thread_name") => drop(self.traces.lanes.insert((pid, tid), shown(args.get("name")))),
@@ -318,9 +334,10 @@ mod tests {
     fn file(directory: &Path, rank: usize, day: u64, events: &str) -> PathBuf {
         let path = directory.join(format!("trace.{rank}.json"));
         let origin = day * 86400;
+        let error = if rank == 1 { r#","clock_error_us":2.5"# } else { "" };
         let head = format!(
             r#"[
-{{"ph":"M","name":"warpcomm","pid":{rank},"args":{{"format":1,"origin":{origin}}}}},
+{{"ph":"M","name":"warpcomm","pid":{rank},"args":{{"format":1,"origin":{origin}{error}}}}},
 {{"ph":"M","name":"process_name","pid":{rank},"args":{{"name":"rank {rank} (node, \"GPU\")"}}}}"#
         );
         fs::write(&path, head + events).unwrap();
@@ -368,6 +385,7 @@ mod tests {
         assert_eq!(traces.events[0].arguments["path"], "inline");
         assert_eq!(traces.ranks[&0], "rank 0 (node, \"GPU\")");
         // What is written is read as the same.
+        assert_eq!(traces.clock_errors_us, BTreeMap::from([(1, 2.5)]));
         let merged = directory.path().join("merged.json");
         traces.write(&merged).unwrap();
         assert_eq!(Traces::read(&[merged]).unwrap(), traces);
