@@ -41,7 +41,8 @@ mkdir -p "$target"
 : >"$built"
 build() { cargo "$@" --message-format=json-render-diagnostics >>"$built"; }
 build build --release --features cli --bin warpcomm --bin warpcomm-rank \
-    --example matvec --example sum --example pingpong --example heat2d --example gpu_probe
+    --example matvec --example sum --example pingpong --example heat2d --example mandelbrot \
+    --example gpu_probe
 build test --release --no-run --features cli --test ranks
 build bench --no-run --features cli --benches
 build build --release -p simgpu --lib --example replay
@@ -76,7 +77,7 @@ END
 tree=$target/tree
 rm -rf "$tree" "$kit"
 mkdir -p "$tree"/{bin,benches,data/replay,mpi/bin,mpi/lib,ucx/modules} "$kit"
-for program in warpcomm warpcomm-rank matvec sum pingpong heat2d gpu_probe ranks replay; do
+for program in warpcomm warpcomm-rank matvec sum pingpong heat2d mandelbrot gpu_probe ranks replay; do
     cp "$(file_of "$program")" "$tree/bin/$program"
 done
 for bench in $(benches); do

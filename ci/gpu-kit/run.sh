@@ -21,9 +21,9 @@ ranks=3
 
 # Each stage with the most seconds it may take. Of the whole time what comes later keeps a third of that, in which it
 # mostly ends.
-stages=(probe replay sum matvec heat2d aware ranks pingpong compare)
-declare -A limits=([probe]=40 [replay]=40 [sum]=20 [matvec]=30 [heat2d]=40 [aware]=90 [ranks]=420 [pingpong]=20 [compare]=60
-    [torch]=30)
+stages=(probe replay sum matvec heat2d mandelbrot aware ranks pingpong compare)
+declare -A limits=([probe]=40 [replay]=40 [sum]=20 [matvec]=30 [heat2d]=40 [mandelbrot]=40 [aware]=90 [ranks]=420 [pingpong]=20
+    [compare]=60 [torch]=30)
 bench_limit=60
 declare -A bench_limits=([targets]=150)
 all_limit=530
@@ -144,11 +144,14 @@ stage_matvec() {
     job -n "$ranks" "$here/bin/matvec" --place device
 }
 
-stage_heat2d() {
-    local line count place sums=()
+# same_bits PROGRAM OPTION ARGUMENT...: runs a program, whose option takes the file of its picture, on different numbers of
+# ranks and in both places.
+same_bits() {
+    local program=$1 option=$2 line count place sums=()
+    shift 2
     for place in host device; do
         for count in 1 2 3 7; do
-            line=$(job -n "$count" "$here/bin/heat2d" --steps 60 --place "$place" --picture "$out/heat2d-$place.png") ||
+            line=$(job -n "$count" "$here/bin/$program" "$@" --place "$place" "$option" "$out/$program-$place.png") ||
                 fail "$count ranks on the $place: the program has failed"
             echo "$line"
             line=${line##*checksum }
@@ -157,6 +160,14 @@ stage_heat2d() {
     done
     [[ $(printf '%s\n' "${sums[@]}" | sort -u | wc -l) == 1 ]] || fail "the bits differ: ${sums[*]}"
     echo "the same bits on 1, 2, 3 and 7 ranks, host and device"
+}
+
+stage_heat2d() {
+    same_bits heat2d --picture --steps 60
+}
+
+stage_mandelbrot() {
+    same_bits mandelbrot --out
 }
 
 stage_pingpong() {
