@@ -131,7 +131,8 @@ fn scan(
         .filter(|row| !results.contains_key(row))
         .collect();
     let tasks = missing.iter().map(|&row| parameters[row]).collect::<Vec<_>>();
-    for item in master.load_balanced().map_unordered(exponent, tasks) {
+    let view = master.load_balanced().progress_bar(true);
+    for item in view.map_unordered(exponent, tasks) {
         let (task, result) = item.map_err(|stopped| match stopped {
             Stopped::Interrupted => {
                 let kept = if record.is_some() { " and recorded" } else { "" };

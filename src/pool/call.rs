@@ -10,6 +10,8 @@ use super::order::{self, ALL, Batch, Cancelled, Details, Head, Order, Outcome, R
 use super::patience::Patience;
 use super::payload::{Payload, Sending, pack, unpack};
 use super::post;
+use super::progress::Progress;
+use super::progress_bar::Bar;
 use super::schedule::Schedule;
 use super::timeline::Entry;
 use crate::error::Result;
@@ -30,6 +32,8 @@ pub(super) struct Options {
     pub time_limit: Option<Duration>,
     /// The ranks that work for it.
     pub ranks: Vec<usize>,
+    /// Whether a terminal shows how far it is.
+    pub progress_bar: bool,
 }
 
 /// Where tasks come from.
@@ -58,6 +62,8 @@ pub(super) struct Call<'m, T: Payload, R: Payload> {
     is_cancelled: bool,
     /// It was cancelled because the program was interrupted.
     is_interrupted: bool,
+    begun: Instant,
+    bar: Option<Bar>,
     pub(super) tally: Tally,
 }
 
@@ -111,7 +117,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             orders: VecDeque::new(),
             since: Instant::now(),
         };
-        Call {
+        let mut call = Call {
             master,
             number: master.number_call(),
             function,
@@ -124,12 +130,18 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             sendings: Vec::new(),
             is_cancelled: false,
             is_interrupted: false,
+            begun: Instant::now(),
+            bar: None,
             tally: Tally {
                 busy: vec![0; options.ranks.len()],
                 ..Tally::default()
             },
             options,
+        };
+        if call.options.progress_bar {
+            call.bar = Bar::of_program(&call.options.name, call.total());
         }
+        call
     }
 
     /// The next task that is over; none when all are. Waits for it until `deadline`, if there is one.
@@ -180,7 +192,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
     /// How many tasks there are in all, if that is known.
     pub(super) fn total(&self) -> Option<u64> {
         match &self.tasks {
-            Tasks::Shared(_, left) => left.map(|left| left + self.next),
+            Tasks::Shared(_, left) => left.map(|left| left.saturating_add(self.next)),
             Tasks::Divided(parts) => Some(
                 parts
                     .iter()
@@ -199,15 +211,28 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
         }
     }
 
-    /// How many tasks workers have now.
-    pub(super) fn running(&self) -> u64 {
+    /// How far it is.
+    pub(super) fn progress(&self) -> Progress {
         let orders = self.workers.iter().flat_map(|worker| &worker.orders);
-        orders.map(|given| given.count).sum()
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let load = |busy: &u64| (*busy as f64 / 1e9 / seconds.max(1e-9)).min(1.0);
+        Progress {
+            done: self.tally.done,
+            failed: self.tally.failed,
+            running: orders.map(|given| given.count).sum(),
+            total: self.total(),
+            seconds,
+            load: self.tally.busy.iter().map(load).collect(),
+        }
     }
 
     /// Takes what has come and gives what can be given; says whether there was anything.
     pub(super) fn round(&mut self) -> std::result::Result<bool, Stopped> {
-        self.look().map_err(|error| {
+        if let Some(mut bar) = self.bar.take() {
+            bar.show(|| self.progress());
+            self.bar = Some(bar);
+        }
+        let has_moved = self.look().map_err(|error| {
             let held = self.workers.iter().filter(|worker| !worker.orders.is_empty());
             let held = held.map(|worker| Held {
                 rank: worker.rank,
@@ -221,7 +246,8 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             // Nothing more comes of it.
             self.workers.iter_mut().for_each(|worker| worker.orders.clear());
             Stopped::Broken(error, held)
-        })
+        })?;
+        Ok(has_moved)
     }
 
     fn look(&mut self) -> Result<bool> {
@@ -562,6 +588,9 @@ impl<T: Payload, R: Payload> Drop for Call<'_, T, R> {
     fn drop(&mut self) {
         // Reports that nobody takes would stay in the communicator.
         drop(self.drain());
+        if let Some(bar) = self.bar.take() {
+            bar.end(&self.progress());
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::call::{Call, Next};
 use super::failure::{Incomplete, Stopped, TaskFailure};
 use super::load_balanced::{place, with_numbers};
 use super::payload::Payload;
+use super::progress::Progress;
 
 /// A call that nobody waits for yet: of [`LoadBalanced::start`](super::LoadBalanced::start).
 ///
@@ -35,46 +36,10 @@ use super::payload::Payload;
 pub struct Handle<'m, T: Payload, R: Payload> {
     call: Call<'m, T, R>,
     results: Vec<Option<R>>,
-    begun: Instant,
     /// Why it has ended; none while it goes on.
     end: Option<Result<(), Stopped>>,
     failure: Option<TaskFailure>,
     is_cancelled: bool,
-}
-
-/// How far a call is.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Progress {
-    /// Tasks that have a result.
-    pub done: u64,
-    /// Tasks that have failed for good.
-    pub failed: u64,
-    /// Tasks that workers have now.
-    pub running: u64,
-    /// All tasks, if that is known.
-    pub total: Option<u64>,
-    /// Seconds since the call began.
-    pub seconds: f64,
-    /// For each worker, the share of these in which it ran tasks of the call that it has reported, 0 to 1.
-    pub load: Vec<f64>,
-}
-
-impl Progress {
-    /// Tasks that are over, a second.
-    pub fn rate(&self) -> f64 {
-        match self.seconds > 0.0 {
-            true => (self.done + self.failed) as f64 / self.seconds,
-            false => 0.0,
-        }
-    }
-
-    /// Seconds until all are over, if they go on as they have; none where that is not known.
-    pub fn remaining(&self) -> Option<f64> {
-        let left = self.total?.saturating_sub(self.done + self.failed);
-        let rate = self.rate();
-        (rate > 0.0).then(|| left as f64 / rate)
-    }
 }
 
 impl<'m, T: Payload, R: Payload> Handle<'m, T, R> {
@@ -82,7 +47,6 @@ impl<'m, T: Payload, R: Payload> Handle<'m, T, R> {
         let mut handle = Handle {
             call,
             results: Vec::new(),
-            begun: Instant::now(),
             end: None,
             failure: None,
             is_cancelled: false,
@@ -119,20 +83,7 @@ impl<'m, T: Payload, R: Payload> Handle<'m, T, R> {
     /// How far it is.
     pub fn progress(&mut self) -> Progress {
         self.go_on(Some(Instant::now()));
-        let seconds = self.begun.elapsed().as_secs_f64();
-        let tally = &self.call.tally;
-        Progress {
-            done: tally.done,
-            failed: tally.failed,
-            running: self.call.running(),
-            total: self.call.total(),
-            seconds,
-            load: tally
-                .busy
-                .iter()
-                .map(|busy| (*busy as f64 / 1e9 / seconds.max(1e-9)).min(1.0))
-                .collect(),
-        }
+        self.call.progress()
     }
 
     /// Waits until the call has ended, but no longer than `timeout`; says whether it has.

@@ -52,6 +52,7 @@ impl<'m> LoadBalanced<'m> {
                 retries: 0,
                 time_limit: None,
                 ranks: master.workers().to_vec(),
+                progress_bar: false,
             },
             chunk: Chunk::Measured,
             in_flight: None,
@@ -89,6 +90,14 @@ impl<'m> LoadBalanced<'m> {
     /// What the timeline calls these tasks.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.options.name = name.into();
+        self
+    }
+
+    /// Shows how far the call is in a line on the terminal, if there is one: tasks that are over, a second and of how many,
+    /// the time that is left, and the load of each worker. The terminal is the standard error of the master, or what
+    /// `warpcomm run` was started from. The line moves while results are waited for, and stays when the call is over.
+    pub fn progress_bar(mut self, is_shown: bool) -> Self {
+        self.options.progress_bar = is_shown;
         self
     }
 

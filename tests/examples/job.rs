@@ -88,6 +88,16 @@ pub fn run_alone(example: &str, arguments: &[&str]) -> Outcome {
     finish(format!("{example} {arguments:?} alone"), command)
 }
 
+/// Runs an example under `warpcomm run` on a terminal; the standard output of the outcome is all that is written there.
+#[cfg(all(feature = "pool", feature = "mpi", feature = "cli"))]
+pub fn run_on_terminal(example: &str, ranks: usize, arguments: &str) -> Outcome {
+    let (warpcomm, program) = (env!("CARGO_BIN_EXE_warpcomm"), program(example));
+    let line = format!("'{warpcomm}' run -n {ranks} '{}' {arguments}", program.display());
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    finish(format!("{line} on a terminal"), command)
+}
+
 /// Runs an example with its ranks as threads, which every build can.
 pub fn run_threads(example: &str, ranks: usize, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(program(example));

@@ -5,6 +5,8 @@ use std::path::Path;
 use warpcomm::pool::Timeline;
 
 use crate::arrays::Files;
+#[cfg(all(feature = "mpi", feature = "cli"))]
+use crate::job::run_on_terminal;
 use crate::job::{run, run_alone, run_threads};
 
 /// Checks what was printed on so many ranks, and returns the makespans: of blocks, load-balanced and of list scheduling.
@@ -71,6 +73,21 @@ fn draw(trace: &Path, pictures: &Path) {
         picture.contains("3 workers") && picture.contains("64 tasks"),
         "{picture}"
     );
+}
+
+#[cfg(all(feature = "mpi", feature = "cli"))]
+#[test]
+fn a_terminal_shows_how_far_it_is() {
+    let on_terminal = run_on_terminal("pool_map", 3, "").success();
+    for line in ["static ", "balanced "] {
+        let over = on_terminal.split('\r').find(|shown| {
+            shown.contains(line) && shown.contains("64 of 64, ") && shown.contains(" so far, load ")
+        });
+        assert!(over.is_some(), "{line:?} in {on_terminal:?}");
+    }
+    assert!(on_terminal.contains("list scheduling takes"), "{on_terminal:?}");
+    let elsewhere = run("pool_map", 3, &[]);
+    assert!(!elsewhere.stderr.contains("64 of 64"), "{}", elsewhere.stderr);
 }
 
 #[test]

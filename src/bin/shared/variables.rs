@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::settings::Setting;
 
 /// What only the command `warpcomm` reads: the variable, what it says, and what counts without it.
-const OF_THE_COMMAND: [[&str; 3]; 2] = [
+const OF_THE_COMMAND: [[&str; 3]; 3] = [
     [
         "WARPCOMM_LAUNCHER",
         "the MPI launcher that the command warpcomm starts, a path or a name on PATH",
@@ -17,6 +17,11 @@ const OF_THE_COMMAND: [[&str; 3]; 2] = [
         "WARPCOMM_SIMGPU",
         "the file of the simulated GPU",
         "libsimgpu.so beside the command warpcomm",
+    ],
+    [
+        "WARPCOMM_TERMINAL",
+        "the file of the terminal on which pools show how far they are",
+        "the standard error, or the terminal of warpcomm run",
     ],
 ];
 

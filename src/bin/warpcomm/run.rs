@@ -6,6 +6,7 @@ pub mod rank;
 mod time_limit;
 
 use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
@@ -26,6 +27,9 @@ use crate::prove::Proof;
 use crate::sim::{Driver, ranks_are_here};
 use crate::standard_output::print;
 use crate::units::count;
+
+/// The variable that names the terminal to ranks, which have pipes.
+const TERMINAL_VARIABLE: &str = "WARPCOMM_TERMINAL";
 
 const MORE_HELP: &str = "\
 Examples:
@@ -211,6 +215,13 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
         driver.outlive_this_program()?;
         eprintln!("warpcomm run: {}", count(usize::from(gpus), "simulated GPU"));
     }
+    if !arguments.dry_run
+        && ranks_are_here(job.hosts.as_ref()).is_ok()
+        && let Some(terminal) = terminal()
+    {
+        job.environment
+            .insert(0, (TERMINAL_VARIABLE.into(), terminal.into()));
+    }
     let mut command = launcher.command(&job);
     if arguments.dry_run {
         let shown = match arguments.time_limit {
@@ -232,6 +243,14 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let launcher = launcher.program.display();
         Failure::Other(format!("cannot start the launcher `{launcher}`: {error}"))
     })
+}
+
+/// The file of the terminal that this command was started from, if its messages go there.
+fn terminal() -> Option<PathBuf> {
+    let stderr = std::io::stderr();
+    stderr
+        .is_terminal()
+        .then(|| std::fs::read_link("/proc/self/fd/2").ok())?
 }
 
 /// The job that the arguments describe, as far as they say it alone.
