@@ -131,7 +131,7 @@ fn scan(
         .filter(|row| !results.contains_key(row))
         .collect();
     let tasks = missing.iter().map(|&row| parameters[row]).collect::<Vec<_>>();
-    let view = master.load_balanced().progress_bar(true);
+    let view = master.load_balanced().name("orbits").progress_bar(true);
     for item in view.map_unordered(exponent, tasks) {
         let (task, result) = item.map_err(|stopped| match stopped {
             Stopped::Interrupted => {

@@ -58,17 +58,11 @@ type Done = (u64, usize);
 /// Runs the tasks in both ways; what there is to say of them.
 fn compare(master: &Master, wait: Function<u64, Done>, options: &Options) -> Result<String, String> {
     let delays = delays();
-    let of_direct = master
-        .direct()
-        .name("static")
-        .progress_bar(true)
-        .map(wait, delays.clone());
+    let direct = master.direct().name("static").progress_bar(true);
+    let of_direct = direct.map(wait, delays.clone());
     let in_blocks = checked(master, &delays, 0, of_direct)?;
-    let of_balanced = master
-        .load_balanced()
-        .name("balanced")
-        .progress_bar(true)
-        .map(wait, delays.clone());
+    let view = master.load_balanced().name("balanced").progress_bar(true);
+    let of_balanced = view.map(wait, delays.clone());
     let balanced = checked(master, &delays, 1, of_balanced)?;
     if let Some(directory) = &options.out {
         std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;

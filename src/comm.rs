@@ -199,6 +199,7 @@ impl Communicator {
     }
 
     /// The bytes up to which a message is on its way when a send of it returns.
+    #[cfg(feature = "pool")]
     pub(crate) fn eager_limit(&self) -> usize {
         self.endpoint.engine.config().eager_limit
     }

@@ -21,7 +21,9 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
+#[cfg(feature = "pool")]
 pub(crate) use decode::decode;
+#[cfg(feature = "pool")]
 pub(crate) use encode::append;
 
 /// What [`irecv_object`](crate::Communicator::irecv_object) receives: a value, when its request is over.

@@ -69,6 +69,11 @@ const FENCES: &[(&str, &[&str])] = &[
         ],
     ),
     ("cbor4ii", &["src/object/"]),
+    ("console", &["src/pool/progress_bar.rs"]),
+    (
+        "indicatif",
+        &["src/bin/warpcomm/bench/screen.rs", "src/pool/progress_bar.rs"],
+    ),
     (
         "serde_json",
         &["src/pool/timeline/files.rs", "src/tuning/file.rs", "src/bin/"],

@@ -14,7 +14,9 @@ pub use any::{AnyBuffer, AnyBufferMut, AnyOwnedBuffer, AnyOwnedBufferMut};
 pub use blocks::Blocks;
 pub(crate) use owned::Parked;
 pub use owned::{OwnedBuffer, OwnedBufferMut};
-pub(crate) use reserved::{reserve, reserved};
+#[cfg(feature = "serde")]
+pub(crate) use reserved::reserve;
+pub(crate) use reserved::reserved;
 pub(crate) use span::Span;
 
 pub(crate) mod lower {

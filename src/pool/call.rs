@@ -11,7 +11,7 @@ use super::patience::Patience;
 use super::payload::{Payload, Sending, pack, unpack};
 use super::post;
 use super::progress::Progress;
-use super::progress_bar::Bar;
+use super::progress_bar::{Bar, Bars, Stage};
 use super::schedule::Schedule;
 use super::timeline::Entry;
 use crate::error::Result;
@@ -32,8 +32,7 @@ pub(super) struct Options {
     pub time_limit: Option<Duration>,
     /// The ranks that work for it.
     pub ranks: Vec<usize>,
-    /// Whether a terminal shows how far it is.
-    pub progress_bar: bool,
+    pub has_bar: bool,
 }
 
 /// Where tasks come from.
@@ -63,8 +62,9 @@ pub(super) struct Call<'m, T: Payload, R: Payload> {
     /// It was cancelled because the program was interrupted.
     is_interrupted: bool,
     begun: Instant,
-    bar: Option<Bar>,
     pub(super) tally: Tally,
+    /// None where none is drawn, and when it has been drawn for the last time.
+    bar: Option<Bar>,
 }
 
 /// How far a call is.
@@ -112,10 +112,11 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
         tasks: Tasks<'m, T>,
         schedule: Schedule,
     ) -> Call<'m, T, R> {
+        let begun = Instant::now();
         let outgoing = |&rank| Outgoing {
             rank,
             orders: VecDeque::new(),
-            since: Instant::now(),
+            since: begun,
         };
         let mut call = Call {
             master,
@@ -130,16 +131,17 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             sendings: Vec::new(),
             is_cancelled: false,
             is_interrupted: false,
-            begun: Instant::now(),
-            bar: None,
+            begun,
             tally: Tally {
                 busy: vec![0; options.ranks.len()],
                 ..Tally::default()
             },
+            bar: None,
             options,
         };
-        if call.options.progress_bar {
-            call.bar = Bar::of_program(&call.options.name, call.total());
+        if call.options.has_bar {
+            let bars = master.bars.get_or_init(Bars::new);
+            call.bar = bars.bar(&call.options.name, &call.options.ranks, call.total());
         }
         call
     }
@@ -192,7 +194,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
     /// How many tasks there are in all, if that is known.
     pub(super) fn total(&self) -> Option<u64> {
         match &self.tasks {
-            Tasks::Shared(_, left) => left.map(|left| left.saturating_add(self.next)),
+            Tasks::Shared(_, left) => left.map(|left| left + self.next),
             Tasks::Divided(parts) => Some(
                 parts
                     .iter()
@@ -213,26 +215,18 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
 
     /// How far it is.
     pub(super) fn progress(&self) -> Progress {
+        Progress::of(&self.tally, self.running(), self.total(), self.begun.elapsed())
+    }
+
+    /// How many tasks workers have now.
+    fn running(&self) -> u64 {
         let orders = self.workers.iter().flat_map(|worker| &worker.orders);
-        let seconds = self.begun.elapsed().as_secs_f64();
-        let load = |busy: &u64| (*busy as f64 / 1e9 / seconds.max(1e-9)).min(1.0);
-        Progress {
-            done: self.tally.done,
-            failed: self.tally.failed,
-            running: orders.map(|given| given.count).sum(),
-            total: self.total(),
-            seconds,
-            load: self.tally.busy.iter().map(load).collect(),
-        }
+        orders.map(|given| given.count).sum()
     }
 
     /// Takes what has come and gives what can be given; says whether there was anything.
     pub(super) fn round(&mut self) -> std::result::Result<bool, Stopped> {
-        if let Some(mut bar) = self.bar.take() {
-            bar.show(|| self.progress());
-            self.bar = Some(bar);
-        }
-        let has_moved = self.look().map_err(|error| {
+        let looked = self.look().map_err(|error| {
             let held = self.workers.iter().filter(|worker| !worker.orders.is_empty());
             let held = held.map(|worker| Held {
                 rank: worker.rank,
@@ -246,8 +240,29 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             // Nothing more comes of it.
             self.workers.iter_mut().for_each(|worker| worker.orders.clear());
             Stopped::Broken(error, held)
-        })?;
-        Ok(has_moved)
+        });
+        self.draw(looked.is_err());
+        looked
+    }
+
+    /// Draws the bar, if there is one: when it is time, and when the call has ended, of itself or because it `is_broken`.
+    fn draw(&mut self, is_broken: bool) {
+        let Some(mut bar) = self.bar.take() else {
+            return;
+        };
+        let has_ended = is_broken || self.is_over();
+        if has_ended || bar.is_due() {
+            bar.draw(
+                self.progress(),
+                match (has_ended, is_broken || self.is_cancelled) {
+                    (false, false) => Stage::Running,
+                    (false, true) => Stage::Stopping,
+                    (true, true) => Stage::Stopped,
+                    (true, false) => Stage::Over,
+                },
+            );
+        }
+        self.bar = (!has_ended).then_some(bar);
     }
 
     fn look(&mut self) -> Result<bool> {
@@ -588,9 +603,7 @@ impl<T: Payload, R: Payload> Drop for Call<'_, T, R> {
     fn drop(&mut self) {
         // Reports that nobody takes would stay in the communicator.
         drop(self.drain());
-        if let Some(bar) = self.bar.take() {
-            bar.end(&self.progress());
-        }
+        self.draw(true);
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Direct<'m> {
     master: &'m Master,
     ranks: Vec<usize>,
     name: String,
-    progress_bar: bool,
+    has_bar: bool,
 }
 
 impl<'m> Direct<'m> {
@@ -52,7 +52,7 @@ impl<'m> Direct<'m> {
             master,
             ranks: master.workers().to_vec(),
             name: String::new(),
-            progress_bar: false,
+            has_bar: false,
         }
     }
 
@@ -79,15 +79,15 @@ impl<'m> Direct<'m> {
         })
     }
 
-    /// What the timeline calls the tasks.
+    /// What the timeline and a progress bar call the tasks.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// As [`LoadBalanced::progress_bar`](super::LoadBalanced::progress_bar).
-    pub fn progress_bar(mut self, is_shown: bool) -> Self {
-        self.progress_bar = is_shown;
+    /// Whether a progress bar is drawn while tasks run, as of [`LoadBalanced`](super::LoadBalanced::progress_bar).
+    pub fn progress_bar(mut self, has_bar: bool) -> Self {
+        self.has_bar = has_bar;
         self
     }
 
@@ -139,7 +139,7 @@ impl<'m> Direct<'m> {
             retries: 0,
             time_limit: None,
             ranks: self.ranks.clone(),
-            progress_bar: self.progress_bar,
+            has_bar: self.has_bar,
         };
         // Nobody else wants the tasks of a worker.
         let schedule = Schedule::new(Chunk::Measured, 1, None);

@@ -52,7 +52,7 @@ impl<'m> LoadBalanced<'m> {
                 retries: 0,
                 time_limit: None,
                 ranks: master.workers().to_vec(),
-                progress_bar: false,
+                has_bar: false,
             },
             chunk: Chunk::Measured,
             in_flight: None,
@@ -87,17 +87,23 @@ impl<'m> LoadBalanced<'m> {
         self
     }
 
-    /// What the timeline calls these tasks.
+    /// What the timeline and a progress bar call these tasks.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.options.name = name.into();
         self
     }
 
-    /// Shows how far the call is in a line on the terminal, if there is one: tasks that are over, a second and of how many,
-    /// the time that is left, and the load of each worker. The terminal is the standard error of the master, or what
-    /// `warpcomm run` was started from. The line moves while results are waited for, and stays when the call is over.
-    pub fn progress_bar(mut self, is_shown: bool) -> Self {
-        self.options.progress_bar = is_shown;
+    /// Whether a progress bar is drawn on the terminal while the call goes on; not unless it is said, and only where there is
+    /// one: the standard error of the master, or, as launchers of MPI give ranks a pipe, that of `warpcomm run`.
+    ///
+    /// It has the tasks that are done, those that have failed, how many are over a second, when all will be, and the
+    /// [load](super::Progress::load) of each worker by its rank, or from the least to the most where a line has no room
+    /// for all. Up to 10 times a second it is drawn anew, by whoever waits for the call: not while a program does
+    /// something else with a [`Handle`] or between two results. Its last line stays, as it does with tqdm, and says what
+    /// the call has taken, or after what time it stopped. Whatever else is printed on the terminal meanwhile mixes with it.
+    #[doc(alias = "tqdm")]
+    pub fn progress_bar(mut self, has_bar: bool) -> Self {
+        self.options.has_bar = has_bar;
         self
     }
 

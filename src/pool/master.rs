@@ -1,6 +1,6 @@
 //! The rank that gives tasks to workers and takes their results.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use super::load_balanced::LoadBalanced;
 use super::order::Order;
 use super::payload::Payload;
 use super::post::Inbox;
+use super::progress_bar::Bars;
 use super::timeline::{Entry, Timeline};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -42,6 +43,8 @@ pub struct Master {
     clock: Clock,
     entries: Option<RefCell<Vec<Entry>>>,
     interrupts: Interrupts,
+    /// None before a call has one.
+    pub(super) bars: OnceCell<Bars>,
 }
 
 impl Master {
@@ -64,6 +67,7 @@ impl Master {
             clock: Clock::default(),
             entries: None,
             interrupts,
+            bars: OnceCell::new(),
         }
     }
 

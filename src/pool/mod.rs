@@ -22,6 +22,8 @@
 //! # }
 //! ```
 //!
+//! How far a call is, its [handle](Handle::progress) tells, and a [bar](LoadBalanced::progress_bar) on a terminal.
+//!
 //! A pool is made of operations that programs can call too: messages on two communicators of its own.
 
 mod call;

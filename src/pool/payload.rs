@@ -133,7 +133,6 @@ impl<E: Element> Travels for DeviceBuffer<E> {
 }
 
 /// Puts a batch behind what a message has; after an error there is what there was.
-#[expect(clippy::ptr_arg, reason = "what travels is a vector")]
 pub(super) fn pack<T: Payload>(batch: &Vec<T>, message: &mut Vec<u8>) -> Result<()> {
     let before = message.len();
     guarded(|| T::pack(batch, message)).inspect_err(|_| message.truncate(before))

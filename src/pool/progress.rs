@@ -1,4 +1,8 @@
-//! How far a call is, in numbers.
+//! How far a call is.
+
+use std::time::Duration;
+
+use super::call::Tally;
 
 /// How far a call is.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +23,20 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// How far a call is that has gone on for so long.
+    pub(super) fn of(tally: &Tally, running: u64, total: Option<u64>, elapsed: Duration) -> Progress {
+        let seconds = elapsed.as_secs_f64();
+        let load = |&busy: &u64| (busy as f64 / 1e9 / seconds.max(1e-9)).min(1.0);
+        Progress {
+            done: tally.done,
+            failed: tally.failed,
+            running,
+            total,
+            seconds,
+            load: tally.busy.iter().map(load).collect(),
+        }
+    }
+
     /// Tasks that are over, a second.
     pub fn rate(&self) -> f64 {
         match self.seconds > 0.0 {

@@ -88,21 +88,29 @@ pub fn run_alone(example: &str, arguments: &[&str]) -> Outcome {
     finish(format!("{example} {arguments:?} alone"), command)
 }
 
-/// Runs an example under `warpcomm run` on a terminal; the standard output of the outcome is all that is written there.
-#[cfg(all(feature = "pool", feature = "mpi", feature = "cli"))]
-pub fn run_on_terminal(example: &str, ranks: usize, arguments: &str) -> Outcome {
-    let (warpcomm, program) = (env!("CARGO_BIN_EXE_warpcomm"), program(example));
-    let line = format!("'{warpcomm}' run -n {ranks} '{}' {arguments}", program.display());
-    let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
-    finish(format!("{line} on a terminal"), command)
-}
-
 /// Runs an example with its ranks as threads, which every build can.
 pub fn run_threads(example: &str, ranks: usize, arguments: &[&str]) -> Outcome {
+    let title = format!("{example} {arguments:?} on {ranks} threads");
+    finish(title, on_threads(example, ranks, arguments))
+}
+
+/// An example with its ranks as threads.
+pub fn on_threads(example: &str, ranks: usize, arguments: &[&str]) -> Command {
     let mut command = Command::new(program(example));
     command.args(["--ranks", &ranks.to_string()]).args(arguments);
-    finish(format!("{example} {arguments:?} on {ranks} threads"), command)
+    command
+}
+
+/// An example under `warpcomm run`.
+#[cfg(all(feature = "pool", feature = "mpi", feature = "cli"))]
+pub fn by_command(example: &str, ranks: usize, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_warpcomm"));
+    command
+        .args(["run", "-n", &ranks.to_string()])
+        .arg(program(example))
+        .args(arguments)
+        .env("WARPCOMM_TIMEOUT", "60");
+    command
 }
 
 /// Runs an example under `warpcomm run --sim`, on ranks that share two simulated GPUs.
@@ -202,15 +210,31 @@ fn finish(title: String, command: Command) -> Outcome {
 pub struct Job {
     title: String,
     child: Child,
+    /// Its standard error.
+    stderr: Box<dyn Read + Send>,
+}
+
+/// What is written on a terminal.
+#[cfg(feature = "pool")]
+struct Terminal(std::fs::File);
+
+#[cfg(feature = "pool")]
+impl Read for Terminal {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.0.read(buffer) {
+            // Nobody has it any more.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(0),
+            read => read,
+        }
+    }
 }
 
 impl Job {
     /// Starts an example with its ranks as threads.
     #[cfg(feature = "pool")]
     pub fn of_threads(example: &str, ranks: usize, arguments: &[&str]) -> Job {
-        let mut command = Command::new(program(example));
-        command.args(["--ranks", &ranks.to_string()]).args(arguments);
-        Job::start(format!("{example} {arguments:?} on {ranks} threads"), command)
+        let title = format!("{example} {arguments:?} on {ranks} threads");
+        Job::start(title, on_threads(example, ranks, arguments))
     }
 
     /// Starts an example under `warpcomm run`, in a process group of its own as a shell does.
@@ -218,15 +242,36 @@ impl Job {
     pub fn of_command(example: &str, ranks: usize, arguments: &[&str]) -> Job {
         use std::os::unix::process::CommandExt;
 
-        let mut command = Command::new(env!("CARGO_BIN_EXE_warpcomm"));
-        command
-            .args(["run", "-n", &ranks.to_string()])
-            .arg(program(example))
-            .args(arguments)
-            .env("WARPCOMM_TIMEOUT", "60")
-            .process_group(0);
+        let mut command = by_command(example, ranks, arguments);
+        command.process_group(0);
         let title = format!("{example} {arguments:?} on {ranks} ranks under warpcomm run");
         Job::start(title, command)
+    }
+
+    /// Gives a command a terminal for its standard error, which is the outcome's.
+    #[cfg(feature = "pool")]
+    pub fn on_terminal(mut command: Command) -> Job {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        use std::fs::File;
+        use std::os::unix::ffi::OsStrExt;
+
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+        grantpt(&terminal)
+            .and_then(|()| unlockpt(&terminal))
+            .expect("it is ours");
+        let name = ptsname(&terminal, Vec::new()).expect("it has a name");
+        let name = std::ffi::OsStr::from_bytes(name.as_bytes());
+        let end = File::options().write(true).open(name).expect("its other end");
+        command
+            .env("TERM", "xterm")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(end);
+        Job {
+            title: format!("{command:?} on a terminal"),
+            child: command.spawn().expect("it was built"),
+            stderr: Box::new(Terminal(File::from(terminal))),
+        }
     }
 
     fn start(title: String, mut command: Command) -> Job {
@@ -234,8 +279,13 @@ impl Job {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let child = command.spawn().unwrap_or_else(|error| panic!("{title}: {error}"));
-        Job { title, child }
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{title}: {error}"));
+        let stderr = child.stderr.take().expect("it is piped");
+        Job {
+            title,
+            child,
+            stderr: Box::new(stderr),
+        }
     }
 
     /// Whether it is not over yet.
@@ -260,10 +310,13 @@ impl Job {
 
     /// Waits until it is over.
     pub fn finish(self) -> Outcome {
-        let Job { title, mut child } = self;
+        let Job {
+            title,
+            mut child,
+            mut stderr,
+        } = self;
         let (sender, receiver) = mpsc::channel();
         let mut stdout = child.stdout.take().expect("it is piped");
-        let mut stderr = child.stderr.take().expect("it is piped");
         let read = move |from: &mut dyn Read| {
             let mut bytes = Vec::new();
             from.read_to_end(&mut bytes)

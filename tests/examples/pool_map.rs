@@ -6,8 +6,8 @@ use warpcomm::pool::Timeline;
 
 use crate::arrays::Files;
 #[cfg(all(feature = "mpi", feature = "cli"))]
-use crate::job::run_on_terminal;
-use crate::job::{run, run_alone, run_threads};
+use crate::job::by_command;
+use crate::job::{Job, on_threads, run, run_alone, run_threads};
 
 /// Checks what was printed on so many ranks, and returns the makespans: of blocks, load-balanced and of list scheduling.
 fn makespans(stdout: &str, ranks: usize) -> [f64; 3] {
@@ -75,21 +75,6 @@ fn draw(trace: &Path, pictures: &Path) {
     );
 }
 
-#[cfg(all(feature = "mpi", feature = "cli"))]
-#[test]
-fn a_terminal_shows_how_far_it_is() {
-    let on_terminal = run_on_terminal("pool_map", 3, "").success();
-    for line in ["static ", "balanced "] {
-        let over = on_terminal.split('\r').find(|shown| {
-            shown.contains(line) && shown.contains("64 of 64, ") && shown.contains(" so far, load ")
-        });
-        assert!(over.is_some(), "{line:?} in {on_terminal:?}");
-    }
-    assert!(on_terminal.contains("list scheduling takes"), "{on_terminal:?}");
-    let elsewhere = run("pool_map", 3, &[]);
-    assert!(!elsewhere.stderr.contains("64 of 64"), "{}", elsewhere.stderr);
-}
-
 #[test]
 fn a_directory_that_cannot_be_made_is_refused() {
     let files = Files::new();
@@ -99,5 +84,32 @@ fn a_directory_that_cannot_be_made_is_refused() {
         run("pool_map", 3, &["--out", &out]),
     ] {
         outcome.failure("pool_map", &[&out, "Not a directory"]);
+    }
+}
+
+#[test]
+fn bars_are_drawn_on_a_terminal_and_nowhere_else() {
+    let outcome = run_threads("pool_map", 3, &[]);
+    assert_eq!(outcome.stderr, "");
+    makespans(&outcome.success(), 3);
+
+    let commands = [
+        on_threads("pool_map", 3, &[]),
+        #[cfg(all(feature = "mpi", feature = "cli"))]
+        by_command("pool_map", 3, &[]),
+    ];
+    for command in commands {
+        let outcome = Job::on_terminal(command).finish();
+        for name in ["static", "balanced"] {
+            let drawn = outcome.stderr.matches(&format!("{name} ")).count();
+            assert!(drawn > 1, "{:?}", outcome.stderr);
+        }
+        let last = outcome.stderr.trim_end().rsplit('\r').next().unwrap();
+        assert!(
+            last.contains("balanced ") && last.contains("64 of 64, ") && last.contains(", load 1:"),
+            "{:?}",
+            outcome.stderr
+        );
+        makespans(&outcome.success(), 3);
     }
 }
