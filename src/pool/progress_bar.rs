@@ -141,7 +141,7 @@ fn terminal() -> Option<Term> {
     file.is_terminal().then(|| Term::read_write_pair(file, writing))
 }
 
-/// What is said of a call, with the load of each rank if it fits into so many columns.
+/// What is said of a call, with the load of each rank, or of all of them, if it fits into so many columns.
 fn text(progress: &Progress, ranks: &[usize], stage: Stage, columns: usize) -> String {
     let done = HumanCount(progress.done);
     let mut parts = vec![match progress.total {
@@ -176,12 +176,12 @@ fn text(progress: &Progress, ranks: &[usize], stage: Stage, columns: usize) -> S
         .zip(loads.clone())
         .map(|(rank, load)| format!("{rank}:{load}%"))
         .collect();
-    let with_each = format!("{text}, load {}", each.join(" "));
-    if with_each.chars().count() <= columns {
-        return with_each;
-    }
     let (least, most) = (loads.clone().min().unwrap_or(0), loads.max().unwrap_or(0));
-    format!("{text}, load {least}-{most}%")
+    [each.join(" "), format!("{least}-{most}%")]
+        .into_iter()
+        .map(|loads| format!("{text}, load {loads}"))
+        .find(|with_loads| with_loads.chars().count() <= columns)
+        .unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -252,6 +252,10 @@ mod tests {
         assert_eq!(
             text(&some, &ranks[..2], Stage::Running, listed.len() - 1),
             "8 of 64, 2/s, 28s left, load 50-51%"
+        );
+        assert_eq!(
+            text(&some, &ranks[..2], Stage::Running, 30),
+            "8 of 64, 2/s, 28s left"
         );
         let many = progress(8, 0, Some(64), 4.0, &load);
         assert_eq!(
