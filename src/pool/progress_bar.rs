@@ -351,8 +351,9 @@ mod tests {
             let mut cancelled = view.start(next, std::iter::repeat_n(1, 1_000_000));
             cancelled.cancel();
             cancelled.results().unwrap_err();
+            drop(view.map_unordered(next, 0..5));
         });
-        let [failed, tried, unknown, endless, cancelled] = &lines[..] else {
+        let [failed, tried, unknown, endless, cancelled, unused] = &lines[..] else {
             panic!("{lines:#?}");
         };
         assert!(
@@ -374,6 +375,7 @@ mod tests {
             cancelled.contains(" of 1,000,000, ") && cancelled.contains("stopped after "),
             "{cancelled}"
         );
+        assert!(is_line(unused, "next", 0, "0 of 5, stopped after "), "{unused}");
     }
 
     #[test]
