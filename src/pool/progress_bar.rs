@@ -133,7 +133,7 @@ impl Bar {
 /// The standard error, if it is a terminal, or the terminal that `warpcomm run` names.
 fn terminal() -> Option<Term> {
     if stderr().is_terminal() {
-        return Some(Term::stderr());
+        return Some(Term::buffered_stderr());
     }
     let path = env::var_os(TERMINAL_VARIABLE)?;
     let file = File::options().read(true).write(true).open(path).ok()?;
