@@ -194,7 +194,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
     /// How many tasks there are in all, if that is known.
     pub(super) fn total(&self) -> Option<u64> {
         match &self.tasks {
-            Tasks::Shared(_, left) => left.map(|left| left + self.next),
+            Tasks::Shared(_, left) => left.map(|left| left.saturating_add(self.next)),
             Tasks::Divided(parts) => Some(
                 parts
                     .iter()
@@ -430,8 +430,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
                 let (index, task, attempts, rank) =
                     (given.first, given.kept.pop(), given.attempts, worker.rank);
                 self.fail(index, task, rank, attempts, Cause::TimeLimit(limit));
-                let cancelled: Cancelled = [self.number, index, attempts.into()];
-                self.master.down.send(&cancelled, rank, order::CANCEL)?;
+                self.tell(rank, [self.number, index, attempts.into()])?;
             }
         }
         Ok(())
@@ -538,10 +537,19 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
         self.is_cancelled = true;
         self.again.clear();
         self.tasks.clear();
-        for worker in self.workers.iter().filter(|worker| !worker.orders.is_empty()) {
-            let cancelled: Cancelled = [self.number, ALL, 0];
-            self.master.down.send(&cancelled, worker.rank, order::CANCEL)?;
+        for place in 0..self.workers.len() {
+            if !self.workers[place].orders.is_empty() {
+                self.tell(self.workers[place].rank, [self.number, ALL, 0])?;
+            }
         }
+        Ok(())
+    }
+
+    /// Tells a worker what is not wanted any more, which it may be too busy to hear.
+    fn tell(&mut self, rank: usize, cancelled: Cancelled) -> Result<()> {
+        let mut message = bytemuck::bytes_of(&cancelled).to_vec();
+        let sending = post::send(&mut message, &self.master.down, rank, order::CANCEL)?;
+        self.sendings.extend(sending);
         Ok(())
     }
 

@@ -110,7 +110,8 @@ impl Link {
     pub(super) fn look(&mut self) -> Result<()> {
         while self.down.iprobe(self.master, order::CANCEL)?.is_some() {
             let mut cancelled: Cancelled = [0; 3];
-            self.down.recv(&mut cancelled, self.master, order::CANCEL)?;
+            let bytes = bytemuck::bytes_of_mut(&mut cancelled);
+            self.down.recv(bytes, self.master, order::CANCEL)?;
             self.cancelled.insert(cancelled);
         }
         Ok(())

@@ -12,18 +12,23 @@ use crate::request::Tested;
 /// The longest message whose memory is kept for the next one, in bytes.
 const KEPT: usize = 4 << 20;
 
-/// Sends a message without waiting for its receiver; returns what is still under way.
+/// Sends a message without waiting for its receiver; returns what is still under way. The memory of what is not is left for
+/// the next message.
 pub(super) fn send(
     message: &mut Vec<u8>,
     comm: &Communicator,
     dest: usize,
     tag: Tag,
 ) -> Result<Option<Box<dyn Sending>>> {
-    if message.len() <= comm.eager_limit() {
+    // MPICH does not take what a rank sends to itself before it is received, and then both threads might send.
+    if message.len() <= comm.eager_limit() && dest != comm.rank() {
         return comm.send(&message[..], dest, tag).map(|()| None);
     }
     match comm.isend(std::mem::take(message), dest, tag).test() {
-        Ok(Tested::Done(..)) => Ok(None),
+        Ok(Tested::Done(memory, _)) => {
+            *message = memory;
+            Ok(None)
+        }
         Ok(Tested::Pending(request)) => Ok(Some(Box::new(request))),
         Err(failed) => Err(failed.into_parts().0),
     }
