@@ -85,9 +85,10 @@ where
     }
 
     fn run(&self, worker: &mut Worker<S>, run: Run) -> Result<()> {
+        let values = worker.link.values::<T>()?;
         let mut report = Report::new(run, worker.has_timeline, worker.link.now());
         let mut results: Vec<R> = Vec::new();
-        match worker.link.values::<T>()? {
+        match values {
             Ok((tasks, bytes)) => {
                 report.bytes = bytes;
                 results.reserve(tasks.len());
