@@ -8,7 +8,7 @@ use super::function::Function;
 use super::master::Master;
 use super::order::{self, ALL, Batch, Cancelled, Details, Head, Order, Outcome, Ran, Run};
 use super::patience::Patience;
-use super::payload::{Payload, Sending, pack, unpack};
+use super::payload::{Payload, pack, unpack};
 use super::post;
 use super::progress::Progress;
 use super::progress_bar::{Bar, Bars, Stage};
@@ -57,7 +57,6 @@ pub(super) struct Call<'m, T: Payload, R: Payload> {
     workers: Vec<Outgoing<T>>,
     /// Tasks that are over and have not been asked for.
     arrived: VecDeque<(u64, Tried<R>)>,
-    sendings: Vec<Box<dyn Sending>>,
     is_cancelled: bool,
     /// It was cancelled because the program was interrupted.
     is_interrupted: bool,
@@ -128,7 +127,6 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             again: VecDeque::new(),
             workers: options.ranks.iter().map(outgoing).collect(),
             arrived: VecDeque::new(),
-            sendings: Vec::new(),
             is_cancelled: false,
             is_interrupted: false,
             begun,
@@ -174,7 +172,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             if !self.arrived.is_empty() {
                 continue;
             }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) && !self.is_over() {
+            if self.is_late(deadline) {
                 return Ok(Next::NotYet);
             }
             match has_moved {
@@ -182,6 +180,13 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
                 false => patience.wait(),
             }
         }
+    }
+
+    /// Whether it is time to return with what has come so far, though more will come.
+    pub(super) fn is_late(&self, deadline: Option<Instant>) -> bool {
+        self.arrived.is_empty()
+            && deadline.is_some_and(|deadline| deadline <= Instant::now())
+            && !self.is_over()
     }
 
     /// Whether nothing more can arrive.
@@ -273,7 +278,6 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
                 self.take(message)?;
                 has_moved = true;
             }
-            self.sendings.retain(|sending| !sending.is_over());
         }
         self.note_overdue()?;
         for place in 0..self.workers.len() {
@@ -504,8 +508,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
             }
             return Ok(());
         }
-        self.sendings
-            .extend(post::send(&mut message, down, rank, order::ORDER)?);
+        post::send(&mut message, down, rank, order::ORDER)?;
         self.master.outbox.set(message);
         for task in &batch {
             task.send(down, rank, order::BUFFERS)?;
@@ -548,9 +551,7 @@ impl<'m, T: Payload, R: Payload> Call<'m, T, R> {
     /// Tells a worker what is not wanted any more, which it may be too busy to hear.
     fn tell(&mut self, rank: usize, cancelled: Cancelled) -> Result<()> {
         let mut message = bytemuck::bytes_of(&cancelled).to_vec();
-        let sending = post::send(&mut message, &self.master.down, rank, order::CANCEL)?;
-        self.sendings.extend(sending);
-        Ok(())
+        post::send(&mut message, &self.master.down, rank, order::CANCEL)
     }
 
     /// Cancels, and waits until no worker has an order; of an interrupted program not for long.

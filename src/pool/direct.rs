@@ -8,7 +8,7 @@ use super::function::Function;
 use super::load_balanced::{place, with_numbers};
 use super::master::Master;
 use super::order::{self, Order};
-use super::payload::{Payload, Sending, pack, unpack};
+use super::payload::{Payload, pack, unpack};
 use super::post::{self, Inbox};
 use super::schedule::{Chunk, Schedule};
 use super::value::Value;
@@ -211,7 +211,6 @@ impl<'m> Direct<'m> {
     ) -> Result<()> {
         self.master.check(value.pool)?;
         let down = &self.master.down;
-        let mut sendings: Vec<Box<dyn Sending>> = Vec::new();
         let mut failed = None;
         let mut told = 0;
         let mut message = Vec::new();
@@ -222,7 +221,7 @@ impl<'m> Direct<'m> {
                 failed = Some(error.at(operation, self.master.up.rank()));
                 break;
             }
-            sendings.extend(post::send(&mut message, down, rank, order::ORDER)?);
+            post::send(&mut message, down, rank, order::ORDER)?;
             for value in content(place) {
                 value.send(down, rank, order::BUFFERS)?;
             }

@@ -59,7 +59,13 @@ impl<'m, T: Payload, R: Payload> Handle<'m, T, R> {
     fn go_on(&mut self, deadline: Option<Instant>) {
         while self.end.is_none() {
             match self.call.next(deadline) {
-                Ok(Next::Task(index, Ok(result))) => place(&mut self.results, index, result),
+                Ok(Next::Task(index, Ok(result))) => {
+                    place(&mut self.results, index, result);
+                    // Results may come faster than they are taken, without end.
+                    if self.call.is_late(deadline) {
+                        return;
+                    }
+                }
                 Ok(Next::Task(_, Err(failure))) => {
                     let is_first = self.failure.is_none();
                     self.failure.get_or_insert(failure);

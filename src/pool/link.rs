@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::order::{self, ALL, Cancelled, Order};
 use super::patience::Patience;
-use super::payload::{Payload, Sending, unpack};
+use super::payload::{Payload, unpack};
 use super::post::{self, Inbox};
 use crate::comm::Communicator;
 use crate::error::{Error, Result};
@@ -24,8 +24,6 @@ pub(super) struct Link {
     epoch: Instant,
     inbox: Inbox,
     outbox: Vec<u8>,
-    /// What is still on its way to the master. The master never has more orders out than it takes reports of.
-    sendings: Vec<Box<dyn Sending>>,
     /// What was cancelled.
     cancelled: HashSet<Cancelled>,
     /// When the last look at cancellations was, in nanoseconds.
@@ -41,7 +39,6 @@ impl Link {
             epoch,
             inbox: Inbox::default(),
             outbox: Vec::new(),
-            sendings: Vec::new(),
             cancelled: HashSet::new(),
             looked: 0,
         }
@@ -60,7 +57,6 @@ impl Link {
                 self.inbox.receive(message)?;
                 return Ok(Order::read(self.inbox.message())?.0);
             }
-            self.sendings.retain(|sending| !sending.is_over());
             patience.wait();
         }
     }
@@ -85,15 +81,9 @@ impl Link {
 
     /// Sends a message.
     pub(super) fn send(&mut self, mut message: Vec<u8>, tag: Tag) -> Result<()> {
-        let sending = post::send(&mut message, &self.up, self.master, tag)?;
+        post::send(&mut message, &self.up, self.master, tag)?;
         self.outbox = message;
-        self.keep(sending);
         Ok(())
-    }
-
-    /// Keeps what is under way until it is over.
-    pub(super) fn keep(&mut self, sending: Option<Box<dyn Sending>>) {
-        self.sendings.extend(sending);
     }
 
     /// Whether an attempt at a task is not wanted any more, by what has come some time before `now`.

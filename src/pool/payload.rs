@@ -14,7 +14,6 @@ use crate::dtype::Element;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Tag;
 use crate::object::{append, decode};
-use crate::request::Request;
 
 /// What a task, a result or a named value of a [`Pool`](super::Pool) can be: any type that serde serializes and reads, or a
 /// [`DeviceBuffer`](crate::DeviceBuffer), which travels from GPU to GPU.
@@ -27,18 +26,6 @@ use crate::request::Request;
 pub trait Payload: Travels {}
 
 impl<P: Travels> Payload for P {}
-
-/// A send that is under way.
-pub trait Sending {
-    /// Whether it is over; drives it on.
-    fn is_over(&self) -> bool;
-}
-
-impl<B: Send + 'static> Sending for Request<B> {
-    fn is_over(&self) -> bool {
-        self.is_done()
-    }
-}
 
 pub trait Travels: Send + Sized + 'static {
     /// Whether values go behind the message that tells of them, one at a time, and only to a worker that waits for them.
@@ -58,7 +45,7 @@ pub trait Travels: Send + Sized + 'static {
     fn send(&self, comm: &Communicator, dest: usize, tag: Tag) -> Result<()>;
 
     /// The same, which goes on when this returns.
-    fn isend(self, comm: &Communicator, dest: usize, tag: Tag) -> Option<Box<dyn Sending>>;
+    fn isend(self, comm: &Communicator, dest: usize, tag: Tag);
 
     /// A batch, from its part of a message or from what follows this; and how many bytes it had on the way.
     ///
@@ -80,9 +67,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Travels for T {
         Ok(())
     }
 
-    fn isend(self, _: &Communicator, _: usize, _: Tag) -> Option<Box<dyn Sending>> {
-        None
-    }
+    fn isend(self, _: &Communicator, _: usize, _: Tag) {}
 
     fn unpack(part: &[u8], _: &Communicator, _: usize, _: Tag) -> Result<(Vec<T>, u64)> {
         Ok((decode(part)?, part.len() as u64))
@@ -105,8 +90,8 @@ impl<E: Element> Travels for DeviceBuffer<E> {
         }
     }
 
-    fn isend(self, comm: &Communicator, dest: usize, tag: Tag) -> Option<Box<dyn Sending>> {
-        Some(Box::new(comm.isend(self, dest, tag)))
+    fn isend(self, comm: &Communicator, dest: usize, tag: Tag) {
+        drop(comm.isend(self, dest, tag));
     }
 
     fn unpack(_: &[u8], comm: &Communicator, source: usize, tag: Tag) -> Result<(Vec<Self>, u64)> {

@@ -2,7 +2,6 @@
 
 use bytemuck::allocation::try_zeroed_vec;
 
-use super::payload::Sending;
 use crate::comm::Communicator;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Tag;
@@ -12,24 +11,25 @@ use crate::request::Tested;
 /// The longest message whose memory is kept for the next one, in bytes.
 const KEPT: usize = 4 << 20;
 
-/// Sends a message without waiting for its receiver; returns what is still under way. The memory of what is not is left for
-/// the next message.
-pub(super) fn send(
-    message: &mut Vec<u8>,
-    comm: &Communicator,
-    dest: usize,
-    tag: Tag,
-) -> Result<Option<Box<dyn Sending>>> {
+/// Sends a message without waiting for its receiver. Its memory is left for the next one, if it is not needed any more and
+/// worth to be kept.
+pub(super) fn send(message: &mut Vec<u8>, comm: &Communicator, dest: usize, tag: Tag) -> Result<()> {
     // MPICH does not take what a rank sends to itself before it is received, and then both threads might send.
     if message.len() <= comm.eager_limit() && dest != comm.rank() {
-        return comm.send(&message[..], dest, tag).map(|()| None);
+        return comm.send(&message[..], dest, tag);
     }
     match comm.isend(std::mem::take(message), dest, tag).test() {
         Ok(Tested::Done(memory, _)) => {
-            *message = memory;
-            Ok(None)
+            if memory.capacity() <= KEPT {
+                *message = memory;
+            }
+            Ok(())
         }
-        Ok(Tested::Pending(request)) => Ok(Some(Box::new(request))),
+        // Nobody asks for its memory, which goes when it is sent.
+        Ok(Tested::Pending(request)) => {
+            drop(request);
+            Ok(())
+        }
         Err(failed) => Err(failed.into_parts().0),
     }
 }

@@ -85,8 +85,7 @@ impl Report {
         head.write(&mut message);
         link.send(message, order::report(self.run.call))?;
         for result in results {
-            let sending = result.isend(&link.up, link.master, order::results(self.run.call));
-            link.keep(sending);
+            result.isend(&link.up, link.master, order::results(self.run.call));
         }
         Ok(())
     }

@@ -81,12 +81,14 @@ impl<T: Payload> ErasedValue for Value<T> {
             }
             Err(error) => Err(format!("it cannot be read: {error}")),
         };
-        answer_with(link, &answer)
+        answer_with(link, &answer);
+        Ok(())
     }
 
     fn give(&self, kept: &mut dyn Any, link: &mut Link) -> Result<()> {
         let Some(value) = kept.downcast_mut::<Option<T>>().and_then(Option::take) else {
-            return answer_with(link, &Err("it has none".to_owned()));
+            answer_with(link, &Err("it has none".to_owned()));
+            return Ok(());
         };
         // The value stays where it is.
         let values = vec![value];
@@ -96,7 +98,7 @@ impl<T: Payload> ErasedValue for Value<T> {
             .as_ref()
             .map(drop)
             .map_err(|error| format!("it cannot be sent: {error}"));
-        answer_with(link, &answer)?;
+        answer_with(link, &answer);
         if packed.is_ok() {
             link.send(part, order::PART)?;
         }
@@ -112,8 +114,7 @@ impl<T: Payload> ErasedValue for Value<T> {
 }
 
 /// Tells the master what became of a value.
-fn answer_with(link: &mut Link, answer: &std::result::Result<(), String>) -> Result<()> {
-    let sending = link.up.isend_object(answer, link.master, order::REPLY);
-    link.keep(Some(Box::new(sending)));
-    Ok(())
+fn answer_with(link: &mut Link, answer: &std::result::Result<(), String>) {
+    // Nobody waits until it is sent.
+    drop(link.up.isend_object(answer, link.master, order::REPLY));
 }
