@@ -41,8 +41,6 @@ open_mpi cargo test --no-default-features --lib --bins
 open_mpi cargo test --no-default-features --doc
 open_mpi cargo test --no-default-features --test layers --test random_programs
 open_mpi cargo test --no-default-features --test ranks -- 'threads np=3'
-open_mpi cargo build --no-default-features --examples
-open_mpi cargo test --no-default-features --test examples
 open_mpi cargo build --no-default-features --features cli --bin warpcomm
 
 step "each of cuda and mpi alone"
